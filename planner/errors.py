@@ -1,0 +1,151 @@
+"""What can go wrong, and whose mistake it is.
+
+WaferlagError
+└── UserMistakeError            the input is wrong; the command line exits with 2
+    ├── ScenarioError           a scenario file: every problem at once, each with its place and its mend
+    ├── UnknownNameError        a name that nothing goes by; says the nearest one that exists
+    ├── FileError               any other input file: path, row, what is wrong, how to mend it
+    └── LimitError              more than a setting allows; says the setting
+
+Anything else that escapes is our own mistake (exit code 3); ``assert`` is for what only our code can break.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+_FEW = 12
+"""Up to this many known names are all listed; beyond that only the nearest one is shown."""
+
+_LONGEST_SHOWN = 120
+"""A value found in a hostile file may be long; a message shows at most this many characters of it."""
+
+
+class WaferlagError(Exception):
+    """The root of the tree: everything that Waferlag raises on purpose."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class UserMistakeError(WaferlagError):
+    """The input is wrong, and the message says where and how to mend it."""
+
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a scenario file.
+
+    ``place`` is the dotted path to the value, ``found`` the value as the user wrote it (None: nothing to
+    show), ``mend`` what to do about it (None: not known).
+    """
+
+    place: str
+    message: str
+    found: object | None = None
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        got = "" if self.found is None else f" (got {shown(self.found)})"
+        mend = "" if self.mend is None else f" ({self.mend})"
+        return f"{self.place}: {self.message}{got}{mend}"
+
+
+class ScenarioError(UserMistakeError):
+    """Everything that is wrong in one scenario file, told at once.
+
+    >>> print(ScenarioError("quickstart.yaml", [Problem("horizon_months", "must be positive", found=-3)]))
+    quickstart.yaml has 1 problem(s):
+      horizon_months: must be positive (got -3)
+    """
+
+    def __init__(self, source: str | Path, problems: Sequence[Problem]) -> None:
+        assert problems, "a scenario without problems is no error"
+        self.source = str(source)
+        self.problems = tuple(problems)
+        lines = [f"{self.source} has {len(self.problems)} problem(s):"]
+        super().__init__("\n  ".join([*lines, *map(str, self.problems)]))
+
+
+class UnknownNameError(UserMistakeError):
+    """A name that nothing goes by.
+
+    >>> print(UnknownNameError("GPU", "H20-69GB", ["H20-96GB", "H200-SXM"]))
+    unknown GPU 'H20-69GB' (did you mean H20-96GB?); known: H20-96GB, H200-SXM
+    """
+
+    def __init__(self, kind: str, found: object, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.found = found
+        self.known = tuple(known)
+        self.nearest = did_you_mean(found, self.known)
+        message = f"unknown {kind} {shown(found)}"
+        if self.nearest is not None:
+            message += f" (did you mean {self.nearest}?)"
+        if 0 < len(self.known) <= _FEW or (self.nearest is None and self.known):
+            message += f"; known: {', '.join(self.known)}"
+        super().__init__(message)
+
+
+class FileError(UserMistakeError):
+    """A file that cannot be read as what it is said to be.
+
+    ``row`` counts from 1, the header included, so that it is the line an editor shows.
+
+    >>> print(FileError("trace.csv", "ContextTokens must not be negative", row=7, found=-2))
+    trace.csv, row 7: ContextTokens must not be negative (got -2)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        message: str,
+        *,
+        row: int | None = None,
+        found: object | None = None,
+        mend: str | None = None,
+    ) -> None:
+        self.path = str(path)
+        self.message = message
+        self.row = row
+        self.found = found
+        self.mend = mend
+        place = self.path if row is None else f"{self.path}, row {row}"
+        super().__init__(str(Problem(place, message, found, mend)))
+
+
+class LimitError(UserMistakeError):
+    """More was asked for than a setting allows.
+
+    >>> print(LimitError("replications", 5_000_000, 1_000_000, "WAFERLAG_MAX_REPLICATIONS"))
+    replications: 5,000,000 is above the limit of 1,000,000 (raise WAFERLAG_MAX_REPLICATIONS to allow it)
+    """
+
+    def __init__(self, what: str, found: int | float, limit: int | float, setting: str) -> None:
+        self.what = what
+        self.found = found
+        self.limit = limit
+        self.setting = setting
+        super().__init__(
+            f"{what}: {found:,} is above the limit of {limit:,} (raise {setting} to allow it)",
+        )
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str | None:
+    """The known name nearest to ``word``, ignoring case; None when nothing is near.
+
+    >>> did_you_mean("leadtime_days", ["name", "lead_time_days"])
+    'lead_time_days'
+    """
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(str(word)[:_LONGEST_SHOWN].casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[near[0]] if near else None
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, quoted where it is text, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
