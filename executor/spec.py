@@ -1,0 +1,439 @@
+"""What a model is made of: a Hugging Face ``config.json`` read into a frozen record, and the built-in models.
+
+Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into
+layers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError
+
+Scoring = Literal["softmax", "sigmoid"]
+
+GQA_TYPES = ("llama", "qwen3", "qwen3_moe")
+MLA_TYPES = ("deepseek_v3", "kimi_k2")
+KNOWN_TYPES = GQA_TYPES + MLA_TYPES
+
+
+@dataclass(frozen=True)
+class MlaSpec:
+    """Multi-head latent attention: one cached vector of ``kv_lora_rank + qk_rope`` per token and layer."""
+
+    q_lora_rank: int | None
+    kv_lora_rank: int
+    qk_nope: int
+    qk_rope: int
+    v_head_dim: int
+
+    @property
+    def qk_head_dim(self) -> int:
+        """Width of one head's query and key in prefill."""
+        return self.qk_nope + self.qk_rope
+
+    @property
+    def cache_width(self) -> int:
+        """Elements cached per token and layer."""
+        return self.kv_lora_rank + self.qk_rope
+
+
+@dataclass(frozen=True)
+class MoeSpec:
+    """Mixture of experts: which layers have it, how many experts there are, and how a token chooses."""
+
+    experts: int
+    top_k: int
+    expert_intermediate: int
+    shared_experts: int = 0
+    first_dense_layers: int = 0
+    groups: int = 1
+    topk_groups: int = 1
+    scoring: Scoring = "softmax"
+    norm_topk: bool = True
+    scaling: float = 1.0
+    """Factor on the chosen experts' weights after normalisation."""
+    bias: bool = False
+    """A per-expert bias that enters the choice of experts and not their weights (DeepSeek-V3)."""
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary positions are stretched beyond the training length (``llama3``, ``yarn`` or ``linear``)."""
+
+    kind: Literal["llama3", "yarn", "linear"]
+    factor: float
+    original_max_position: int
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    mscale: float = 1.0
+    mscale_all_dim: float = 0.0
+
+
+@dataclass(frozen=True)
+class RopeSpec:
+    """Rotary position embedding. ``interleaved``: the checkpoint pairs (0,1), (2,3).. not halves."""
+
+    theta: float
+    scaling: RopeScaling | None = None
+    interleaved: bool = False
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """How the checkpoint stores its linear weights.
+
+    ``block`` is (rows, columns) that share a scale for fp8; ``group_size`` the inputs that do for int4.
+    ``experts_only``: attention, dense MLP, shared experts and head stay in BF16 (Kimi K2 Thinking and K2.5).
+    """
+
+    method: Literal["fp8", "int4"]
+    block: tuple[int, int] | None = None
+    group_size: int | None = None
+    experts_only: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One decoder-only model. Widths in elements, counts in layers, heads and experts."""
+
+    name: str
+    model_type: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    rope: RopeSpec
+    rms_eps: float
+    max_position: int
+    tie_embeddings: bool = False
+    qk_norm: bool = False
+    attention_bias: bool = False
+    mla: MlaSpec | None = None
+    moe: MoeSpec | None = None
+    quantisation: QuantSpec | None = None
+
+    @property
+    def dense_layers(self) -> int:
+        """Layers with one dense MLP."""
+        return self.layers - self.moe_layers
+
+    @property
+    def moe_layers(self) -> int:
+        """Layers whose MLP is a mixture of experts."""
+        return 0 if self.moe is None else self.layers - self.moe.first_dense_layers
+
+    @property
+    def attention_params_per_layer(self) -> int:
+        """Weights of the projections around attention in one layer (norms and biases: under 0.01 %)."""
+        if self.mla is None:
+            return self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        m = self.mla
+        q_width = self.heads * m.qk_head_dim
+        query = self.hidden * q_width if m.q_lora_rank is None else m.q_lora_rank * (self.hidden + q_width)
+        down = self.hidden * m.cache_width
+        up = m.kv_lora_rank * self.heads * (m.qk_nope + m.v_head_dim)
+        return query + down + up + self.heads * m.v_head_dim * self.hidden
+
+    @property
+    def dense_mlp_params(self) -> int:
+        """Weights of one dense gated MLP."""
+        return 3 * self.hidden * self.intermediate
+
+    @property
+    def expert_params(self) -> int:
+        """Weights of one routed expert; 0 for a dense model."""
+        return 0 if self.moe is None else 3 * self.hidden * self.moe.expert_intermediate
+
+    @property
+    def embedding_params(self) -> int:
+        """Weights of the token embedding (and of the LM head, which has the same shape)."""
+        return self.vocab * self.hidden
+
+    @property
+    def routed_params(self) -> int:
+        """Weights of all routed experts in all layers."""
+        return 0 if self.moe is None else self.moe_layers * self.moe.experts * self.expert_params
+
+    @property
+    def always_active_params(self) -> int:
+        """Weights every token uses, less embedding and head: attention, dense MLP, shared experts, router."""
+        total = self.layers * self.attention_params_per_layer + self.dense_layers * self.dense_mlp_params
+        if self.moe is not None:
+            total += self.moe_layers * (
+                self.moe.shared_experts * self.expert_params + self.moe.experts * self.hidden
+            )
+        return total
+
+    @property
+    def params(self) -> int:
+        """All weights, with embedding and LM head (counted once where they are tied)."""
+        copies = 1 if self.tie_embeddings else 2
+        return self.always_active_params + self.routed_params + copies * self.embedding_params
+
+    @property
+    def active_params(self) -> int:
+        """Weights multiplied for one token: without the embedding (a look-up), with the LM head."""
+        routed = 0 if self.moe is None else self.moe_layers * self.moe.top_k * self.expert_params
+        return self.always_active_params + routed + self.embedding_params
+
+    @property
+    def kv_elements_per_token_per_layer(self) -> int:
+        """Elements cached per token and layer on one whole replica."""
+        return self.mla.cache_width if self.mla is not None else 2 * self.kv_heads * self.head_dim
+
+    def kv_bytes_per_token_per_layer(self, bytes_per_element: float = 2.0) -> float:
+        """Bytes cached per token and layer on one whole replica; 2 bytes an element is BF16."""
+        return self.kv_elements_per_token_per_layer * bytes_per_element
+
+    def kv_bytes_per_token(self, bytes_per_element: float = 2.0) -> float:
+        """Bytes cached per token over all layers.
+
+        >>> model_spec("Qwen3-8B").kv_bytes_per_token() / 1024
+        144.0
+        """
+        return self.layers * self.kv_bytes_per_token_per_layer(bytes_per_element)
+
+
+def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
+    """Read a Hugging Face ``config.json`` (a dict) whose ``model_type`` is one of KNOWN_TYPES.
+
+    A multimodal config that nests its language model under ``text_config`` is read there.
+    Raises UnsupportedModelError for another architecture and BadInputError for a missing or impossible field.
+    """
+    if not isinstance(config, Mapping):
+        raise BadInputError(f"{name}: config.json must hold an object, found {type(config).__name__}")
+    outer_quantisation = config.get("quantization_config")
+    if isinstance(config.get("text_config"), Mapping):
+        config = {"quantization_config": outer_quantisation, **config["text_config"]}
+    model_type = config.get("model_type")
+    if model_type not in KNOWN_TYPES:
+        raise UnsupportedModelError(
+            f"{name}: model_type {model_type!r} is not modelled; modelled are {', '.join(KNOWN_TYPES)}"
+        )
+    read = _Fields(config, name)
+    mla = _read_mla(read) if model_type in MLA_TYPES else None
+    heads = read.count("num_attention_heads")
+    hidden = read.count("hidden_size")
+    spec = ModelSpec(
+        name=name,
+        model_type=model_type,
+        layers=read.count("num_hidden_layers"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads if mla is not None else read.count("num_key_value_heads", heads),
+        head_dim=mla.qk_head_dim if mla is not None else read.count("head_dim", hidden // heads),
+        intermediate=read.count("intermediate_size"),
+        vocab=read.count("vocab_size"),
+        rope=_read_rope(read, interleaved=mla is not None and bool(config.get("rope_interleave", True))),
+        rms_eps=read.number("rms_norm_eps", 1e-6),
+        max_position=read.count("max_position_embeddings", 4096),
+        tie_embeddings=bool(config.get("tie_word_embeddings", False)),
+        qk_norm=model_type in ("qwen3", "qwen3_moe"),
+        attention_bias=bool(config.get("attention_bias", False)),
+        mla=mla,
+        moe=_read_moe(read, model_type),
+        quantisation=_read_quantisation(read),
+    )
+    return _checked(spec)
+
+
+def model_spec(name: str) -> ModelSpec:
+    """The spec of a built-in model by Hugging Face id or short name (in any case), or of a config.json file.
+
+    Raises UnknownNameError, which lists the nearest known names.
+    """
+    key = str(name).strip().casefold()
+    known = _registry()
+    if key in known:
+        return known[key]
+    path = Path(str(name))
+    if path.suffix == ".json" or path.is_dir():
+        return _from_config_file(path / "config.json" if path.is_dir() else path)
+    raise UnknownNameError("model", str(name), known_models(), "A path to a config.json works too.")
+
+
+def known_models() -> tuple[str, ...]:
+    """Hugging Face ids of the built-in models."""
+    return tuple(sorted({spec.name for spec in _registry().values()}))
+
+
+@cache
+def _registry() -> dict[str, ModelSpec]:
+    """Every spelling under which a built-in model is found, lower case, with and without the organisation."""
+    stored = json.loads((files("executor") / "data" / "models.json").read_text(encoding="utf-8"))
+    registry: dict[str, ModelSpec] = {}
+    for model_id, entry in stored["models"].items():
+        spec = from_hf_config(entry["config"], model_id)
+        organisation = model_id.split("/")[0]
+        for spelling in (model_id, *entry["aliases"]):
+            short = spelling.split("/")[-1]
+            for key in (spelling, short, f"{organisation}/{short}"):
+                registry[key.casefold()] = spec
+    return registry
+
+
+def _from_config_file(path: Path) -> ModelSpec:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
+        raise BadInputError(f"{path}: not a readable config.json ({problem})") from problem
+    name = config.get("_name_or_path") if isinstance(config, Mapping) else None
+    return from_hf_config(config, str(name or path.parent.name or path))
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A config.json with the name to put into messages."""
+
+    config: Mapping[str, Any]
+    name: str
+
+    def number(self, field: str, default: float | None = None) -> float:
+        value = self.config.get(field)
+        value = default if value is None else value
+        if value is None:
+            raise BadInputError(f"{self.name}: config.json lacks {field}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value <= 0
+        ):
+            raise BadInputError(f"{self.name}: {field} must be a positive number (got {value!r})")
+        return float(value)
+
+    def count(self, field: str, default: int | None = None) -> int:
+        value = self.number(field, default)
+        if value != int(value):
+            raise BadInputError(f"{self.name}: {field} must be a whole number (got {value!r})")
+        return int(value)
+
+    def count_or_zero(self, field: str, default: int = 0) -> int:
+        value = self.config.get(field)
+        return default if value is None else 0 if value == 0 else self.count(field)
+
+
+def _read_mla(read: _Fields) -> MlaSpec:
+    q_lora_rank = read.config.get("q_lora_rank")
+    return MlaSpec(
+        q_lora_rank=None if q_lora_rank is None else read.count("q_lora_rank"),
+        kv_lora_rank=read.count("kv_lora_rank"),
+        qk_nope=read.count("qk_nope_head_dim"),
+        qk_rope=read.count("qk_rope_head_dim"),
+        v_head_dim=read.count("v_head_dim"),
+    )
+
+
+def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
+    if model_type == "qwen3_moe":
+        if read.count("decoder_sparse_step", 1) != 1 or read.config.get("mlp_only_layers"):
+            raise UnsupportedModelError(f"{read.name}: only MoE in every layer is modelled for qwen3_moe")
+        return MoeSpec(
+            experts=read.count("num_experts"),
+            top_k=read.count("num_experts_per_tok"),
+            expert_intermediate=read.count("moe_intermediate_size"),
+            norm_topk=bool(read.config.get("norm_topk_prob", False)),
+        )
+    if model_type not in MLA_TYPES:
+        return None
+    if read.count("moe_layer_freq", 1) != 1:
+        raise UnsupportedModelError(f"{read.name}: only moe_layer_freq 1 is modelled")
+    scoring: Scoring = "softmax" if read.config.get("scoring_func", "sigmoid") == "softmax" else "sigmoid"
+    return MoeSpec(
+        experts=read.count("n_routed_experts"),
+        top_k=read.count("num_experts_per_tok"),
+        expert_intermediate=read.count("moe_intermediate_size"),
+        shared_experts=read.count_or_zero("n_shared_experts"),
+        first_dense_layers=read.count_or_zero("first_k_dense_replace"),
+        groups=read.count("n_group", 1),
+        topk_groups=read.count("topk_group", 1),
+        scoring=scoring,
+        norm_topk=bool(read.config.get("norm_topk_prob", True)),
+        scaling=read.number("routed_scaling_factor", 1.0),
+        bias=read.config.get("topk_method", "noaux_tc") == "noaux_tc",
+    )
+
+
+def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
+    """Both spellings: ``rope_theta`` with ``rope_scaling``, or the newer ``rope_parameters`` with both."""
+    parameters = read.config.get("rope_parameters") or {}
+    theta = _Fields({"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}, read.name)
+    scaling = parameters or read.config.get("rope_scaling") or {}
+    kind: Any = scaling.get("rope_type") or scaling.get("type") or "default"
+    if kind == "default":
+        return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
+    if kind not in ("llama3", "yarn", "linear"):
+        raise UnsupportedModelError(
+            f"{read.name}: rope scaling {kind!r} is not modelled (llama3, yarn, linear are)"
+        )
+    numbers = _Fields(scaling, f"{read.name}: rope scaling")
+    return RopeSpec(
+        theta.number("rope_theta", 10_000.0),
+        RopeScaling(
+            kind=kind,
+            factor=numbers.number("factor"),
+            original_max_position=numbers.count(
+                "original_max_position_embeddings", read.count("max_position_embeddings", 4096)
+            ),
+            low_freq_factor=numbers.number("low_freq_factor", 1.0),
+            high_freq_factor=numbers.number("high_freq_factor", 4.0),
+            beta_fast=numbers.number("beta_fast", 32.0),
+            beta_slow=numbers.number("beta_slow", 1.0),
+            mscale=numbers.number("mscale", 1.0),
+            mscale_all_dim=float(scaling.get("mscale_all_dim") or 0.0),
+        ),
+        interleaved,
+    )
+
+
+def _read_quantisation(read: _Fields) -> QuantSpec | None:
+    stored = read.config.get("quantization_config")
+    if not isinstance(stored, Mapping):
+        return None
+    method = stored.get("quant_method")
+    if method == "fp8":
+        block: Sequence[int] | None = stored.get("weight_block_size")
+        return QuantSpec("fp8", block=(int(block[0]), int(block[1])) if block else None)
+    if method == "compressed-tensors":
+        groups = stored.get("config_groups") or {}
+        weights = [group.get("weights") or {} for group in groups.values() if isinstance(group, Mapping)]
+        if weights and all(weight.get("num_bits") == 4 for weight in weights):
+            kept = " ".join(str(pattern) for pattern in stored.get("ignore") or ())
+            return QuantSpec(
+                "int4", group_size=weights[0].get("group_size"), experts_only="self_attn" in kept
+            )
+    raise UnsupportedModelError(
+        f"{read.name}: quantisation {method!r} is not modelled (fp8 and 4-bit integers are)"
+    )
+
+
+def _checked(spec: ModelSpec) -> ModelSpec:
+    """The spec itself, or the first contradiction between its fields."""
+    if spec.mla is None and spec.heads % spec.kv_heads:
+        raise BadInputError(f"{spec.name}: {spec.heads} heads cannot share {spec.kv_heads} KV heads evenly")
+    moe = spec.moe
+    if moe is None:
+        return spec
+    if moe.first_dense_layers >= spec.layers:
+        raise BadInputError(
+            f"{spec.name}: {moe.first_dense_layers} dense layers of {spec.layers} leave no MoE layer"
+        )
+    if moe.top_k > moe.experts or moe.topk_groups > moe.groups or moe.experts % moe.groups:
+        raise BadInputError(
+            f"{spec.name}: cannot choose {moe.top_k} of {moe.experts} experts"
+            f" from {moe.topk_groups} of {moe.groups} groups"
+        )
+    return spec
