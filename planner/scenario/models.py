@@ -1,0 +1,427 @@
+"""What a scenario file may say. Every model is frozen and closed; the field docstrings are the reference page.
+
+Lists of pools, sources and gates are keyed by their ``name``: an override changes one entry by naming it.
+"""
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A share, between 0 and 1."""
+Days = Annotated[float, Field(ge=0, le=3660, allow_inf_nan=False)]
+"""A span of time as a scenario file writes it; the simulation's clock counts integer minutes."""
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+GateState = Literal["closed", "promised", "conditional", "open"]
+"""closed: blocked or stopped. promised: announced, nothing can be ordered or moved. conditional: case by case. open: free."""
+Authority = Literal["us", "cn", "vendor"]
+"""us: the export licence. cn: the import side. vendor: the maker's own production switch."""
+Passage = Literal["pass", "hold", "refuse"]
+"""pass: goes on. hold: waits until the gate lets it pass. refuse: the lot is turned away and its order ends."""
+Fate = Literal["continue", "hold", "revoke"]
+"""What becomes of goods already on their way when a gate enters a state."""
+
+
+class Model(BaseModel):
+    """A frozen, closed part of the scenario file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+def _money_from_number(value: Any) -> Any:
+    """A bare number is an amount in the scenario's currency."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"amount": value}
+    return value
+
+
+class _Money(Model):
+    amount: Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+    """How much."""
+    currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] | None = None
+    """ISO 4217 code. None: the scenario's own currency; another one needs a rate under ``exchange``."""
+
+
+Money = Annotated[_Money, BeforeValidator(_money_from_number)]
+
+
+class Layout(Model):
+    """How one replica spreads over GPUs."""
+
+    tp: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Tensor-parallel ranks."""
+    pp: Annotated[int, Field(ge=1, le=128)] = 1
+    """Pipeline stages."""
+    attention_dp: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Data-parallel attention ranks."""
+    moe_tp: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Tensor-parallel ranks inside the experts. None: what the other figures leave."""
+    moe_ep: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Expert-parallel ranks. None: 1."""
+
+
+class Load(Model):
+    """The traffic of a pool."""
+
+    trace: str | dict[str, Any]
+    """Name of a shipped trace, a trace file beside the scenario, or a trace summary written out."""
+    requests_per_second: Positive
+    """Mean arrival rate in the first month."""
+    input_tokens: Positive | None = None
+    """Mean input length. None: the trace's own; a figure scales the trace's lengths."""
+    output_tokens: Positive | None = None
+    """Mean output length. None: the trace's own; a figure scales the trace's lengths."""
+    prefix_reuse: Share | None = None
+    """Share of input tokens served from the prefix cache. None: the trace's own where it is known, else 0."""
+    busy_hour: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] | None = None
+    """Busiest hour of the week over the mean. None: the trace's own."""
+
+
+class Growth(Model):
+    """Growth of the load per month as a ratio; the three figures are read as P10, P50 and P90."""
+
+    low: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 1.05
+    """One future in ten grows slower than this."""
+    base: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 1.12
+    """Half of the futures grow slower than this."""
+    high: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 1.22
+    """One future in ten grows faster than this."""
+    half_life_months: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 12
+    """Growth slows: the logarithm of the monthly ratio halves every so many months."""
+    shared: Share = 0.5
+    """Correlation of this pool's growth with that of the whole market, hence with the other pools."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Growth":
+        if not self.low <= self.base <= self.high:
+            raise ValueError(f"low, base and high must rise (got {self.low}, {self.base}, {self.high})")
+        return self
+
+
+class Slo(Model):
+    """The promise to users: at this percentile no request is slower than the bounds."""
+
+    ttft_ms: Positive
+    """Time to first token, queueing included."""
+    tpot_ms: Positive
+    """Time per output token after the first."""
+    percentile: Annotated[float, Field(ge=0.5, le=0.999, allow_inf_nan=False)] = 0.95
+    """Share of requests that must meet both bounds."""
+
+
+class Pool(Model):
+    """One model served to one SLO."""
+
+    name: Name
+    """The pool's name."""
+    model: Name
+    """Hugging Face id or short name of the model, for example DeepSeek-R1 or Qwen/Qwen3-32B."""
+    precision: Literal["bf16", "fp8", "int8", "int4", "fp4"] = "bf16"
+    """Data type of the weights."""
+    engine: Name = "sglang"
+    """Serving engine: sglang, trtllm, vllm or waferlag."""
+    layouts: Annotated[dict[str, Layout], Field(min_length=1)]
+    """How one replica is laid out on each kind of GPU this pool may use; the first is the pool's unit of account."""
+    load: Load
+    """The traffic."""
+    growth: Growth = Growth()
+    """How the traffic grows."""
+    slo: Slo
+    """The promise to users."""
+    headroom: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0.1
+    """Spare capacity above the busy hour, as a share of it."""
+
+
+class InService(Model):
+    """GPUs racked and serving on the first day."""
+
+    sku: Name
+    """Kind of GPU, as in `waferlag scenarios --gpus`."""
+    pool: Name
+    """The pool they serve."""
+    gpus: Count
+    """How many."""
+    failures_per_year: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 0.09
+    """Failures per GPU and year that take it out of service."""
+    repair_days: Days = 14
+    """From failure to service again."""
+
+
+class StageLaw(Model):
+    """One stage of a route of the user's own: a triangular law in days."""
+
+    name: Name
+    """The stage's name."""
+    low: Days
+    """Shortest."""
+    mode: Days
+    """Most likely."""
+    high: Days
+    """Longest."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "StageLaw":
+        if not self.low <= self.mode <= self.high:
+            raise ValueError(f"low, mode and high must rise (got {self.low}, {self.mode}, {self.high})")
+        return self
+
+
+class Purchase(Model):
+    """GPUs that are bought."""
+
+    kind: Literal["purchase"] = "purchase"
+    """purchase."""
+    name: Name
+    """The source's name."""
+    sku: Name
+    """Kind of GPU."""
+    pools: list[Name] | None = None
+    """Pools it may serve. None: every pool with a layout for this kind of GPU."""
+    entry: Literal["finished-stock", "part-finished", "new-wafers", "domestic"] = "new-wafers"
+    """Where the goods stand when the order is accepted; it chooses the shipped chain of stages."""
+    route: list[StageLaw] | None = None
+    """Stages of the maker's own instead of the shipped chain; freight, customs, integration and installation follow."""
+    gates: list[Name] = []
+    """Gates the goods must pass."""
+    price: Money
+    """Per GPU, with its share of the server."""
+    price_change_per_month: Annotated[float, Field(gt=0.5, lt=2, allow_inf_nan=False)] = 1.0
+    """Ratio of the price from one month to the next."""
+    prepayment: Share = 0.3
+    """Share of the price paid when the order is accepted; the rest is paid on delivery."""
+    refund: Share = 1.0
+    """Share of what was paid that comes back if a gate ends the order."""
+    order_valid_days: Days = 365
+    """An order that nobody has accepted after so long lapses, at no cost."""
+    lot_gpus: Annotated[int, Field(ge=1, le=100_000)] = 8
+    """GPUs in one lot: orders are whole lots."""
+    max_gpus_per_month: Count | None = None
+    """The most that can be ordered in a month. None: no limit."""
+    max_gpus_total: Count | None = None
+    """The most that can be ordered in all. None: no limit."""
+    earliest_order: dt.date | None = None
+    """First day on which an order can be placed. None: the scenario's start."""
+    latest_order: dt.date | None = None
+    """Last day on which an order can be placed. None: the horizon."""
+    failures_per_year: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 0.09
+    """Failures per GPU and year that take it out of service."""
+    repair_days: Days = 14
+    """From failure to service again."""
+
+
+class Rental(Model):
+    """GPUs that are rented: reserved ahead month by month, or taken on the spot when demand asks for them."""
+
+    kind: Literal["rental"]
+    """rental."""
+    name: Name
+    """The source's name."""
+    sku: Name
+    """Kind of GPU."""
+    pools: list[Name] | None = None
+    """Pools it may serve. None: every pool with a layout for this kind of GPU."""
+    price_per_gpu_hour: Money
+    """Reserved capacity."""
+    spot_price_per_gpu_hour: Money | None = None
+    """Capacity taken on the spot. None: 1.5 times the reserved price."""
+    price_change_per_month: Annotated[float, Field(gt=0.5, lt=2, allow_inf_nan=False)] = 1.0
+    """Ratio of the prices from one month to the next."""
+    notice_days: Days = 30
+    """From reservation to use."""
+    lot_gpus: Annotated[int, Field(ge=1, le=100_000)] = 8
+    """GPUs in one lot: reservations are whole lots."""
+    max_gpus: Count = 0
+    """The most that can be reserved at a time."""
+    max_spot_gpus: Count = 0
+    """The most that can be had on the spot at a time."""
+
+
+Source = Annotated[Purchase | Rental, Field(discriminator="kind")]
+
+
+def _purchase_by_default(value: Any) -> Any:
+    """A source without a kind is a purchase, unless it has an hourly price."""
+    if isinstance(value, dict) and "kind" not in value:
+        return {"kind": "rental" if "price_per_gpu_hour" in value else "purchase", **value}
+    return value
+
+
+class Effect(Model):
+    """What a state of a gate does to goods. Each field left out keeps the default of the gate's authority."""
+
+    order: Passage | None = None
+    """At order acceptance."""
+    release: Passage | None = None
+    """At release from the factory."""
+    transit: Passage | None = None
+    """At the start of freight."""
+    receipt: Passage | None = None
+    """At customs."""
+    review_days: Days | None = None
+    """Mean review time of an order accepted in this state (exponential)."""
+    approval: Share | None = None
+    """Probability that the review ends well; else the order ends."""
+    fee: Share | None = None
+    """Share of the price paid on top when goods are released in this state."""
+    in_process: Fate | None = None
+    """On entering the state, goods still in the factory."""
+    in_transit: Fate | None = None
+    """On entering the state, goods under way."""
+
+
+class Dwell(Model):
+    """Law of one state of a gate: how long it lasts, and where it goes."""
+
+    mean_days: Annotated[float, Field(gt=0, le=36500, allow_inf_nan=False)]
+    """Mean stay (exponential)."""
+    next: dict[GateState, Share] = {}
+    """Probability of the states that may follow; they add to 1. Empty: the state never ends."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Dwell":
+        if self.next and abs(sum(self.next.values()) - 1) > 1e-6:
+            raise ValueError(
+                f"the probabilities of the next states must add to 1 (got {sum(self.next.values()):g})"
+            )
+        return self
+
+
+class GateEvent(Model):
+    """A change of state that the user knows or assumes."""
+
+    date: dt.date
+    """The day it takes effect."""
+    state: GateState
+    """The state it brings."""
+    note: str = ""
+    """Why, or from where it is known."""
+
+
+class Gate(Model):
+    """A licence, an import blessing or a production switch: a process that moves between four states."""
+
+    name: Name
+    """The gate's name."""
+    authority: Authority
+    """Whose gate it is; it chooses the default effects."""
+    product: Literal["H20", "H200", "RTX PRO 6000D"] | None = None
+    """Product in the shipped gate history whose record gives today's state and the law of changes."""
+    as_of: dt.date | None = None
+    """Only what was public by this day counts. None: the scenario's start."""
+    reading: Literal["main", "literal", "paper", "mild"] = "main"
+    """Which reading of the ambiguous entries of the history."""
+    state: GateState | None = None
+    """State on the first day. None: from the history."""
+    always: GateState | None = None
+    """The gate stays in this state for ever."""
+    law: dict[GateState, Dwell] | None = None
+    """A law of the user's own instead of the one learnt from the history."""
+    events: list[GateEvent] = []
+    """Dated changes known or assumed; between them the law goes on."""
+    effects: dict[GateState, Effect] = {}
+    """Changes to the default effects, by state."""
+
+
+class Goal(Model):
+    """What the plan must reach."""
+
+    probability: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.9
+    """Required probability, in each month, that every pool's demand is met at its SLO."""
+    from_month: Annotated[int, Field(ge=1, le=60)] = 1
+    """First month for which the probability is required; 1 is the month of the start."""
+    cvar_level: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9
+    """Level of the conditional value at risk of shortfall that the optimiser bounds."""
+    budget: Money | None = None
+    """The most that may be spent on purchases in expectation over the horizon. None: no limit."""
+    unmet_price_per_gpu_hour: Money
+    """Loss from one GPU's worth of demand unmet for an hour; must exceed every spot price."""
+
+
+class Costs(Model):
+    """Money beside prices."""
+
+    discount_per_year: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.08
+    """Discount rate."""
+    hosting_per_kw_month: Money = _Money(amount=900)
+    """Space, cooling and staff for one kW of IT power and a month."""
+    power_per_kwh: Money = _Money(amount=0.6)
+    """Electricity."""
+    pue: Annotated[float, Field(ge=1, le=3, allow_inf_nan=False)] = 1.25
+    """Power drawn by the site over power drawn by the IT."""
+    server_power_factor: Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)] = 1.6
+    """Power of a server over the board power of its GPUs."""
+    useful_life_months: Annotated[int, Field(ge=1, le=240)] = 48
+    """A bought GPU loses its value in a straight line over so many months; what is left at the horizon counts."""
+
+
+class Run(Model):
+    """How much to compute."""
+
+    scenarios: Annotated[int, Field(ge=2, le=200_000)] = 600
+    """Futures that the optimiser sees."""
+    replications: Annotated[int, Field(ge=2, le=200_000)] = 2000
+    """Fresh futures on which the plan is validated."""
+    engine: Literal["simpy", "fast"] = "simpy"
+    """Supply engine for the validation; both give the same integers."""
+    processes: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Processes. None: as many as there are cores, at most 8."""
+
+
+class Scenario(Model):
+    """A whole scenario file."""
+
+    name: Name
+    """Short name, used for runs and reports."""
+    title: str = ""
+    """One line."""
+    description: str = ""
+    """What the scenario stands on."""
+    start: dt.date
+    """First day; what became public later is not used."""
+    horizon_months: Annotated[int, Field(ge=1, le=60)]
+    """Months planned."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Root of all luck."""
+    currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] = "CNY"
+    """Currency of the plan."""
+    exchange: dict[str, Positive] = {}
+    """Units of the scenario's currency for one unit of another, by ISO code."""
+    pools: Annotated[list[Pool], Field(min_length=1, max_length=50)]
+    """What is served."""
+    fleet: list[InService] = []
+    """GPUs in service on the first day."""
+    sources: Annotated[
+        list[Annotated[Source, BeforeValidator(_purchase_by_default)]], Field(min_length=1, max_length=100)
+    ]
+    """Where GPUs can come from."""
+    gates: list[Gate] = []
+    """What stands between an order and its delivery."""
+    goal: Goal
+    """What the plan must reach."""
+    costs: Costs = Costs()
+    """Money beside prices."""
+    run: Run = Run()
+    """How much to compute."""
+    evidence: dict[str, str] = {}
+    """Where the file's own figures come from: path of a field -> source, date and evidence mark."""
+
+    @property
+    def purchases(self) -> list[Purchase]:
+        """The sources that sell, in the file's order."""
+        return [source for source in self.sources if isinstance(source, Purchase)]
+
+    @property
+    def rentals(self) -> list[Rental]:
+        """The sources that rent out, in the file's order."""
+        return [source for source in self.sources if isinstance(source, Rental)]
+
+    def in_currency(self, money: _Money) -> float:
+        """Amount in the scenario's currency; the checks have made sure that a rate exists."""
+        if money.currency is None or money.currency == self.currency:
+            return money.amount
+        return money.amount * self.exchange[money.currency]
