@@ -1,4 +1,4 @@
-"""What a scenario file may say. Every model is frozen and closed; the field docstrings are the reference page.
+"""What a scenario file may say. Every model is frozen and closed; its docstrings are the reference page.
 
 Lists of pools, sources and gates are keyed by their ``name``: an override changes one entry by naming it.
 """
@@ -16,11 +16,11 @@ Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
 GateState = Literal["closed", "promised", "conditional", "open"]
-"""closed: blocked or stopped. promised: announced, nothing can be ordered or moved. conditional: case by case. open: free."""
+"""closed: stopped. promised: announced, nothing can be ordered or moved. conditional: case by case. open: free."""
 Authority = Literal["us", "cn", "vendor"]
 """us: the export licence. cn: the import side. vendor: the maker's own production switch."""
 Passage = Literal["pass", "hold", "refuse"]
-"""pass: goes on. hold: waits until the gate lets it pass. refuse: the lot is turned away and its order ends."""
+"""pass: goes on. hold: waits until the gate lets it pass. refuse: turned away, and its order ends."""
 Fate = Literal["continue", "hold", "revoke"]
 """What becomes of goods already on their way when a gate enters a state."""
 
@@ -126,7 +126,7 @@ class Pool(Model):
     engine: Name = "sglang"
     """Serving engine: sglang, trtllm, vllm or waferlag."""
     layouts: Annotated[dict[str, Layout], Field(min_length=1)]
-    """How one replica is laid out on each kind of GPU this pool may use; the first is the pool's unit of account."""
+    """How one replica is laid out on each kind of GPU this pool may use; the first is the unit of account."""
     load: Load
     """The traffic."""
     growth: Growth = Growth()
@@ -185,7 +185,7 @@ class Purchase(Model):
     entry: Literal["finished-stock", "part-finished", "new-wafers", "domestic"] = "new-wafers"
     """Where the goods stand when the order is accepted; it chooses the shipped chain of stages."""
     route: list[StageLaw] | None = None
-    """Stages of the maker's own instead of the shipped chain; freight, customs, integration and installation follow."""
+    """Stages of the maker's own instead of the shipped chain; freight, customs and installation follow."""
     gates: list[Name] = []
     """Gates the goods must pass."""
     price: Money
@@ -347,16 +347,16 @@ class Costs(Model):
 
     discount_per_year: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.08
     """Discount rate."""
-    hosting_per_kw_month: Money = _Money(amount=900)
+    hosting_per_kw_month: Money = _Money(amount=900, currency="CNY")
     """Space, cooling and staff for one kW of IT power and a month."""
-    power_per_kwh: Money = _Money(amount=0.6)
+    power_per_kwh: Money = _Money(amount=0.6, currency="CNY")
     """Electricity."""
     pue: Annotated[float, Field(ge=1, le=3, allow_inf_nan=False)] = 1.25
     """Power drawn by the site over power drawn by the IT."""
     server_power_factor: Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)] = 1.6
     """Power of a server over the board power of its GPUs."""
     useful_life_months: Annotated[int, Field(ge=1, le=240)] = 48
-    """A bought GPU loses its value in a straight line over so many months; what is left at the horizon counts."""
+    """A bought GPU loses its value in a straight line over so many months; the rest counts at the horizon."""
 
 
 class Run(Model):

@@ -1,0 +1,272 @@
+"""The plan's record: everything a report, a screen or a later run needs, in one frozen JSON document."""
+
+import datetime as dt
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.scenario.models import Scenario
+
+SCHEMA_VERSION = 1
+
+Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
+"""Where a serving figure comes from, best first."""
+
+
+class Part(BaseModel):
+    """A frozen, closed part of the record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Interval(Part):
+    """A figure with the interval it is believed to lie in."""
+
+    value: float
+    """The figure."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    level: float = 0.9
+    """Confidence of the interval."""
+
+
+class Quantiles(Part):
+    """One future in ten lies below p10, half below p50, nine in ten below p90."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class Dates(Part):
+    """Quantiles of a date; None means later than the horizon."""
+
+    p10: dt.date | None
+    p50: dt.date | None
+    p90: dt.date | None
+
+
+class Answer(Part):
+    """What to do, in words, and the figures the words stand on."""
+
+    sentence: str
+    """What to order and by when, with what probability."""
+    waiting: str
+    """What waiting one month costs, in words."""
+    rests_on: list[str]
+    """The facts that would change the answer most, a sentence each."""
+    feasible: bool
+    """Whether the goal is met in every month for which it is required."""
+    goal: float
+    """The required probability."""
+    weakest_month: str
+    """The month in which meeting demand is least probable, as YYYY-MM."""
+    probability: Interval
+    """Probability that demand is met in the weakest month."""
+    next_order_by: dt.date | None
+    """The next last safe date for an order; None: nothing to order."""
+    runs_out: Dates
+    """When demand would outgrow what is in service if nothing more were ordered or rented."""
+    cost_of_waiting: Interval
+    """Expected extra cost if nothing is ordered in the first month, in the plan's currency."""
+
+
+class PoolMonth(Part):
+    """One pool in one month. GPUs are counted in the pool's unit of account."""
+
+    pool: str
+    unit: str
+    """Kind of GPU in which need and supply are counted."""
+    need_gpus: Quantiles
+    """GPUs needed at the busy hour, headroom included."""
+    in_service_gpus: Quantiles
+    """Bought GPUs able to serve."""
+    reserved_gpus: float
+    """Reserved rental."""
+    spot_gpus: Quantiles
+    """Rental taken on the spot."""
+    unmet_gpus: Quantiles
+    """What is still missing."""
+    probability: Interval
+    """Probability that the pool's demand is met."""
+
+
+class Month(Part):
+    """One month of the plan."""
+
+    month: str
+    """YYYY-MM."""
+    start: dt.date
+    probability: Interval
+    """Probability that every pool's demand is met."""
+    required: bool
+    """Whether the goal applies to this month."""
+    pools: list[PoolMonth]
+    gates: dict[str, dict[str, float]]
+    """Share of futures in each state, by gate, on the month's first day."""
+    spend: Quantiles
+    """Money spent in the month on purchases, rental, hosting and power, undiscounted."""
+
+
+class Order(Part):
+    """One line of the order calendar."""
+
+    pool: str
+    source: str
+    sku: str
+    month: str
+    """Month of the order, as YYYY-MM."""
+    order_on: dt.date
+    """The day the order is placed in the simulation: the first of the month, or the scenario's start."""
+    gpus: int
+    lots: int
+    last_safe: dt.date | None
+    """Last date at which the order still keeps the goal; None: the goal holds without it."""
+    protects: str | None
+    """The month whose probability falls most without the order."""
+    arrives: Dates
+    """When the GPUs serve."""
+    arrives_within_horizon: float
+    """Share of futures in which they serve before the horizon ends."""
+    price: float
+    """Purchase price in the plan's currency, fees apart."""
+    prepayment: float
+    """Part of the price due when the order is accepted."""
+    probability_without: Interval
+    """Probability of the protected month without this order."""
+    cost_without: Interval
+    """Expected change of cost without this order; positive: dearer without it."""
+    why: str
+    """In words."""
+
+
+class Reservation(Part):
+    """Rental reserved for one month."""
+
+    pool: str
+    source: str
+    sku: str
+    month: str
+    reserve_by: dt.date
+    gpus: int
+    price: float
+
+
+class Kpis(Part):
+    """The figures on top."""
+
+    expected_cost: Quantiles
+    """Cost over the horizon, discounted, by future."""
+    mean_cost: Interval
+    """Its mean with the interval of the mean."""
+    cost_parts: dict[str, float]
+    """Mean discounted cost by kind: purchases, hosting, reserved, spot, unmet, residual value (negative)."""
+    committed: float
+    """Prepayments of all orders of the plan."""
+    at_risk: float
+    """Money already paid and not refunded if every gate closed for good in the worst month, mean over futures."""
+    gpus_ordered: int
+    shortfall_share: Interval
+    """Unmet demand as a share of demand over the horizon."""
+    cost_per_million_tokens: float | None
+    """Mean discounted cost over the tokens served, in the plan's currency."""
+
+
+class Rival(Part):
+    """Another way to act, on the same futures."""
+
+    name: str
+    meaning: str
+    """The rule in a sentence."""
+    mean_cost: Interval
+    cost_difference: Interval
+    """Cost minus that of the plan, on the same luck; positive: dearer than the plan."""
+    weakest_month: str
+    probability: Interval
+    """Probability in its weakest required month."""
+    shortfall_share: float
+    worst_tenth_shortfall: float
+    """Mean shortfall share in the worst tenth of futures."""
+    gpus_ordered: float
+
+
+class Serving(Part):
+    """What one replica of a pool serves on one kind of GPU."""
+
+    pool: str
+    sku: str
+    model: str
+    precision: str
+    engine: str
+    layout: dict[str, int]
+    gpus_per_replica: int
+    fits: bool
+    requests_per_s: Interval | None
+    """Goodput of a replica at the SLO, 80 % interval."""
+    gpus_per_request_per_s: float | None
+    ttft_ms: float | None
+    tpot_ms: float | None
+    concurrency: float | None
+    label: Label | None
+    mfu: float | None
+    mbu: float | None
+    limits: str
+    """What limits the replica."""
+    reason: str
+    """How the figure came about, or why there is none."""
+
+
+class LeadTime(Part):
+    """From the placing of an order on the first day to service, for one source."""
+
+    source: str
+    entry: str
+    days: Quantiles
+    """Among the futures in which it arrives at all within the horizon."""
+    arrives_within_horizon: float
+    promised_not_before: dt.date | None
+    """First arrival in one future of twenty, among all futures."""
+
+
+class Provenance(Part):
+    """Versions and roots with which the figures come out again."""
+
+    waferlag: str
+    python: str
+    numpy: str
+    simpy: str
+    highspy: str
+
+
+class PlanRecord(Part):
+    """A plan: its inputs, its orders, its consequences, its rivals and its reasons."""
+
+    schema_version: int = SCHEMA_VERSION
+    versions: Provenance
+    scenario: Scenario
+    """The whole scenario after overrides."""
+    overrides: list[str]
+    """Names of the overrides that were applied, in order."""
+    scenario_hash: str
+    """SHA-256 of the canonical scenario."""
+    seed: int
+    roots: dict[str, int]
+    """Roots of luck: optimise, validate."""
+    answer: Answer
+    months: list[Month]
+    orders: list[Order]
+    reservations: list[Reservation]
+    kpis: Kpis
+    rivals: list[Rival]
+    sizing: list[Serving]
+    profiles: list[dict[str, Any]]
+    """Serving profiles the sizing stands on."""
+    lead_times: list[LeadTime]
+    physics: dict[str, Any]
+    """Readings of the model that help to judge it: gate posteriors, lots simulated, bound of the shortfall."""
+    sources: list[dict[str, str]]
+    """Where the figures come from: what, source, date, evidence."""
+    reasons: list[str]
+    """Why this plan, in sentences; if the goal cannot be met, which limit binds and by how much."""
