@@ -19,9 +19,9 @@ ROUNDING = 1.005
 class Accelerator:
     """One accelerator as published. A missing figure is None; using it raises MissingFigureError.
 
-    GB and TB are decimal; TFLOPS and TOPS are dense peaks; ``interconnect_gb_s`` is the sum of both directions
-    of one GPU; ``tpp`` is total processing performance as the export rules define it. ``evidence`` and
-    ``confidence`` are the marks of the source, ``conflicts`` what other sources say.
+    GB and TB are decimal; TFLOPS and TOPS are dense peaks; ``interconnect_gb_s`` is the sum of both
+    directions of one GPU; ``tpp`` is total processing performance as the export rules define it.
+    ``evidence`` and ``confidence`` are the marks of the source, ``conflicts`` what other sources say.
     """
 
     name: str
