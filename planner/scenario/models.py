@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from planner.reference.exchange import rate
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share, between 0 and 1."""
 Days = Annotated[float, Field(ge=0, le=3660, allow_inf_nan=False)]
@@ -16,7 +18,8 @@ Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
 GateState = Literal["closed", "promised", "conditional", "open"]
-"""closed: stopped. promised: announced, nothing can be ordered or moved. conditional: case by case. open: free."""
+"""closed: stopped. promised: announced, nothing moves yet. conditional: case by case. open: free."""
+Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 Authority = Literal["us", "cn", "vendor"]
 """us: the export licence. cn: the import side. vendor: the maker's own production switch."""
 Passage = Literal["pass", "hold", "refuse"]
@@ -63,6 +66,10 @@ class Layout(Model):
     """Tensor-parallel ranks inside the experts. None: what the other figures leave."""
     moe_ep: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Expert-parallel ranks. None: 1."""
+    precision: Precision | None = None
+    """Data type of the weights on this kind of GPU. None: the pool's."""
+    engine: Name | None = None
+    """Serving engine on this kind of GPU. None: the pool's."""
 
 
 class Load(Model):
@@ -72,6 +79,8 @@ class Load(Model):
     """Name of a shipped trace, a trace file beside the scenario, or a trace summary written out."""
     requests_per_second: Positive
     """Mean arrival rate in the first month."""
+    scale: Positive = 1.0
+    """Multiplies the arrival rate; overrides use it."""
     input_tokens: Positive | None = None
     """Mean input length. None: the trace's own; a figure scales the trace's lengths."""
     output_tokens: Positive | None = None
@@ -121,7 +130,7 @@ class Pool(Model):
     """The pool's name."""
     model: Name
     """Hugging Face id or short name of the model, for example DeepSeek-R1 or Qwen/Qwen3-32B."""
-    precision: Literal["bf16", "fp8", "int8", "int4", "fp4"] = "bf16"
+    precision: Precision = "bf16"
     """Data type of the weights."""
     engine: Name = "sglang"
     """Serving engine: sglang, trtllm, vllm or waferlag."""
@@ -422,6 +431,6 @@ class Scenario(Model):
 
     def in_currency(self, money: _Money) -> float:
         """Amount in the scenario's currency; the checks have made sure that a rate exists."""
-        if money.currency is None or money.currency == self.currency:
-            return money.amount
-        return money.amount * self.exchange[money.currency]
+        factor = rate(money.currency or self.currency, self.currency, self.exchange)
+        assert factor is not None, f"no rate from {money.currency}: the checks let it through"
+        return money.amount * factor

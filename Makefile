@@ -1,0 +1,49 @@
+# Everything from a bare machine: `make run` plans the day of the news, `make test` proves the house.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+OUT    := out
+# uv does not read pip's find-links; an empty value is a normal machine.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+JOBS   ?= 2
+
+.PHONY: run test quick lint setup constraints docs clean
+
+run: $(STAMP)
+	@mkdir -p $(OUT)
+	WAFERLAG_DB=$${WAFERLAG_DB:-sqlite:///$(OUT)/waferlag.sqlite} $(BIN)/waferlag plan 2-h20-july-2025 \
+	  --json $(OUT)/plan.json --report $(OUT)/report.html --save
+	@echo
+	@echo "The dashboard: WAFERLAG_DB=sqlite:///$(OUT)/waferlag.sqlite $(BIN)/waferlag dashboard"
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not browser and not postgres"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@! grep -nE '\+cpu|https?://' constraints.txt
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[all]' -c constraints.txt
+	@touch $@
+
+# Without find-links in force: a local CPU build of torch must not become the pin.
+constraints: $(STAMP)
+	UV_FIND_LINKS= $(BIN)/uv pip compile -q --universal --all-extras pyproject.toml -c torch-pin.txt -o constraints.txt
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,105 @@
+"""What a bought GPU costs over the horizon, future by future."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.clock import MINUTES_PER_DAY
+
+Array = NDArray[np.float64]
+HOURS_PER_YEAR = 8760.0
+MONTHS_PER_YEAR = 12.0
+DAYS_PER_YEAR = 365.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Money terms of one source, scenario currency."""
+
+    price: Array
+    """[M] price per GPU by order month."""
+    prepayment: float
+    """Share of the price paid when the order is accepted."""
+    running_per_day: float
+    """Hosting and power per GPU and day in service."""
+    useful_life_days: float
+    """Days in which the value falls to nothing, in a straight line."""
+    discount_per_year: float
+
+
+@dataclass(frozen=True)
+class Purchased:
+    """Undiscounted payments of one GPU per order, [N, M] each, and their discounted sum."""
+
+    prepaid: Array
+    balance: Array
+    fee: Array
+    refund: Array
+    running: Array
+    residual: Array
+    outlay: Array
+    """Discounted: prepayment, balance, fee and running cost, less refund and residual value."""
+
+
+def running_cost_per_day(
+    tdp_w: float, server_factor: float, pue: float, hosting_per_kw_month: float, power_per_kwh: float
+) -> float:
+    r"""Hosting and power of one GPU with its share of the server, per day.
+
+    c = K (12 h / 365 + 24 U e),    K = P f / 1000
+
+    P ``tdp_w``                 board power, W
+    f ``server_factor``         server power over the board power of its GPUs
+    U ``pue``                   site power over IT power
+    h ``hosting_per_kw_month``  space, cooling and staff per kW of IT power and month
+    e ``power_per_kwh``         price of electricity
+
+    >>> round(running_cost_per_day(400, 1.6, 1.25, 900, 0.6), 2)
+    30.46
+    """
+    kw = tdp_w * server_factor / 1000.0
+    return kw * (hosting_per_kw_month * MONTHS_PER_YEAR / DAYS_PER_YEAR + 24.0 * pue * power_per_kwh)
+
+
+def discount(minutes: Array, per_year: float) -> Array:
+    """Present value of one unit of money paid after so many minutes."""
+    return (1.0 + per_year) ** (-minutes / (MINUTES_PER_DAY * DAYS_PER_YEAR))
+
+
+def purchased(
+    terms: Terms,
+    accepted: Array,
+    delivered: Array,
+    ended: Array,
+    fee_share: Array,
+    refund_share: Array,
+    horizon: float,
+) -> Purchased:
+    """Payments for one GPU of each order, [N, M].
+
+    ``accepted``, ``delivered`` and ``ended`` are minutes, -1 where it did not happen within the horizon; an
+    order has ``ended`` when a gate turned it away or called it back. ``fee_share`` and ``refund_share`` are
+    shares of the price and of what was paid. Prepayment falls due on acceptance, the rest and the fee on
+    delivery, the refund when the order ends. Running cost is discounted at the middle of the days in service.
+    """
+    was_accepted, was_delivered, was_ended = accepted >= 0, delivered >= 0, ended >= 0
+    prepaid = np.where(was_accepted, terms.prepayment * terms.price, 0.0)
+    balance = np.where(was_delivered, (1.0 - terms.prepayment) * terms.price, 0.0)
+    fee = np.where(was_delivered, fee_share * terms.price, 0.0)
+    refund = np.where(was_ended & was_accepted, refund_share * prepaid, 0.0)
+    minutes = np.where(was_delivered, np.maximum(horizon - delivered, 0.0), 0.0)
+    days = minutes / MINUTES_PER_DAY
+    running = terms.running_per_day * days
+    residual = np.where(
+        was_delivered, terms.price * np.maximum(0.0, 1.0 - days / terms.useful_life_days), 0.0
+    )
+    r = terms.discount_per_year
+    outlay = (
+        prepaid * discount(np.maximum(accepted, 0.0), r)
+        + (balance + fee) * discount(np.maximum(delivered, 0.0), r)
+        + running * discount(horizon - minutes / 2.0, r)
+        - refund * discount(np.maximum(ended, 0.0), r)
+        - residual * discount(np.full_like(minutes, horizon), r)
+    )
+    return Purchased(prepaid, balance, fee, refund, running, residual, outlay)

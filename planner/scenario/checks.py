@@ -1,0 +1,227 @@
+"""Checks that one field alone cannot make: names that must exist, figures that must agree."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from executor.errors import ExecutorError
+from executor.spec import model_spec
+from planner.clock import month_starts
+from planner.errors import Problem, UserMistakeError, did_you_mean
+from planner.reference.accelerators import accelerator
+from planner.reference.exchange import rate
+from planner.reference.traces import trace_names
+from planner.scenario.models import Gate, Purchase, Rental, Scenario
+
+ENGINES = ("sglang", "trtllm", "vllm", "waferlag")
+"""Serving engines whose behaviour has a prior of its own."""
+HOURS_PER_MONTH = 730.0
+"""8,760 hours a year over twelve months."""
+SPOT_MARKUP = 1.5
+"""Spot over reserved price where the scenario names none; ours, an estimate."""
+
+
+def problems_across_fields(scenario: Scenario) -> list[Problem]:
+    """Every contradiction in a scenario whose single fields are valid, in the file's order."""
+    checks = (_pools, _fleet, _sources, _gates, _goal, _money, _dates)
+    return [problem for check in checks for problem in check(scenario)]
+
+
+def _pools(scenario: Scenario) -> Iterator[Problem]:
+    yield from _twice("pools", (pool.name for pool in scenario.pools))
+    for at, pool in enumerate(scenario.pools):
+        place = f"pools.{at}"
+        yield from _known(f"{place}.model", lambda name=pool.model: model_spec(name))
+        if pool.engine not in ENGINES:
+            yield _no_such(f"{place}.engine", "engine", pool.engine, ENGINES)
+        for sku, layout in pool.layouts.items():
+            yield from _gpu(f"{place}.layouts.{sku}", sku)
+            if layout.engine is not None and layout.engine not in ENGINES:
+                yield _no_such(f"{place}.layouts.{sku}.engine", "engine", layout.engine, ENGINES)
+        trace = pool.load.trace
+        if isinstance(trace, str) and trace not in trace_names() and not _like_a_path(trace):
+            yield _no_such(f"{place}.load.trace", "trace", trace, trace_names())
+
+
+def _fleet(scenario: Scenario) -> Iterator[Problem]:
+    pools = {pool.name: pool for pool in scenario.pools}
+    for at, entry in enumerate(scenario.fleet):
+        if entry.pool not in pools:
+            yield _no_such(f"fleet.{at}.pool", "pool", entry.pool, pools)
+        elif entry.sku not in pools[entry.pool].layouts:
+            yield Problem(
+                f"fleet.{at}.sku",
+                f"pool {entry.pool} has no layout for this kind of GPU",
+                entry.sku,
+                f"it has {', '.join(pools[entry.pool].layouts)}",
+            )
+
+
+def _sources(scenario: Scenario) -> Iterator[Problem]:
+    pools = {pool.name: pool for pool in scenario.pools}
+    gates = [gate.name for gate in scenario.gates]
+    yield from _twice("sources", (source.name for source in scenario.sources))
+    for at, source in enumerate(scenario.sources):
+        place = f"sources.{at}"
+        yield from _gpu(f"{place}.sku", source.sku)
+        for name in source.pools or ():
+            if name not in pools:
+                yield _no_such(f"{place}.pools", "pool", name, pools)
+            elif source.sku not in pools[name].layouts:
+                yield Problem(f"{place}.pools", f"pool {name} has no layout for {source.sku}", name)
+        if source.pools is None and not any(source.sku in pool.layouts for pool in scenario.pools):
+            yield Problem(f"{place}.sku", "no pool has a layout for this kind of GPU", source.sku)
+        if isinstance(source, Purchase):
+            for name in source.gates:
+                if name not in gates:
+                    yield _no_such(f"{place}.gates", "gate", name, gates)
+
+
+def _gates(scenario: Scenario) -> Iterator[Problem]:
+    yield from _twice("gates", (gate.name for gate in scenario.gates))
+    for at, gate in enumerate(scenario.gates):
+        place = f"gates.{at}"
+        if gate.product is None and gate.always is None and (gate.law is None or gate.state is None):
+            yield Problem(
+                place, "needs `product` (its history), or `always`, or both `state` and `law`", gate.name
+            )
+        yield from _own_law(place, gate)
+        days = [event.date for event in gate.events]
+        if days != sorted(set(days)):
+            yield Problem(f"{place}.events", "dates must rise, one event a day", ", ".join(map(str, days)))
+        if days and days[0] < scenario.start:
+            yield Problem(
+                f"{place}.events",
+                "an event before the scenario's start",
+                str(days[0]),
+                "give `state` instead",
+            )
+        if gate.as_of is not None and gate.as_of > scenario.start:
+            yield Problem(f"{place}.as_of", "looks ahead of the scenario's start", str(gate.as_of))
+
+
+def _own_law(place: str, gate: Gate) -> Iterator[Problem]:
+    """A law of the user's own must say how every state ends that it can reach."""
+    for state, dwell in (gate.law or {}).items():
+        for follower in dwell.next:
+            if follower == state:
+                yield Problem(f"{place}.law.{state}.next", "a state cannot follow itself", follower)
+            elif follower not in (gate.law or {}):
+                yield Problem(
+                    f"{place}.law.{state}.next", "names a state that the law does not have", follower
+                )
+    if gate.law is not None and gate.state is not None and gate.state not in gate.law:
+        yield Problem(f"{place}.state", "is not a state of the law", gate.state)
+
+
+def _goal(scenario: Scenario) -> Iterator[Problem]:
+    if scenario.goal.from_month > scenario.horizon_months:
+        yield Problem(
+            "goal.from_month",
+            f"lies beyond the horizon of {scenario.horizon_months} months",
+            scenario.goal.from_month,
+        )
+
+
+def _money(scenario: Scenario) -> Iterator[Problem]:
+    broken = False
+    for place, money in _amounts(scenario):
+        if money.currency is not None and rate(money.currency, scenario.currency, scenario.exchange) is None:
+            broken = True
+            yield Problem(
+                place,
+                f"no exchange rate from {money.currency} to {scenario.currency}",
+                mend="add it to `exchange`",
+            )
+    if not broken:
+        yield from _unmet_above_spot(scenario)
+
+
+def _unmet_above_spot(scenario: Scenario) -> Iterator[Problem]:
+    """Renting first is the best recourse, hence a rule to carry out, only if unmet demand costs more."""
+    unmet = scenario.in_currency(scenario.goal.unmet_price_per_gpu_hour)
+    for source in scenario.rentals:
+        spot = spot_price(scenario, source)
+        if source.max_spot_gpus and unmet <= spot:
+            yield Problem(
+                "goal.unmet_price_per_gpu_hour",
+                f"must exceed the spot price of {source.name}, {spot:g} {scenario.currency} per GPU-hour",
+                unmet,
+            )
+
+
+def spot_price(scenario: Scenario, source: Rental) -> float:
+    """Spot price of a rental source in the first month, scenario currency per GPU-hour."""
+    if source.spot_price_per_gpu_hour is None:
+        return SPOT_MARKUP * scenario.in_currency(source.price_per_gpu_hour)
+    return scenario.in_currency(source.spot_price_per_gpu_hour)
+
+
+def _amounts(scenario: Scenario) -> Iterator[tuple[str, Any]]:
+    """Every amount of money in a scenario, with its place."""
+    for at, source in enumerate(scenario.sources):
+        for field in ("price", "price_per_gpu_hour", "spot_price_per_gpu_hour"):
+            money = getattr(source, field, None)
+            if money is not None:
+                yield f"sources.{at}.{field}", money
+    yield "goal.unmet_price_per_gpu_hour", scenario.goal.unmet_price_per_gpu_hour
+    if scenario.goal.budget is not None:
+        yield "goal.budget", scenario.goal.budget
+    yield "costs.hosting_per_kw_month", scenario.costs.hosting_per_kw_month
+    yield "costs.power_per_kwh", scenario.costs.power_per_kwh
+
+
+def _dates(scenario: Scenario) -> Iterator[Problem]:
+    end = month_starts(scenario.start, scenario.horizon_months + 1)[-1]
+    for at, source in enumerate(scenario.sources):
+        if not isinstance(source, Purchase):
+            continue
+        first, last = source.earliest_order, source.latest_order
+        if first is not None and last is not None and first > last:
+            yield Problem(f"sources.{at}.latest_order", f"comes before earliest_order, {first}", str(last))
+        if first is not None and first >= end:
+            yield Problem(
+                f"sources.{at}.earliest_order", f"lies beyond the horizon, which ends {end}", str(first)
+            )
+        if last is not None and last < scenario.start:
+            yield Problem(f"sources.{at}.latest_order", f"lies before the start, {scenario.start}", str(last))
+
+
+# --- one name at a time ----------------------------------------------------------------------------
+
+
+def _gpu(place: str, name: str) -> Iterator[Problem]:
+    """The GPU must be known, and be called by its full name so that joins by name hold."""
+
+    def look_up() -> None:
+        full = accelerator(name).name
+        if full != name:
+            raise UserMistakeError(f"write the full name {full}")
+
+    yield from _known(place, look_up)
+
+
+def _known(place: str, look_up: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        look_up()
+    except (UserMistakeError, ExecutorError) as error:
+        yield Problem(place, str(error))
+
+
+def _no_such(place: str, kind: str, found: str, known: Iterable[str]) -> Problem:
+    names = list(known)
+    near = did_you_mean(found, names)
+    mend = f"did you mean {near}?" if near else f"known: {', '.join(names)}" if names else "there are none"
+    return Problem(place, f"no such {kind}", found, mend)
+
+
+def _twice(place: str, names: Iterable[str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for at, name in enumerate(names):
+        if name in seen:
+            yield Problem(f"{place}.{at}.name", "is used twice", name)
+        seen.add(name)
+
+
+def _like_a_path(text: str) -> bool:
+    return bool(Path(text).suffix) or "/" in text

@@ -1,0 +1,308 @@
+"""From a file, or a shipped scenario's name, to a checked :class:`Scenario` with named overrides.
+
+An override is a partial scenario. Mappings merge key by key; a null takes a key back to its default. Lists
+of pools, sources, gates and fleet entries merge entry by entry: an entry with a ``name`` changes the one that
+bears it (or joins the list), an entry with ``match`` changes every one whose fields have the given values.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from planner.errors import FileError, Problem, ScenarioError, UnknownNameError, did_you_mean
+from planner.scenario.checks import problems_across_fields
+from planner.scenario.models import Scenario
+
+MAX_BYTES = 1_000_000
+"""A scenario file larger than this is not read."""
+MAX_NODES = 50_000
+"""Nodes a file may unfold to; aliases of aliases grow without bound otherwise."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked scenario and where it came from."""
+
+    scenario: Scenario
+    overrides: tuple[str, ...]
+    folder: Path
+    """Folder against which the file's own paths are read."""
+
+
+def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read, merge, validate and check a scenario; all its mistakes are told at once.
+
+    ``source`` is a path to a YAML file or to a plan's JSON, or the name of a shipped scenario.
+
+    :raises ScenarioError: with every problem found.
+    :raises FileError: for a file that cannot be read.
+    :raises UnknownNameError: for a name or an override that nothing goes by.
+    """
+    path = locate(source)
+    document = read(path)
+    before: tuple[str, ...] = ()
+    if _is_plan(document):
+        before = tuple(str(name) for name in document.get("overrides", ()))
+        document = document["scenario"]
+    document, own = _split_overrides(document, str(source))
+    for name in overrides:
+        document = merge(document, _override(name, own))
+    scenario = validate(document, str(source))
+    return Loaded(scenario, before + tuple(overrides), path.parent)
+
+
+def locate(source: str | Path) -> Path:
+    """The file meant by a path or by a shipped name."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise FileError(source, "is a folder", mend="name the scenario file in it")
+    known = shipped()
+    if str(source) in known:
+        return known[str(source)]
+    if path.suffix or len(path.parts) > 1:
+        near = did_you_mean(path.stem, known)
+        hint = f"did you mean the shipped scenario {near}?" if near else "see `waferlag scenarios`"
+        raise FileError(source, "no such file", mend=hint)
+    raise UnknownNameError("scenario", str(source), known)
+
+
+@cache
+def shipped() -> dict[str, Path]:
+    """The shipped scenarios by name, in the order of their numbers."""
+    folder = Path(str(resources.files("planner.scenario") / "shipped"))
+    return {path.stem: path for path in sorted(folder.glob("[0-9]*.yaml"))}
+
+
+@cache
+def common_overrides() -> dict[str, dict[str, Any]]:
+    """Overrides that fit any scenario, by name."""
+    return dict(read(Path(str(resources.files("planner.scenario") / "shipped" / "overrides.yaml"))))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file as a mapping.
+
+    :raises FileError: not readable, not UTF-8, too large, not YAML, a key twice, or no mapping.
+    """
+    text = _text(path)
+    try:
+        document = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(document, dict):
+        kind = "nothing" if document is None else f"a {type(document).__name__}"
+        raise FileError(path, f"holds {kind}, not a mapping of fields", mend="start with `name: ...`")
+    return document
+
+
+def merge(base: Any, patch: Any) -> Any:
+    """``patch`` laid over ``base``; neither is changed.
+
+    >>> merge({"a": 1, "gates": [{"name": "us", "x": 1}]}, {"gates": [{"name": "us", "x": 2}]})
+    {'a': 1, 'gates': [{'name': 'us', 'x': 2}]}
+    """
+    if isinstance(base, Mapping) and isinstance(patch, Mapping):
+        merged = {key: merge(base.get(key), value) for key, value in patch.items() if value is not None}
+        return {
+            key: merged.get(key, base.get(key)) for key in [*base, *merged] if patch.get(key, 0) is not None
+        }
+    if isinstance(patch, list) and any(_addresses(entry) for entry in patch):
+        return _merge_entries(list(base or []), patch)
+    return patch
+
+
+def validate(document: Mapping[str, Any], source: str) -> Scenario:
+    """A checked scenario from a mapping.
+
+    :raises ScenarioError: with every problem found.
+    """
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        raise ScenarioError(source, [_problem(item) for item in error.errors(include_url=False)]) from None
+    problems = problems_across_fields(scenario)
+    if problems:
+        raise ScenarioError(source, problems)
+    return scenario
+
+
+def scenario_hash(scenario: Scenario) -> str:
+    """SHA-256 of the scenario's canonical JSON: equal for equal inputs, whatever the file looked like."""
+    canonical = json.dumps(scenario.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, and files that unfold without bound."""
+
+    nodes = 0
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise yaml.YAMLError(f"unfolds to more than {MAX_NODES:,} nodes")
+        return super().construct_object(node, deep)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = getattr(key_node, "value", None)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} given twice", key_node.start_mark
+                )
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.composer.ComposerError(
+                None, None, "aliases are not allowed; write the value out", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from None
+    if len(raw) > 20 * MAX_BYTES or (len(raw) > MAX_BYTES and path.suffix != ".json"):
+        raise FileError(path, f"is larger than {MAX_BYTES:,} bytes", found=len(raw))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"is not UTF-8 (byte {error.start})", mend="save it as UTF-8") from None
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    """One line for whatever the parser stumbled over."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    row = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
+    said = getattr(error, "problem", None) or getattr(error, "msg", None) or str(error).split("\n")[0]
+    if isinstance(error, RecursionError):
+        said = "is nested too deeply"
+    if "could not determine a constructor" in said:
+        said = f"{said.split(' for the tag')[-1].strip()} is a tag that a scenario may not use"
+    kind = "JSON" if path.suffix == ".json" else "YAML"
+    return FileError(path, f"is not valid {kind}: {said}", row=row)
+
+
+def _is_plan(document: Mapping[str, Any]) -> bool:
+    return "schema_version" in document and isinstance(document.get("scenario"), dict)
+
+
+# --- overrides -------------------------------------------------------------------------------------
+
+
+def _split_overrides(document: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The scenario without its ``overrides`` section, and that section."""
+    own = document.get("overrides") or {}
+    if not isinstance(own, dict) or not all(isinstance(patch, dict) for patch in own.values()):
+        raise ScenarioError(source, [Problem("overrides", "must map names to partial scenarios", found=own)])
+    return {key: value for key, value in document.items() if key != "overrides"}, own
+
+
+def _override(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """A named override: the file's own, a common one, or a YAML file."""
+    if name in own:
+        return dict(own[name])
+    if name in common_overrides():
+        return common_overrides()[name]
+    if Path(name).is_file():
+        return read(Path(name))
+    raise UnknownNameError("override", name, [*own, *common_overrides()])
+
+
+def _addresses(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and ("name" in entry or "match" in entry)
+
+
+def _merge_entries(base: list[Any], patch: Iterable[Any]) -> list[Any]:
+    """Entries addressed by name or by match are changed where they stand; new names join at the end."""
+    merged = list(base)
+    for entry in patch:
+        match = entry.get("match", {"name": entry.get("name")})
+        change = {key: value for key, value in entry.items() if key != "match"}
+        hits = [at for at, old in enumerate(merged) if _matches(old, match)]
+        for at in hits:
+            merged[at] = merge(merged[at], change)
+        if not hits and "match" not in entry:
+            merged.append(entry)
+    return merged
+
+
+def _matches(entry: Any, match: Mapping[str, Any]) -> bool:
+    return isinstance(entry, Mapping) and all(entry.get(key) == value for key, value in match.items())
+
+
+# --- telling what is wrong -------------------------------------------------------------------------
+
+
+def _problem(error: Any) -> Problem:
+    """One of pydantic's errors, with the path as the file has it and the nearest known name."""
+    location = tuple(error["loc"])
+    places, model = _walk(location)
+    place = ".".join(places) or "the file"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(location[-1], model.model_fields) if model else None
+        mend = (
+            f"did you mean {near}?" if near else f"known: {', '.join(model.model_fields)}" if model else None
+        )
+        return Problem(place, "no such field", error["input"], mend)
+    if error["type"] == "missing":
+        return Problem(place, "is required")
+    found = error["input"] if not isinstance(error["input"], dict | list) else None
+    return Problem(place, message[:1].lower() + message[1:], found)
+
+
+def _walk(location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
+    """The path without pydantic's tags of unions, and the model that holds the last step."""
+    places: list[str] = []
+    models: list[type[BaseModel]] = [Scenario]
+    holder: type[BaseModel] | None = Scenario
+    for step in location:
+        tagged = [model for model in models if step in _tags(model)]
+        if tagged and len(models) > 1:
+            models = tagged
+            holder = tagged[0]
+            continue
+        if isinstance(step, str) and (
+            step.startswith("function-") or step in {model.__name__ for model in models}
+        ):
+            continue
+        places.append(str(step))
+        field = next((model.model_fields[step] for model in models if step in model.model_fields), None)
+        holder = models[0] if models else None
+        if field is not None:
+            models = _models_in(field.annotation)
+        elif not isinstance(step, int) and models and step != location[-1]:
+            models = list(models)
+    return places, holder
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind is not None and get_origin(kind.annotation) is Literal else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model that an annotation may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -1,0 +1,5 @@
+"""`python -m waferlag` is `waferlag`."""
+
+from waferlag.main import main
+
+main()

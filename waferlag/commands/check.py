@@ -1,0 +1,111 @@
+"""`waferlag check`, `schema` and `scenarios`: the scenario file before anything is computed."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def check(
+    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
+    ] = None,
+) -> None:
+    """Validate a scenario and say what it holds; all mistakes are told at once."""
+    from planner.intake import open_scenario
+    from planner.scenario.load import scenario_hash
+
+    loaded = open_scenario(scenario, with_ or [])
+    found = loaded.scenario
+    print(f"{found.name} is good: {found.title or 'no title'}")
+    print(f"  {found.start}, {found.horizon_months} months, in {found.currency}, seed {found.seed}")
+    print(f"  pools    {', '.join(pool.name for pool in found.pools)}")
+    print(f"  sources  {', '.join(source.name for source in found.sources)}")
+    print(f"  gates    {', '.join(gate.name for gate in found.gates) or 'none'}")
+    print(f"  hash     {scenario_hash(found)}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a scenario file, for editors."""
+    from planner.scenario.models import Scenario
+
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    document["properties"]["overrides"] = {
+        "type": "object",
+        "additionalProperties": {"type": "object"},
+        "description": "Named partial scenarios, laid over this one by `--with NAME`.",
+    }
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def scenarios(
+    copy: Annotated[
+        str | None, typer.Option("--copy", help="Name of a shipped scenario to copy into the folder.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder to copy into.")] = Path(),
+    overrides: Annotated[
+        bool, typer.Option("--overrides", help="List the overrides that fit any scenario.")
+    ] = False,
+    gpus: Annotated[bool, typer.Option("--gpus", help="List the GPUs a scenario may name.")] = False,
+    models: Annotated[bool, typer.Option("--models", help="List the models a scenario may name.")] = False,
+    traces: Annotated[bool, typer.Option("--traces", help="List the shipped traces.")] = False,
+) -> None:
+    """List the shipped scenarios and the names a scenario may use, or copy one to start from."""
+    if copy is not None:
+        _copy(copy, to)
+        return
+    for wanted, names in (
+        (overrides, _override_names),
+        (gpus, _gpu_names),
+        (models, _model_names),
+        (traces, _trace_names),
+    ):
+        if wanted:
+            print("\n".join(names()))
+            return
+    from planner.scenario.load import read, shipped
+
+    for name, path in shipped().items():
+        print(f"{name:<20} {read(path).get('title', '')}")
+
+
+def _copy(name: str, to: Path) -> None:
+    from planner.errors import FileError, UnknownNameError
+    from planner.scenario.load import shipped
+
+    if name not in shipped():
+        raise UnknownNameError("scenario", name, shipped())
+    target = to / f"{name}.yaml"
+    if not to.is_dir():
+        raise FileError(to, "no such folder", mend="make it first, or name another with --to")
+    if target.exists():
+        raise FileError(target, "exists already", mend="move it away, or name another folder with --to")
+    shutil.copyfile(shipped()[name], target)
+    print(target)
+
+
+def _override_names() -> list[str]:
+    from planner.scenario.load import common_overrides
+
+    return list(common_overrides())
+
+
+def _gpu_names() -> list[str]:
+    from planner.reference.accelerators import accelerators
+
+    return [accelerator.name for accelerator in accelerators()]
+
+
+def _model_names() -> list[str]:
+    from executor.spec import known_models
+
+    return list(known_models())
+
+
+def _trace_names() -> list[str]:
+    from planner.reference.traces import trace_names
+
+    return list(trace_names())
