@@ -1,0 +1,222 @@
+"""A plan on the terminal: the sentence, orders, months with bars, rivals. Fits 80 columns."""
+
+import datetime as dt
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from planner.record import Dates, Interval, Month, PlanRecord, Quantiles
+
+WIDTH = 80
+BAR = 10
+"""Cells of the bar that shows a month's probability."""
+
+
+def plan_text(record: PlanRecord) -> str:
+    """Everything `waferlag plan` prints of a plan, without colour."""
+    parts = [
+        _answer(record),
+        _orders(record),
+        _reservations(record),
+        _months(record),
+        _rivals(record),
+        _serving(record),
+        _reasons(record),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """A plain table: a head, a rule, rows; the columns in ``right`` are flush right.
+
+    >>> print(table(["name", "GPUs"], [["a", "8"], ["b", "128"]], right=[1]))
+    name  GPUs
+    ----  ----
+    a        8
+    b      128
+    """
+    lines = [list(map(str, head)), *[list(map(str, row)) for row in rows]]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    flush = set(right)
+
+    def laid(line: Sequence[str]) -> str:
+        cells = (
+            c.rjust(w) if at in flush else c.ljust(w)
+            for at, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    rule = ["-" * width for width in widths]
+    return "\n".join(laid(line) for line in [lines[0], rule, *lines[1:]])
+
+
+def share(interval: Interval) -> str:
+    """A probability with its interval, in per cent: 93 % (91-94)."""
+    return f"{100 * interval.value:.0f} % ({100 * interval.low:.0f}-{100 * interval.high:.0f})"
+
+
+def money(value: float, digits: int = 1) -> str:
+    """Money in millions or thousands, two significant places where that is honest."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.{digits}f} M"
+    if abs(value) >= 1e3:
+        return f"{value / 1e3:,.0f} k"
+    return f"{value:,.0f}"
+
+
+def _answer(record: PlanRecord) -> str:
+    answer = record.answer
+    lines = [*_wrapped(answer.sentence), *_wrapped(answer.waiting), "", "What this rests on:"]
+    lines += [line for fact in answer.rests_on for line in _wrapped(fact, "- ")]
+    return "\n".join(lines)
+
+
+def _orders(record: PlanRecord) -> str:
+    if not record.orders:
+        return "Orders: none."
+    head = ["order by", "source", "for", "GPUs", "serves (P10 P50 P90)", "last safe"]
+    rows = [
+        [
+            str(order.order_on),
+            _cut(order.source, 21),
+            _cut(order.pool, 11),
+            str(order.gpus),
+            dates(order.arrives),
+            month_of(order.last_safe),
+        ]
+        for order in record.orders
+    ]
+    return "Orders\n" + table(head, rows, right=[3])
+
+
+def _reservations(record: PlanRecord) -> str:
+    if not record.reservations:
+        return ""
+    lines: dict[tuple[str, str], dict[str, int]] = {}
+    for item in record.reservations:
+        lines.setdefault((item.source, item.pool), {})[item.month] = item.gpus
+    rows = []
+    for (source, pool), by_month in lines.items():
+        for first, last, gpus in _runs(by_month):
+            span = first if first == last else f"{first} to {last}"
+            rows.append([span, _cut(source, 24), _cut(pool, 14), str(gpus)])
+    return "Rent, reserved\n" + table(["months", "source", "for", "GPUs"], sorted(rows), right=[3])
+
+
+def _months(record: PlanRecord) -> str:
+    units = sorted({pool.unit for month in record.months for pool in month.pools})
+    head = ["month", "demand met", "", "GPUs needed", "in service", "rented"]
+    rows = [_month_row(month, record.answer.goal) for month in record.months]
+    note = f"GPUs as P10/P50/P90 over futures, counted as {' and '.join(units)}; bars end at 100 %."
+    return "Months\n" + table(head, rows, right=[3, 4, 5]) + "\n" + note
+
+
+def _month_row(month: Month, goal: float) -> list[str]:
+    met = month.probability
+    bar = "#" * round(BAR * met.value)
+    short = " " if not month.required or met.value >= goal else "!"
+    needed = _sum([pool.need_gpus for pool in month.pools])
+    serving = _sum([pool.in_service_gpus for pool in month.pools])
+    rented = sum(pool.reserved_gpus + pool.spot_gpus.p50 for pool in month.pools)
+    return [
+        month.month,
+        f"{share(met)}{short}",
+        f"[{bar:<{BAR}}]",
+        spread(needed),
+        spread(serving),
+        f"{rented:,.0f}",
+    ]
+
+
+def _rivals(record: PlanRecord) -> str:
+    if not record.rivals:
+        return ""
+    plan = record.kpis
+    rows = [
+        [
+            "this plan",
+            f"{money(plan.mean_cost.value)}",
+            "",
+            share(record.answer.probability),
+            f"{100 * plan.shortfall_share.value:.1f} %",
+        ]
+    ]
+    rows += [
+        [
+            rival.name,
+            money(rival.mean_cost.value),
+            f"{rival.cost_difference.value / 1e6:+,.1f} M",
+            share(rival.probability),
+            f"{100 * rival.shortfall_share:.1f} %",
+        ]
+        for rival in record.rivals
+    ]
+    head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
+    return "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
+
+
+def _serving(record: PlanRecord) -> str:
+    rows = []
+    for item in record.sizing:
+        goodput = item.requests_per_s
+        layout = "x".join(f"{key}{value}" for key, value in item.layout.items() if value > 1) or "one GPU"
+        figure = f"{goodput.value:.2f} ({goodput.low:.2f}-{goodput.high:.2f})" if goodput else "none"
+        usage = f"{item.mfu:.2f} {item.mbu:.2f}" if item.mfu is not None and item.mbu is not None else ""
+        rows.append(
+            [_cut(item.pool, 12), _cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"]
+        )
+    head = ["pool", "GPU", "replica", "requests/s (80 %)", "MFU MBU", "label"]
+    return "Serving, one replica at the SLO\n" + table(head, rows, right=[3])
+
+
+def _reasons(record: PlanRecord) -> str:
+    lines = [line for reason in record.reasons for line in _wrapped(reason, "- ")]
+    return "Why\n" + "\n".join(lines) if lines else ""
+
+
+def dates(arrival: Dates) -> str:
+    """Months of arrival as P10 P50 P90; "later" is beyond the horizon."""
+    return " ".join(month_of(day, "later") for day in (arrival.p10, arrival.p50, arrival.p90))
+
+
+def month_of(day: dt.date | None, none: str = "-") -> str:
+    """YYYY-MM, or a word where there is no date."""
+    return none if day is None else f"{day:%Y-%m}"
+
+
+def spread(quantiles: Quantiles) -> str:
+    """P10/P50/P90 without decimals."""
+    return f"{quantiles.p10:,.0f}/{quantiles.p50:,.0f}/{quantiles.p90:,.0f}"
+
+
+def _sum(parts: Sequence[Quantiles]) -> Quantiles:
+    """Quantiles of pools side by side: as if they rose and fell together, which is the wider reading."""
+    return Quantiles(
+        p10=sum(part.p10 for part in parts),
+        p50=sum(part.p50 for part in parts),
+        p90=sum(part.p90 for part in parts),
+    )
+
+
+def _runs(by_month: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Months in a row with the same count, as (first, last, count)."""
+    runs: list[tuple[str, str, int]] = []
+    for month, gpus in sorted(by_month.items()):
+        if runs and runs[-1][2] == gpus and _next(runs[-1][1]) == month:
+            runs[-1] = (runs[-1][0], month, gpus)
+        else:
+            runs.append((month, month, gpus))
+    return runs
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
+
+
+def _wrapped(text: str, bullet: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet)) or [""]
+
+
+def _cut(text: str, length: int) -> str:
+    clean = "".join(c if c.isprintable() else "?" for c in text)
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
