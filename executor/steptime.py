@@ -1,0 +1,731 @@
+"""How long one step of a serving engine takes, and the TTFT, TPOT and throughput that follow from it.
+
+The form is a work balance of one cycle of a request (arrival, prefill, decode), not a curve through TPOT:
+what a request takes from the engine does not depend on the order in which prefill and decode run, only the
+split of the cycle into TTFT and TPOT does. Sixteen parameters with log-normal priors per engine carry what
+the data sheet does not say; ``fit`` moves them as far as measured rows ask. Everything is vectorised over
+rows and over parameter draws. Times are seconds inside, milliseconds where a name ends in ``_ms``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from executor.cost import Layout, ReplicaCost, replica_cost, stack
+from executor.errors import BadInputError, UnknownNameError
+from executor.roofline import Accelerator
+from executor.spec import ModelSpec
+
+Array = np.ndarray
+
+SIGMA_LOG = np.array([0.2, 0.04, 0.04])
+"""Spread of a measured row about the model in ln(TTFT), ln(TPOT), ln(T): a protocol's and a machine's."""
+FLOOR_LOG = np.array([0.25, 0.06, 0.06])
+"""Least spread of a prediction in ln(TTFT), ln(TPOT), ln(throughput): two parties measuring one set-up
+differ by 7 %.
+"""
+WIDEN_CALIBRATED = 1.25
+WIDEN_UNCALIBRATED = 1.4
+"""Factors on the spread that made 80 % intervals cover about 80 % of held-out rows with rows of the group,
+and without.
+"""
+Z_80 = 1.2815515655446004
+"""Half-width of a central 80 % interval in standard deviations."""
+
+CHUNK_TOKENS = 8192
+"""Prompt tokens that engines put into one step at most (default of vLLM and SGLang on these GPUs)."""
+RESERVED_BYTES = 1e9
+"""Memory taken by activations and graphs beside weights and KV cache."""
+NIC_BYTES_S = 50e9
+"""One 400 Gbit/s network port per GPU, for collectives that leave a node; official figure of the port."""
+EFFICIENCY_CAP = 0.95
+"""No kernel reads weights or multiplies faster than this share of the data sheet; keeps a fit physical."""
+KERNEL_FACTOR = {"bf16": 1.0, "fp8": 0.75, "int8": 0.75, "int4": 0.8, "fp4": 0.75}
+"""Share of the efficiency of BF16 GEMMs that the kernels of another data type reach of their own peak."""
+MOE_FACTOR = 0.6
+"""The same for grouped GEMMs of experts: few tokens per expert, gather and scatter."""
+MOE_LAYER_FACTOR = 1.7
+"""Launch time of a layer with experts / of a dense layer."""
+
+PARAMETERS = (
+    *("e_w", "e_kv", "e_p", "e_pa", "t_fix", "tau_l", "h_seq", "h_req"),
+    *("a_ar", "e_net", "m_moe", "tau0", "phi", "q", "f_mem", "f_tok"),
+)
+"""Names of the fitted parameters, in the order of every parameter array; meanings and units in
+data/engines.json.
+"""
+_UNIT = {"ms": 1e-3, "us": 1e-6}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way in which a closed-loop benchmark can have been run, as beliefs about phi and q.
+
+    Lock-step waves (every request starts with a burst) have phi 1; a mean over W jittered waves, of which
+    only the first is a burst, has 1/W; a client with one request more than the engine has slots has q 1.
+    """
+
+    name: str
+    phi: float
+    q: float
+    weight: float
+    """Share of this engine's published benchmark series that ran so."""
+
+    def on(self, prior: Prior) -> Prior:
+        """The prior under this reading; the spreads stay."""
+        phi, q = PARAMETERS.index("phi"), PARAMETERS.index("q")
+        return prior.with_(phi=(self.phi, float(prior.sd[phi])), q=(self.q, float(prior.sd[q])))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Traits of a serving engine that are stated, not fitted.
+
+    ``mixed_steps``: prefill and decode share a step; else prefill runs first. ``memory_factor``: memory
+    share relative to the reference. ``kv_follows_weights``: an FP8 model gets an FP8 KV cache by default.
+    ``readings``: the ways in which this engine's published benchmarks were run, the likeliest first.
+    """
+
+    name: str
+    mixed_steps: bool
+    memory_factor: float
+    kv_follows_weights: bool
+    readings: tuple[Reading, ...]
+
+    def kv_precision(self, precision: str) -> str:
+        """The KV cache's data type that goes with a weight precision where none is stated."""
+        return "fp8" if self.kv_follows_weights and precision in ("fp8", "fp4") else "bf16"
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Log-normal beliefs about the parameters before a row of the set-up is seen."""
+
+    log_median: Array
+    sd: Array
+
+    def covariance(self) -> Array:
+        """Covariance of the logarithms, (16, 16)."""
+        return np.diag(self.sd**2)
+
+    def with_(self, **given: tuple[float, float]) -> Prior:
+        """The same beliefs with some parameters replaced by (median in SI units, sd of the log)."""
+        log_median, sd = self.log_median.copy(), self.sd.copy()
+        for name, (median, spread) in given.items():
+            log_median[PARAMETERS.index(name)] = np.log(median)
+            sd[PARAMETERS.index(name)] = spread
+        return Prior(log_median, sd)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows to be timed: what a step costs, on which hardware, under which load. Every field is an array
+    over rows.
+    """
+
+    cost: ReplicaCost
+    bandwidth: Array
+    peak: Array
+    """Dense peak of the weights' data type, flop/s, and (below) of BF16, in which attention runs."""
+    peak_bf16: Array
+    kernel_factor: Array
+    link: Array
+    """Link bandwidth of one direction, bytes/s."""
+    memory: Array
+    memory_factor: Array
+    usable_floor: Array
+    """KV cache room that ``cost.memory_fit`` promises, bytes; the step-time model never falls below half of
+    it.
+    """
+    mixed: Array
+    isl: Array
+    osl: Array
+    concurrency: Array
+    computed: Array
+    """Prompt tokens that are not found in the prefix cache."""
+    square: Array
+    """Mean of (prompt^2 - cached^2): what causal prefill attention is proportional to."""
+    context: Array
+    """Mean tokens in the KV cache of a sequence in service, weighted by time."""
+    kv_tokens: Array
+    """KV cache tokens of the replica where the engine's start-up log states them; NaN: from the memory."""
+
+    def at(self, index: Array | Sequence[int]) -> Work:
+        """The chosen rows."""
+        chosen = np.asarray(index)
+        values = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "cost"}
+        cost = ReplicaCost(**{f.name: getattr(self.cost, f.name)[chosen] for f in fields(ReplicaCost)})
+        return Work(cost=cost, **values)
+
+    def __len__(self) -> int:
+        return len(self.isl)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One closed loop: ``concurrency`` clients of one replica, each with ``isl`` prompt and ``osl`` output
+    tokens.
+    """
+
+    isl: float
+    osl: float
+    concurrency: float
+    prefix_reuse: float = 0.0
+    """Share of the prompt found in the prefix cache."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("isl", 1), ("osl", 1), ("concurrency", 1e-6)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and np.isfinite(value) and least <= value <= 1e9):
+                raise BadInputError(f"{name} must be a number from {least:g} to 1e9 (got {value!r})")
+        if not 0 <= self.prefix_reuse < 1:
+            raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {self.prefix_reuse!r})")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is served where: everything a row's timing depends on besides the load and the parameters."""
+
+    spec: ModelSpec
+    accelerator: Accelerator
+    precision: str
+    engine: Engine
+    layout: Layout
+    kv_precision: str | None = None
+    kv_tokens: float | None = None
+    kernel_factor: float | None = None
+    """Replaces KERNEL_FACTOR x MOE_FACTOR on hardware whose kernels are known to reach another share."""
+
+    @property
+    def kv_type(self) -> str:
+        """Data type of the KV cache, stated or the engine's default."""
+        return self.kv_precision or self.engine.kv_precision(self.precision)
+
+    @property
+    def cost(self) -> ReplicaCost:
+        """Bytes and flops per GPU of one replica."""
+        return replica_cost(self.spec, self.layout, self.precision, self.kv_type)
+
+    def default_kernel_factor(self) -> float:
+        """Share of BF16 GEMM efficiency that this data type and model kind reach."""
+        return KERNEL_FACTOR[self.precision] * (MOE_FACTOR if self.spec.moe is not None else 1.0)
+
+
+def work_of(rows: Sequence[tuple[Setup, Load]], usable_share: float = 0.88) -> Work:
+    """The arrays for a list of (set-up, load); raises the error of the first row that cannot be timed."""
+    setups = [setup for setup, _ in rows]
+    loads = [load for _, load in rows]
+    cost = stack([setup.cost for setup in setups])
+
+    def each(values: Sequence[float]) -> Array:
+        return np.array(values, dtype=float)
+
+    isl, osl = each([load.isl for load in loads]), each([load.osl for load in loads])
+    reuse = each([load.prefix_reuse for load in loads])
+    memory = each([s.accelerator.memory_bytes for s in setups])
+    one_gpu = cost.stage_gpus <= 1
+    return Work(
+        cost=cost,
+        bandwidth=each([s.accelerator.bandwidth_bytes_s for s in setups]),
+        peak=each([s.accelerator.peak_flops(s.precision) for s in setups]),
+        peak_bf16=each([s.accelerator.peak_flops("bf16") for s in setups]),
+        kernel_factor=each([s.kernel_factor or s.default_kernel_factor() for s in setups]),
+        link=each(
+            [
+                np.inf if one else s.accelerator.figure("interconnect_gb_s") * 1e9 / 2
+                for s, one in zip(setups, one_gpu, strict=True)
+            ]
+        ),
+        memory=memory,
+        memory_factor=each([s.engine.memory_factor for s in setups]),
+        usable_floor=np.maximum(0.0, usable_share * memory - cost.held_bytes),
+        mixed=np.array([s.engine.mixed_steps for s in setups], dtype=bool),
+        isl=isl,
+        osl=osl,
+        concurrency=each([load.concurrency for load in loads]),
+        computed=isl * (1 - reuse),
+        square=isl**2 * (1 - reuse**2),
+        context=isl + osl / 2,
+        kv_tokens=each([np.nan if s.kv_tokens is None else s.kv_tokens for s in setups]),
+    )
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Timing of each row (and of each parameter draw, leading axis). Seconds."""
+
+    slots: Array
+    """Requests that the KV cache holds at once."""
+    in_service: Array
+    """Requests in service, S: the concurrency or the slots, whichever is less."""
+    weights: Array
+    gemm: Array
+    """Weight reads and GEMM flops of a decode step; ``linear`` is the smooth larger of the two."""
+    linear: Array
+    kv: Array
+    attention_compute: Array
+    attention: Array
+    collectives: Array
+    host: Array
+    decode_step: Array
+    prefill: Array
+    """Engine time of one request's prefill."""
+    engine_cycle: Array
+    front_end: Array
+    """Front end's time for one cycle; binds where it is more than ``engine_cycle``."""
+    cycle: Array
+    """Mean time from a request's arrival to the next one of the same client, T."""
+    ttft: Array
+    tpot: Array
+    throughput_per_gpu: Array
+    """Output tokens/s per GPU."""
+
+    @property
+    def wait(self) -> Array:
+        """Time per output token that goes to other requests' prefill, to the front end and to the queue."""
+        return np.maximum(0.0, self.tpot - self.decode_step)
+
+    def logs(self) -> Array:
+        """ln(TTFT), ln(TPOT), ln(T), stacked on a new first axis."""
+        return np.log(np.stack([self.ttft, self.tpot, self.cycle]))
+
+
+def step_times(work: Work, theta: Array, burst_share: float | None = None) -> StepTimes:
+    r"""Time of a step and of a cycle for each row.
+
+    Symbols: S in service, i and o input and output tokens, g GPUs, d attention DP, per GPU: W weights, k KV
+    bytes.
+
+        slots  = (f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;     S = min(C, slots), smooth (p = 8)
+        lin(B) = [ ((W_dense + W_exp (1-(1-k/E)^B) m_moe) / (BW e_w))^4 + (2 B a / (peak x e_p))^4 ]^(1/4)
+        attn   = pnorm4( S c k / (BW e_kv),  S c f_d / (peak_bf16 e_p) )
+        comm   = n_ar (a_ar (1 + 0.2 log2(g/2)) + (S/d) f_b)
+        host   = t_fix + tau_l L (1.7 if MoE) + h_seq S
+        t_dec  = lin(S) + attn + comm + host
+        n      = o (1 - exp(-S max(1, i/8192/d) / o)),  m = S i / n    steps with prefill, tokens in each
+        extra  = lin(S+m) - lin(S)   mixed steps;   lin(m) + host(0) + n_ar a_ar (..)   prefill first
+        t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b
+        T_s    = pnorm6( S t_pre + o t_dec,  S o f_tok );    T1 = T_s + tau0
+        TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
+        TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
+
+    w = (b+1)/(2b) with b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S
+    in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
+    waves.
+
+    ``theta``: logarithms of the parameters in SI units, (16,) or (16, draws, 1). Holds for dense and MoE
+    decoders on one node; across nodes the network port is an assumption that no public row tests.
+    """
+    p = _parameters(theta)
+    c, o = work.cost, work.osl
+    slots = _slots(work, p)
+    served = work.concurrency * (1.0 + (work.concurrency / slots) ** 8) ** (-1 / 8)
+    batch = served / c.pp
+
+    def host(sequences: Array | float) -> Array:
+        per_layer = p["tau_l"] * c.layers * np.where(c.is_moe > 0, MOE_LAYER_FACTOR, 1.0)
+        return p["t_fix"] + per_layer + p["h_seq"] * sequences
+
+    weights, gemm = _linear_parts(work, p, batch)
+    linear = _pnorm(weights, gemm, 4)
+    kv = batch * work.context * c.kv_bytes / (work.bandwidth * p["e_kv"])
+    attention_compute = batch * work.context * c.decode_attention_flops / (work.peak_bf16 * p["e_p"])
+    attention = _pnorm(kv, attention_compute, 4)
+    latency = c.all_reduces * p["a_ar"] * (1.0 + 0.2 * np.log2(np.maximum(c.stage_gpus, 2.0) / 2.0))
+    per_token = c.all_reduces * _collective_seconds(work, p)
+    collectives = latency + batch / c.attention_dp * per_token
+    host_time = host(batch)
+    decode = linear + attention + collectives + host_time
+
+    chunks = work.computed / CHUNK_TOKENS / c.attention_dp
+    holding = o * -np.expm1(-batch * np.maximum(1.0, chunks) / o)
+    tokens = batch * work.computed / holding
+    alone = _pnorm(*_linear_parts(work, p, tokens), 4) + host(0.0) + latency
+    shared = _pnorm(*_linear_parts(work, p, batch + tokens), 4) - linear
+    extra = np.where(work.mixed, shared, alone)
+    prefill_attention = work.square * c.prefill_attention_flops / (work.peak_bf16 * p["e_pa"])
+    prefill_comm = work.computed / c.attention_dp * per_token
+    prefill = p["h_req"] + holding * extra / batch + prefill_attention + prefill_comm
+
+    engine = batch * prefill + o * decode
+    front_end = served * o * p["f_tok"]
+    cycle = _pnorm(engine, front_end, 6)
+    whole = cycle + p["tau0"]
+    phi = p["phi"] if burst_share is None else burst_share
+    waves = np.maximum(1.0, batch * chunks)
+    burst = phi * np.maximum(batch - 1.0, 0.0) * prefill * (waves + 1.0) / (2.0 * waves)
+    ttft = p["tau0"] + 1.5 * decode + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
+    ttft = _smooth_min(ttft, 0.9 * whole)
+    tpot = (whole - ttft) / np.maximum(o - 1.0, 1.0)
+    queued = work.concurrency / served
+    total = whole * queued
+    return StepTimes(
+        slots=slots,
+        in_service=served,
+        weights=weights,
+        gemm=gemm,
+        linear=linear,
+        kv=kv,
+        attention_compute=attention_compute,
+        attention=attention,
+        collectives=collectives,
+        host=host_time,
+        decode_step=decode,
+        prefill=prefill,
+        engine_cycle=engine,
+        front_end=front_end,
+        cycle=total,
+        ttft=ttft + whole * (queued - 1.0),
+        tpot=tpot,
+        throughput_per_gpu=work.concurrency * o / total / c.gpus,
+    )
+
+
+def _parameters(theta: Array) -> dict[str, Array]:
+    """Parameters by name in SI units; efficiencies of weights, GEMMs and prefill stay below
+    EFFICIENCY_CAP.
+    """
+    p = dict(zip(PARAMETERS, np.exp(theta), strict=True))
+    for name in ("e_w", "e_p", "e_pa"):
+        p[name] = p[name] * (1.0 + (p[name] / EFFICIENCY_CAP) ** 40) ** (-1 / 40)
+    return p
+
+
+def _slots(work: Work, p: Mapping[str, Array]) -> Array:
+    """Requests the KV cache holds, at least one; stated tokens where the start-up log gives them."""
+    c = work.cost
+    room = p["f_mem"] * work.memory_factor * work.memory - c.held_bytes - RESERVED_BYTES
+    floor = 0.5 * work.usable_floor
+    # An engine whose weights fill the memory is started with a larger share: smooth larger of the two.
+    room = 0.5 * (room + floor + np.sqrt((room - floor) ** 2 + 0.04e18))
+    slots = room / (work.context * c.kv_bytes / c.pp)
+    return np.maximum(1.0, np.where(np.isnan(work.kv_tokens), slots, work.kv_tokens / work.context))
+
+
+def _linear_parts(work: Work, p: Mapping[str, Array], tokens: Array) -> tuple[Array, Array]:
+    """Seconds to read the weights that ``tokens`` touch, and to multiply by them."""
+    c = work.cost
+    touched = -np.expm1(tokens * np.log1p(-c.expert_share))
+    weights = (c.dense_read_bytes + c.expert_read_bytes * touched * p["m_moe"]) / (work.bandwidth * p["e_w"])
+    gemm = 2.0 * tokens * c.active_values / (work.peak * work.kernel_factor * p["e_p"])
+    return weights, gemm
+
+
+def _collective_seconds(work: Work, p: Mapping[str, Array]) -> Array:
+    """Seconds of one collective per token on a rank: inside the node, and over the network where it leaves
+    it.
+    """
+    c = work.cost
+    return c.all_reduce_bytes / (work.link * p["e_net"]) + c.cross_node_bytes / (NIC_BYTES_S * p["e_net"])
+
+
+def _pnorm(a: Array, b: Array, power: int) -> Array:
+    """Smooth maximum: (a^p + b^p)^(1/p), scaled so that no power overflows."""
+    larger = np.maximum(np.maximum(a, b), 1e-30)
+    return larger * ((a / larger) ** power + (b / larger) ** power) ** (1.0 / power)
+
+
+def _smooth_min(a: Array, b: Array) -> Array:
+    """Smooth minimum of two positive arrays, power 8."""
+    smaller = np.minimum(a, b)
+    return smaller * ((smaller / a) ** 8 + (smaller / b) ** 8) ** (-1 / 8)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measured mean TTFT and TPOT of rows, seconds, with the cycle that follows from them."""
+
+    ttft: Array
+    tpot: Array
+    osl: Array
+
+    def logs(self) -> Array:
+        """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
+        return np.log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
+
+    def at(self, index: Array | Sequence[int]) -> Measured:
+        """The chosen rows."""
+        chosen = np.asarray(index)
+        return Measured(self.ttft[chosen], self.tpot[chosen], self.osl[chosen])
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One posterior mode: the parameters under one reading of how the benchmark was run."""
+
+    theta: Array
+    covariance: Array
+    """Covariance of the logarithms, (16, 16)."""
+    weight: float
+    """Posterior probability of the reading; the weights of a calibration add up to 1."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is believed about the parameters: a mixture of normal laws in the logarithms, heaviest mode
+    first.
+    """
+
+    modes: tuple[Mode, ...]
+    rows: int
+    """Measured rows that went in; 0 is the prior."""
+
+    @property
+    def theta(self) -> Array:
+        """Parameters at the heaviest mode."""
+        return self.modes[0].theta
+
+    @property
+    def widen(self) -> float:
+        """Factor on the spread of a prediction."""
+        return WIDEN_CALIBRATED if self.rows >= 2 else WIDEN_UNCALIBRATED
+
+    def draws(self, count: int, seed: int = 20251124) -> Array:
+        """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
+        first.
+        """
+        noise = np.random.default_rng(seed).standard_normal((len(PARAMETERS), count))
+        edges = np.round(np.cumsum([0.0, *(mode.weight for mode in self.modes)]) * count).astype(int)
+        drawn = np.empty_like(noise)
+        for mode, first, last in zip(self.modes, edges[:-1], edges[1:], strict=True):
+            values, vectors = np.linalg.eigh(mode.covariance)
+            scaled = vectors @ (np.sqrt(np.maximum(values, 0.0))[:, None] * noise[:, first:last])
+            drawn[:, first:last] = mode.theta[:, None] + scaled
+            drawn[:, first : first + 1] = mode.theta[:, None] if last > first else drawn[:, first : first + 1]
+        return drawn[:, :, None]
+
+    def moved(self, theta: Array, variance: Array) -> Calibration:
+        """The same belief with every mode shifted and made wider, parameter by parameter (logarithms)."""
+        modes = tuple(
+            replace(m, theta=m.theta + theta, covariance=m.covariance + np.diag(variance)) for m in self.modes
+        )
+        return replace(self, modes=modes)
+
+
+def uncalibrated(prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
+    """The prior itself, as what is believed with no row seen."""
+    starts = [(prior, 1.0)] if not readings else [(reading.on(prior), reading.weight) for reading in readings]
+    return _mixture([(p.log_median, p.covariance(), float(np.log(weight))) for p, weight in starts], rows=0)
+
+
+def fit(work: Work, measured: Measured, prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
+    """Maximum a posteriori parameters for measured rows, with their Laplace covariance.
+
+    minimise  sum rho((ln y - ln f) / sigma) + sum ((ln p - ln prior) / sd)^2
+    rho       soft L1 beyond 2 sigma, so that one bad row does not carry the fit
+
+    Each of ``readings`` starts a fit of its own; its posterior weight is prior weight x exp(-misfit) x
+    sqrt(det covariance), the Laplace evidence. Levenberg-Marquardt from the prior; about ten milliseconds
+    each. With no row at all this is ``uncalibrated``.
+    """
+    if len(work) == 0:
+        return uncalibrated(prior, readings)
+    starts = [(prior, 1.0)] if not readings else [(reading.on(prior), reading.weight) for reading in readings]
+    found = []
+    for start, weight in starts:
+        theta, covariance, misfit = _fit_from(work, measured, start)
+        log_weight = np.log(weight) - misfit + 0.5 * np.linalg.slogdet(covariance)[1]
+        found.append((theta, covariance, float(log_weight)))
+    return _mixture(found, rows=len(work))
+
+
+def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibration:
+    """Modes by weight; one that holds less than 1 % is dropped."""
+    logs = np.array([log_weight for _, _, log_weight in found])
+    weights = np.exp(logs - logs.max())
+    weights = np.where(weights / weights.sum() < 0.01, 0.0, weights)
+    weights = weights / weights.sum()
+    modes = [Mode(theta, cov, float(w)) for (theta, cov, _), w in zip(found, weights, strict=True) if w > 0]
+    return Calibration(tuple(sorted(modes, key=lambda mode: -mode.weight)), rows)
+
+
+def _fit_from(work: Work, measured: Measured, prior: Prior) -> tuple[Array, Array, float]:
+    """Mode, covariance and half the sum of squares at the mode."""
+    target = measured.logs()
+
+    def residuals(theta: Array) -> Array:
+        misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
+        return np.concatenate([_soft(misfit).ravel(), (theta - prior.log_median) / prior.sd])
+
+    def slopes(theta: Array) -> Array:
+        misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
+        inner = jacobian(work, theta) / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
+        return np.concatenate([inner.reshape(-1, len(PARAMETERS)), np.diag(1.0 / prior.sd)])
+
+    found = least_squares(residuals, prior.log_median, jac=slopes, method="lm", max_nfev=60)
+    precision = found.jac.T @ found.jac
+    return found.x, np.linalg.inv(precision), float(found.cost)
+
+
+def _soft(r: Array) -> Array:
+    """Residual whose square is soft L1 with a knee at 2: 8 (sqrt(1 + (r/2)^2) - 1)."""
+    return r * np.sqrt(2.0 / (np.sqrt(1.0 + (r / 2.0) ** 2) + 1.0))
+
+
+def _soft_slope(r: Array) -> Array:
+    root = np.sqrt(1.0 + (r / 2.0) ** 2)
+    outer = np.sqrt(2.0 / (root + 1.0))
+    return outer * (1.0 - (r / 2.0) ** 2 / (2.0 * root * (root + 1.0)))
+
+
+def jacobian(work: Work, theta: Array, burst_share: float | None = None, step: float = 1e-4) -> Array:
+    """Slopes of ln(TTFT), ln(TPOT), ln(T) in the log parameters, (3, rows, 16), by central differences."""
+    shifts = step * np.eye(len(PARAMETERS))
+    both = np.concatenate([theta[:, None] + shifts, theta[:, None] - shifts], axis=1)[:, :, None]
+    logs = step_times(work, both, burst_share).logs()
+    count = len(PARAMETERS)
+    return np.moveaxis((logs[:, :count] - logs[:, count:]) / (2 * step), 1, 2)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Median prediction of each row with its central 80 % interval; ms, ms, output tokens/s per GPU."""
+
+    ttft_ms: Array
+    tpot_ms: Array
+    throughput: Array
+    spread: Array
+    """Standard deviation of the logarithm, (3, rows), in the order TTFT, TPOT, throughput."""
+
+    def interval(self, metric: int) -> tuple[Array, Array]:
+        """Low and high of TTFT (0), TPOT (1) or throughput (2)."""
+        median = (self.ttft_ms, self.tpot_ms, self.throughput)[metric]
+        factor = np.exp(Z_80 * self.spread[metric])
+        return median / factor, median * factor
+
+
+def predict(
+    work: Work, calibration: Calibration, burst_share: float | None = None, extra_sd: float = 0.0
+) -> tuple[StepTimes, Band]:
+    """Times at the heaviest mode, and the median with its interval over all modes.
+
+    sd_m^2 = widen^2 (J Cov J' + floor^2) + extra_sd^2     of mode m
+    ln y   = sum w_m ln y_m,   sd^2 = sum w_m (sd_m^2 + (ln y_m - ln y)^2),   interval = y x exp(-+ 1.2816 sd)
+
+    ``extra_sd``: spread that a transfer to other hardware adds, in the logarithm.
+    """
+    times = [step_times(work, mode.theta, burst_share) for mode in calibration.modes]
+    weights = np.array([mode.weight for mode in calibration.modes])
+    logs = np.log([[t.ttft, t.tpot, t.throughput_per_gpu] for t in times])
+    spreads = []
+    for mode in calibration.modes:
+        slopes = jacobian(work, mode.theta, burst_share)
+        variance = np.einsum("krp,pq,krq->kr", slopes, mode.covariance, slopes)
+        spreads.append(calibration.widen**2 * (variance + FLOOR_LOG[:, None] ** 2) + extra_sd**2)
+    mean = np.tensordot(weights, logs, 1)
+    spread = np.sqrt(np.tensordot(weights, np.array(spreads) + (logs - mean) ** 2, 1))
+    return times[0], Band(np.exp(mean[0]) * 1e3, np.exp(mean[1]) * 1e3, np.exp(mean[2]), spread)
+
+
+def corners(work: Work, count: int) -> list[int]:
+    """Up to four rows at the corners of the grid of the most common layout (ties: fewest GPUs).
+
+    1 lowest concurrency at the largest out/in, 2 highest at the smallest, 3 highest at the largest, 4
+    lowest at the smallest. Looks at no outcome. A corner already taken is left out.
+    """
+    layouts = np.stack(
+        [work.cost.gpus, work.cost.attention_dp, work.cost.pp, work.cost.expert_read_bytes], axis=1
+    )
+    kinds, member, sizes = np.unique(layouts, axis=0, return_inverse=True, return_counts=True)
+    member = np.ravel(member)
+    favourite = min(range(len(kinds)), key=lambda kind: (-sizes[kind], kinds[kind][0], kind))
+    rows = np.flatnonzero(member == favourite)
+    ratio = work.osl[rows] / work.isl[rows]
+    load = work.concurrency[rows]
+    orders = ((ratio, -1, load, 1), (ratio, 1, load, -1), (ratio, -1, load, -1), (ratio, 1, load, 1))
+    chosen: list[int] = []
+    for first, first_sign, second, second_sign in orders[:count]:
+        best = rows[np.lexsort((rows, second_sign * second, first_sign * first))[0]]
+        if int(best) not in chosen:
+            chosen.append(int(best))
+    return chosen
+
+
+def v_opt(work: Work, prior: Prior, count: int) -> list[int]:
+    """The rows worth measuring, best first: each lowers the mean predictive variance over all rows the most.
+
+    Greedy V-optimal design with the model's slopes at the prior; looks at no outcome.
+
+        gain(c) = tr[ (I + J_c V J_c')^-1 J_c V (sum_r J_r' J_r) V J_c' ],   J in units of sigma
+    """
+    slopes = jacobian(work, prior.log_median) / SIGMA_LOG[:, None, None]
+    by_row = np.moveaxis(slopes, 1, 0)
+    information = np.einsum("rkp,rkq->pq", by_row, by_row)
+    covariance = prior.covariance()
+    chosen: list[int] = []
+    for _ in range(min(count, len(work))):
+        spread = by_row @ covariance
+        own = spread @ np.swapaxes(by_row, 1, 2) + np.eye(3)
+        gain = np.trace(
+            np.linalg.solve(own, spread @ information @ np.swapaxes(spread, 1, 2)), axis1=1, axis2=2
+        )
+        gain[chosen] = -np.inf
+        best = int(np.argmax(np.round(gain, 9)))
+        chosen.append(best)
+        covariance = covariance - spread[best].T @ np.linalg.solve(own[best], spread[best])
+    return chosen
+
+
+def engine(name: str) -> Engine:
+    """A known engine by name or alias (case does not matter); UnknownNameError lists what is known."""
+    known = _stored_engines()
+    key = str(name).strip().casefold()
+    if key not in known:
+        raise UnknownNameError(
+            "engine",
+            str(name),
+            {e.name for e in known.values()},
+            "'generic' stands for an engine without a record.",
+        )
+    return known[key]
+
+
+def known_engines() -> tuple[str, ...]:
+    """Names of the engines with a record of their own, and 'generic'."""
+    return tuple(sorted({e.name for e in _stored_engines().values()}))
+
+
+@cache
+def prior_for(engine_name: str) -> Prior:
+    """Prior of a known engine; engines without fits of their own share the common medians."""
+    stored = _stored()["parameters"]
+    if tuple(entry["name"] for entry in stored) != PARAMETERS:
+        raise BadInputError("data/engines.json: the parameters are not those of this version")
+    medians = [
+        entry["by_engine"].get(engine_name, entry["median"]) * _UNIT.get(entry["unit"], 1.0)
+        for entry in stored
+    ]
+    return Prior(np.log(np.array(medians)), np.array([entry["sd_of_log"] for entry in stored]))
+
+
+@cache
+def _stored() -> dict:
+    return json.loads((files("executor") / "data" / "engines.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _stored_engines() -> dict[str, Engine]:
+    found: dict[str, Engine] = {}
+    for name, entry in _stored()["engines"].items():
+        record = Engine(
+            name=name,
+            mixed_steps=entry["mixed_steps"],
+            memory_factor=entry["memory_factor"],
+            kv_follows_weights=entry["kv_follows_weights"],
+            readings=tuple(Reading(**reading) for reading in entry["readings"]),
+        )
+        for key in (name, *entry["aliases"]):
+            found[key.casefold()] = record
+    return found
+
+
+def with_load(work: Work, concurrency: Array) -> Work:
+    """The same rows at another concurrency."""
+    return replace(work, concurrency=np.asarray(concurrency, dtype=float))
