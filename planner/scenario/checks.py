@@ -1,6 +1,7 @@
 """Checks that one field alone cannot make: names that must exist, figures that must agree."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def _pools(scenario: Scenario) -> Iterator[Problem]:
     yield from _twice("pools", (pool.name for pool in scenario.pools))
     for at, pool in enumerate(scenario.pools):
         place = f"pools.{at}"
-        yield from _known(f"{place}.model", lambda name=pool.model: model_spec(name))
+        yield from _known(f"{place}.model", partial(model_spec, pool.model))
         if pool.engine not in ENGINES:
             yield _no_such(f"{place}.engine", "engine", pool.engine, ENGINES)
         for sku, layout in pool.layouts.items():

@@ -17,7 +17,7 @@ pools:
   - name: chat
     model: Qwen/Qwen3-32B
     layouts: {H20-96GB: {tp: 2}}
-    load: {trace: servegen_m_large_week1, requests_per_second: 5}
+    load: {trace: servegen-m-large, requests_per_second: 5}
     slo: {ttft_ms: 3000, tpot_ms: 60}
 sources:
   - {name: h20, sku: H20-96GB, price: 150000, gates: [us]}
