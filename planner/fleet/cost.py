@@ -29,6 +29,20 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Fate:
+    """What became of one GPU of each order, [N, M]; minutes, -1 where it did not happen within the horizon."""
+
+    accepted: Array
+    released: Array
+    delivered: Array
+    ended: Array
+    fee_share: Array
+    """Share of the price owed on top at release."""
+    refunded_share: Array
+    """Share of the price that came back when the order ended."""
+
+
+@dataclass(frozen=True)
 class Purchased:
     """Undiscounted payments of one GPU per order, [N, M] each, and their discounted sum."""
 
@@ -67,39 +81,32 @@ def discount(minutes: Array, per_year: float) -> Array:
     return (1.0 + per_year) ** (-minutes / (MINUTES_PER_DAY * DAYS_PER_YEAR))
 
 
-def purchased(
-    terms: Terms,
-    accepted: Array,
-    delivered: Array,
-    ended: Array,
-    fee_share: Array,
-    refund_share: Array,
-    horizon: float,
-) -> Purchased:
+def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     """Payments for one GPU of each order, [N, M].
 
-    ``accepted``, ``delivered`` and ``ended`` are minutes, -1 where it did not happen within the horizon; an
-    order has ``ended`` when a gate turned it away or called it back. ``fee_share`` and ``refund_share`` are
-    shares of the price and of what was paid. Prepayment falls due on acceptance, the rest and the fee on
-    delivery, the refund when the order ends. Running cost is discounted at the middle of the days in service.
+    Prepayment falls due on acceptance, the fee on release, the rest on delivery, the refund when the order ends.
+    Running cost is discounted at the middle of the days in service; the residual value counts at the horizon.
     """
-    was_accepted, was_delivered, was_ended = accepted >= 0, delivered >= 0, ended >= 0
+    was_accepted, was_released, was_delivered = fate.accepted >= 0, fate.released >= 0, fate.delivered >= 0
     prepaid = np.where(was_accepted, terms.prepayment * terms.price, 0.0)
     balance = np.where(was_delivered, (1.0 - terms.prepayment) * terms.price, 0.0)
-    fee = np.where(was_delivered, fee_share * terms.price, 0.0)
-    refund = np.where(was_ended & was_accepted, refund_share * prepaid, 0.0)
-    minutes = np.where(was_delivered, np.maximum(horizon - delivered, 0.0), 0.0)
+    fee = np.where(was_released, fate.fee_share * terms.price, 0.0)
+    refund = fate.refunded_share * terms.price
+    minutes = np.where(was_delivered, np.maximum(horizon - fate.delivered, 0.0), 0.0)
     days = minutes / MINUTES_PER_DAY
     running = terms.running_per_day * days
-    residual = np.where(
-        was_delivered, terms.price * np.maximum(0.0, 1.0 - days / terms.useful_life_days), 0.0
-    )
-    r = terms.discount_per_year
+    value_left = np.maximum(0.0, 1.0 - days / terms.useful_life_days)
+    residual = np.where(was_delivered, terms.price * value_left, 0.0)
+
+    def today(minute: Array) -> Array:
+        return discount(np.maximum(minute, 0.0), terms.discount_per_year)
+
     outlay = (
-        prepaid * discount(np.maximum(accepted, 0.0), r)
-        + (balance + fee) * discount(np.maximum(delivered, 0.0), r)
-        + running * discount(horizon - minutes / 2.0, r)
-        - refund * discount(np.maximum(ended, 0.0), r)
-        - residual * discount(np.full_like(minutes, horizon), r)
+        prepaid * today(fate.accepted)
+        + fee * today(fate.released)
+        + balance * today(fate.delivered)
+        + running * today(horizon - minutes / 2.0)
+        - refund * today(fate.ended)
+        - residual * today(np.full_like(minutes, horizon))
     )
     return Purchased(prepaid, balance, fee, refund, running, residual, outlay)

@@ -15,8 +15,8 @@ from planner.scenario.models import Scenario
 
 HEAD = """# The scenario file
 
-YAML, read into frozen, closed models: a field that is not on this page is a mistake, and all mistakes are told
-at once. A file may also hold `overrides`, named partial scenarios that `--with NAME` lays over it.
+YAML, read into frozen, closed models: a field that is not on this page is a mistake, and all mistakes are
+told at once. A file may also hold `overrides`, named partial scenarios that `--with NAME` lays over it.
 
 This page is made from the models; `make docs` writes it anew.
 """
