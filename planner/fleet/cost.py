@@ -30,7 +30,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one GPU of each order, [N, M]; minutes, -1 where it did not happen within the horizon."""
+    """What became of one GPU of each order, [N, M]; minutes, -1 where not within the horizon."""
 
     accepted: Array
     released: Array
@@ -84,8 +84,8 @@ def discount(minutes: Array, per_year: float) -> Array:
 def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     """Payments for one GPU of each order, [N, M].
 
-    Prepayment falls due on acceptance, the fee on release, the rest on delivery, the refund when the order ends.
-    Running cost is discounted at the middle of the days in service; the residual value counts at the horizon.
+    Prepayment falls due on acceptance, the fee on release, the rest on delivery, the refund when the order
+    ends. Running cost is discounted at the middle of the days in service; what is left counts at the horizon.
     """
     was_accepted, was_released, was_delivered = fate.accepted >= 0, fate.released >= 0, fate.delivered >= 0
     prepaid = np.where(was_accepted, terms.prepayment * terms.price, 0.0)
