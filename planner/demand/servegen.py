@@ -1,0 +1,202 @@
+"""ServeGen: request rates per client and window, and length histograms per client and six hours."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from planner.demand.burst import Streams, superposed
+from planner.demand.textfile import MAX_BYTES, json_of, number, read_lines, rows_under, whole
+from planner.demand.trace import Floats, Histogram, Lengths, RateSeries, Trace
+from planner.errors import FileError
+
+RATES_HEADER = ("client_id", "timestamp", "rate", "cv", "pat_name", "pat_arg1", "pat_arg2")
+RATE_WINDOW_S = 600.0
+LENGTH_WINDOW_S = 21_600.0
+LAWS = ("", "Gamma", "Weibull")
+"""Laws of the gaps within a window; empty: no traffic."""
+
+Histograms = dict[str, tuple[Floats, Floats]]
+"""Field of a length record -> (values, shares)."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Streams of all clients, and which row is whose."""
+
+    row_of: dict[int, int]
+    streams: Streams
+
+    def requests(self, client: int, since_s: float, span_s: float) -> float:
+        """Requests of a client within a span; 0 for a client without rates."""
+        row = self.row_of.get(client)
+        if row is None:
+            return 0.0
+        first = int(since_s // RATE_WINDOW_S)
+        return float(
+            self.streams.rate[row, first : first + int(span_s // RATE_WINDOW_S)].sum() * RATE_WINDOW_S
+        )
+
+
+def read_servegen(
+    rates: Path, lengths: Path | None = None, name: str | None = None, max_bytes: int = MAX_BYTES
+) -> Trace:
+    """Rates of all clients together, and the lengths of those whose histograms are published.
+
+    Windows in which no client sent anything are gaps of the record (NaN), and no quiet.
+    FileError with row and mend for a wrong cell or field.
+    """
+    clients = _read_rates(rates, max_bytes)
+    total = clients.streams.rate.sum(axis=0)
+    series = RateSeries(
+        RATE_WINDOW_S, np.where(total > 0, total, np.nan), 0, "the trace's own clock, weekday unknown"
+    )
+    return Trace(
+        name or rates.name,
+        rates=series,
+        lengths=None if lengths is None else _read_lengths(lengths, clients, max_bytes),
+        burst=superposed(clients.streams, RATE_WINDOW_S),
+        total_requests=round(float(total.sum()) * RATE_WINDOW_S),
+    )
+
+
+def _read_rates(path: Path, max_bytes: int) -> Clients:
+    found: dict[int, dict[int, tuple[float, float, bool]]] = defaultdict(dict)
+    for row, cells in rows_under(path, RATES_HEADER, max_bytes):
+        client, window, law = _window(path, row, cells)
+        if window in found[client]:
+            raise FileError(path, f"client {client} has this window twice", row=row, found=cells[1])
+        found[client][window] = law
+    ids = sorted(found)
+    table = np.zeros((3, len(ids), 1 + max(max(windows) for windows in found.values())))
+    for at, client in enumerate(ids):
+        table[:, at, list(found[client])] = np.array(list(found[client].values())).T
+    streams = Streams(rate=table[0], shape=table[1], weibull=table[2] > 0)
+    return Clients({client: at for at, client in enumerate(ids)}, streams)
+
+
+def _window(path: Path, row: int, cells: list[str]) -> tuple[int, int, tuple[float, float, bool]]:
+    """(client, window, (rate, shape of the law, whether it is a Weibull law)) of one row."""
+    client, at, rate, cv, law, shape, scale = cells
+    second = whole(path, row, "timestamp", at)
+    if second % RATE_WINDOW_S:
+        raise FileError(path, f"timestamp must be a multiple of {RATE_WINDOW_S:g}", row=row, found=at)
+    if law not in LAWS:
+        raise FileError(path, "pat_name must be Gamma, Weibull or empty", row=row, found=law)
+    number(path, row, "cv", cv)
+    number(path, row, "pat_arg2", scale)
+    figures = number(path, row, "rate", rate), number(path, row, "pat_arg1", shape)
+    if figures[0] > 0 and not figures[1] > 0:
+        raise FileError(path, "pat_arg1 must be positive where there is traffic", row=row, found=shape)
+    return whole(path, row, "client_id", client), int(second // RATE_WINDOW_S), (*figures, law == "Weibull")
+
+
+def _read_lengths(path: Path, clients: Clients, max_bytes: int) -> Lengths:
+    weight: list[float] = []
+    inputs: list[tuple[Floats, Floats]] = []
+    outputs: list[tuple[Floats, Floats]] = []
+    multimodal = False
+    for row, line in read_lines(path, max_bytes):
+        client, since, histograms = _record(path, row, line)
+        requests = clients.requests(client, since, LENGTH_WINDOW_S)
+        if not requests or not histograms["output_tokens"][0].size:
+            continue
+        multimodal |= "text_tokens" in histograms
+        weight.append(requests)
+        inputs.append(
+            histograms["input_tokens"] if "input_tokens" in histograms else _with_images(histograms)
+        )
+        outputs.append(histograms["output_tokens"])
+    if not weight:
+        raise FileError(path, "has lengths for no client that sent a request", mend="check the rates file")
+    pairing = "independent within one client and six hours, as published"
+    return Lengths(
+        np.array(weight),
+        _joined(inputs),
+        _joined(outputs),
+        pairing + ("; images of one request equally large" if multimodal else ""),
+        coverage=float(sum(weight) / (clients.streams.rate.sum() * RATE_WINDOW_S)),
+    )
+
+
+def _record(path: Path, row: int, line: str) -> tuple[int, float, Histograms]:
+    found = json_of(path, line, row)
+    if not isinstance(found, dict):
+        raise FileError(path, "must be a JSON object", row=row, found=found)
+    for field in ("client_id", "timestamp", "output_tokens"):
+        if field not in found:
+            raise FileError(path, f"has no {field}", row=row, found=list(found))
+    if "input_tokens" not in found and "text_tokens" not in found:
+        raise FileError(path, "has neither input_tokens nor text_tokens", row=row, found=list(found))
+    return (
+        whole(path, row, "client_id", found["client_id"]),
+        number(path, row, "timestamp", found["timestamp"]),
+        {
+            field: _histogram(path, row, field, table)
+            for field, table in found.items()
+            if field in ("input_tokens", "output_tokens", "text_tokens", "image_tokens", "image_count")
+        },
+    )
+
+
+def _histogram(path: Path, row: int, field: str, table: object) -> tuple[Floats, Floats]:
+    """Values and shares, the shares made to add to 1 exactly (they are published with six digits)."""
+    if not isinstance(table, dict):
+        raise FileError(path, f"{field} must map lengths to probabilities", row=row, found=table)
+    values, shares = _numbers(path, row, field, table), _numbers(path, row, field, table.values())
+    total = shares.sum()
+    if shares.size and abs(total - 1) > 1e-3:
+        raise FileError(path, f"the probabilities of {field} must add to 1", row=row, found=float(total))
+    return values, shares / total if shares.size else shares
+
+
+def _numbers(path: Path, row: int, field: str, found: Iterable[object]) -> Floats:
+    """All at once, since a length file has millions; one by one only to say which of them is wrong."""
+    listed = list(found)
+    try:
+        values = np.array(listed, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        values = np.array([np.nan])
+    if values.shape == (len(listed),) and np.isfinite(values).all() and (values >= 0).all():
+        return values
+    return np.array([number(path, row, field, value) for value in listed])
+
+
+def _joined(histograms: list[tuple[Floats, Floats]]) -> Histogram:
+    sizes = [values.size for values, _ in histograms]
+    return Histogram(
+        np.repeat(np.arange(len(sizes)), sizes),
+        np.concatenate([values for values, _ in histograms]),
+        np.concatenate([shares for _, shares in histograms]),
+    )
+
+
+_LEVELS = 24
+"""Quantile steps into which text and image lengths are put before they are added up."""
+
+
+def _with_images(histograms: Histograms) -> tuple[Floats, Floats]:
+    """Input of a multimodal request: text + images x tokens of an image, the three independent."""
+    text, text_share = _steps(histograms["text_tokens"])
+    image, image_share = _steps(histograms["image_tokens"])
+    count, count_share = histograms["image_count"]
+    total = text[:, None, None] + image[None, :, None] * count[None, None, :]
+    share = text_share[:, None, None] * image_share[None, :, None] * count_share[None, None, :]
+    return np.rint(total).reshape(-1), share.reshape(-1)
+
+
+def _steps(histogram: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """At most ``_LEVELS`` values with the same mean: the mean of each equal step of probability."""
+    values, shares = histogram
+    if values.size <= _LEVELS:
+        return values, shares
+    order = np.argsort(values)
+    until = np.cumsum(shares[order])
+    step = np.minimum((until - shares[order] / 2) * _LEVELS, _LEVELS - 1).astype(np.int64)
+    mass = np.bincount(step, shares[order], _LEVELS).astype(np.float64)
+    total = np.bincount(step, shares[order] * values[order], _LEVELS).astype(np.float64)
+    return total[mass > 0] / mass[mass > 0], mass[mass > 0]
