@@ -1,0 +1,204 @@
+"""The Parquet file of a run: its replication-level arrays, whole or not there at all.
+
+A file is written under a temporary name in its folder, synced and renamed, so that a reader never meets half
+of one; the run's row holds its SHA-256, and reading checks it. A row of the table is one replication; an
+array of more dimensions is a list column, and the file's metadata say its shape::
+
+    array need[replication, pool, month] of shape (2000, 2, 24) -> column need: 2000 lists of 48 figures
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from db.errors import ArtefactError, DatabaseReadOnlyError, DiskFullError
+
+FILE_NAME = "replications.parquet"
+_SHAPES = b"waferlag.arrays"
+_NUMBERS = "biuf"  # numpy's kinds: bool, integers, floats
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Where a run's file lies, and which file it is."""
+
+    path: str
+    """Relative to the folder of the runs, with / between the parts."""
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class ArtefactStore:
+    """The folder of the runs: ``<run id>/<epoch>/replications.parquet``.
+
+    The epoch is the number of the attempt, so that one that lost its lease cannot overwrite the file of
+    the one that took over.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, run_id: str, epoch: int, arrays: Arrays) -> Artefact:
+        """Write the arrays of one attempt.
+
+        ``arrays``: by name; the first axis counts replications; booleans, integers or floats.
+        Raises :class:`DiskFullError` or :class:`DatabaseReadOnlyError`; nothing half-written stays.
+        """
+        table = _table(arrays)
+        floats = [field.name for field in table.schema if _is_float(field.type)]
+        path = self.folder / run_id / str(epoch) / FILE_NAME
+
+        def write(temporary: Path) -> None:
+            pq.write_table(
+                table,
+                temporary,
+                compression="zstd",
+                use_dictionary=False,
+                use_byte_stream_split=[_leaf(table.schema.field(name)) for name in floats],
+            )
+
+        replace_file(path, write)
+        return self.describe(path)
+
+    def describe(self, path: Path) -> Artefact:
+        """The artefact of a file that lies in the folder."""
+        content = path.read_bytes()
+        relative = path.relative_to(self.folder).as_posix()
+        return Artefact(relative, hashlib.sha256(content).hexdigest(), len(content))
+
+    def read(self, artefact: Artefact) -> dict[str, npt.NDArray[Any]]:
+        """The arrays, in their shapes and types. Raises :class:`ArtefactError` if the file is not the one
+        that was written."""
+        content = self.content(artefact)
+        table = pq.read_table(pa.BufferReader(content))
+        shapes = json.loads(table.schema.metadata[_SHAPES])
+        return {name: _array(table.column(name), **shape) for name, shape in shapes.items()}
+
+    def content(self, artefact: Artefact) -> bytes:
+        """The file's bytes, checked against the SHA-256 of the row."""
+        path = self.folder / artefact.path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtefactError(
+                f"{path}: the run's file cannot be read ({error.strerror}): it lies on the machine that "
+                "computed it, unless WAFERLAG_RUNS_FOLDER names a folder that all share"
+            ) from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != artefact.sha256:
+            raise ArtefactError(
+                f"{path}: not the file that the run wrote (SHA-256 {found[:12]}…, recorded "
+                f"{artefact.sha256[:12]}…): restore it from a backup, or run the scenario again with --again"
+            )
+        return content
+
+    def remove(self, run_id: str, keep_epoch: int | None = None) -> int:
+        """Remove a run's folder, or all its attempts but one. Returns how many bytes became free."""
+        folder = self.folder / run_id
+        if not folder.is_dir():
+            return 0
+        doomed = (
+            [folder] if keep_epoch is None else [f for f in folder.iterdir() if f.name != str(keep_epoch)]
+        )
+        freed = sum(_size(path) for path in doomed)
+        for path in doomed:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return freed
+
+    def run_ids(self) -> list[str]:
+        """Runs that have a folder, whether or not the database knows them."""
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Put a whole new file at ``path``; ``write`` fills a temporary one, which is synced and renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _file_error(path, error) from error
+
+
+def _file_error(path: Path, error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFullError(f"{path}: no room left on the disk; free some, then run it again")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return DatabaseReadOnlyError(
+            f"{path} may not be written ({error.strerror}): mend the folder's rights"
+        )
+    return ArtefactError(f"{path} cannot be written ({error.strerror or error})")
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold it, not only the operating system."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _table(arrays: Arrays) -> pa.Table:
+    rows = max((len(array) for array in arrays.values()), default=0)
+    columns = {name: _column(name, np.asarray(array), rows) for name, array in arrays.items()}
+    shapes = {
+        name: {"shape": list(array.shape), "dtype": str(array.dtype)}
+        for name, array in ((name, np.asarray(array)) for name, array in arrays.items())
+    }
+    return pa.table(columns).replace_schema_metadata({_SHAPES: json.dumps(shapes).encode()})
+
+
+def _column(name: str, array: npt.NDArray[Any], rows: int) -> pa.Array:
+    """One array as a column of ``rows`` rows; an array with fewer replications ends in nulls."""
+    if array.ndim == 0 or array.dtype.kind not in _NUMBERS:
+        raise TypeError(f"array {name!r} must hold numbers by replication, not {array.dtype} {array.shape}")
+    values = pa.array(np.ascontiguousarray(array).reshape(-1))
+    if array.ndim > 1:
+        width = int(np.prod(array.shape[1:]))
+        values = pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1) * width, pa.int32()), values)
+    missing = rows - len(array)
+    return pa.concat_arrays([values, pa.nulls(missing, values.type)]) if missing else values
+
+
+def _array(column: pa.ChunkedArray, shape: list[int], dtype: str) -> npt.NDArray[Any]:
+    values = column.slice(0, shape[0]).combine_chunks()
+    if len(shape) > 1:
+        values = values.flatten()
+    return np.asarray(values.to_numpy(zero_copy_only=False)).astype(dtype).reshape(shape)
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
+
+
+def _leaf(field: pa.Field) -> str:
+    """The Parquet path of a column's figures."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else str(field.name)

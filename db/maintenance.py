@@ -1,0 +1,187 @@
+"""Looking after a database: checking it against its files, copying it, and letting old runs go."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import delete, select, text
+
+from db import audit
+from db.artefacts import Artefact, ArtefactStore, replace_file
+from db.columns import now
+from db.errors import ArtefactError, DatabaseError
+from db.schema import ENDED, PlanRow, RunRow
+from db.session import Database
+from db.version import current_version
+from planner.record import PlanRecord
+
+DAY = 86_400.0
+ORPHAN_SECONDS = 3_600.0
+"""A folder that no run knows is left alone for so long: an attempt may be about to store it."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a check found."""
+
+    version: str | None
+    runs: int
+    files: int
+    problems: list[str]
+
+
+def check(database: Database) -> Health:
+    """Read all that is stored: the database's own check, every plan, every file against its SHA-256."""
+    store = ArtefactStore(database.runs_folder)
+    problems = []
+    with database.read() as session:
+        version = current_version(session.connection())
+        if database.engine.dialect.name == "sqlite":
+            problems += [row for (row,) in session.execute(text("PRAGMA integrity_check")) if row != "ok"]
+            for table, *_ in session.execute(text("PRAGMA foreign_key_check")):
+                problems.append(f"table {table}: a row refers to one that is not there")
+        runs = session.execute(select(RunRow)).scalars().all()
+        plans = set(session.execute(select(PlanRow.run_id)).scalars())
+        for run in runs:
+            problems += _problems_of(run, run.id in plans, store)
+        for run_id, body in session.execute(select(PlanRow.run_id, PlanRow.record)):
+            problems += _unreadable(run_id, body)
+    return Health(version, len(runs), sum(run.artefact is not None for run in runs), problems)
+
+
+def _problems_of(run: RunRow, has_plan: bool, store: ArtefactStore) -> list[str]:
+    problems = []
+    if run.state == "done" and run.kind == "plan" and not has_plan:
+        problems.append(f"run {run.id} is done and has no plan")
+    if run.artefact is not None:
+        try:
+            store.content(Artefact(run.artefact, str(run.artefact_sha256), int(run.artefact_bytes or 0)))
+        except ArtefactError as error:
+            problems.append(f"run {run.id}: {error}")
+    return problems
+
+
+def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:
+    try:
+        PlanRecord.model_validate(body)
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        return [f"run {run_id}: its plan cannot be read by this version ({first})"]
+    return []
+
+
+def backup(database: Database, target: Path) -> list[Path]:
+    """Copy an SQLite database as of one moment, while others use it, and the runs' files beside it.
+
+    Returns what was written. PostgreSQL is backed up by its own ``pg_dump``; the error says how.
+    """
+    if database.engine.dialect.name != "sqlite":
+        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        raise DatabaseError(
+            f"PostgreSQL makes its own backups: pg_dump --format=custom --file={target} '{url}'; "
+            f"copy {database.runs_folder} with it"
+        )
+    if target.exists():
+        raise DatabaseError(f"{target} exists: a backup overwrites nothing, name another file")
+
+    def copy(temporary: Path) -> None:
+        source = sqlite3.connect(str(database.engine.url.database))
+        copied = sqlite3.connect(temporary)
+        try:
+            source.backup(copied)
+            # A backup is one file: without this it would keep the mode in which it needs two more beside it.
+            copied.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            copied.close()
+            source.close()
+
+    replace_file(target, copy)
+    return [target, *_copy_runs(database.runs_folder, target.with_name(target.name + ".runs"))]
+
+
+def _copy_runs(folder: Path, target: Path) -> list[Path]:
+    """Files of runs never change once they are there, so that copying them one by one is safe."""
+    written = []
+    for file in sorted(folder.rglob("*.parquet")) if folder.is_dir() else []:
+        copy = target / file.relative_to(folder)
+        replace_file(copy, _writer(file))
+        written.append(copy)
+    return written
+
+
+def _writer(file: Path) -> Callable[[Path], None]:
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(file.read_bytes())
+
+    return write
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What was let go."""
+
+    runs: int
+    folders: int
+    size: int
+    """Bytes of files that became free."""
+
+
+def clear(database: Database, keep_days: float | None) -> Cleared:
+    """Remove ended runs older than ``keep_days`` (None: none) and folders that no run knows any more.
+
+    Rows go first, in one transaction; a crash between rows and files leaves folders for the next call.
+    The newest finished run of each schedule stays: the next one is compared with it.
+    """
+    doomed = [] if keep_days is None else _remove_rows(database, keep_days)
+    return _remove_folders(database, len(doomed))
+
+
+def _remove_rows(database: Database, keep_days: float) -> list[str]:
+    newest = (
+        select(RunRow.id)
+        .where(RunRow.schedule.is_not(None), RunRow.state == "done")
+        .order_by(RunRow.schedule, RunRow.created.desc())
+    )
+    with database.write() as session:
+        kept: dict[str, str] = {}
+        for run_id, schedule in session.execute(newest.add_columns(RunRow.schedule)):
+            kept.setdefault(str(schedule), run_id)
+        old = select(RunRow.id).where(
+            RunRow.state.in_(ENDED),
+            RunRow.ended < now() - keep_days * DAY,
+            RunRow.id.not_in(list(kept.values())),
+        )
+        doomed = list(session.execute(old).scalars())
+        session.execute(delete(RunRow).where(RunRow.id.in_(doomed)))
+        for run_id in doomed:
+            audit.note(session, "removed", run_id=run_id, text=f"ended more than {keep_days:g} days ago")
+    return doomed
+
+
+def _remove_folders(database: Database, runs: int) -> Cleared:
+    store = ArtefactStore(database.runs_folder)
+    with database.read() as session:
+        known = set(session.execute(select(RunRow.id)).scalars())
+        moment = session.execute(select(now())).scalar_one()
+        losers = session.execute(
+            select(RunRow.id, RunRow.epoch, RunRow.artefact).where(
+                RunRow.state.in_(ENDED), RunRow.ended < now() - ORPHAN_SECONDS
+            )
+        ).all()
+    folders, size = 0, 0
+    for run_id in store.run_ids():
+        if run_id not in known and _age(store.folder / run_id, moment) > ORPHAN_SECONDS:
+            size += store.remove(run_id)
+            folders += 1
+    for run_id, epoch, artefact in losers:
+        winner = int(artefact.split("/")[1]) if artefact else epoch
+        size += store.remove(run_id, keep_epoch=winner)
+    return Cleared(runs, folders, size)
+
+
+def _age(path: Path, moment: float) -> float:
+    """Seconds since anything in the folder changed."""
+    newest = max((os.stat(file).st_mtime for file in [path, *path.rglob("*")]), default=0.0)
+    return moment - newest

@@ -1,0 +1,187 @@
+"""Plans go in, plans come out; no caller sees a row."""
+
+from typing import Any
+
+import numpy.typing as npt
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from db import audit
+from db.artefacts import Arrays, Artefact, ArtefactStore
+from db.columns import now
+from db.errors import ArtefactError
+from db.identity import content_hash, new_run_id, run_identity
+from db.rows import plan_rows
+from db.schema import PlanRow, ProfileRow, RunRow, ScenarioRow
+from db.session import Database
+from planner.errors import UnknownNameError
+from planner.record import PlanRecord
+from planner.scenario.load import scenario_hash
+from planner.scenario.models import Scenario
+
+
+class RunRepository:
+    """The runs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.artefacts = ArtefactStore(database.runs_folder)
+
+    def add(self, record: PlanRecord, arrays: Arrays | None = None, seconds: float = 0.0) -> str:
+        """Store a finished plan and, if given, its replication-level arrays; returns the run's id.
+
+        ``seconds``: how long it took to compute, up to now.
+
+        The file is there before the row that names it; if the row cannot be written the file goes again.
+        """
+        run_id = new_run_id()
+        artefact = self.artefacts.write(run_id, 0, arrays) if arrays else None
+        try:
+            with self.database.write() as session:
+                session.execute(
+                    insert(RunRow).values(
+                        id=run_id,
+                        kind="plan",
+                        state="done",
+                        scenario_name=record.scenario.name,
+                        created=now(),
+                        started=now() - seconds,
+                        ended=now(),
+                    )
+                )
+                store_plan(session, run_id, record, artefact)
+                audit.note(session, "stored", run_id=run_id, text=f"plan of {record.scenario.name}")
+        except BaseException:
+            self.artefacts.remove(run_id)
+            raise
+        return run_id
+
+    def get(self, run_id: str) -> PlanRecord:
+        """The whole record of a run. ``run_id``: the id, or a beginning that no other run has."""
+        with self.database.read() as session:
+            full = full_run_id(session, run_id)
+            body = session.execute(select(PlanRow.record).where(PlanRow.run_id == full)).scalar_one_or_none()
+            if body is None:
+                raise UnknownNameError("plan of run", full, finished_run_ids(session))
+        return PlanRecord.model_validate(body)
+
+    def arrays(self, run_id: str) -> dict[str, npt.NDArray[Any]]:
+        """The replication-level arrays of a run, checked against the SHA-256 of its row."""
+        return self.artefacts.read(self.artefact(run_id))
+
+    def artefact(self, run_id: str) -> Artefact:
+        """Which file belongs to a run. Raises :class:`ArtefactError` if it wrote none."""
+        with self.database.read() as session:
+            full = full_run_id(session, run_id)
+            row = session.get_one(RunRow, full)
+            if row.artefact is None:
+                raise ArtefactError(f"run {full} wrote no replication-level arrays")
+            return Artefact(row.artefact, str(row.artefact_sha256), int(row.artefact_bytes or 0))
+
+    def find(self, scenario: Scenario, version: str) -> str | None:
+        """The newest finished run with the same scenario, seed and version, hence the same result."""
+        with self.database.read() as session:
+            return session.execute(
+                select(RunRow.id)
+                .where(RunRow.identity == run_identity(scenario, version), RunRow.state == "done")
+                .order_by(RunRow.created.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+
+
+def store_plan(session: Session, run_id: str, record: PlanRecord, artefact: Artefact | None) -> None:
+    """Write a plan to a run's row and to the tables below it, in the caller's transaction."""
+    session.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id)
+        .values(
+            scenario_name=record.scenario.name,
+            scenario_hash=save_scenario(session, record.scenario),
+            seed=record.seed,
+            identity=run_identity(record.scenario, record.versions.waferlag),
+            code_version=record.versions.waferlag,
+            artefact=artefact.path if artefact else None,
+            artefact_sha256=artefact.sha256 if artefact else None,
+            artefact_bytes=artefact.size if artefact else None,
+        )
+    )
+    session.execute(delete(PlanRow).where(PlanRow.run_id == run_id))
+    session.add_all(plan_rows(run_id, record))
+    session.flush()
+
+
+def save_scenario(session: Session, scenario: Scenario) -> str:
+    """Keep a scenario once; changed content under the same name is a new version. Returns its hash."""
+    found = scenario_hash(scenario)
+    known = select(ScenarioRow.hash).where(ScenarioRow.hash == found)
+    while session.execute(known).scalar_one_or_none() is None:
+        newest = select(func.coalesce(func.max(ScenarioRow.version), 0)).where(
+            ScenarioRow.name == scenario.name
+        )
+        # Another process may take this version in the same instant: nothing is inserted, and we try again.
+        session.execute(
+            insert_or_ignore(session, ScenarioRow).values(
+                hash=found,
+                name=scenario.name,
+                version=session.execute(newest).scalar_one() + 1,
+                body=scenario.model_dump(mode="json"),
+                created=now(),
+            )
+        )
+    return found
+
+
+def insert_or_ignore(session: Session, table: type[Any]) -> Any:
+    """An INSERT that does nothing where a key is already taken."""
+    dialect = session.get_bind().dialect.name
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return make(table).on_conflict_do_nothing()
+
+
+def full_run_id(session: Session, beginning: str) -> str:
+    """The id of the one run that begins so.
+
+    Raises :class:`UnknownNameError` with the nearest known id, or with those that it could mean.
+    """
+    if session.get(RunRow, beginning) is not None:
+        return beginning
+    begins = RunRow.id.startswith(beginning, autoescape=True)
+    matches = session.execute(select(RunRow.id).where(begins).order_by(RunRow.created.desc()).limit(5))
+    ids = list(matches.scalars()) if beginning else []
+    if len(ids) == 1:
+        return ids[0]
+    recent = select(RunRow.id).order_by(RunRow.created.desc()).limit(200)
+    raise UnknownNameError("run", beginning, ids or session.execute(recent).scalars())
+
+
+def finished_run_ids(session: Session) -> list[str]:
+    """The newest runs that have a plan."""
+    newest = select(RunRow.id).join(PlanRow).order_by(RunRow.created.desc()).limit(200)
+    return list(session.execute(newest).scalars())
+
+
+class ProfileRepository:
+    """Serving profiles that the user measured or brought in."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def add(self, body: dict[str, Any]) -> str:
+        """Keep a profile's JSON form; the same content is kept once. Returns its id."""
+        profile_id = content_hash(body)[:12]
+        shown = {name: str(body.get(name, "")) for name in ("model", "gpu", "engine", "precision", "label")}
+        with self.database.write() as session:
+            row = {"id": profile_id, "body": body, "created": now(), **shown}
+            session.execute(insert_or_ignore(session, ProfileRow).values(**row))
+            audit.note(session, "profile stored", text=profile_id)
+        return profile_id
+
+    def get(self, profile_id: str) -> dict[str, Any]:
+        """A profile's JSON form by its id."""
+        with self.database.read() as session:
+            row = session.get(ProfileRow, profile_id)
+            if row is None:
+                known = session.execute(select(ProfileRow.id)).scalars()
+                raise UnknownNameError("serving profile", profile_id, known)
+            return row.body

