@@ -4,16 +4,15 @@ After that the scenario stands alone: it can be stored, hashed, and run again wi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from planner.demand.catalogue import shipped_summary
-from planner.demand.reader import read_trace
-from planner.demand.summary import Origin, TraceSummary, summarise, summary_of, summary_of_json
+from planner.demand.traffic import traffic
 from planner.errors import Problem, ScenarioError, UserMistakeError
 from planner.reference.traces import trace_names
 from planner.scenario.load import Loaded, load
-from planner.scenario.models import Load, Pool, Scenario
+from planner.scenario.models import Pool, Scenario
 
 
 def open_scenario(
@@ -33,13 +32,6 @@ def open_scenario(
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 
-def trace_of(load: Load) -> TraceSummary:
-    """The summary of a pool's trace, shipped or written out in the scenario."""
-    if isinstance(load.trace, str):
-        return shipped_summary(load.trace)
-    return summary_of(load.trace, "load.trace")
-
-
 def _with_run(scenario: Scenario, replications: int | None, seed: int | None) -> Scenario:
     """The scenario with the two numbers a command line may change, checked as the file's are."""
     changed: dict[str, Any] = scenario.model_dump(mode="json")
@@ -56,36 +48,16 @@ def _with_run(scenario: Scenario, replications: int | None, seed: int | None) ->
 
 
 def _with_trace(pool: Pool, at: int, folder: Path, source: str) -> Pool:
-    """The pool with a trace file turned into its summary."""
-    trace = pool.load.trace
+    """The pool with its trace written out, unless a shipped name says it all."""
     place = f"pools.{at}.load.trace"
-    if isinstance(trace, str) and trace in trace_names():
-        summary = shipped_summary(trace)
-    elif isinstance(trace, str):
-        summary = _read(folder / trace)
-    else:
-        summary = summary_of(trace, f"{source}, {place}")
-    if summary.lengths is None and (pool.load.input_tokens is None or pool.load.output_tokens is None):
-        problem = Problem(
-            place, "has no lengths", summary.name, "give load.input_tokens and load.output_tokens"
-        )
-        raise ScenarioError(source, [problem])
-    if isinstance(trace, str) and trace in trace_names():
+    try:
+        stream = traffic(pool, folder)
+    except ScenarioError as error:
+        moved = [replace(problem, place=f"{place}.{problem.place}") for problem in error.problems]
+        raise ScenarioError(source, moved) from None
+    except UserMistakeError as error:
+        raise ScenarioError(source, [Problem(place, str(error))]) from None
+    if isinstance(pool.load.trace, str) and pool.load.trace in trace_names():
         return pool
-    written = summary.model_dump(mode="json", exclude_none=True)
+    written = stream.trace.model_dump(mode="json", exclude_none=True)
     return pool.model_copy(update={"load": pool.load.model_copy(update={"trace": written})})
-
-
-def _read(path: Path) -> TraceSummary:
-    """The summary of a trace file, or a summary that was written before."""
-    if path.suffix == ".json":
-        return summary_of_json(path)
-    origin = Origin(
-        title=f"trace file {path.name}",
-        source=path.name,
-        date="not stated",
-        licence="the user's own",
-        attribution="the user",
-        evidence="reported",
-    )
-    return summarise(read_trace(path), origin)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from planner.clock import MINUTES_PER_DAY
 
 Array = NDArray[np.float64]
-HOURS_PER_YEAR = 8760.0
 MONTHS_PER_YEAR = 12.0
 DAYS_PER_YEAR = 365.0
 

@@ -71,6 +71,11 @@ class Layout(Model):
     engine: Name | None = None
     """Serving engine on this kind of GPU. None: the pool's."""
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tp * self.pp * self.attention_dp
+
 
 class Load(Model):
     """The traffic of a pool."""
@@ -364,6 +369,8 @@ class Costs(Model):
     """Power drawn by the site over power drawn by the IT."""
     server_power_factor: Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)] = 1.6
     """Power of a server over the board power of its GPUs."""
+    gpu_watts: dict[str, Positive] = {}
+    """Board power of a kind of GPU, W, where none is published or another is meant."""
     useful_life_months: Annotated[int, Field(ge=1, le=240)] = 48
     """A bought GPU loses its value in a straight line over so many months; the rest counts at the horizon."""
 
