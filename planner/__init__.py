@@ -1,1 +1,1 @@
-
+"""Scenario in, plan out. Pure: no torch, database, screen or chart."""

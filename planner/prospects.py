@@ -153,7 +153,7 @@ def month_discount(scenario: Scenario) -> Array:
     """[T] present value of one unit of money paid evenly over each month."""
     days = month_days(scenario)
     middle = np.cumsum(days) - days / 2.0
-    return (1.0 + scenario.costs.discount_per_year) ** (-middle / 365.0)
+    return np.asarray((1.0 + scenario.costs.discount_per_year) ** (-middle / 365.0), dtype=np.float64)
 
 
 def _futures(

@@ -2,9 +2,22 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from planner.errors import FileError
+
+
+def require_folders(paths: Iterable[Path | None]) -> None:
+    """Refuse before long work what could not be written after it.
+
+    :raises FileError: a folder is missing, or the path is a folder itself.
+    """
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise FileError(path, "its folder does not exist", mend=f"make {path.parent} first")
+        if path is not None and path.is_dir():
+            raise FileError(path, "is a folder", mend="name a file in it")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

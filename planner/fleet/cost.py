@@ -43,16 +43,24 @@ class Fate:
 
 @dataclass(frozen=True)
 class Purchased:
-    """Undiscounted payments of one GPU per order, [N, M] each, and their discounted sum."""
+    """Payments of one GPU per order, [N, M] each: undiscounted by kind, then discounted to the first day."""
 
     prepaid: Array
     balance: Array
     fee: Array
     refund: Array
     running: Array
-    residual: Array
-    outlay: Array
-    """Discounted: prepayment, balance, fee and running cost, less refund and residual value."""
+    goods_today: Array
+    """Discounted prepayment, balance and fee, less refund."""
+    running_today: Array
+    """Discounted hosting and power."""
+    residual_today: Array
+    """Discounted value left at the horizon."""
+
+    @property
+    def outlay(self) -> Array:
+        """Discounted cost of one GPU: goods and running, less what is left."""
+        return self.goods_today + self.running_today - self.residual_today
 
 
 def running_cost_per_day(
@@ -100,12 +108,16 @@ def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     def today(minute: Array) -> Array:
         return discount(np.maximum(minute, 0.0), terms.discount_per_year)
 
-    outlay = (
-        prepaid * today(fate.accepted)
+    return Purchased(
+        prepaid=prepaid,
+        balance=balance,
+        fee=fee,
+        refund=refund,
+        running=running,
+        goods_today=prepaid * today(fate.accepted)
         + fee * today(fate.released)
         + balance * today(fate.delivered)
-        + running * today(horizon - minutes / 2.0)
-        - refund * today(fate.ended)
-        - residual * today(np.full_like(minutes, horizon))
+        - refund * today(fate.ended),
+        running_today=running * today(horizon - minutes / 2.0),
+        residual_today=residual * today(np.full_like(minutes, horizon)),
     )
-    return Purchased(prepaid, balance, fee, refund, running, residual, outlay)

@@ -34,14 +34,18 @@ def plan(
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
     from planner.intake import open_scenario
     from planner.plan import plan as run_plan
+    from waferlag.cores import processes
+    from waferlag.files import require_folders
     from waferlag.progress import shown_progress
     from waferlag.terminal import plan_text
 
     began = time.perf_counter()
-    _writable([json_file, *(report or [])])
+    require_folders([json_file, *(report or [])])
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
     with shown_progress(quiet) as progress:
-        study = run_plan(loaded.scenario, overrides=loaded.overrides, progress=progress)
+        study = run_plan(
+            loaded.scenario, loaded.overrides, progress=progress, processes=processes(loaded.scenario)
+        )
     print(plan_text(study.record))
     print()
     _write_out(study.record, json_file, report or [])
@@ -51,17 +55,6 @@ def plan(
     print(f"Run again: {_command(scenario, with_ or [], replications, seed)}")
     if not study.record.answer.feasible:
         raise typer.Exit(GOAL_NOT_MET)
-
-
-def _writable(paths: list[Path | None]) -> None:
-    """Refuse before minutes of work what could not be written after them."""
-    from planner.errors import FileError
-
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise FileError(path, "its folder does not exist", mend=f"make {path.parent} first")
-        if path is not None and path.is_dir():
-            raise FileError(path, "is a folder", mend="name a file in it")
 
 
 def _write_out(record: "PlanRecord", json_file: Path | None, reports: list[Path]) -> None:

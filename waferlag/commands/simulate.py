@@ -1,0 +1,103 @@
+"""`waferlag simulate`: deliveries of given orders."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from planner.orderbook import OrderLine
+    from planner.scenario.models import Scenario
+    from planner.trial import Trial
+
+
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")],
+    orders: Annotated[
+        Path | None, typer.Option("--orders", help="CSV with pool, source, month (YYYY-MM), gpus.")
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Override to lay over the scenario; may be given again."),
+    ] = None,
+    engine: Annotated[
+        Literal["simpy", "fast"] | None, typer.Option("--engine", help="Both give the same integers.")
+    ] = None,
+    replications: Annotated[int | None, typer.Option("--replications", help="How many futures.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="Write one row per stage visit to this Parquet file.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+) -> None:
+    """Carry orders through the supply model and say when they arrive."""
+    from planner.intake import open_scenario
+    from planner.trial import try_orders
+    from waferlag.cores import processes
+    from waferlag.files import require_folders, write_whole
+
+    require_folders([events, json_file])
+    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    lines = _lines(scenario, orders, loaded.scenario)
+    trial = try_orders(
+        loaded.scenario,
+        lines,
+        loaded.overrides,
+        engine="simpy" if events is not None else engine,
+        processes=processes(loaded.scenario),
+        trace=events is not None,
+    )
+    _print(trial)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(trial.as_json(), indent=2, ensure_ascii=False) + "\n")
+        print(f"JSON: {json_file}")
+    if events is not None:
+        from planner.supply.events import events_table
+
+        write_whole(events, events_table(trial.spec, trial.deliveries))
+        print(f"Events: {events}")
+
+
+def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[OrderLine, ...]":
+    """The lines of the CSV, or those of the plan itself."""
+    from planner.errors import UserMistakeError
+    from planner.orderbook import lines_of_plan, read_order_lines
+
+    if orders is not None:
+        return read_order_lines(orders, scenario)
+    path = Path(source)
+    if path.suffix == ".json" and path.is_file():
+        return lines_of_plan(path, scenario)
+    raise UserMistakeError("--orders is required unless a plan's JSON is simulated")
+
+
+def _print(trial: "Trial") -> None:
+    """Each line with its arrival and fate, then the account of all GPUs."""
+    from planner.clock import month_label, month_starts
+    from waferlag.terminal import dates, table
+
+    months = [month_label(day) for day in month_starts(trial.scenario.start, trial.scenario.horizon_months)]
+    rows = []
+    for at, line in enumerate(trial.lines):
+        fate = trial.shares(at)
+        percent = [f"{100 * fate[key]:.0f} %" for key in ("delivered", "in_pipeline", "cancelled", "refused")]
+        arrives = dates(trial.arrives(at))
+        rows.append([months[line.month], line.source, line.pool, str(line.gpus), arrives, *percent])
+    head = [
+        "month",
+        "source",
+        "pool",
+        "GPUs",
+        "serves (P10 P50 P90)",
+        "arrives",
+        "pending",
+        "cancelled",
+        "refused",
+    ]
+    print(table(head, rows, right=[3, 5, 6, 7, 8]))
+    count = len(trial.deliveries.replications)
+    account = ", ".join(f"{value:,.1f} {key.replace('_', ' ')}" for key, value in trial.gpus().items())
+    print(
+        f"\nGPUs on average over {count:,} futures: {sum(line.gpus for line in trial.lines):,} ordered = {account}"
+    )
