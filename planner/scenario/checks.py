@@ -7,6 +7,7 @@ from typing import Any
 
 from executor.errors import ExecutorError
 from executor.spec import model_spec
+from executor.steptime import engine
 from planner.clock import month_starts
 from planner.errors import Problem, UserMistakeError, did_you_mean
 from planner.reference.accelerators import accelerator
@@ -14,8 +15,6 @@ from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
 from planner.scenario.models import Gate, Purchase, Rental, Scenario
 
-ENGINES = ("sglang", "trtllm", "vllm", "waferlag")
-"""Serving engines whose behaviour has a prior of its own."""
 HOURS_PER_MONTH = 730.0
 """8,760 hours a year over twelve months."""
 SPOT_MARKUP = 1.5
@@ -33,12 +32,11 @@ def _pools(scenario: Scenario) -> Iterator[Problem]:
     for at, pool in enumerate(scenario.pools):
         place = f"pools.{at}"
         yield from _known(f"{place}.model", partial(model_spec, pool.model))
-        if pool.engine not in ENGINES:
-            yield _no_such(f"{place}.engine", "engine", pool.engine, ENGINES)
+        yield from _known(f"{place}.engine", partial(engine, pool.engine))
         for sku, layout in pool.layouts.items():
             yield from _gpu(f"{place}.layouts.{sku}", sku)
-            if layout.engine is not None and layout.engine not in ENGINES:
-                yield _no_such(f"{place}.layouts.{sku}.engine", "engine", layout.engine, ENGINES)
+            if layout.engine is not None:
+                yield from _known(f"{place}.layouts.{sku}.engine", partial(engine, layout.engine))
         trace = pool.load.trace
         if isinstance(trace, str) and trace not in trace_names() and not _like_a_path(trace):
             yield _no_such(f"{place}.load.trace", "trace", trace, trace_names())

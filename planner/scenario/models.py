@@ -138,7 +138,7 @@ class Pool(Model):
     precision: Precision = "bf16"
     """Data type of the weights."""
     engine: Name = "sglang"
-    """Serving engine: sglang, trtllm, vllm or waferlag."""
+    """Serving engine: sglang, trtllm, vllm, waferlag, or generic for one without a record."""
     layouts: Annotated[dict[str, Layout], Field(min_length=1)]
     """How one replica is laid out on each kind of GPU this pool may use; the first is the unit of account."""
     load: Load
