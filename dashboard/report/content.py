@@ -1,0 +1,621 @@
+"""What the report says, from a plan's record: paragraphs, figures, tables. No clock, no layout."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dashboard import charts
+from dashboard.charts.money import quarters
+from dashboard.charts.rivals import rival_rows
+from dashboard.telling import answer_sentence, in_language, waiting_sentence
+from dashboard.wording import ENGLISH, Wording, displayable
+from planner.record import Dates, Interval, PlanRecord, Quantiles
+from planner.scenario.models import Purchase, Rental
+
+_WIDTH = 660
+"""Width in pixels for which the charts are drawn; page and paper scale them."""
+
+
+_AUTHORITIES = {"us": "US export licence", "cn": "China, import side", "vendor": "the maker's production"}
+_FAN = 250
+"""Height of the fan chart in pixels: two stand on a page, one beside the month strip on the cover."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Drawing(_Part):
+    """A chart with its takeaway, which is its caption and its text alternative."""
+
+    caption: str
+    svg: str
+
+
+class Column(_Part):
+    """A column's heading, and how its cells stand: text left, numbers right, labels as badges."""
+
+    title: str
+    kind: Literal["text", "number", "label"] = "text"
+
+
+class Table(_Part):
+    """A table; cells are ready to be shown."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[list[str]]
+
+
+class Fact(_Part):
+    """One of the figures on top."""
+
+    label: str
+    value: str
+    note: str
+
+
+class Section(_Part):
+    """A heading with what stands below it, in the order shown: paragraphs, points, drawings, tables, code."""
+
+    title: str
+    paragraphs: list[str] = []
+    points: list[str] = []
+    drawings: list[Drawing] = []
+    tables: list[Table] = []
+    code: list[str] = []
+
+
+class ReportData(_Part):
+    """The whole report."""
+
+    language: str
+    title: str
+    subtitle: str
+    eyebrow: str
+    answer: str
+    met: bool
+    waiting: str
+    rests_title: str
+    rests_on: list[str]
+    facts: list[Fact]
+    labels: dict[str, str]
+    """Colour of a serving label by its shown name."""
+    sections: list[Section]
+    footer: str
+
+
+def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str] = ()) -> ReportData:
+    """The report of a plan. ``changed``: what moved since the run before, a sentence each."""
+    say = Wording(language)
+    scenario, answer = record.scenario, record.answer
+    sections = [
+        _odds(record, say),
+        _orders(record, say),
+        _money(record, say),
+        _supply(record, say),
+        _serving(record, say),
+        _rivals(record, say),
+        _why(record, say),
+        *([Section(title=say("What changed since the run before"), points=list(changed))] if changed else []),
+        _assumptions(record, say),
+        _sources(record, say),
+        _reproduce(record, say),
+    ]
+    data = ReportData(
+        language=language,
+        title=scenario.title or scenario.name,
+        subtitle=scenario.description,
+        eyebrow=say(
+            "Waferlag plan: scenario {name}, as of {day}, {n} months",
+            name=scenario.name,
+            day=say.day(scenario.start),
+            n=scenario.horizon_months,
+        ),
+        answer=answer_sentence(record, say),
+        met=answer.feasible,
+        waiting=waiting_sentence(record, say),
+        rests_title=say("What this rests on"),
+        rests_on=in_language(answer.rests_on, say),
+        facts=headline_facts(record, say),
+        labels=_label_colours(say),
+        sections=sections,
+        footer=say(
+            "Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name
+        ),
+    )
+    return ReportData.model_validate(_displayable(data.model_dump()))
+
+
+def _displayable(value: object) -> object:
+    """Every text of a nested document made fit for a page; drawings are left as they are."""
+    if isinstance(value, str):
+        return displayable(value)
+    if isinstance(value, list):
+        return [_displayable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: item if key == "svg" else _displayable(item) for key, item in value.items()}
+    return value
+
+
+def _label_colours(say: Wording) -> dict[str, str]:
+    from dashboard.look import LIGHT
+
+    return {say(label): colour for label, colour in LIGHT.labels.items()}
+
+
+def headline_facts(record: PlanRecord, say: Wording = ENGLISH) -> list[Fact]:
+    """The four figures on top of the answer: date, odds, cost, risk."""
+    answer, kpis, currency = record.answer, record.kpis, record.scenario.currency
+    return [
+        Fact(
+            label=say("next order by"),
+            value=say("nothing to order") if answer.next_order_by is None else say.day(answer.next_order_by),
+            note=say("last date that keeps the goal of {goal}", goal=say.percent(answer.goal)),
+        ),
+        Fact(
+            label=say("weakest month, {month}", month=say.month(answer.weakest_month)),
+            value=say.percent(answer.probability.value),
+            note=say(
+                "probability that demand is met; {range} (95 % interval)",
+                range=say.percent_range(answer.probability.low, answer.probability.high),
+            ),
+        ),
+        Fact(
+            label=say("expected cost"),
+            value=say.money(kpis.mean_cost.value, currency),
+            note=say(
+                "{low} to {high} in 8 of 10 futures",
+                low=say.money(kpis.expected_cost.p10, currency),
+                high=say.money(kpis.expected_cost.p90, currency),
+            ),
+        ),
+        Fact(
+            label=say("at risk if every gate closes"),
+            value=say.money(kpis.at_risk, currency),
+            note=say(
+                "paid and not refunded, mean of the worst month; prepayments {all}",
+                all=say.money(kpis.committed, currency),
+            ),
+        ),
+    ]
+
+
+def _drawing(figure: charts.Figure) -> Drawing:
+    return Drawing(caption=figure.takeaway, svg=figure.svg(_WIDTH))
+
+
+def _pools(record: PlanRecord) -> list[str]:
+    return [pool.name for pool in record.scenario.pools]
+
+
+def _share(interval: Interval, say: Wording) -> str:
+    return f"{say.percent(interval.value)} ({say.percent_range(interval.low, interval.high)})"
+
+
+def _range(quantiles: Quantiles, say: Wording) -> str:
+    return f"{say.count(quantiles.p50)} ({say.count(quantiles.p10)}–{say.count(quantiles.p90)})"
+
+
+def _odds(record: PlanRecord, say: Wording) -> Section:
+    figures = [charts.month_strip(record, say=say)]
+    figures += [charts.fleet_fan(record, pool, say=say, height=_FAN) for pool in _pools(record)]
+    rows = []
+    for month in record.months:
+        for index, part in enumerate(month.pools):
+            rows.append(
+                [
+                    say.month(month.month) if index == 0 else "",
+                    _share(month.probability, say) if index == 0 else "",
+                    part.pool,
+                    _range(part.need_gpus, say),
+                    _range(part.in_service_gpus, say),
+                    say.count(part.reserved_gpus),
+                    say.count(part.spot_gpus.p50),
+                    say.count(part.unmet_gpus.p90),
+                ]
+            )
+    columns = [
+        Column(title=say("month")),
+        Column(title=say("all demand met (95 % interval)"), kind="number"),
+        Column(title=say("pool")),
+        Column(title=say("GPUs needed, P50 (P10–P90)"), kind="number"),
+        Column(title=say("in service, P50 (P10–P90)"), kind="number"),
+        Column(title=say("reserved"), kind="number"),
+        Column(title=say("spot, P50"), kind="number"),
+        Column(title=say("unmet, P90"), kind="number"),
+    ]
+    table = Table(caption=say("Month by month"), columns=columns, rows=rows)
+    return Section(title=say("The odds"), drawings=[_drawing(figure) for figure in figures], tables=[table])
+
+
+def _dates(dates: Dates, say: Wording) -> str:
+    return f"{say.day(dates.p50)} ({say.day(dates.p10)} – {say.day(dates.p90)})"
+
+
+def _orders(record: PlanRecord, say: Wording) -> Section:
+    currency = record.scenario.currency
+    placed = [order for order in record.orders if order.gpus > 0]
+    rows = [
+        [
+            say.day(order.order_on),
+            say("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source),
+            order.pool,
+            say("not needed for the goal") if order.last_safe is None else say.day(order.last_safe),
+            _dates(order.arrives, say),
+            say.percent(order.arrives_within_horizon),
+            say.money(order.price, currency),
+            say.money(order.prepayment, currency),
+        ]
+        for order in placed
+    ]
+    columns = [
+        Column(title=say("order on")),
+        Column(title=say("what")),
+        Column(title=say("pool")),
+        Column(title=say("last safe date")),
+        Column(title=say("serves, P50 (P10 – P90)")),
+        Column(title=say("within the horizon"), kind="number"),
+        Column(title=say("price"), kind="number"),
+        Column(title=say("prepayment"), kind="number"),
+    ]
+    tables = [Table(caption=say("Order calendar"), columns=columns, rows=rows)] if rows else []
+    if record.reservations:
+        tables.append(_reservations(record, say))
+    points = [
+        say(
+            "{gpus} {sku} on {day}: {why} Without it {month} is met in {p} of futures, and the cost changes "
+            "by {cost}.",
+            gpus=order.gpus,
+            sku=order.sku,
+            day=say.day(order.order_on),
+            why=order.why,
+            month=say("no month") if order.protects is None else say.month(order.protects),
+            p=_share(order.probability_without, say),
+            cost=say.money(order.cost_without.value, currency),
+        )
+        for order in placed
+    ]
+    return Section(
+        title=say("Orders"),
+        drawings=[_drawing(charts.order_calendar(record, say=say))] if placed else [],
+        paragraphs=[] if placed else [say("The plan orders nothing.")],
+        tables=tables,
+        points=points,
+    )
+
+
+def _reservations(record: PlanRecord, say: Wording) -> Table:
+    currency = record.scenario.currency
+    rows = [
+        [
+            say.month(item.month),
+            say("{gpus} {sku} from {source}", gpus=item.gpus, sku=item.sku, source=item.source),
+            item.pool,
+            say.day(item.reserve_by),
+            say.money(item.price, currency),
+        ]
+        for item in record.reservations
+    ]
+    columns = [
+        Column(title=say("month")),
+        Column(title=say("what")),
+        Column(title=say("pool")),
+        Column(title=say("reserve by")),
+        Column(title=say("price"), kind="number"),
+    ]
+    return Table(caption=say("Reserved rental"), columns=columns, rows=rows)
+
+
+def _money(record: PlanRecord, say: Wording) -> Section:
+    currency = record.scenario.currency
+    rows = [
+        [
+            row["quarter"],
+            say.money(row["ordered"], currency),
+            say.money(row["prepayments"], currency),
+            say.money(row["reserved_rental"], currency),
+            say.money(row["spend_p50"], currency),
+        ]
+        for row in quarters(record)
+    ]
+    columns = [
+        Column(title=say("quarter")),
+        Column(title=say("orders placed"), kind="number"),
+        Column(title=say("prepayments due"), kind="number"),
+        Column(title=say("rental reserved"), kind="number"),
+        Column(title=say("spending, sum of monthly medians"), kind="number"),
+    ]
+    kpis = record.kpis
+    paragraphs = [
+        say(
+            "Mean cost {mean} (95 % interval of the mean {low} to {high}), discounted over the horizon.",
+            mean=say.money(kpis.mean_cost.value, currency),
+            low=say.money(kpis.mean_cost.low, currency),
+            high=say.money(kpis.mean_cost.high, currency),
+        ),
+        waiting_sentence(record, say),
+    ]
+    if kpis.cost_per_million_tokens is not None:
+        paragraphs.append(
+            say(
+                "Mean discounted cost per million tokens served: {cost}.",
+                cost=say.money(kpis.cost_per_million_tokens, currency),
+            )
+        )
+    return Section(
+        title=say("Money"),
+        paragraphs=paragraphs,
+        drawings=[
+            _drawing(charts.cost_parts(record, say=say)),
+            _drawing(charts.spend_by_month(record, say=say)),
+        ],
+        tables=[Table(caption=say("By calendar quarter"), columns=columns, rows=rows)],
+    )
+
+
+def _supply(record: PlanRecord, say: Wording) -> Section:
+    gates = list(record.months[0].gates)
+    drawings = [_drawing(charts.gate_shares(record, gate, say=say)) for gate in gates]
+    if record.lead_times:
+        drawings.append(_drawing(charts.lead_times(record, say=say)))
+    rows = [
+        [
+            lead.source,
+            say(lead.entry),
+            say("{range} days", range=_range(lead.days, say)),
+            say.percent(lead.arrives_within_horizon),
+            say.day(lead.promised_not_before),
+        ]
+        for lead in record.lead_times
+    ]
+    columns = [
+        Column(title=say("source")),
+        Column(title=say("entry point")),
+        Column(title=say("order to service, P50 (P10–P90)"), kind="number"),
+        Column(title=say("within the horizon"), kind="number"),
+        Column(title=say("19 of 20 futures: not before")),
+    ]
+    table = Table(caption=say("Lead time of an order on the first day"), columns=columns, rows=rows)
+    return Section(
+        title=say("Supply risk"),
+        paragraphs=[]
+        if gates
+        else [say("No gate stands between an order and its delivery in this scenario.")],
+        drawings=drawings,
+        tables=[table] if rows else [],
+    )
+
+
+def _serving(record: PlanRecord, say: Wording) -> Section:
+    rows = []
+    for row in charts.serving_table(record):
+        known = row["requests_per_s"] is not None
+        rows.append(
+            [
+                row["pool"],
+                f"{row['gpu']}, {row['layout']}",
+                f"{row['model']} {row['precision']} {row['engine']}",
+                f"{row['requests_per_s']:.2f} ({row['low']:.2f}–{row['high']:.2f})" if known else "–",
+                f"{row['ttft_ms']:,.0f} / {row['tpot_ms']:.1f}" if row["ttft_ms"] and row["tpot_ms"] else "–",
+                f"{row['mfu']:.2f} / {row['mbu']:.2f}" if row["mfu"] and row["mbu"] else "–",
+                say(row["label"]) if row["label"] else say("does not fit"),
+            ]
+        )
+    columns = [
+        Column(title=say("pool")),
+        Column(title=say("GPU and layout")),
+        Column(title=say("model and engine")),
+        Column(title=say("requests/s per replica (80 % interval)"), kind="number"),
+        Column(title=say("TTFT / TPOT, ms"), kind="number"),
+        Column(title=say("MFU / MBU"), kind="number"),
+        Column(title=say("label"), kind="label"),
+    ]
+    points = [
+        f"{row['pool']}, {row['gpu']}: " + " ".join(in_language([row["reason"]], say))
+        for row in charts.serving_table(record)
+    ]
+    drawings = [_drawing(charts.goodput_by_pool(record, say=say))] if record.sizing else []
+    table = Table(caption=say("What one replica serves at the SLO"), columns=columns, rows=rows)
+    return Section(
+        title=say("Serving figures"), drawings=drawings, tables=[table] if rows else [], points=points
+    )
+
+
+def _rivals(record: PlanRecord, say: Wording) -> Section:
+    currency = record.scenario.currency
+    rows = [
+        [
+            row["name"],
+            row["meaning"],
+            f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])}), "
+            + say.month(row["weakest_month"]),
+            say.money(row["mean_cost"], currency),
+            "–" if row["ours"] else say.money(row["cost_difference"], currency),
+            say.percent(row["shortfall_share"], 1),
+            "–" if row["worst_tenth_shortfall"] is None else say.percent(row["worst_tenth_shortfall"], 1),
+            say.count(row["gpus_ordered"]),
+        ]
+        for row in rival_rows(record, say)
+    ]
+    columns = [
+        Column(title=say("way to act")),
+        Column(title=say("rule")),
+        Column(title=say("weakest month (95 % interval)"), kind="number"),
+        Column(title=say("mean cost"), kind="number"),
+        Column(title=say("against this plan"), kind="number"),
+        Column(title=say("demand unmet"), kind="number"),
+        Column(title=say("unmet, worst tenth"), kind="number"),
+        Column(title=say("GPUs ordered"), kind="number"),
+    ]
+    return Section(
+        title=say("Other ways to act, on the same futures"),
+        drawings=[_drawing(charts.rivals_compared(record, say=say))] if record.rivals else [],
+        tables=[Table(caption=say("All ways to act"), columns=columns, rows=rows)],
+    )
+
+
+def _why(record: PlanRecord, say: Wording) -> Section:
+    return Section(title=say("Why this plan"), points=in_language(record.reasons, say))
+
+
+def _assumptions(record: PlanRecord, say: Wording) -> Section:
+    scenario = record.scenario
+    pools = [
+        [
+            pool.name,
+            f"{pool.model} {pool.precision}",
+            f"{pool.load.requests_per_second:g}",
+            f"{pool.growth.low:g} / {pool.growth.base:g} / {pool.growth.high:g}",
+            f"{pool.slo.ttft_ms:g} / {pool.slo.tpot_ms:g} ms, {say.percent(pool.slo.percentile)}",
+            say.percent(pool.headroom),
+        ]
+        for pool in scenario.pools
+    ]
+    pool_columns = [
+        Column(title=say("pool")),
+        Column(title=say("model")),
+        Column(title=say("requests/s in the first month"), kind="number"),
+        Column(title=say("growth a month, P10 / P50 / P90"), kind="number"),
+        Column(title=say("SLO: TTFT / TPOT, share of requests"), kind="number"),
+        Column(title=say("headroom"), kind="number"),
+    ]
+    tables = [Table(caption=say("Pools"), columns=pool_columns, rows=pools), _source_table(record, say)]
+    if scenario.gates:
+        tables.append(_gate_table(record, say))
+    costs = scenario.costs
+    paragraphs = [
+        say(
+            "Goal: demand of every pool met with a probability of {goal} in each month from month {n} on. "
+            "Unmet demand is priced at {unmet} per GPU and hour. Discount rate {rate} a year; useful life "
+            "{life} months.",
+            goal=say.percent(scenario.goal.probability),
+            n=scenario.goal.from_month,
+            unmet=say.money(scenario.in_currency(scenario.goal.unmet_price_per_gpu_hour), scenario.currency),
+            rate=say.percent(costs.discount_per_year),
+            life=costs.useful_life_months,
+        )
+    ]
+    return Section(title=say("Assumptions"), paragraphs=paragraphs, tables=tables)
+
+
+def _source_table(record: PlanRecord, say: Wording) -> Table:
+    scenario = record.scenario
+    rows = []
+    for source in scenario.sources:
+        if isinstance(source, Purchase):
+            price = say.money(scenario.in_currency(source.price), scenario.currency)
+            terms = say(
+                "prepaid {share}, refund {refund}",
+                share=say.percent(source.prepayment),
+                refund=say.percent(source.refund),
+            )
+            cap = "–" if source.max_gpus_per_month is None else say.count(source.max_gpus_per_month)
+            rows.append(
+                [
+                    source.name,
+                    source.sku,
+                    say(source.entry),
+                    ", ".join(source.gates) or "–",
+                    price,
+                    terms,
+                    cap,
+                ]
+            )
+        elif isinstance(source, Rental):
+            price = say.money(scenario.in_currency(source.price_per_gpu_hour), scenario.currency)
+            terms = say("per GPU and hour, notice {n} days", n=f"{source.notice_days:g}")
+            rows.append(
+                [source.name, source.sku, say("rental"), "–", price, terms, say.count(source.max_gpus)]
+            )
+    columns = [
+        Column(title=say("source")),
+        Column(title=say("GPU")),
+        Column(title=say("entry point")),
+        Column(title=say("gates")),
+        Column(title=say("price per GPU"), kind="number"),
+        Column(title=say("terms")),
+        Column(title=say("cap in GPUs"), kind="number"),
+    ]
+    return Table(caption=say("Sources of GPUs"), columns=columns, rows=rows)
+
+
+def _gate_table(record: PlanRecord, say: Wording) -> Table:
+    rows = []
+    for gate in record.scenario.gates:
+        today = record.months[0].gates.get(gate.name, {})
+        state = max(today, key=lambda name: today[name]) if today else "–"
+        law = (
+            say("always {state}", state=say(gate.always))
+            if gate.always
+            else say("learnt from the record")
+            if gate.law is None
+            else say("given in the scenario")
+        )
+        events = "; ".join(f"{event.date:%Y-%m-%d} {say(event.state)}" for event in gate.events) or "–"
+        rows.append(
+            [gate.name, say(_AUTHORITIES[gate.authority]), gate.product or "–", say(state), law, events]
+        )
+    columns = [
+        Column(title=say("gate")),
+        Column(title=say("whose")),
+        Column(title=say("history of")),
+        Column(title=say("state at the start")),
+        Column(title=say("law of changes")),
+        Column(title=say("assumed events")),
+    ]
+    return Table(caption=say("Gates"), columns=columns, rows=rows)
+
+
+def _sources(record: PlanRecord, say: Wording) -> Section:
+    keys = ("what", "source", "date", "evidence")
+    rows = [[item.get(key, "–") for key in keys] for item in record.sources]
+    tables = [
+        Table(
+            caption=say("Figures of the reference data"),
+            columns=[Column(title=say(key)) for key in keys],
+            rows=rows,
+        )
+    ]
+    evidence = [[place, text] for place, text in sorted(record.scenario.evidence.items())]
+    if evidence:
+        columns = [Column(title=say("place in the scenario")), Column(title=say("source"))]
+        tables.append(Table(caption=say("Figures of the scenario itself"), columns=columns, rows=evidence))
+    return Section(title=say("Where the figures come from"), tables=[table for table in tables if table.rows])
+
+
+def _reproduce(record: PlanRecord, say: Wording) -> Section:
+    versions = record.versions
+    rows = [
+        [say("scenario"), record.scenario.name],
+        [say("overrides"), ", ".join(record.overrides) or say("none")],
+        [say("scenario hash (SHA-256)"), record.scenario_hash],
+        [say("seed"), str(record.seed)],
+        [say("roots of luck"), ", ".join(f"{name} {root}" for name, root in record.roots.items())],
+        [
+            say("futures"),
+            say(
+                "{n} for the optimiser, {m} fresh ones for the odds shown",
+                n=say.count(record.scenario.run.scenarios),
+                m=say.count(record.scenario.run.replications),
+            ),
+        ],
+        [
+            say("versions"),
+            f"waferlag {versions.waferlag}, Python {versions.python}, numpy {versions.numpy}, "
+            f"simpy {versions.simpy}, highspy {versions.highspy}",
+        ],
+    ]
+    columns = [Column(title=say("what")), Column(title=say("value"))]
+    return Section(
+        title=say("How to reproduce this"),
+        paragraphs=[
+            say(
+                "The plan is a function of the scenario, the seed and the versions below: the plan's JSON "
+                "holds all of them, and planning it again gives the same numbers."
+            )
+        ],
+        tables=[Table(caption=say("Inputs of the run"), columns=columns, rows=rows)],
+        code=["waferlag plan plan.json"],
+    )

@@ -1,0 +1,79 @@
+"""The report as a tagged PDF (PDF/UA-1), set by typst. Names are data there, never markup."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dashboard.report.content import ReportData, report_data
+from planner.record import PlanRecord
+
+_FOLDER = Path(__file__).parent
+_UNBROKEN = {"cell": 12, "line": 60}
+"""A longer word may be broken after so many characters, so that it does not run out of its cell or line."""
+
+
+def pdf_report(record: PlanRecord, language: str = "en", changed: Sequence[str] = ()) -> bytes:
+    """The whole report as PDF; the same record gives the same bytes, for no clock is read."""
+    return paper(report_data(record, language, changed))
+
+
+def paper(data: ReportData) -> bytes:
+    """A report's data set on A4.
+
+    PDF/UA-1 forbids a character for which no font is at hand. Where a name holds one, the file is still
+    tagged but does not claim the standard.
+    """
+    import typst
+
+    files = {"main.typ": (_FOLDER / "paper.typ").read_bytes(), **_files(data)}
+    settings: dict[str, Any] = {
+        "font_paths": [str(_FOLDER / "fonts")],
+        "format": "pdf",
+        "timestamp": 0,
+    }
+    try:
+        pdf = typst.compile(files, pdf_standards="ua-1", **settings)
+    except typst.TypstError as error:
+        if "could not be displayed" not in str(error):
+            raise
+        pdf = typst.compile(files, **settings)
+    return bytes(pdf)
+
+
+def _files(data: ReportData) -> dict[str, bytes]:
+    """The data as JSON, its drawings as files of their own, its tables with a width for each column."""
+    files: dict[str, bytes] = {}
+    document = data.model_dump(mode="json")
+    for section in document["sections"]:
+        for drawing in section["drawings"]:
+            name = f"drawing-{len(files)}.svg"
+            files[name] = drawing["svg"].encode()
+            drawing["svg"] = name
+        for table in section["tables"]:
+            table["weights"] = _weights(table)
+            table["rows"] = [[_breakable(cell, "cell") for cell in row] for row in table["rows"]]
+    files["report.json"] = json.dumps(_breakable(document, "line"), ensure_ascii=False).encode()
+    return files
+
+
+def _weights(table: dict[str, Any]) -> list[float]:
+    """Share of the line for each column: by its longest cell, where long texts may wrap."""
+    weights = []
+    for index, column in enumerate(table["columns"]):
+        longest = max((len(row[index]) for row in table["rows"]), default=0)
+        word = max((len(part) for part in column["title"].split()), default=0)
+        weights.append(float(min(max(longest, word, len(column["title"]) / 2.5) + 2, 30)))
+    return weights
+
+
+def _breakable(value: Any, place: str) -> Any:
+    """Zero-width spaces in words too long for a cell or a line, in every text of a nested document."""
+    if isinstance(value, list):
+        return [_breakable(item, place) for item in value]
+    if isinstance(value, dict):
+        return {key: _breakable(item, place) for key, item in value.items()}
+    if isinstance(value, str):
+        return re.sub(rf"([^\s\u200b]{{{_UNBROKEN[place]}}})(?=[^\s\u200b])", "\\1\u200b", value)
+    return value

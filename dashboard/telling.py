@@ -1,0 +1,59 @@
+"""Sentences built from a record's figures, where the record's own English is not what is asked for."""
+
+from collections.abc import Sequence
+
+from dashboard.wording import Wording
+from planner.record import PlanRecord
+
+
+def answer_sentence(record: PlanRecord, say: Wording) -> str:
+    """The answer. English: the record's own sentence; any other language: told anew from the same figures."""
+    answer = record.answer
+    if say.language == "en":
+        return answer.sentence
+    first = [order for order in record.orders if order.gpus > 0]
+    ordered = (
+        say(
+            "By {day}: {what}.",
+            day=say.day(answer.next_order_by or first[0].last_safe or first[0].order_on),
+            what=say(", ").join(
+                say("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source)
+                for order in first
+                if order.month == first[0].month
+            ),
+        )
+        if first
+        else say("Order nothing.")
+    )
+    figures = {
+        "goal": say.percent(answer.goal),
+        "month": say.month(answer.weakest_month),
+        "p": say.percent(answer.probability.value),
+        "range": say.percent_range(answer.probability.low, answer.probability.high),
+    }
+    odds = (
+        say("The goal of {goal} holds; the weakest month is {month} with {p} ({range}).", **figures)
+        if answer.feasible
+        else say("No plan reaches {goal}; the weakest month is {month} with {p} ({range}).", **figures)
+    )
+    return f"{ordered} {odds}" if answer.feasible else f"{odds} {ordered}"
+
+
+def waiting_sentence(record: PlanRecord, say: Wording) -> str:
+    """What waiting one month costs."""
+    if say.language == "en":
+        return record.answer.waiting
+    cost, currency = record.answer.cost_of_waiting, record.scenario.currency
+    return say(
+        "Waiting one month changes the expected cost by {cost} ({low} to {high}).",
+        cost=say.money(cost.value, currency),
+        low=say.money(cost.low, currency),
+        high=say.money(cost.high, currency),
+    )
+
+
+def in_language(sentences: Sequence[str], say: Wording) -> list[str]:
+    """The planner's sentences; where they are not in the language asked for, each says that it is English."""
+    if say.language == "en":
+        return list(sentences)
+    return [say("(in English) {sentence}", sentence=sentence) for sentence in sentences]

@@ -1,0 +1,64 @@
+import datetime as dt
+
+import pytest
+
+from dashboard.wording import Wording, displayable, shortened
+from planner.errors import UnknownNameError
+
+
+def plain(text: str) -> str:
+    """With ordinary spaces where numbers are bound to their units."""
+    return text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (0, "0 CNY"),
+        (999, "999 CNY"),
+        (1_000, "1 k CNY"),
+        (999_960, "1 M CNY"),
+        (1_437_000, "1.44 M CNY"),
+        (14_370_000, "14.4 M CNY"),
+        (143_700_000, "144 M CNY"),
+        (2.5e9, "2.5 bn CNY"),
+        (-8_400_000, "−8.4 M CNY"),
+    ],
+)
+def test_money_has_three_digits_and_a_magnitude(amount: float, said: str):
+    assert plain(Wording().money(amount, "CNY")) == said
+
+
+def test_chinese_money_counts_in_ten_thousands():
+    assert plain(Wording("zh").money(1_437_000, "CNY")) == "144 万 CNY"
+
+
+def test_a_probability_below_one_is_never_shown_as_one_hundred_percent():
+    assert plain(Wording().percent(0.9996)) == "99.9 %"
+    assert plain(Wording().percent(1.0)) == "100 %"
+
+
+def test_a_date_after_the_horizon_says_so():
+    assert Wording().day(None) == "after the horizon"
+    assert plain(Wording().day(dt.date(2025, 8, 14))) == "14 Aug 2025"
+
+
+def test_an_unknown_language_is_named_with_those_that_exist():
+    with pytest.raises(UnknownNameError, match="known: en, zh"):
+        Wording("fr")
+
+
+def test_direction_overrides_and_controls_do_not_reach_a_page():
+    assert displayable("a\u202eb\u0007c\u200bd") == "abcd"
+
+
+def test_what_is_written_right_to_left_is_set_apart():
+    assert displayable("for مرحبا بك now") == "for \u2068مرحبا بك\u2069 now"
+
+
+def test_emoji_joined_of_several_characters_stay_whole():
+    assert displayable("👩\u200d🔧") == "👩\u200d🔧"
+
+
+def test_a_long_name_is_cut_and_the_cut_is_shown():
+    assert shortened("x" * 50, 10) == "x" * 9 + "…"
