@@ -1,0 +1,57 @@
+"""Supply: what becomes of orders on their way through stages and gates.
+
+    spec, orders = supply_spec(scenario), candidate_orders(scenario)
+    deliveries = simulate(spec, orders, Key(root), range(2000))
+
+Gate processes are learnt (``posterior``) and drawn (``paths``) before any goods move; so is the luck of
+every lot (``luck``). Two engines then tell the same story: ``simpy_engine`` is the specification,
+``fast_engine`` the recursion.
+"""
+
+from planner.supply.build import candidate_orders, supply_spec
+from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
+from planner.supply.gate import (
+    Always,
+    Dwell,
+    Effect,
+    Fate,
+    FromHistory,
+    Gate,
+    OwnLaw,
+    Passage,
+    Point,
+    Review,
+    Scripted,
+    State,
+)
+from planner.supply.route import Route, Side, Stage
+from planner.supply.simulate import simulate
+from planner.supply.spec import Line, Orders, Source, SupplySpec
+
+__all__ = [
+    "UNSEEN",
+    "Always",
+    "Deliveries",
+    "Dwell",
+    "Effect",
+    "Fate",
+    "FromHistory",
+    "Gate",
+    "Line",
+    "Orders",
+    "Outcome",
+    "OwnLaw",
+    "Passage",
+    "Point",
+    "Review",
+    "Route",
+    "Scripted",
+    "Side",
+    "Source",
+    "Stage",
+    "State",
+    "SupplySpec",
+    "candidate_orders",
+    "simulate",
+    "supply_spec",
+]

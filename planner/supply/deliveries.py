@@ -1,0 +1,124 @@
+"""What became of the orders, in every replication, and the laws of conservation it must obey."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.supply.spec import Orders, SupplySpec
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+UNSEEN = -1
+"""Minute of what did not happen before the horizon."""
+
+
+class Outcome(IntEnum):
+    """How a lot stands when the horizon ends.
+
+    IN_PIPELINE: not placed yet, waiting, in process or under way. DELIVERED: able to serve. CANCELLED:
+    revoked by a gate, or lapsed before anyone accepted it. REFUSED: turned away at a point or by a review.
+    """
+
+    IN_PIPELINE = 0
+    DELIVERED = 1
+    CANCELLED = 2
+    REFUSED = 3
+
+
+EVENT = np.dtype([
+    ("replication", np.int64), ("lot", np.int64), ("visit", np.int16),
+    ("enter", np.int64), ("start", np.int64), ("leave", np.int64),
+])  # fmt: skip
+"""One row of the trace: a lot's visit to a stage, side or point. ``visit`` counts through ``Route.visits``
+of the lot's source; minutes of entering, of beginning (after any wait) and of leaving, UNSEEN where not
+before the end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deliveries:
+    """The fate of every lot, in arrays [replication, lot] unless said; minutes may be UNSEEN.
+
+    accepted_at     the order passed its gates, or UNSEEN
+    released_at     the goods left the factory
+    delivered_at    the GPUs can serve
+    ended_at        the order ended otherwise
+    outcome         int8, see ``Outcome``
+    paid_share      share of the price paid before the horizon
+    refunded_share  share of the price that came back
+    fee_share       share of the price owed on top, from the state of the gates at release
+    gate_state      int8 [replication, gate, month] at the first minute of each reported month
+    events          the trace, or None
+    """
+
+    orders: Orders
+    replications: Ints
+    accepted_at: Ints
+    released_at: Ints
+    delivered_at: Ints
+    ended_at: Ints
+    outcome: Codes
+    paid_share: Floats
+    refunded_share: Floats
+    fee_share: Floats
+    gate_state: Codes
+    events: NDArray[np.void] | None = None
+
+    @property
+    def delivered(self) -> NDArray[np.bool_]:
+        """Which lots arrived, [replication, lot]."""
+        return self.outcome == Outcome.DELIVERED
+
+    def gpus(self, outcome: Outcome) -> Ints:
+        """GPUs with this outcome, by replication."""
+        return (self.outcome == outcome) @ self.orders.gpus
+
+    def lead_minutes(self) -> Ints:
+        """Minutes from order to delivery, [replication, lot]; UNSEEN where there was no delivery."""
+        return np.where(self.delivered, self.delivered_at - self.orders.placed_at, UNSEEN)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Deliveries]) -> Deliveries:
+        """Chunks of replications put together in their order."""
+        arrays = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(cls)
+            if field.name not in ("orders", "events")
+        }
+        traces = [part.events for part in parts if part.events is not None]
+        return cls(orders=parts[0].orders, events=np.concatenate(traces) if traces else None, **arrays)
+
+    def same_as(self, other: Deliveries) -> bool:
+        """Whether every number equals the other's, traces aside."""
+        names = [field.name for field in fields(self) if field.name not in ("orders", "events")]
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+
+def check_conservation(spec: SupplySpec, made: Deliveries) -> None:
+    """GPUs: ordered = delivered + in pipeline + cancelled + refused. Money: what was paid is what is due
+    by the outcome.
+
+    Raises AssertionError, for a breach is our mistake and never the user's.
+    """
+    orders = made.orders
+    parts = sum(made.gpus(outcome) for outcome in Outcome)
+    assert np.array_equal(parts, np.full(len(made.replications), orders.gpus.sum())), "GPUs are conserved"
+    ended = (made.outcome == Outcome.CANCELLED) | (made.outcome == Outcome.REFUSED)
+    accepted = made.accepted_at != UNSEEN
+    assert np.array_equal(made.delivered_at != UNSEEN, made.delivered), "delivered means with a date"
+    assert np.array_equal(made.ended_at != UNSEEN, ended), "ended means with a date"
+    assert not (made.delivered & ~accepted).any(), "nothing is delivered that nobody accepted"
+    assert not ((made.released_at != UNSEEN) & ~accepted).any(), "nothing is released that nobody accepted"
+    prepaid = np.array([source.prepayment for source in spec.sources])[orders.source]
+    due = np.where(made.delivered, 1.0, np.where(accepted, prepaid, 0.0))
+    assert np.allclose(made.paid_share, due, rtol=0, atol=1e-12), "money paid is the money due"
+    kept = made.paid_share - made.refunded_share
+    assert (kept >= -1e-12).all(), "no more comes back than was paid"
+    assert not (made.refunded_share[~ended] != 0).any(), "only orders that end are refunded"
+    assert not ((made.fee_share != 0) & (made.released_at == UNSEEN)).any(), "fees are owed at release"

@@ -1,0 +1,69 @@
+"""One function for both engines: orders in, deliveries out, the same numbers however the work is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
+from typing import Literal
+
+from planner.chance import Key
+from planner.supply import simpy_engine
+from planner.supply.deliveries import Deliveries, check_conservation
+from planner.supply.luck import draw_luck
+from planner.supply.paths import draw_paths
+from planner.supply.spec import Orders, SupplySpec
+
+Engine = Literal["simpy", "fast"]
+
+_CHUNK = 256
+"""Replications drawn at once: wide enough for arrays to pay, small enough for the cache and the memory."""
+
+
+def simulate(
+    spec: SupplySpec,
+    orders: Orders,
+    key: Key,
+    replications: Sequence[int],
+    engine: Engine = "simpy",
+    trace: bool = False,
+    processes: int = 1,
+) -> Deliveries:
+    """What becomes of the orders in each replication.
+
+    spec, orders   what is simulated
+    key            root of all luck; the same root gives the same luck to every set of orders
+    replications   their numbers; replication r alone equals r among others
+    engine         "simpy" is the specification; "fast" gives the same integers
+    trace          also return one row for each visit to a stage or point (SimPy engine)
+    processes      contiguous parts run side by side; the result does not depend on it
+
+    Conservation of lots and money is asserted after every run.
+    """
+    numbers = list(replications)
+    chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
+    jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
+    if processes > 1 and len(jobs) > 1:
+        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=_context()) as pool:
+            parts = list(pool.map(_run_chunk, *zip(*jobs, strict=True)))
+    else:
+        parts = [_run_chunk(*job) for job in jobs]
+    made = Deliveries.joined(parts)
+    check_conservation(spec, made)
+    return made
+
+
+def _run_chunk(
+    spec: SupplySpec, orders: Orders, key: Key, replications: list[int], engine: Engine, trace: bool
+) -> Deliveries:
+    paths = draw_paths(spec.gates, spec.horizon_minutes, key, replications)
+    luck = draw_luck(spec, orders, key, replications)
+    return simpy_engine.run(spec, orders, paths, luck, replications, trace)
+
+
+def _context() -> BaseContext:
+    """Fresh processes that inherit no threads: forked from a small server where the system can, else
+    started anew.
+    """
+    return get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")

@@ -1,0 +1,162 @@
+"""What is simulated: sources, gates, lines of servers and orders, as frozen data on the integer clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.clock import MINUTES_PER_DAY, minutes, month_starts
+from planner.errors import UnknownNameError
+from planner.supply.gate import Gate
+from planner.supply.route import Route
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Servers that stages share: a fab's, CoWoS's or a board line's part for us, counted in lots at a time.
+
+    servers       lots worked on at once; first come, first served
+    backlog_lots  lots of others that already wait when the scenario starts
+    """
+
+    name: str
+    servers: int
+    backlog_lots: int = 0
+
+    def __post_init__(self) -> None:
+        if self.servers < 1 or self.backlog_lots < 0:
+            raise ValueError(f"line {self.name}: needs at least one server and no negative backlog")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where GPUs are bought: a route, the gates across it and the terms of payment.
+
+    prepayment        share of the price paid when the order is accepted; the rest is paid on delivery
+    refund            share of what was paid that comes back when a gate ends the order
+    order_valid_days  an order that nobody accepted by then lapses, at no cost
+    """
+
+    name: str
+    sku: str
+    route: Route
+    gates: tuple[str, ...] = ()
+    prepayment: float = 0.0
+    refund: float = 1.0
+    order_valid_days: float = 365.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.prepayment <= 1 and 0 <= self.refund <= 1):
+            raise ValueError(f"source {self.name}: prepayment and refund are shares between 0 and 1")
+        if self.order_valid_days < 0:
+            raise ValueError(f"source {self.name}: an order is valid for no negative time")
+
+    @property
+    def valid_minutes(self) -> int:
+        """``order_valid_days`` on the integer clock."""
+        return round(self.order_valid_days * MINUTES_PER_DAY)
+
+
+@dataclass(frozen=True)
+class SupplySpec:
+    """The supply side of a scenario. Nothing that happens at ``horizon_minutes`` or later is seen."""
+
+    start: dt.date
+    horizon_minutes: int
+    sources: tuple[Source, ...]
+    gates: tuple[Gate, ...] = ()
+    lines: tuple[Line, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.horizon_minutes < 1:
+            raise ValueError("the horizon must lie after the start")
+        for kind, things in (("sources", self.sources), ("gates", self.gates), ("lines", self.lines)):
+            names = [thing.name for thing in things]
+            if len(set(names)) != len(names):
+                raise ValueError(f"names of {kind} must differ (got {', '.join(names)})")
+        gates, lines = {gate.name for gate in self.gates}, {line.name for line in self.lines}
+        for source in self.sources:
+            for name in source.gates:
+                if name not in gates:
+                    raise UnknownNameError(f"gate of source {source.name}", name, gates)
+            for stage in source.route.stages:
+                if stage.line is not None and stage.line not in lines:
+                    raise UnknownNameError(f"line of stage {stage.name}", stage.line, lines)
+
+    @property
+    def month_minutes(self) -> tuple[int, ...]:
+        """First minute of each reported month that begins before the horizon."""
+        days = month_starts(self.start, self.horizon_minutes // (28 * MINUTES_PER_DAY) + 2)
+        return tuple(m for m in (minutes(self.start, day) for day in days) if m < self.horizon_minutes)
+
+    def source_index(self, name: str) -> int:
+        """Place of a source; UnknownNameError if there is none of this name."""
+        names = [source.name for source in self.sources]
+        if name not in names:
+            raise UnknownNameError("source", name, names)
+        return names.index(name)
+
+    def gates_of(self, source: Source) -> tuple[int, ...]:
+        """Places of the source's gates among ``gates``, each once, in the order of ``gates``."""
+        return tuple(k for k, gate in enumerate(self.gates) if gate.name in source.gates)
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """Lots ordered, one array entry each (int64, equal length).
+
+    source     place among the spec's sources
+    month      reported month in which the order is placed, 0 for the first
+    lot        number of the lot within its order line (pool, source, month), from 0: lines of two pools
+               from the same source and month share the shipment's luck
+    pool       place of the pool among the scenario's pools
+    gpus       GPUs in the lot
+    placed_at  minute of the order
+    """
+
+    source: Ints
+    month: Ints
+    lot: Ints
+    pool: Ints
+    gpus: Ints
+    placed_at: Ints
+
+    def __post_init__(self) -> None:
+        columns = (self.source, self.month, self.lot, self.pool, self.gpus, self.placed_at)
+        for name, column in zip(self.__dataclass_fields__, columns, strict=True):
+            array = np.asarray(column, dtype=np.int64)
+            if array.ndim != 1 or len(array) != len(self.source):
+                raise ValueError("the columns of orders are arrays of one length")
+            if array.size and array.min() < 0:
+                raise ValueError(f"orders: {name} must not be negative (got {array.min()})")
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int]]) -> Orders:
+        """Orders from rows (source, month, lot, pool, gpus, placed_at)."""
+        table = np.array(list(rows), dtype=np.int64).reshape(-1, 6)
+        return cls(*table.T)
+
+    def select(self, keep: NDArray[np.bool_] | Ints) -> Orders:
+        """The lots that a mask or an array of places keeps."""
+        return Orders(
+            self.source[keep], self.month[keep], self.lot[keep], self.pool[keep], self.gpus[keep],
+            self.placed_at[keep]
+        )  # fmt: skip
+
+    @property
+    def rank(self) -> Ints:
+        """Who goes first at one instant: by source, then month, lot and pool; 0 is the first."""
+        order = np.lexsort((self.pool, self.lot, self.month, self.source))
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[order] = np.arange(len(self))
+        return rank

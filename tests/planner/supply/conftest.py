@@ -1,0 +1,54 @@
+"""Small supply worlds whose answers can be worked out by hand."""
+
+import datetime as dt
+
+import pytest
+
+from planner.chance import Constant, Key
+from planner.supply import (
+    Always,
+    Effect,
+    Gate,
+    Orders,
+    Route,
+    Scripted,
+    Source,
+    Stage,
+    State,
+    SupplySpec,
+    simulate,
+)
+
+DAY = 1440
+
+
+@pytest.fixture
+def day():
+    return DAY
+
+
+@pytest.fixture
+def script():
+    """A gate with effects by state that changes on given days and never by chance."""
+
+    def make(effects, changes, name="gate", start=State.OPEN):
+        four = tuple(effects.get(state, Effect()) for state in State)
+        events = tuple(Scripted(round(at * DAY), state) for at, state in changes)
+        return Gate(name, "us", Always(start), four, events)
+
+    return make
+
+
+@pytest.fixture
+def plain():
+    """Deterministic world: one source over ``steps``, lots placed on given days; returns the deliveries."""
+
+    def run(steps, placed=(0,), gates=(), lines=(), horizon_days=1000, engine="simpy", trace=False, **terms):
+        steps = tuple(Stage(s[0], Constant(s[1]), *s[2:]) if isinstance(s, tuple) else s for s in steps)
+        sides = terms.pop("sides", ())
+        source = Source("plain", "H20-96GB", Route(steps, sides), tuple(g.name for g in gates), **terms)
+        spec = SupplySpec(dt.date(2025, 1, 1), horizon_days * DAY, (source,), tuple(gates), tuple(lines))
+        orders = Orders.of((0, 0, k, 0, 8, round(at * DAY)) for k, at in enumerate(placed))
+        return simulate(spec, orders, Key(1), range(1), engine=engine, trace=trace)
+
+    return run
