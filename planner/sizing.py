@@ -55,7 +55,7 @@ class Capacity:
 
 
 def capacities(scenario: Scenario) -> tuple[Capacity, ...]:
-    """The capacity of every pool on every kind of GPU it has a layout for; a pool's unit of account comes first.
+    """The capacity of each pool on each kind of GPU it has a layout for; the unit of account comes first.
 
     :raises ScenarioError: a model that does not fit (and by how much), a missing figure, an SLO out of reach.
     """
