@@ -321,6 +321,10 @@ class _Fields:
             raise BadInputError(f"{self.name}: {field} must be a whole number (got {value!r})")
         return int(value)
 
+    def count_of(self, field: str, newer: str) -> int:
+        """A count under its published name, or under the one that transformers 5 writes."""
+        return self.count(newer if field not in self.config and newer in self.config else field)
+
     def count_or_zero(self, field: str, default: int = 0) -> int:
         value = self.config.get(field)
         return default if value is None else 0 if value == 0 else self.count(field)
@@ -342,7 +346,7 @@ def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
         if read.count("decoder_sparse_step", 1) != 1 or read.config.get("mlp_only_layers"):
             raise UnsupportedModelError(f"{read.name}: only MoE in every layer is modelled for qwen3_moe")
         return MoeSpec(
-            experts=read.count("num_experts"),
+            experts=read.count_of("num_experts", "num_local_experts"),
             top_k=read.count("num_experts_per_tok"),
             expert_intermediate=read.count("moe_intermediate_size"),
             norm_topk=bool(read.config.get("norm_topk_prob", False)),
@@ -353,7 +357,7 @@ def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
         raise UnsupportedModelError(f"{read.name}: only moe_layer_freq 1 is modelled")
     scoring: Scoring = "softmax" if read.config.get("scoring_func", "sigmoid") == "softmax" else "sigmoid"
     return MoeSpec(
-        experts=read.count("n_routed_experts"),
+        experts=read.count_of("n_routed_experts", "num_local_experts"),
         top_k=read.count("num_experts_per_tok"),
         expert_intermediate=read.count("moe_intermediate_size"),
         shared_experts=read.count_or_zero("n_shared_experts"),

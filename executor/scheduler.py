@@ -1,0 +1,522 @@
+"""Which sequences run in the next step, with how many tokens each: continuous batching without torch or
+clock.
+
+The engine runs it on a device and the replay on a modelled clock; both do
+
+    step = scheduler.schedule()             # None: nothing can run now
+    ...                                     # compute the step, or add its modelled time
+    for sequence in scheduler.finish(step, tokens):  # tokens: one id per sampler; None: lengths only
+        ...                                 # it ended, sequence.reason says why
+
+``schedule`` may be called once more before ``finish`` (one-step look-ahead): the tokens still under way are
+counted, not known. Steps finish in the order in which they were scheduled.
+
+The rules, in order:
+
+1. every decoding sequence gets one token; a sequence that needs a page when none is available preempts the
+   youngest running one, possibly itself, which gives up its pages and is computed again later;
+2. what is left of the token budget goes to unfinished prompts, oldest first, in chunks;
+3. then waiting requests are admitted in order of arrival, each with pages for all it has to compute; a step
+   that preempted admits nobody.
+
+All decoding sequences advance together, so nothing is counted per sequence: a sequence's position is
+``step.number - origin``, and page needs and ends by length wait in buckets by step number. A step without
+arrivals costs O(1) plus one pointer per decoding sequence.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from collections import abc, deque
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from executor.errors import BadInputError
+from executor.pages import PagePool
+
+
+class State(enum.Enum):
+    """Where a sequence stands."""
+
+    WAITING = "waiting"
+    PREFILLING = "prefilling"
+    DECODING = "decoding"
+    CLOSING = "closing"
+    """Its last token, by length, is being computed."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one replica holds and does at once. Lengths in tokens."""
+
+    pages: int
+    """KV pages of the device."""
+    page_size: int = 64
+    """Tokens a page. 64 is the page of FlashMLA (README, 2025-02, published)."""
+    max_batch: int = 256
+    """Sequences running at once. vLLM's max_num_seqs for online serving (0.10, 2025-08, published)."""
+    token_budget: int = 8192
+    """Tokens a step. vLLM's max_num_batched_tokens on GPUs of 70 GiB and more (0.10, 2025-08, published)."""
+    max_length: int = 1 << 20
+    """Prompt and output of one sequence together."""
+    prefix_caching: bool = True
+    reserve_pages: int = 0
+    """Pages an admission leaves free for the growth of those that run already."""
+
+    def __post_init__(self) -> None:
+        for name in ("pages", "page_size", "max_batch", "token_budget", "max_length"):
+            if getattr(self, name) < 1:
+                raise BadInputError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if self.token_budget < self.max_batch:
+            raise BadInputError(
+                f"token_budget {self.token_budget} is below max_batch {self.max_batch}:"
+                " every decoding sequence needs one token a step; raise the budget or lower the batch"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt and how long its answer may get.
+
+    ``prompt`` is token ids, or their number where only lengths are known (a trace). ``block_hashes`` names
+    the content of the prompt's full pages, first to last, for a trace that tells which prefixes are shared;
+    with token ids it is not needed.
+    """
+
+    id: abc.Hashable
+    prompt: abc.Sequence[int] | int
+    max_tokens: int
+    stop_ids: frozenset[int] = frozenset()
+    min_tokens: int = 0
+    """Stop ids before this many output tokens do not end the sequence."""
+    block_hashes: abc.Sequence[abc.Hashable] = ()
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt."""
+        return self.prompt if isinstance(self.prompt, int) else len(self.prompt)
+
+
+class Sequence:
+    """A request under way: its tokens, its pages, its place in the batch."""
+
+    __slots__ = (
+        "cached",
+        "computed",
+        "due",
+        "hashes",
+        "last",
+        "length",
+        "origin",
+        "pages",
+        "preemptions",
+        "prompt_length",
+        "reason",
+        "request",
+        "slot",
+        "state",
+        "tokens",
+    )
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.prompt_length = request.prompt_length
+        self.tokens: list[int] | None = None if isinstance(request.prompt, int) else list(request.prompt)
+        """Known ids, prompt and output; None where only lengths are known."""
+        self.length = self.prompt_length
+        """Tokens to compute before the next one can be sampled; kept up to date except while decoding."""
+        self.computed = 0
+        """Of those, how many have been scheduled; meaningful while prefilling."""
+        self.cached = 0
+        """Tokens found in the prefix cache at the latest admission."""
+        self.state = State.WAITING
+        self.slot = -1
+        self.pages: list[int] = []
+        self.hashes: list[abc.Hashable] = list(request.block_hashes)
+        self.origin = 0
+        self.due = 0
+        self.last = 0
+        self.preemptions = 0
+        self.reason: str | None = None
+        """Why it ended: ``stop``, ``length`` or ``cancelled``."""
+
+    @property
+    def output(self) -> list[int]:
+        """The ids generated so far."""
+        return [] if self.tokens is None else self.tokens[self.prompt_length :]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Part of one sequence's prompt (or of what a preemption made it lose): tokens start..start+count."""
+
+    sequence: Sequence
+    start: int
+    count: int
+    samples: bool
+    """The chunk reaches the end of what is known, so a token is sampled after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the device computes at once: one token of each of ``decodes``, then the chunks."""
+
+    number: int
+    decodes: tuple[Sequence, ...]
+    decode_context: int
+    """KV tokens read by the decoding rows together, their own included."""
+    chunks: tuple[Chunk, ...]
+    new_pages: tuple[tuple[int, int, int], ...]
+    """Changes of the page tables: (slot, index in the table, page)."""
+    closing: tuple[Sequence, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens computed in this step."""
+        return len(self.decodes) + sum(chunk.count for chunk in self.chunks)
+
+    @property
+    def samplers(self) -> list[Sequence]:
+        """Who gets a token from this step, in the order in which ``finish`` expects them."""
+        return [*self.decodes, *(chunk.sequence for chunk in self.chunks if chunk.samples)]
+
+    def position(self, sequence: Sequence) -> int:
+        """Where the input token of a decoding sequence stands."""
+        return self.number - sequence.origin
+
+
+@dataclass
+class Counters:
+    """What happened so far."""
+
+    steps: int = 0
+    preemptions: int = 0
+    prompt_tokens_cached: int = 0
+    prompt_tokens_computed: int = 0
+    ended: dict[str, int] = field(default_factory=lambda: {"stop": 0, "length": 0, "cancelled": 0})
+
+
+class Scheduler:
+    """Continuous batching over a pool of KV pages. ``max_batch`` slots name the places in the batch.
+
+    >>> scheduler = Scheduler(Limits(pages=8, page_size=4, max_batch=2, token_budget=8))
+    >>> scheduler.add(Request("a", prompt=10, max_tokens=2))
+    >>> [(step.tokens, len(scheduler.finish(step))) for step in iter(scheduler.schedule, None)]
+    [(8, 0), (2, 0), (1, 1)]
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.pool = PagePool(limits.pages)
+        self.counters = Counters()
+        self._number = 0
+        self._sequences: dict[abc.Hashable, Sequence] = {}
+        self._waiting: deque[Sequence] = deque()
+        self._waiting_count = 0
+        self._running: dict[Sequence, None] = {}
+        self._prefilling: dict[Sequence, None] = {}
+        self._decoding: dict[Sequence, None] = {}
+        self._origins = 0
+        self._free_slots = list(range(limits.max_batch - 1, -1, -1))
+        self._due: dict[int, list[Sequence]] = {}
+        self._last: dict[int, list[Sequence]] = {}
+        self._blocked = False
+        self._changes: list[tuple[int, int, int]] = []
+
+    # -- what the caller asks ------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Requests not yet admitted, or preempted."""
+        return self._waiting_count
+
+    @property
+    def running(self) -> int:
+        """Sequences in the batch."""
+        return self.limits.max_batch - len(self._free_slots)
+
+    @property
+    def unfinished(self) -> int:
+        """Requests added and not ended."""
+        return len(self._sequences)
+
+    def add(self, request: Request) -> None:
+        """Queue a request. Raises BadInputError for one that could never run."""
+        self._check(request)
+        sequence = Sequence(request)
+        self._sequences[request.id] = sequence
+        self._waiting.append(sequence)
+        self._waiting_count += 1
+
+    def cancel(self, request_id: abc.Hashable) -> Sequence | None:
+        """End a request now; None where it is unknown or has ended. Tokens still under way are dropped."""
+        sequence = self._sequences.get(request_id)
+        if sequence is not None:
+            self._end(sequence, "cancelled")
+        return sequence
+
+    def schedule(self) -> Step | None:
+        """The next step, or None where nothing can run (no work, or all of it waits for ``finish``)."""
+        number = self._number + 1
+        preemptions = self.counters.preemptions
+        self._grow(number)
+        decodes = tuple(self._decoding)
+        context = len(decodes) * (number + 1) - self._origins
+        closing = self._close(number)
+        budget = self.limits.token_budget - len(decodes)
+        chunks: list[Chunk] = []
+        if self._prefilling:
+            budget = self._continue_prompts(budget, chunks)
+        if self._waiting and self.counters.preemptions == preemptions:
+            self._admit(budget, chunks)
+        for chunk in chunks:
+            if chunk.samples:
+                self._start_decoding(chunk.sequence, number, closing)
+        changes, self._changes = tuple(self._changes), []
+        if not decodes and not chunks:
+            return None
+        self._number = number
+        self.counters.steps += 1
+        return Step(number, decodes, context, tuple(chunks), changes, tuple(closing))
+
+    def finish(self, step: Step, tokens: abc.Sequence[int] | None = None) -> list[Sequence]:
+        """Take in a computed step: one token id per ``step.samplers``, or None for lengths alone.
+
+        Returns the sequences that ended with it, each exactly once.
+        """
+        ended: list[Sequence] = []
+        if tokens is not None:
+            for sequence, token in zip(step.samplers, tokens, strict=True):
+                if sequence.state is not State.ENDED and self._append(sequence, token):
+                    ended.append(sequence)
+        for sequence in step.closing:
+            if sequence.state is State.CLOSING:
+                self._end(sequence, "length")
+                ended.append(sequence)
+        return ended
+
+    # -- one step ------------------------------------------------------------------------------------------
+
+    def _grow(self, number: int) -> None:
+        """Give a page to each decoding sequence whose next token starts one."""
+        for sequence in self._due.pop(number, ()):
+            if sequence.state is not State.DECODING or sequence.due != number:
+                continue  # it ended or was preempted since
+            while not self.pool.available:
+                victim = next(reversed(self._running))
+                self._preempt(victim, number)
+                if victim is sequence:
+                    break
+            else:
+                self._give_page(sequence, self.pool.take())
+                self._await_page(sequence, number + self.limits.page_size)
+
+    def _close(self, number: int) -> list[Sequence]:
+        """The decoding sequences that sample their last token, by length, in this step."""
+        closing: list[Sequence] = []
+        for sequence in self._last.pop(number, ()):
+            if sequence.state is State.DECODING and sequence.last == number:  # not ended or preempted since
+                self._leave_batch(sequence)
+                sequence.state = State.CLOSING
+                closing.append(sequence)
+        return closing
+
+    def _continue_prompts(self, budget: int, chunks: list[Chunk]) -> int:
+        """Chunks of prompts begun in earlier steps, oldest first; returns the budget that is left."""
+        for sequence in list(self._prefilling):
+            if budget == 0:
+                break
+            budget -= self._take_chunk(sequence, budget, chunks)
+        return budget
+
+    def _admit(self, budget: int, chunks: list[Chunk]) -> None:
+        """Admit waiting sequences in order while slots, pages and budget last."""
+        while budget > 0 and self._waiting and self._free_slots and not self._blocked:
+            sequence = self._waiting[0]
+            if sequence.state is State.ENDED:
+                self._waiting.popleft()
+                continue
+            if sequence.tokens is not None and len(sequence.tokens) < sequence.length:
+                break  # preempted with a token under way: its id is known after the next finish
+            if not self._take_pages(sequence):
+                self._blocked = True
+                break
+            self._waiting.popleft()
+            self._waiting_count -= 1
+            sequence.state = State.PREFILLING
+            self._running[sequence] = None
+            self._prefilling[sequence] = None
+            budget -= self._take_chunk(sequence, budget, chunks)
+
+    def _take_pages(self, sequence: Sequence) -> bool:
+        """Pages for all that is known of a sequence, cached ones first; False, and none taken, if too few."""
+        size = self.limits.page_size
+        found = self._find_prefix(sequence) if self.limits.prefix_caching else []
+        missing = -(-sequence.length // size) - len(found)
+        reserve = self.limits.reserve_pages if self._running else 0
+        if self.pool.available < missing + reserve:
+            self.pool.release(reversed(found))
+            return False
+        sequence.slot = self._free_slots.pop()
+        for page in found:
+            self._give_page(sequence, page)
+        for _ in range(missing):
+            self._give_page(sequence, self.pool.take())
+        sequence.computed = sequence.cached = len(found) * size
+        self.counters.prompt_tokens_cached += sequence.cached
+        return True
+
+    def _find_prefix(self, sequence: Sequence) -> list[int]:
+        """Cached pages of the longest known prefix; the last token is always computed, to sample after it."""
+        found: list[int] = []
+        for block in range((sequence.length - 1) // self.limits.page_size):
+            block_hash = self._hash(sequence, block)
+            page = None if block_hash is None else self.pool.find(block_hash)
+            if page is None:
+                break
+            found.append(page)
+        return found
+
+    def _take_chunk(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
+        """As much of the prompt as the budget allows; returns the number of tokens."""
+        start = sequence.computed
+        count = min(sequence.length - start, budget)
+        sequence.computed = start + count
+        chunks.append(Chunk(sequence, start, count, samples=sequence.computed == sequence.length))
+        self.counters.prompt_tokens_computed += count
+        if self.limits.prefix_caching:
+            size = self.limits.page_size
+            for block in range(start // size, sequence.computed // size):
+                self._publish(sequence, block)
+        return count
+
+    def _start_decoding(self, sequence: Sequence, number: int, closing: list[Sequence]) -> None:
+        """The prompt is complete in this step: from the next one on, one token a step."""
+        del self._prefilling[sequence]
+        sequence.last = number + sequence.prompt_length + sequence.request.max_tokens - sequence.length - 1
+        if sequence.last == number:
+            self._running.pop(sequence)
+            sequence.state = State.CLOSING
+            closing.append(sequence)
+            return
+        sequence.state = State.DECODING
+        sequence.origin = number + 1 - sequence.length
+        self._decoding[sequence] = None
+        self._origins += sequence.origin
+        self._last.setdefault(sequence.last, []).append(sequence)
+        self._await_page(sequence, sequence.origin + len(sequence.pages) * self.limits.page_size)
+
+    # -- changes of one sequence ---------------------------------------------------------------------------
+
+    def _append(self, sequence: Sequence, token: int) -> bool:
+        """Add a sampled token; True where it ends the sequence."""
+        tokens = sequence.tokens
+        if tokens is None:
+            return False
+        size = self.limits.page_size
+        if len(tokens) % size == 0 and sequence.pages and self.limits.prefix_caching:
+            self._publish(sequence, len(tokens) // size - 1)
+        tokens.append(token)
+        request = sequence.request
+        outputs = len(tokens) - sequence.prompt_length
+        if token in request.stop_ids and outputs >= request.min_tokens:
+            self._end(sequence, "stop")
+        elif outputs >= request.max_tokens:
+            self._end(sequence, "length")
+        return sequence.state is State.ENDED
+
+    def _preempt(self, sequence: Sequence, number: int) -> None:
+        """Take all pages away; the sequence waits at the head of the queue to be computed again."""
+        if sequence.state is State.DECODING:
+            sequence.length = number - sequence.origin + 1
+        self._give_up(sequence)
+        sequence.state = State.WAITING
+        sequence.preemptions += 1
+        self.counters.preemptions += 1
+        self._waiting.appendleft(sequence)
+        self._waiting_count += 1
+
+    def _end(self, sequence: Sequence, reason: str) -> None:
+        del self._sequences[sequence.request.id]
+        if sequence.state is State.WAITING:
+            self._waiting_count -= 1  # it stays in the deque until it reaches the head
+            self._blocked = False
+        else:
+            self._give_up(sequence)
+        sequence.state = State.ENDED
+        sequence.reason = reason
+        self.counters.ended[reason] += 1
+
+    def _give_up(self, sequence: Sequence) -> None:
+        """Return slot and pages. The tail of a sequence is evicted before its more often shared head."""
+        if sequence.state is not State.CLOSING:
+            self._leave_batch(sequence)
+        self.pool.release(reversed(sequence.pages))
+        sequence.pages = []
+        self._free_slots.append(sequence.slot)
+        sequence.slot = -1
+        self._blocked = False
+        if self._changes:  # a table that was changed earlier in this step and lost again
+            self._changes = [change for change in self._changes if change[0] != self._free_slots[-1]]
+
+    def _leave_batch(self, sequence: Sequence) -> None:
+        del self._running[sequence]
+        if sequence.state is State.DECODING:
+            del self._decoding[sequence]
+            self._origins -= sequence.origin
+        else:
+            del self._prefilling[sequence]
+
+    def _give_page(self, sequence: Sequence, page: int) -> None:
+        self._changes.append((sequence.slot, len(sequence.pages), page))
+        sequence.pages.append(page)
+
+    def _await_page(self, sequence: Sequence, number: int) -> None:
+        sequence.due = number
+        self._due.setdefault(number, []).append(sequence)
+
+    # -- prefix hashes and checks --------------------------------------------------------------------------
+
+    def _publish(self, sequence: Sequence, block: int) -> None:
+        block_hash = self._hash(sequence, block)
+        if block_hash is not None:
+            self.pool.publish(sequence.pages[block], block_hash)
+
+    def _hash(self, sequence: Sequence, block: int) -> abc.Hashable | None:
+        """A full page's name: a 128-bit hash of its tokens and of the name of the page before it."""
+        hashes = sequence.hashes
+        if block < len(hashes):
+            return hashes[block]
+        if sequence.tokens is None:
+            return None
+        size = self.limits.page_size
+        while len(hashes) <= block:
+            start = len(hashes) * size
+            content = array("q", sequence.tokens[start : start + size])
+            before = str(hashes[-1]).encode() if hashes else b""
+            hashes.append(blake2b(before + content.tobytes(), digest_size=16).hexdigest())
+        return hashes[block]
+
+    def _check(self, request: Request) -> None:
+        if request.id in self._sequences:
+            raise BadInputError(f"request {request.id!r} is running already; give each request its own id")
+        if request.prompt_length < 1 or request.max_tokens < 1:
+            raise BadInputError(
+                f"request {request.id!r}: prompt and max_tokens need at least 1 token"
+                f" (got {request.prompt_length} and {request.max_tokens})"
+            )
+        limits = self.limits
+        total = request.prompt_length + request.max_tokens
+        held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written
+        if total > limits.max_length:
+            raise BadInputError(
+                f"request {request.id!r}: {request.prompt_length} prompt tokens and {request.max_tokens} more"
+                f" exceed the longest sequence, {limits.max_length}; shorten one of them"
+            )
+        if held > limits.pages:
+            raise BadInputError(
+                f"request {request.id!r}: {total} tokens need {held} KV pages of {limits.page_size} tokens,"
+                f" the device has {limits.pages}"
+            )
