@@ -301,12 +301,15 @@ def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> list[Floa
 
 
 def _rhythm(rates: RateSeries) -> Rhythm | None:
-    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day."""
+    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day.
+
+    An hour with a gap in it is a gap: windows at the edge of a gap are often cut short.
+    """
     per_hour = round(HOUR_S / rates.window_s)
     whole = rates.rate.size // per_hour
     if whole < HOURS_OF_DAY:
         return None
-    hourly = _mean_without_gaps(rates.rate[: whole * per_hour].reshape(whole, per_hour), axis=1) / rates.mean
+    hourly = rates.rate[: whole * per_hour].reshape(whole, per_hour).mean(axis=1) / rates.mean
     period = HOURS_OF_WEEK if whole >= HOURS_OF_WEEK else HOURS_OF_DAY
     slot = (rates.first_hour + np.arange(whole)) % period
     hours = np.array([_mean_without_gaps(hourly[slot == hour], axis=0) for hour in range(period)])
