@@ -177,7 +177,7 @@ class _Record:
 
     def path(self) -> GatePath:
         """The record, cut to its longest replication and padded with the last state."""
-        width = int(self.count.max())
+        width = int(self.count.max(initial=1))
         place = np.minimum(np.arange(width)[None, :], self.count[:, None] - 1)
         return GatePath(self.minutes[:, :width].copy(), np.take_along_axis(self.states, place, axis=1))
 

@@ -63,7 +63,9 @@ def _run_chunk(
 
 
 def _context() -> BaseContext:
-    """Fresh processes that inherit no threads: forked from a small server where the system can, else
-    started anew.
-    """
-    return get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    """Processes that inherit no threads: forked from a server that has imported the package, or started anew."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["planner.supply"])
+    return context
