@@ -85,7 +85,7 @@ class Point:
         for name in (*self.metrics, *self.estimates):
             if name not in COUNTED and not _TIMED.fullmatch(name):
                 raise BadInputError(
-                    f"metric {name!r} is not a name of vllm bench serve; for example {COUNTED[7]} or mean_ttft_ms"
+                    f"metric {name!r} is not a name of vllm bench serve; like output_throughput, mean_ttft_ms"
                 )
         for name, value in self.metrics.items():
             if not (math.isfinite(value) and value >= 0):

@@ -276,7 +276,10 @@ class StepTimes:
     host: Array
     decode_step: Array
     prefill: Array
-    """Engine time of one request's prefill."""
+    """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its
+    length.
+    """
+    prefill_attention: Array
     engine_cycle: Array
     front_end: Array
     """Front end's time for one cycle; binds where it is more than ``engine_cycle``."""
@@ -379,6 +382,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
         host=host_time,
         decode_step=decode,
         prefill=prefill,
+        prefill_attention=prefill_attention * np.ones_like(prefill),
         engine_cycle=engine,
         front_end=front_end,
         cycle=total,
@@ -487,7 +491,7 @@ class Calibration:
         """Factor on the spread of a prediction."""
         return WIDEN_CALIBRATED if self.rows >= 2 else WIDEN_UNCALIBRATED
 
-    def draws(self, count: int, seed: int = 20251124) -> Array:
+    def draws(self, count: int, widen: float = 1.0, seed: int = 20251124) -> Array:
         """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
         first.
         """
@@ -496,43 +500,40 @@ class Calibration:
         drawn = np.empty_like(noise)
         for mode, first, last in zip(self.modes, edges[:-1], edges[1:], strict=True):
             values, vectors = np.linalg.eigh(mode.covariance)
-            scaled = vectors @ (np.sqrt(np.maximum(values, 0.0))[:, None] * noise[:, first:last])
+            scaled = vectors @ (widen * np.sqrt(np.maximum(values, 0.0))[:, None] * noise[:, first:last])
             drawn[:, first:last] = mode.theta[:, None] + scaled
             drawn[:, first : first + 1] = mode.theta[:, None] if last > first else drawn[:, first : first + 1]
         return drawn[:, :, None]
 
-    def moved(self, theta: Array, variance: Array) -> Calibration:
-        """The same belief with every mode shifted and made wider, parameter by parameter (logarithms)."""
-        modes = tuple(
-            replace(m, theta=m.theta + theta, covariance=m.covariance + np.diag(variance)) for m in self.modes
-        )
-        return replace(self, modes=modes)
+    def widened(self) -> Calibration:
+        """The same belief as a prior for another GPU: spread times ``widen``, no row counted."""
+        modes = tuple(replace(m, covariance=m.covariance * self.widen**2) for m in self.modes)
+        return Calibration(modes, 0)
 
 
 def uncalibrated(prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
-    """The prior itself, as what is believed with no row seen."""
-    starts = [(prior, 1.0)] if not readings else [(reading.on(prior), reading.weight) for reading in readings]
+    """The prior itself, one mode for each reading, as what is believed with no row seen."""
+    starts = [(reading.on(prior), reading.weight) for reading in readings] or [(prior, 1.0)]
     return _mixture([(p.log_median, p.covariance(), float(np.log(weight))) for p, weight in starts], rows=0)
 
 
-def fit(work: Work, measured: Measured, prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
+def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
     """Maximum a posteriori parameters for measured rows, with their Laplace covariance.
 
-    minimise  sum rho((ln y - ln f) / sigma) + sum ((ln p - ln prior) / sd)^2
+    minimise  sum rho((ln y - ln f) / sigma) + (t - t0)' Cov0^-1 (t - t0),  t the log parameters
     rho       soft L1 beyond 2 sigma, so that one bad row does not carry the fit
 
-    Each of ``readings`` starts a fit of its own; its posterior weight is prior weight x exp(-misfit) x
-    sqrt(det covariance), the Laplace evidence. Levenberg-Marquardt from the prior; about ten milliseconds
-    each. With no row at all this is ``uncalibrated``.
+    Each mode of ``before`` (mean t0, covariance Cov0) starts a fit of its own; its posterior weight is
+    prior weight x exp(-misfit) x sqrt(det Cov / det Cov0), the Laplace evidence. Levenberg-Marquardt from
+    the prior; about ten milliseconds each. With no row at all, ``before`` itself.
     """
     if len(work) == 0:
-        return uncalibrated(prior, readings)
-    starts = [(prior, 1.0)] if not readings else [(reading.on(prior), reading.weight) for reading in readings]
+        return before
     found = []
-    for start, weight in starts:
-        theta, covariance, misfit = _fit_from(work, measured, start)
-        log_weight = np.log(weight) - misfit + 0.5 * np.linalg.slogdet(covariance)[1]
-        found.append((theta, covariance, float(log_weight)))
+    for mode in before.modes:
+        theta, covariance, misfit = _fit_from(work, measured, mode)
+        log_volume = 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(mode.covariance)[1])
+        found.append((theta, covariance, float(np.log(mode.weight) - misfit + log_volume)))
     return _mixture(found, rows=len(work))
 
 
@@ -546,20 +547,21 @@ def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibrat
     return Calibration(tuple(sorted(modes, key=lambda mode: -mode.weight)), rows)
 
 
-def _fit_from(work: Work, measured: Measured, prior: Prior) -> tuple[Array, Array, float]:
+def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Array, float]:
     """Mode, covariance and half the sum of squares at the mode."""
     target = measured.logs()
+    whiten = np.linalg.cholesky(np.linalg.inv(before.covariance)).T
 
     def residuals(theta: Array) -> Array:
         misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
-        return np.concatenate([_soft(misfit).ravel(), (theta - prior.log_median) / prior.sd])
+        return np.concatenate([_soft(misfit).ravel(), whiten @ (theta - before.theta)])
 
     def slopes(theta: Array) -> Array:
         misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
         inner = jacobian(work, theta) / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
-        return np.concatenate([inner.reshape(-1, len(PARAMETERS)), np.diag(1.0 / prior.sd)])
+        return np.concatenate([inner.reshape(-1, len(PARAMETERS)), whiten])
 
-    found = least_squares(residuals, prior.log_median, jac=slopes, method="lm", max_nfev=60)
+    found = least_squares(residuals, before.theta, jac=slopes, method="lm", max_nfev=60)
     precision = found.jac.T @ found.jac
     return found.x, np.linalg.inv(precision), float(found.cost)
 
@@ -648,17 +650,17 @@ def corners(work: Work, count: int) -> list[int]:
     return chosen
 
 
-def v_opt(work: Work, prior: Prior, count: int) -> list[int]:
+def v_opt(work: Work, before: Calibration, count: int) -> list[int]:
     """The rows worth measuring, best first: each lowers the mean predictive variance over all rows the most.
 
-    Greedy V-optimal design with the model's slopes at the prior; looks at no outcome.
+    Greedy V-optimal design with the model's slopes at the heaviest mode; looks at no outcome.
 
         gain(c) = tr[ (I + J_c V J_c')^-1 J_c V (sum_r J_r' J_r) V J_c' ],   J in units of sigma
     """
-    slopes = jacobian(work, prior.log_median) / SIGMA_LOG[:, None, None]
+    slopes = jacobian(work, before.theta) / SIGMA_LOG[:, None, None]
     by_row = np.moveaxis(slopes, 1, 0)
     information = np.einsum("rkp,rkq->pq", by_row, by_row)
-    covariance = prior.covariance()
+    covariance = before.modes[0].covariance
     chosen: list[int] = []
     for _ in range(min(count, len(work))):
         spread = by_row @ covariance

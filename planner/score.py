@@ -1,0 +1,195 @@
+"""How well the step-time model predicts measured rows: error, bias and interval coverage per group and
+metric.
+
+Calibration rows are chosen by a stated rule that looks at no outcome, and are never scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from executor.steptime import predict, v_opt, work_of
+from planner.belief import ENOUGH_ROWS, belief, prior_belief
+from planner.measured import PER_RANK_ENGINES, Case, Group, by_group, shipped_points
+
+METRICS = ("ttft", "tpot", "throughput")
+COUNTS = (0, 2, 4)
+"""Calibration rows per group at most, one scoring each."""
+
+RULE = (
+    "V-optimal design: each row is the one that most lowers the mean predictive variance over the group's"
+    " rows, computed from the model's slopes at the prior; it looks at no measurement. At most half of a"
+    " group's rows calibrate, so that at least as many are scored."
+)
+
+
+@dataclass(frozen=True)
+class MetricScore:
+    """Mean absolute error and mean error of predicted against measured, and the share inside the 80 %
+    interval.
+    """
+
+    error: float
+    bias: float
+    coverage: float
+    half_width: float
+    """Mean of (high/median - 1), the upper half-width of the interval."""
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """One group under one number of calibration rows."""
+
+    group: Group
+    calibration_lines: tuple[int, ...]
+    scored: int
+    label: str
+    ttft: MetricScore
+    tpot: MetricScore
+    throughput: MetricScore
+    reason: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether it enters the mean over calibrated groups: two calibration rows or more."""
+        return len(self.calibration_lines) >= ENOUGH_ROWS
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over groups of one setting; ``worst`` is the largest group mean. Coverage over groups and over
+    rows.
+    """
+
+    groups: int
+    calibration_rows: int
+    scored_rows: int
+    error: dict[str, float]
+    bias: dict[str, float]
+    worst: dict[str, float]
+    coverage: dict[str, float]
+    coverage_by_row: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The score with at most ``rows_at_most`` calibration rows per group."""
+
+    rows_at_most: int
+    groups: tuple[GroupScore, ...]
+    """Groups that count: all of them with no rows, those with two or more calibration rows otherwise."""
+    uncalibrated: tuple[GroupScore, ...]
+    """Groups too small to calibrate and still be scored; listed, not averaged."""
+
+    @property
+    def summary(self) -> Summary:
+        """Means over the groups that count."""
+        return _summary(self.groups)
+
+
+def score(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Setting, ...]:
+    """Score cleaned measured rows once for each number of calibration rows per group."""
+    groups = by_group(cases)
+    settings = []
+    for count in counts:
+        scored = [_score_group(group, rows, count) for group, rows in groups.items()]
+        counted = tuple(s for s in scored if count == 0 or s.counted)
+        settings.append(Setting(count, counted, tuple(s for s in scored if s not in counted)))
+    return tuple(settings)
+
+
+def choose_rows(rows: Sequence[Case], count: int) -> list[int]:
+    """Places of the calibration rows of one group, by RULE."""
+    take = min(count, len(rows) // 2)
+    if take == 0:
+        return []
+    before = prior_belief(rows[0].setup)
+    return v_opt(work_of([(case.setup, case.load) for case in rows]), before.calibration, take)
+
+
+def _score_group(group: Group, rows: Sequence[Case], count: int) -> GroupScore:
+    places = choose_rows(rows, count)
+    chosen = [rows[place] for place in places]
+    left = [case for place, case in enumerate(rows) if place not in places]
+    # Rows of the same GPU that ship with the product stay out: some of them may be the rows that are scored.
+    elsewhere = [case for case in shipped_points() if case.setup.accelerator != rows[0].setup.accelerator]
+    believed = belief(rows[0].setup, group.version, (*chosen, *elsewhere))
+    work = work_of([(believed.on(case.setup), case.load) for case in left])
+    _, band = predict(work, believed.calibration, extra_sd=believed.extra_sd)
+    found = {
+        "ttft": np.array([case.ttft_ms for case in left], dtype=float),
+        "tpot": np.array([case.tpot_ms for case in left], dtype=float),
+        "throughput": np.array([case.throughput_per_gpu for case in left]),
+    }
+    medians = (band.ttft_ms, band.tpot_ms, band.throughput)
+    metrics = {}
+    for place, name in enumerate(METRICS):
+        low, high = band.interval(place)
+        ratio = medians[place] / found[name]
+        metrics[name] = MetricScore(
+            error=float(np.mean(np.abs(ratio - 1))),
+            bias=float(np.mean(ratio - 1)),
+            coverage=float(np.mean((low <= found[name]) & (found[name] <= high))),
+            half_width=float(np.mean(high / medians[place] - 1)),
+        )
+    lines = tuple(sorted(case.line for case in chosen))
+    return GroupScore(group, lines, len(left), believed.label, reason=believed.reason, **metrics)
+
+
+def _summary(groups: Sequence[GroupScore]) -> Summary:
+    if not groups:
+        nothing = dict.fromkeys(METRICS, float("nan"))
+        return Summary(0, 0, 0, nothing, nothing, nothing, nothing, nothing)
+    weights = np.array([group.scored for group in groups], dtype=float)
+
+    def over(figure: str, metric: str) -> np.ndarray:
+        return np.array([getattr(getattr(group, metric), figure) for group in groups])
+
+    return Summary(
+        groups=len(groups),
+        calibration_rows=sum(len(group.calibration_lines) for group in groups),
+        scored_rows=int(weights.sum()),
+        error={m: float(over("error", m).mean()) for m in METRICS},
+        bias={m: float(over("bias", m).mean()) for m in METRICS},
+        worst={m: float(over("error", m).max()) for m in METRICS},
+        coverage={m: float(over("coverage", m).mean()) for m in METRICS},
+        coverage_by_row={m: float(np.average(over("coverage", m), weights=weights)) for m in METRICS},
+    )
+
+
+CALIBRATION_COLUMNS = (
+    *(
+        "gpu",
+        "engine",
+        "engine_version",
+        "model",
+        "precision",
+        "input_tokens",
+        "output_tokens",
+        "concurrency",
+    ),
+    *("tp", "pp", "attention_dp", "moe_tp", "moe_ep", "ttft_ms", "tpot_ms", "repeats", "note"),
+)
+
+
+def calibration_table(cases: Sequence[Case], count: int) -> list[dict[str, object]]:
+    """The rows that RULE picks, at most ``count`` per group, in the columns of a measured file."""
+    rows: list[dict[str, object]] = []
+    for members in by_group(cases).values():
+        rows += [_cells(members[place]) for place in choose_rows(members, count)]
+    return rows
+
+
+def _cells(case: Case) -> dict[str, object]:
+    layout = case.setup.layout
+    ranks = layout.attention_dp if case.setup.engine.name in PER_RANK_ENGINES else 1
+    values = (
+        *(case.group.gpu, case.group.engine, case.group.version, case.group.model, case.group.precision),
+        *(f"{case.load.isl:g}", f"{case.load.osl:g}", f"{case.load.concurrency / ranks:g}"),
+        *(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep),
+        *(case.ttft_ms, case.tpot_ms, case.repeats, "; ".join(case.notes)),
+    )
+    return dict(zip(CALIBRATION_COLUMNS, values, strict=True))
