@@ -162,16 +162,16 @@ class Kpis(Part):
     mean_cost: Interval
     """Its mean with the interval of the mean."""
     cost_parts: dict[str, float]
-    """Mean discounted cost by kind: purchases, hosting, reserved, spot, unmet, residual value (negative)."""
+    """Mean discounted cost: goods, hosting and power, residual value (negative), reserved, spot, unmet."""
     committed: float
     """Prepayments of all orders of the plan."""
     at_risk: float
-    """Money already paid and not refunded if every gate closed for good in the worst month, mean over futures."""
+    """Mean money paid and not refunded if every gate closed for good in the worst month."""
     gpus_ordered: int
     shortfall_share: Interval
     """Unmet demand as a share of demand over the horizon."""
     cost_per_million_tokens: float | None
-    """Mean discounted cost over the tokens served, in the plan's currency."""
+    """Mean discounted cost over the output tokens served; GPUs already in service cost nothing."""
 
 
 class Rival(Part):
@@ -230,6 +230,23 @@ class LeadTime(Part):
     """First arrival in one future of twenty, among all futures."""
 
 
+class GateOdds(Part):
+    """What one gate does to an order placed on the first day with a source behind it."""
+
+    gate: str
+    authority: str
+    state: str
+    """State on the first day."""
+    passes_within_months: dict[str, float]
+    """Share of futures in which the gate has let goods pass on some month's first day, by month."""
+    closes_within_90_days: float
+    """Share of futures in which the gate is closed on a month's first day within 90 days."""
+    arrives: Interval
+    """Share of futures in which the order serves within the horizon, all gates as drawn."""
+    arrives_if_open: Interval
+    """The same on the same luck with this gate always open."""
+
+
 class Provenance(Part):
     """Versions and roots with which the figures come out again."""
 
@@ -264,8 +281,9 @@ class PlanRecord(Part):
     profiles: list[dict[str, Any]]
     """Serving profiles the sizing stands on."""
     lead_times: list[LeadTime]
+    gate_odds: list[GateOdds] = []
     physics: dict[str, Any]
-    """Readings of the model that help to judge it: gate posteriors, lots simulated, bound of the shortfall."""
+    """Readings that help to judge the model: gate posteriors, lots simulated, bound of the shortfall."""
     sources: list[dict[str, str]]
     """Where the figures come from: what, source, date, evidence."""
     reasons: list[str]

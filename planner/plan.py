@@ -1,0 +1,102 @@
+"""The main story: a scenario in, a plan out. Read it as a table of contents."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.optimise.calibrate import Calibration, calibrate
+from planner.optimise.policies import Rival, everything_now, nine_month_mrp, nothing_until_cleared, only_from
+from planner.optimise.reasons import order_reasons, value_of_waiting
+from planner.prospects import Prospects, draw_prospects
+from planner.record import PlanRecord
+from planner.reference.accelerators import accelerator
+from planner.roots import root_of
+from planner.scenario.models import Scenario
+from planner.sizing import Capacity, capacities
+from planner.summary import gate_odds, record_of
+from planner.supply.build import FOREIGN
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0..1) and the step now under way."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A plan, and the arrays over replications that its figures are quantiles of."""
+
+    record: PlanRecord
+    arrays: dict[str, NDArray[np.float64]]
+    """[replication, pool, month] each: need, capacity, shortfall (requests/s; share)."""
+
+
+def plan(
+    scenario: Scenario,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> Study:
+    """Which GPUs to order, from whom, by when; with what probability; what waiting costs; and why.
+
+    :raises ScenarioError: the scenario cannot be planned: a model does not fit, an SLO is out of reach.
+    """
+    tell = progress or (lambda _share, _step: None)
+    tell(0.0, "serving figures")
+    serving = capacities(scenario)
+    train, fresh = _futures(scenario, serving, processes, tell)
+    tell(0.55, "orders and promise")
+    chosen = calibrate(
+        train.futures, fresh.futures, scenario.goal.probability, cvar_level=scenario.goal.cvar_level
+    )
+    tell(0.75, "rivals")
+    rivals = _rivals(scenario, train, fresh, chosen)
+    tell(0.88, "waiting a month")
+    waiting = value_of_waiting(train.futures, fresh.futures, chosen, cvar_level=scenario.goal.cvar_level)
+    tell(0.94, "reasons")
+    reasons = order_reasons(fresh.futures, chosen)
+    odds = gate_odds(scenario, fresh, processes)
+    record = record_of(scenario, overrides, serving, fresh, chosen, rivals, waiting, reasons, odds)
+    tell(1.0, "done")
+    return Study(record, _arrays(fresh, chosen))
+
+
+def _futures(
+    scenario: Scenario, serving: Sequence[Capacity], processes: int, tell: Progress
+) -> tuple[Prospects, Prospects]:
+    """Futures that the optimiser sees, and fresh ones that judge it."""
+
+    def under(root: int, count: int, start: float, end: float, what: str) -> Prospects:
+        def share(part: float) -> None:
+            tell(start + part * (end - start), what)
+
+        return draw_prospects(scenario, serving, root, count, processes, share)
+
+    train = under(root_of(scenario.seed, "optimise"), scenario.run.scenarios, 0.05, 0.2, "futures to plan on")
+    fresh = under(
+        root_of(scenario.seed, "validate"), scenario.run.replications, 0.2, 0.55, "futures to judge by"
+    )
+    return train, fresh
+
+
+def _rivals(scenario: Scenario, train: Prospects, fresh: Prospects, chosen: Calibration) -> tuple[Rival, ...]:
+    """Other ways to act on the same futures; those that this scenario does not offer are left out."""
+    seen, unseen, goal = train.futures, fresh.futures, scenario.goal.probability
+    gated = any(source.gates for source in scenario.purchases)
+    home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
+    found = [everything_now(seen, unseen, goal), nine_month_mrp(seen, unseen)]
+    if gated:
+        found.insert(0, nothing_until_cleared(seen, unseen, goal))
+    if 0 < len(home) < len(scenario.purchases):
+        found.append(only_from("domestic only", seen, unseen, goal, home))
+    if scenario.rentals and chosen.plan.orders.any():
+        found.append(only_from("rent only", seen, unseen, goal, ()))
+    return tuple(found)
+
+
+def _arrays(fresh: Prospects, chosen: Calibration) -> dict[str, NDArray[np.float64]]:
+    return {
+        "need": fresh.futures.need,
+        "capacity": chosen.outcome.capacity,
+        "shortfall": chosen.outcome.shortfall,
+    }

@@ -1,0 +1,481 @@
+"""From a study's arrays to the plan's record: every figure with its interval, every order with its reasons."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner import wording
+from planner.cash import at_risk, committed, cost_parts, monthly_spend
+from planner.chance import Key
+from planner.clock import day_of, minutes, month_label, month_starts
+from planner.optimise.calibrate import Calibration
+from planner.optimise.evaluate import Outcome, paired, wilson
+from planner.optimise.policies import Rival
+from planner.optimise.reasons import OrderReason, Waiting
+from planner.prospects import Prospects, month_days, order_prices, unit_column
+from planner.record import (
+    Answer,
+    Dates,
+    GateOdds,
+    Interval,
+    Kpis,
+    LeadTime,
+    Month,
+    Order,
+    PlanRecord,
+    PoolMonth,
+    Quantiles,
+    Reservation,
+    Serving,
+)
+from planner.record import Rival as RivalRow
+from planner.roots import root_of
+from planner.scenario.load import scenario_hash
+from planner.scenario.models import Scenario
+from planner.sizing import Capacity
+from planner.supply.build import candidate_orders, supply_spec
+from planner.supply.gate import Always, State
+from planner.supply.simulate import simulate
+from planner.versions import versions
+
+Array = NDArray[np.float64]
+LEVEL = 0.9
+"""Confidence of every interval of a probability and of a mean."""
+SERVING_LEVEL = 0.8
+"""Interval of a serving figure, as its model was scored."""
+Z90 = 1.6448536269514722
+SECONDS_PER_DAY = 86400.0
+CLOSED, CONDITIONAL = int(State.CLOSED), int(State.CONDITIONAL)
+
+
+def record_of(
+    scenario: Scenario,
+    overrides: Sequence[str],
+    serving: Sequence[Capacity],
+    fresh: Prospects,
+    chosen: Calibration,
+    rivals: Sequence[Rival],
+    waiting: Waiting,
+    reasons: Sequence[OrderReason],
+    odds: Sequence[GateOdds],
+) -> PlanRecord:
+    """The whole record of a plan, judged on the fresh futures."""
+    months = _months(scenario, serving, fresh, chosen)
+    orders = _orders(scenario, fresh, chosen, reasons)
+    kpis = _kpis(scenario, fresh, chosen)
+    leads = _lead_times(scenario, fresh)
+    answer = _answer(scenario, fresh, chosen, waiting, months, orders, odds)
+    return PlanRecord(
+        versions=versions(),
+        scenario=scenario,
+        overrides=list(overrides),
+        scenario_hash=scenario_hash(scenario),
+        seed=scenario.seed,
+        roots={use: root_of(scenario.seed, use) for use in ("optimise", "validate")},
+        answer=answer,
+        months=months,
+        orders=orders,
+        reservations=_reservations(scenario, chosen),
+        kpis=kpis,
+        rivals=[_rival(scenario, rival, chosen, len(fresh.futures.need)) for rival in rivals],
+        sizing=[_serving(each) for each in serving],
+        profiles=[_profile(each) for each in serving],
+        lead_times=leads,
+        gate_odds=list(odds),
+        physics=_physics(scenario, fresh, chosen),
+        sources=wording.sources(scenario, fresh.load.traffic),
+        reasons=wording.reasons(scenario, chosen, fresh, orders, months),
+    )
+
+
+# --- intervals -------------------------------------------------------------------------------------------------
+
+
+def probability(hits: NDArray[np.bool_]) -> Interval:
+    """Share of futures with its Wilson interval."""
+    low, high = wilson(int(hits.sum()), len(hits), LEVEL)
+    return Interval(value=float(hits.mean()), low=float(low), high=float(high), level=LEVEL)
+
+
+def mean_of(values: Array) -> Interval:
+    """Mean over futures with its normal interval."""
+    half = Z90 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    mean = float(values.mean())
+    return Interval(value=mean, low=mean - half, high=mean + half, level=LEVEL)
+
+
+def difference(first: Array, second: Array) -> Interval:
+    """Mean of ``second - first`` on the same luck, with its interval."""
+    found = paired(first, second, LEVEL)
+    return Interval(value=found.mean, low=found.low, high=found.high, level=LEVEL)
+
+
+def quantiles(values: Array) -> Quantiles:
+    """P10, P50 and P90 over futures."""
+    p10, p50, p90 = np.quantile(values, (0.1, 0.5, 0.9))
+    return Quantiles(p10=float(p10), p50=float(p50), p90=float(p90))
+
+
+def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
+    """Quantiles of a day; -1 counts as later than the horizon."""
+    late = np.where(minute >= 0, minute.astype(np.float64), np.inf)
+    found = np.quantile(late, (0.1, 0.5, 0.9), method="higher")
+    p10, p50, p90 = (day_of(start, value) if np.isfinite(value) else None for value in found)
+    return Dates(p10=p10, p50=p50, p90=p90)
+
+
+# --- months ----------------------------------------------------------------------------------------------------
+
+
+def _months(
+    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration
+) -> list[Month]:
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    spend = monthly_spend(scenario, fresh, chosen)
+    joint = chosen.outcome.met_jointly
+    return [
+        Month(
+            month=month_label(day),
+            start=day,
+            probability=probability(joint[:, t]),
+            required=t + 1 >= scenario.goal.from_month,
+            pools=[_pool_month(scenario, serving, fresh, chosen, p, t) for p in range(len(scenario.pools))],
+            gates=_gate_shares(fresh, t),
+            spend=quantiles(spend[:, t]),
+        )
+        for t, day in enumerate(starts)
+    ]
+
+
+def _pool_month(
+    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration, p: int, t: int
+) -> PoolMonth:
+    """One pool in one month, counted in GPUs of its unit of account, future by future."""
+    futures, outcome = fresh.futures, chosen.outcome
+    column = unit_column(serving, scenario.pools[p].name)
+    unit = fresh.per_gpu[:, column]
+    reserved = futures.rental_per_gpu[:, p] @ chosen.plan.reserved[p, :, t]
+    spot = np.einsum("nr,nr->n", futures.rental_per_gpu[:, p], outcome.spot_gpus[:, p, :, t])
+    need = futures.need[:, p, t]
+    return PoolMonth(
+        pool=scenario.pools[p].name,
+        unit=serving[column].sku,
+        need_gpus=quantiles(need / unit),
+        in_service_gpus=quantiles((outcome.capacity[:, p, t] - reserved) / unit),
+        reserved_gpus=float((reserved / unit).mean()),
+        spot_gpus=quantiles(spot / unit),
+        unmet_gpus=quantiles(outcome.shortfall[:, p, t] * need / unit),
+        probability=probability(outcome.met[:, p, t]),
+    )
+
+
+def _gate_shares(fresh: Prospects, t: int) -> dict[str, dict[str, float]]:
+    """Share of futures in each state on the month's first day, by gate."""
+    shares = {}
+    for g, gate in enumerate(fresh.spec.gates):
+        states = fresh.deliveries.gate_state[:, g, t]
+        shares[gate.name] = {state.name.lower(): float((states == state).mean()) for state in State}
+    return shares
+
+
+# --- orders ----------------------------------------------------------------------------------------------------
+
+
+def _orders(
+    scenario: Scenario, fresh: Prospects, chosen: Calibration, reasons: Sequence[OrderReason]
+) -> list[Order]:
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    sources = {source.name: s for s, source in enumerate(scenario.purchases)}
+    return [_order(scenario, fresh, chosen, reason, sources[reason.source], starts) for reason in reasons]
+
+
+def _order(
+    scenario: Scenario,
+    fresh: Prospects,
+    chosen: Calibration,
+    reason: OrderReason,
+    s: int,
+    starts: Sequence[dt.date],
+) -> Order:
+    source = scenario.purchases[s]
+    delivered = fresh.deliveries.delivered_at[:, fresh.lot_of[s, reason.month]]
+    price = float(order_prices(scenario, source)[reason.month]) * reason.gpus
+    count = len(fresh.futures.need)
+    low, high = wilson(round(reason.probability_without * count), count, LEVEL)
+    last = min(reason.last_safe_month, scenario.horizon_months - 1)
+    matters = reason.probability_with - reason.probability_without > 0.5 / count
+    order = Order(
+        pool=reason.pool,
+        source=source.name,
+        sku=source.sku,
+        month=month_label(starts[reason.month]),
+        order_on=starts[reason.month],
+        gpus=reason.gpus,
+        lots=reason.gpus // source.lot_gpus,
+        last_safe=starts[last] if last < scenario.horizon_months - 1 else None,
+        protects=month_label(starts[reason.protects_month]) if matters else None,
+        arrives=arrival(scenario.start, delivered),
+        arrives_within_horizon=float((delivered >= 0).mean()),
+        price=price,
+        prepayment=price * source.prepayment,
+        probability_without=Interval(value=reason.probability_without, low=float(low), high=float(high)),
+        cost_without=Interval(
+            value=reason.cost_without.mean, low=reason.cost_without.low, high=reason.cost_without.high
+        ),
+        why="",
+    )
+    return order.model_copy(update={"why": wording.why(order, reason, scenario)})
+
+
+def _reservations(scenario: Scenario, chosen: Calibration) -> list[Reservation]:
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    hours = month_days(scenario) * 24.0
+    rows = []
+    for p, r, t in np.argwhere(chosen.plan.reserved > 0):
+        source = scenario.rentals[r]
+        gpus = int(chosen.plan.reserved[p, r, t])
+        hourly = scenario.in_currency(source.price_per_gpu_hour) * source.price_change_per_month ** int(t)
+        notice = dt.timedelta(days=int(np.ceil(source.notice_days)))
+        rows.append(
+            Reservation(
+                pool=scenario.pools[p].name,
+                source=source.name,
+                sku=source.sku,
+                month=month_label(starts[t]),
+                reserve_by=max(scenario.start, starts[t] - notice),
+                gpus=gpus,
+                price=gpus * hourly * float(hours[t]),
+            )
+        )
+    return rows
+
+
+# --- money and rivals ------------------------------------------------------------------------------------------
+
+
+def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
+    outcome = chosen.outcome
+    total = outcome.cost.total
+    return Kpis(
+        expected_cost=quantiles(total),
+        mean_cost=mean_of(total),
+        cost_parts=cost_parts(fresh, chosen),
+        committed=committed(scenario, chosen),
+        at_risk=at_risk(scenario, fresh, chosen),
+        gpus_ordered=int(chosen.plan.orders.sum()),
+        shortfall_share=mean_of(shortfall_share(fresh, outcome)),
+        cost_per_million_tokens=_cost_per_million_tokens(scenario, fresh, outcome),
+    )
+
+
+def shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
+    """[N] unmet share of each future's demand over the horizon; each pool counts alike."""
+    need = fresh.futures.need
+    return np.asarray(((outcome.shortfall * need).sum(axis=2) / need.sum(axis=2)).mean(axis=1))
+
+
+def _cost_per_million_tokens(scenario: Scenario, fresh: Prospects, outcome: Outcome) -> float | None:
+    output = np.array([stream.output.mean for stream in fresh.load.traffic])
+    seconds = month_days(scenario) * SECONDS_PER_DAY
+    served = fresh.load.mean_rps * (1.0 - outcome.shortfall) * output[:, None] * seconds
+    tokens = float(served.sum(axis=(1, 2)).mean())
+    return float(outcome.cost.total.mean()) / tokens * 1e6 if tokens > 0 else None
+
+
+def _rival(scenario: Scenario, rival: Rival, chosen: Calibration, count: int) -> RivalRow:
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    required = slice(scenario.goal.from_month - 1, None)
+    weakest = int(rival.outcome.probability[required].argmin()) + scenario.goal.from_month - 1
+    shortfall = rival.outcome.shortfall.mean(axis=(1, 2))
+    worst = np.sort(shortfall)[-max(1, count // 10) :]
+    return RivalRow(
+        name=rival.name,
+        meaning=wording.MEANING.get(rival.name, ""),
+        mean_cost=mean_of(rival.outcome.cost.total),
+        cost_difference=difference(chosen.outcome.cost.total, rival.outcome.cost.total),
+        weakest_month=month_label(starts[weakest]),
+        probability=probability(rival.outcome.met_jointly[:, weakest]),
+        shortfall_share=float(shortfall.mean()),
+        worst_tenth_shortfall=float(worst.mean()),
+        gpus_ordered=float(rival.outcome.ordered.sum(axis=(1, 2)).mean()),
+    )
+
+
+# --- answer ----------------------------------------------------------------------------------------------------
+
+
+def _answer(
+    scenario: Scenario,
+    fresh: Prospects,
+    chosen: Calibration,
+    waiting: Waiting,
+    months: Sequence[Month],
+    orders: Sequence[Order],
+    odds: Sequence[GateOdds],
+) -> Answer:
+    required = [month for month in months if month.required]
+    weakest = min(required, key=lambda month: month.probability.value)
+    feasible = all(month.probability.value >= scenario.goal.probability for month in required)
+    dates = [order.last_safe or order.order_on for order in orders]
+    return Answer(
+        sentence=wording.sentence(scenario, chosen, months, orders, weakest, feasible),
+        waiting=wording.waiting(scenario, waiting),
+        rests_on=wording.rests_on(scenario, fresh, odds),
+        feasible=feasible,
+        goal=scenario.goal.probability,
+        weakest_month=weakest.month,
+        probability=weakest.probability,
+        next_order_by=min(dates, default=None),
+        runs_out=_runs_out(scenario, fresh),
+        cost_of_waiting=Interval(value=waiting.cost.mean, low=waiting.cost.low, high=waiting.cost.high),
+    )
+
+
+def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
+    """When need first exceeds what is in service today, if nothing is bought or rented."""
+    short = (fresh.futures.base_deficit > 0).any(axis=1)
+    first = np.where(short.any(axis=1), short.argmax(axis=1), -1)
+    starts = np.array([minutes(scenario.start, day) for day in month_starts(scenario.start, short.shape[1])])
+    return arrival(scenario.start, np.where(first >= 0, starts[np.maximum(first, 0)], -1))
+
+
+# --- serving, supply, gates ------------------------------------------------------------------------------------
+
+
+def _serving(capacity: Capacity) -> Serving:
+    found = capacity.goodput
+    layout = capacity.layout
+    return Serving(
+        pool=capacity.pool,
+        sku=capacity.sku,
+        model=capacity.model,
+        precision=capacity.precision,
+        engine=capacity.engine,
+        layout={"tp": layout.tp, "pp": layout.pp, "attention_dp": layout.attention_dp},
+        gpus_per_replica=layout.gpus,
+        fits=found.fits,
+        requests_per_s=Interval(
+            value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL
+        ),
+        gpus_per_request_per_s=layout.gpus / found.requests_per_s,
+        ttft_ms=found.ttft_ms,
+        tpot_ms=found.tpot_ms,
+        concurrency=found.concurrency,
+        label=found.label,
+        mfu=found.mfu,
+        mbu=found.mbu,
+        limits=found.limits,
+        reason=found.reason,
+    )
+
+
+def _profile(capacity: Capacity) -> dict[str, Any]:
+    """What the sizing stands on, short enough to read."""
+    found = capacity.goodput
+    return {
+        "model": capacity.model,
+        "gpu": capacity.sku,
+        "precision": capacity.precision,
+        "engine": capacity.engine,
+        "label": found.label,
+        "calibration_rows": found.calibration_rows,
+        "kv_tokens": found.kv_tokens,
+        "reason": found.reason,
+    }
+
+
+def _lead_times(scenario: Scenario, fresh: Prospects) -> list[LeadTime]:
+    """From an order on the first day on which the source takes any, to service."""
+    rows = []
+    for s, source in enumerate(scenario.purchases):
+        placed = np.flatnonzero(fresh.lot_of[s] >= 0)
+        if len(placed) == 0:
+            continue
+        lot = fresh.lot_of[s, placed[0]]
+        delivered = fresh.deliveries.delivered_at[:, lot]
+        arrived = delivered[delivered >= 0]
+        days = (arrived - fresh.deliveries.orders.placed_at[lot]) / 1440.0
+        early = arrival_quantile(scenario.start, delivered, 0.05)
+        found = quantiles(days) if len(days) else Quantiles(p10=np.inf, p50=np.inf, p90=np.inf)
+        rows.append(
+            LeadTime(
+                source=source.name,
+                entry="own route" if source.route is not None else source.entry,
+                days=found,
+                arrives_within_horizon=float((delivered >= 0).mean()),
+                promised_not_before=early,
+            )
+        )
+    return rows
+
+
+def arrival_quantile(start: dt.date, delivered: NDArray[np.int64], share: float) -> dt.date | None:
+    """The day by which this share of all futures has the goods; None beyond the horizon."""
+    late = np.where(delivered >= 0, delivered.astype(np.float64), np.inf)
+    found = float(np.quantile(late, share, method="higher"))
+    return day_of(start, found) if np.isfinite(found) else None
+
+
+def gate_odds(scenario: Scenario, fresh: Prospects, processes: int) -> list[GateOdds]:
+    """What each gate does to orders of the first day, by opening it on the same luck."""
+    gated = [s for s, source in enumerate(scenario.purchases) if source.gates and fresh.lot_of[s, 0] >= 0]
+    if not gated:
+        return []
+    as_drawn = (fresh.deliveries.delivered_at[:, fresh.lot_of[gated, 0]] >= 0).any(axis=1)
+    return [
+        _odds_of(scenario, fresh, g, as_drawn, _with_gate_open(scenario, fresh, g, gated, processes))
+        for g in range(len(fresh.spec.gates))
+    ]
+
+
+def _with_gate_open(
+    scenario: Scenario, fresh: Prospects, g: int, gated: Sequence[int], processes: int
+) -> NDArray[np.bool_]:
+    """[N] whether any first-day order from a gated source serves if gate ``g`` had always been open."""
+    opened = replace(fresh.spec.gates[g], law=Always(State.OPEN), events=())
+    gates = tuple(opened if at == g else gate for at, gate in enumerate(fresh.spec.gates))
+    orders = fresh.deliveries.orders.select(fresh.lot_of[gated, 0])
+    made = simulate(
+        replace(fresh.spec, gates=gates),
+        orders,
+        Key(root_of(scenario.seed, "validate")),
+        range(len(fresh.futures.need)),
+        engine=scenario.run.engine,
+        processes=processes,
+    )
+    return np.asarray((made.delivered_at >= 0).any(axis=1))
+
+
+def _odds_of(
+    scenario: Scenario, fresh: Prospects, g: int, drawn: NDArray[np.bool_], opened: NDArray[np.bool_]
+) -> GateOdds:
+    gate = fresh.spec.gates[g]
+    states = fresh.deliveries.gate_state[:, g]
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    passed = np.maximum.accumulate(states >= CONDITIONAL, axis=1).mean(axis=0)
+    soon = [t for t, day in enumerate(starts) if 0 < (day - scenario.start).days <= 90]
+    return GateOdds(
+        gate=gate.name,
+        authority=gate.authority,
+        state=State(int(states[0, 0])).name.lower(),
+        passes_within_months={month_label(day): float(passed[t]) for t, day in enumerate(starts)},
+        closes_within_90_days=float((states[:, soon] == CLOSED).any(axis=1).mean()),
+        arrives=probability(drawn),
+        arrives_if_open=probability(opened),
+    )
+
+
+def _physics(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> dict[str, Any]:
+    """Readings that help to judge the model behind the plan."""
+    return {
+        "futures": {"optimise": scenario.run.scenarios, "validate": len(fresh.futures.need)},
+        "engine": scenario.run.engine,
+        "candidate_lots": len(candidate_orders(scenario)),
+        "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},
+        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.steps)},
+        "gates": [gate.name for gate in supply_spec(scenario).gates],
+    }
