@@ -15,6 +15,16 @@ ROUNDING = 1.005
 """A share up to this much above 1 is taken as 1: published figures are rounded to three digits."""
 
 
+_PEAKS = {
+    "bf16": "bf16_tflops",
+    "fp8": "fp8_tflops",
+    "int8": "int8_tops",
+    "int4": "bf16_tflops",
+    "fp4": "fp4_tflops",
+}
+"""Which peak the matrix units have for weights of a precision."""
+
+
 @dataclass(frozen=True)
 class Accelerator:
     """One accelerator as published. A missing figure is None; using it raises MissingFigureError.
@@ -84,15 +94,17 @@ class Accelerator:
         Weights of 4-bit integers are multiplied in BF16, so int4 takes the BF16 peak. A chip without
         FP8 units has no FP8 peak and says so.
         """
-        field = {
-            "bf16": "bf16_tflops",
-            "fp8": "fp8_tflops",
-            "int8": "int8_tops",
-            "int4": "bf16_tflops",
-            "fp4": "fp4_tflops",
-        }.get(precision)
+        field = _PEAKS.get(precision)
         if field is None:
             raise BadInputError(f"precision must be one of {', '.join(PRECISIONS)} (got {precision!r})")
+        if not getattr(self, field):
+            has = [name for name, f in _PEAKS.items() if getattr(self, f)]
+            raise MissingFigureError(
+                self.name,
+                field,
+                f"no dense {precision} peak is published; use {' or '.join(has) or 'another GPU'},"
+                f" or give it explicitly ({field}=...)",
+            )
         return self.figure(field) * 1e12
 
     def ridge(self, precision: str) -> float:

@@ -174,12 +174,15 @@ def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most
 def case_of(line: int, cells: Mapping[str, str], measured: bool) -> Case:
     """One row as a case; UserMistakeError or ExecutorError says what is wrong with it.
 
-    An unknown engine is timed with the generic prior, and the case says so; an unknown model, GPU or
-    precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not stated".
+    Optional columns: engine_version, the layout, kv_precision, kv_tokens (from the engine's start-up log),
+    prefix_reuse. An unknown engine is timed with the generic prior, and the case says so; an unknown model,
+    GPU or precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not
+    stated".
     """
     spec = model_spec(cells["model"])
     card = accelerator(cells["gpu"])
     known, notes = _engine(cells["engine"])
+    kv_precision, kv_tokens = cells.get("kv_precision") or None, cells.get("kv_tokens")
     layout = _layout(cells).resolved(spec)
     precision = precision_name(cells["precision"])
     concurrency = _number(cells, "concurrency", least=0.0, above=True)
@@ -191,8 +194,21 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool) -> Case:
         group=Group(
             card.name, cells["engine"].casefold(), cells.get("engine_version", ""), spec.name, precision
         ),
-        setup=Setup(spec, card, precision, known, layout),
-        load=Load(_number(cells, "input_tokens", 1), _number(cells, "output_tokens", 1), concurrency),
+        setup=Setup(
+            spec,
+            card,
+            precision,
+            known,
+            layout,
+            kv_precision=kv_precision,
+            kv_tokens=_number(cells, "kv_tokens", least=0.0, above=True) if kv_tokens else None,
+        ),
+        load=Load(
+            _number(cells, "input_tokens", 1),
+            _number(cells, "output_tokens", 1),
+            concurrency,
+            _number(cells, "prefix_reuse", least=0.0) if cells.get("prefix_reuse") else 0.0,
+        ),
         repeats=int(_number(cells, "repeats", 1)) if cells.get("repeats") else 1,
         notes=notes,
     )

@@ -1,0 +1,238 @@
+"""`waferlag estimate`: what one replica serves, with interval and label; one set-up or a table of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from planner.serving import Estimate
+
+SCHEMA_VERSION = 1
+
+PREDICTED = (
+    *("predicted_ttft_ms", "predicted_ttft_ms_low", "predicted_ttft_ms_high"),
+    *("predicted_tpot_ms", "predicted_tpot_ms_low", "predicted_tpot_ms_high"),
+    "predicted_output_tokens_per_s_per_gpu",
+    *("predicted_output_tokens_per_s_per_gpu_low", "predicted_output_tokens_per_s_per_gpu_high"),
+    *("label", "fits", "mfu", "mbu", "reason"),
+)
+"""Columns that a table of cases gains."""
+
+
+def estimate(
+    model: Annotated[
+        str | None, typer.Option("--model", help="Hugging Face id, short name, or a config.json.")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="Accelerator, for example H20-96GB.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    engine: Annotated[
+        str, typer.Option("--engine", help="sglang, trtllm, vllm, waferlag, generic.")
+    ] = "generic",
+    engine_version: Annotated[str, typer.Option("--engine-version", help="Version of the engine.")] = "",
+    tp: Annotated[int, typer.Option("--tp", help="Tensor parallel GPUs.")] = 1,
+    pp: Annotated[int, typer.Option("--pp", help="Pipeline stages.")] = 1,
+    attention_dp: Annotated[
+        int, typer.Option("--attention-dp", help="Data parallel ranks of attention.")
+    ] = 1,
+    moe_tp: Annotated[
+        int | None, typer.Option("--moe-tp", help="Tensor parallel cut of the experts.")
+    ] = None,
+    moe_ep: Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut.")] = None,
+    isl: Annotated[float, typer.Option("--isl", help="Prompt tokens of a request.")] = 1024,
+    osl: Annotated[float, typer.Option("--osl", help="Output tokens of a request.")] = 1024,
+    concurrency: Annotated[float, typer.Option("--concurrency", help="Clients of one replica.")] = 16,
+    kv_precision: Annotated[
+        str | None, typer.Option("--kv-precision", help="bf16 or fp8; without it the engine's default.")
+    ] = None,
+    kv_tokens: Annotated[
+        float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
+    ] = None,
+    prefix_reuse: Annotated[
+        float, typer.Option("--prefix-reuse", help="Share of the prompt in the prefix cache.")
+    ] = 0.0,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the estimate here as JSON.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", help="CSV of set-ups; columns as in docs/accuracy.md.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where --cases writes; without it stdout.")
+    ] = None,
+) -> None:
+    """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
+    from executor.cost import Layout
+    from planner.errors import UserMistakeError
+    from planner.serving import estimate as estimated
+
+    if cases is not None:
+        if model is not None or gpu is not None:
+            raise UserMistakeError("--cases answers a whole table: leave out --model and --gpu")
+        _table(cases, out)
+        return
+    if out is not None:
+        raise UserMistakeError("--out goes with --cases; a single estimate is written by --json")
+    if model is None or gpu is None:
+        raise UserMistakeError("say what is served where: --model and --gpu, or --cases FILE.csv")
+    found = estimated(
+        model,
+        gpu,
+        precision,
+        engine,
+        Layout(tp, pp, attention_dp, moe_tp, moe_ep),
+        isl,
+        osl,
+        concurrency,
+        engine_version=engine_version,
+        kv_precision=kv_precision,
+        kv_tokens=kv_tokens,
+        prefix_reuse=prefix_reuse,
+        figures=_figures(figure or []),
+    )
+    if json is not None:
+        from waferlag.files import write_whole
+
+        write_whole(json, _document(found, engine_version, _figures(figure or [])))
+    print(report(found))
+
+
+def report(found: "Estimate") -> str:
+    """The estimate on a terminal: figures with their 80 % intervals, memory, what limits, and why to
+    believe it.
+    """
+    load = found.load
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in found.parts_ms.items())
+    lines = [
+        f"{found.model} in {found.precision} on {found.layout.gpus} x {found.gpu} ({found.layout}),"
+        f" {found.engine}, KV cache {found.kv_precision}",
+        f"{load.isl:g} in / {load.osl:g} out, {load.concurrency:g} clients",
+        "",
+        f"  TTFT        {_figure(found.ttft_ms)} ms",
+        f"  TPOT        {_figure(found.tpot_ms)} ms",
+        f"  throughput  {_figure(found.output_tokens_per_s_per_gpu)} output tokens/s per GPU",
+        f"  label       {found.label} ({found.calibration_rows} measured rows)",
+        f"  memory      fits: weights {found.memory.weights_gb:.1f} of {found.memory.usable_gb:.1f} GB usable per"
+        f" GPU, {found.kv_tokens:,.0f} tokens of KV cache per replica",
+        f"  in service  {found.in_service:.1f} of {load.concurrency:g} requests",
+        f"  MFU, MBU    {found.mfu:.3f}, {found.mbu:.3f}",
+        f"  limited by  {found.limits}",
+        f"  of a token  {parts} (ms)",
+        f"  because     {found.reason}",
+    ]
+    return "\n".join(lines)
+
+
+def _figure(figure: Any) -> str:
+    return f"{figure.value:10.4g}  (80 %: {figure.low:.4g} to {figure.high:.4g})"
+
+
+def _figures(given: list[str]) -> dict[str, float]:
+    """NAME=VALUE pairs that the user vouches for; the names are those of the accelerator table."""
+    from planner.errors import UnknownNameError, UserMistakeError
+    from planner.reference.accelerators import FIGURES
+
+    found = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if name not in FIGURES:
+            raise UnknownNameError("GPU figure", name, FIGURES)
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not equals or not 0 < value < float("inf"):
+            raise UserMistakeError(f"--figure {pair}: write NAME=VALUE with a positive number")
+        found[name] = value
+    return found
+
+
+def _document(found: "Estimate", engine_version: str, figures: dict[str, float]) -> str:
+    import json
+    from dataclasses import asdict
+
+    from waferlag import __version__
+
+    return json.dumps(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "versions": {"waferlag": __version__},
+            "engine_version": engine_version,
+            "figures": figures,
+            "fits": found.fits,
+            **asdict(found),
+        },
+        indent=2,
+        allow_nan=False,
+    )
+
+
+def _table(cases: Path, out: Path | None) -> None:
+    """Answer every row; one that cannot be answered says why and stops nothing."""
+    import csv
+    import io
+    import sys
+
+    from planner.measured import read_table
+
+    table = read_table(cases)
+    columns = [*(name for name in table.columns if name not in PREDICTED), *PREDICTED]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    answered = 0
+    for line, cells in table.rows:
+        predicted = predicted_cells(line, cells)
+        answered += bool(predicted["predicted_tpot_ms"])
+        writer.writerow({**cells, **predicted})
+    if out is None:
+        print(text.getvalue(), end="")
+    else:
+        from waferlag.files import write_whole
+
+        write_whole(out, text.getvalue())
+        print(f"{out}: {answered} of {len(table.rows)} rows estimated")
+    if answered < len(table.rows):
+        print(
+            f"{len(table.rows) - answered} row(s) without an estimate; the column reason says why",
+            file=sys.stderr,
+        )
+
+
+def predicted_cells(line: int, cells: Any) -> dict[str, str]:
+    """The added columns of one row; empty predictions and the reason where there is no answer."""
+    from executor.errors import DoesNotFitError, ExecutorError
+    from planner.errors import UserMistakeError
+    from planner.measured import case_of
+    from planner.serving import estimate_of
+
+    nothing = dict.fromkeys(PREDICTED, "")
+    try:
+        case = case_of(line, cells, measured=False)
+        found = estimate_of(case.setup, case.load, case.group.version)
+    except DoesNotFitError as problem:
+        return {**nothing, "fits": "false", "reason": str(problem)}
+    except (UserMistakeError, ExecutorError) as problem:
+        return {**nothing, "reason": str(problem)}
+    values: dict[str, str] = {}
+    for name, figure in (
+        ("predicted_ttft_ms", found.ttft_ms),
+        ("predicted_tpot_ms", found.tpot_ms),
+        ("predicted_output_tokens_per_s_per_gpu", found.output_tokens_per_s_per_gpu),
+    ):
+        values |= {
+            name: f"{figure.value:.6g}",
+            f"{name}_low": f"{figure.low:.6g}",
+            f"{name}_high": f"{figure.high:.6g}",
+        }
+    reason = "; ".join((found.reason, *case.notes))
+    return {
+        **values,
+        "label": found.label,
+        "fits": "true",
+        "mfu": f"{found.mfu:.4f}",
+        "mbu": f"{found.mbu:.4f}",
+        "reason": reason,
+    }

@@ -1,0 +1,118 @@
+"""`waferlag score`: how well the step-time model predicts a table of measured rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.measured import Cleaned
+    from planner.score import Setting
+
+SCHEMA_VERSION = 1
+MOST_CALIBRATION_ROWS = 1000
+
+
+def score(
+    cases: Annotated[Path, typer.Option("--cases", help="CSV of measured rows, with ttft_ms and tpot_ms.")],
+    calibration_rows: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--calibration-rows", help="Rows per group that calibrate, at most; may be given again."
+        ),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the score here as JSON.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Page whose section on serving this score becomes.")
+    ] = None,
+    rows_out: Annotated[
+        Path | None, typer.Option("--rows-out", help="Write the rows that calibrate here as CSV.")
+    ] = None,
+) -> None:
+    """Print error, bias and interval coverage per group, with 0, 2 and 4 calibration rows unless told
+    otherwise.
+    """
+    from planner.accuracy_page import score_text
+    from planner.errors import FileError, UserMistakeError
+    from planner.measured import read_measured
+    from planner.score import COUNTS
+    from planner.score import score as scored
+
+    counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
+    for count in counts:
+        if not 0 <= count <= MOST_CALIBRATION_ROWS:
+            raise UserMistakeError(
+                f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})"
+            )
+    cleaned = read_measured(cases)
+    if not cleaned.cases:
+        first = cleaned.rejected[0]
+        raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
+    settings = scored(cleaned.cases, counts)
+    if json is not None:
+        from waferlag.files import write_whole
+
+        write_whole(json, _document(settings, cleaned, str(cases)))
+    if markdown is not None:
+        _write_section(markdown, settings, cleaned, cases.name)
+    if rows_out is not None:
+        _write_rows(rows_out, cleaned, max(counts))
+    print(score_text(settings, cleaned))
+
+
+def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
+    from planner.accuracy_page import serving_section, with_section
+    from planner.errors import FileError
+    from waferlag.files import write_whole
+
+    try:
+        before = page.read_text(encoding="utf-8") if page.exists() else ""
+    except (OSError, UnicodeDecodeError) as problem:
+        raise FileError(page, f"cannot be read: {problem}") from problem
+    write_whole(page, with_section(before, "serving", serving_section(settings, cleaned, source)))
+
+
+def _write_rows(path: Path, cleaned: "Cleaned", count: int) -> None:
+    import csv
+    import io
+
+    from planner.score import CALIBRATION_COLUMNS, calibration_table
+    from waferlag.files import write_whole
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CALIBRATION_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(calibration_table(cleaned.cases, count))
+    write_whole(path, text.getvalue())
+
+
+def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> str:
+    import json
+    from dataclasses import asdict
+
+    from planner.score import RULE
+    from waferlag import __version__
+
+    return json.dumps(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "versions": {"waferlag": __version__},
+            "cases": source,
+            "rows": len(cleaned.cases),
+            "rejected": [asdict(row) for row in cleaned.rejected],
+            "calibration_rule": RULE,
+            "settings": [
+                {
+                    "rows_at_most": setting.rows_at_most,
+                    "summary": asdict(setting.summary) if setting.groups else None,
+                    "groups": [asdict(group) for group in setting.groups],
+                    "not_averaged": [asdict(group) for group in setting.uncalibrated],
+                }
+                for setting in settings
+            ],
+        },
+        indent=2,
+        allow_nan=False,
+    )
