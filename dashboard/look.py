@@ -131,7 +131,7 @@ def chart_config(look: Look) -> dict[str, Any]:
             "fontWeight": 600,
             "anchor": "start",
             "offset": 12,
-            "frame": "group",
+            "frame": "bounds",
         },
         "text": {"color": look.ink, "fontSize": 12},
     }

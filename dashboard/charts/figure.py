@@ -16,8 +16,8 @@ from dashboard.wording import Wording
 
 Row = dict[str, Any]
 _FONTS = Path(__file__).parents[1] / "report" / "fonts"
-_CHARACTERS_PER_PIXEL = 1 / 7.2
-"""A title in 15-point Source Sans Semibold sets about one character in 7.2 pixels."""
+_CHARACTERS_PER_PIXEL = 1 / 7.6
+"""A title in 15-point Source Sans Semibold sets about one character in 7.6 pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,11 @@ def _converter() -> Any:
 
 
 def finished(chart: Any, look: Look, description: str, height: int) -> Any:
-    """The chart dressed in the house's look, with its text alternative."""
-    return chart.properties(height=height, description=description).configure(**chart_config(look))
+    """The chart dressed in the house's look, with its text alternative; as wide as it is told, axes included."""
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return chart.properties(height=height, description=description, autosize=fit).configure(
+        **chart_config(look)
+    )
 
 
 def values(rows: Sequence[Row]) -> alt.Data:

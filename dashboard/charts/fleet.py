@@ -26,7 +26,7 @@ def fleet_fan(
     layers = [
         *_run_out(record, look, say),
         *_bands(rows, [month.start for month, _ in months], unit, y, look, say),
-        *_arrivals(record, pool, look, say, height),
+        *_arrivals(record, pool, look, say),
         *_band_labels(rows, y, look, say),
     ]
     takeaway = _fan_takeaway(pool, months, say)
@@ -147,7 +147,7 @@ def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
     }
 
 
-def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording, height: int) -> list[alt.Chart]:
+def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[alt.Chart]:
     """When each order serves: a tick at the median, a line from P10 to P90, on the floor of the chart."""
     last = record.months[-1].start
     entries = {
@@ -174,14 +174,14 @@ def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording, height: i
         alt.Tooltip("serves:N", title=say("serves, P10 to P90")),
     ]
     base = alt.Chart(values(rows)).encode(
-        color=alt.Color("colour:N", scale=None), y=alt.value(height - 5), tooltip=tip
+        color=alt.Color("colour:N", scale=None), y=alt.value("height"), tooltip=tip
     )
     return [
-        base.mark_rule(strokeWidth=2, opacity=0.45).encode(x="from:T", x2="to:T"),
-        base.mark_tick(orient="vertical", height=13, thickness=3).encode(x="at:T"),
+        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(x="from:T", x2="to:T"),
+        base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6).encode(x="at:T"),
         alt.Chart(values([{"words": say("orders arrive: tick P50, line P10 to P90")}]))
-        .mark_text(align="left", fontSize=11, color=look.quiet)
-        .encode(x=alt.value(2), y=alt.value(height - 20), text="words:N"),
+        .mark_text(align="left", fontSize=11, color=look.quiet, dy=-21)
+        .encode(x=alt.value(2), y=alt.value("height"), text="words:N"),
     ]
 
 
@@ -243,8 +243,8 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
         base.mark_rule(color=look.ink, strokeWidth=1.4).encode(
             y=alt.Y("low:Q", scale=y, axis=share), y2="high:Q"
         ),
-        base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink).encode(
-            y=alt.value(height - 8), text="number:N", tooltip=tip
+        base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7).encode(
+            y=alt.value("height"), text="number:N", tooltip=tip
         ),
         alt.Chart(values([{"goal": goal}]))
         .mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)

@@ -1,0 +1,107 @@
+"""The dashboard's entry: which page, which plan, which language. `waferlag dashboard` starts it."""
+
+import sys
+import traceback
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import database, finished_runs, plain, say
+from dashboard.wording import LANGUAGES, Wording, displayable
+from db.queries import RunSummary
+from planner.errors import WaferlagError
+
+_HERE = Path(__file__).parent
+_LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
+
+
+def main() -> None:
+    """Draw the frame, then the page that was asked for."""
+    st.set_page_config(
+        page_title="Waferlag", page_icon=str(_HERE / "icon.png"), layout="wide", initial_sidebar_state="auto"
+    )
+    _read_address()
+    words = say()
+    page = st.navigation(_pages(words), position="sidebar")
+    try:
+        with st.sidebar:
+            _choose_run(words)
+            _choose_language()
+        page.run()
+    except WaferlagError as error:
+        st.error(plain(error), icon=":material/error:")
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        st.error(
+            plain(
+                words("This page failed: {error}. The server's log says where.", error=type(error).__name__)
+            ),
+            icon=":material/error:",
+        )
+
+
+def _pages(words: Wording) -> dict[str, list[st.Page]]:
+    def page(file: str, title: str, icon: str, default: bool = False) -> st.Page:
+        return st.Page(
+            _HERE / "pages" / f"{file}.py",
+            title=words(title),
+            icon=f":material/{icon}:",
+            url_path=file,
+            default=default,
+        )
+
+    return {
+        words("The plan"): [
+            page("answer", "Answer", "lightbulb", default=True),
+        ],
+    }
+
+
+def _read_address() -> None:
+    """A permalink's parameters, the first time; afterwards the address follows what was chosen."""
+    for name in ("run", "lang"):
+        if name in st.query_params and name not in st.session_state:
+            st.session_state[name] = st.query_params[name]
+    if st.session_state.get("lang") not in LANGUAGES:
+        st.session_state["lang"] = "en"
+
+
+def _choose_run(words: Wording) -> None:
+    known = finished_runs(database().place)
+    if not known:
+        return
+    labels = {run.id: _label(run, words) for run in known}
+    wanted = st.session_state.get("run")
+    if wanted is not None and wanted not in labels:
+        labels[wanted] = displayable(wanted)
+    ids = list(labels)
+    chosen = st.selectbox(
+        words("Plan"),
+        ids,
+        index=ids.index(wanted) if wanted in labels else 0,
+        format_func=lambda run_id: labels[run_id],
+    )
+    st.session_state["run"] = chosen
+    st.query_params["run"] = chosen
+
+
+def _label(run: RunSummary, words: Wording) -> str:
+    odds = "" if run.probability is None else f" · {words.percent(run.probability)}"
+    return displayable(f"{run.scenario} · {run.created:%d %b %H:%M}{odds}")
+
+
+def _choose_language() -> None:
+    chosen = st.segmented_control(
+        "Language / 语言",
+        LANGUAGES,
+        default=st.session_state["lang"],
+        format_func=lambda language: _LANGUAGE_NAMES[language],
+        key="language-control",
+    )
+    if chosen and chosen != st.session_state["lang"]:
+        st.session_state["lang"] = chosen
+        st.query_params["lang"] = chosen
+        st.rerun()
+
+
+main()

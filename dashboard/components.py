@@ -1,0 +1,237 @@
+"""Parts that the pages share: the plan shown, its words and colours, and how a figure is presented."""
+
+import csv
+import html
+import io
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from dashboard.look import DARK, LIGHT, Look
+from dashboard.wording import LANGUAGES, Wording, displayable
+from db import queries
+from db.queries import RunSummary
+from db.repository import RunRepository
+from db.session import Database, open_database
+from planner.errors import UnknownNameError
+from planner.record import PlanRecord
+
+QUICKSTART = "1-quickstart"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
+_SHOWN_RUNS = 200
+
+
+@st.cache_resource
+def _opened(url: str, runs_folder: str | None) -> Database:
+    return open_database(url, runs_folder)
+
+
+def database() -> Database:
+    """The database that `waferlag dashboard` named in ``WAFERLAG_DB``."""
+    url = os.environ.get("WAFERLAG_DB")
+    if not url:
+        raise UnknownNameError("database", "", ["start the dashboard with `waferlag dashboard`"])
+    return _opened(url, os.environ.get("WAFERLAG_RUNS_FOLDER"))
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def _record(url: str, run_id: str) -> PlanRecord:
+    """A stored plan never changes, so it is read once."""
+    return RunRepository(database()).get(run_id)
+
+
+def plan_of(run_id: str) -> PlanRecord:
+    """The plan of a run, from memory where it was read before."""
+    return _record(database().place, run_id)
+
+
+@st.cache_data(ttl=3, show_spinner=False)
+def finished_runs(place: str) -> list[RunSummary]:
+    """Runs that have a plan, newest first."""
+    return [run for run in queries.runs(database(), limit=_SHOWN_RUNS) if run.sentence is not None]
+
+
+def say() -> Wording:
+    """The words of the language chosen in the address (``lang``)."""
+    chosen = st.session_state.get("lang", "en")
+    return Wording(chosen if chosen in LANGUAGES else "en")
+
+
+def look() -> Look:
+    """Colours for the theme that the browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def plain(text: object) -> str:
+    """Text of unknown origin as Markdown that shows it as it is: no link, picture, formula or colour."""
+    return _MARKDOWN.sub(r"\\\1", displayable(str(text))).replace("\n", " ")
+
+
+def safe(text: object) -> str:
+    """Text of unknown origin as HTML."""
+    return html.escape(displayable(str(text)))
+
+
+def chosen_run() -> RunSummary | None:
+    """The run named in the address, else the newest one with a plan; None: there is none yet.
+
+    Raises :class:`planner.errors.UnknownNameError` if the address names a run that does not exist.
+    """
+    wanted = st.session_state.get("run")
+    known = finished_runs(database().place)
+    if wanted is None:
+        return known[0] if known else None
+    return next((run for run in known if run.id == wanted), None) or queries.run(database(), wanted)
+
+
+def shown_plan() -> tuple[RunSummary, PlanRecord]:
+    """The plan that the page is about; without one, the page offers the quickstart and ends."""
+    run = chosen_run()
+    if run is None:
+        from dashboard.start import offer_quickstart
+
+        offer_quickstart()
+        end_page()
+    if run.sentence is None:
+        words = say()
+        st.info(plain(words("Run {run} has no plan: it is {state}.", run=run.id, state=words(run.state))))
+        end_page()
+    return run, plan_of(run.id)
+
+
+def end_page() -> NoReturn:
+    """The page ends here."""
+    st.stop()
+    raise AssertionError("st.stop() does not return")
+
+
+def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
+    """Title of the page, and of which plan it speaks."""
+    words = say()
+    st.title(plain(words(title)))
+    named = record.scenario.title or record.scenario.name
+    ended = "" if run.ended is None else words(", computed {at} UTC", at=f"{run.ended:%Y-%m-%d %H:%M}")
+    st.caption(
+        plain(
+            words(
+                "{title} ({name}), as of {day}",
+                title=named,
+                name=record.scenario.name,
+                day=words.day(record.scenario.start),
+            )
+            + ended
+        )
+        + f" · [{plain(words('link to this plan'))}](?run={run.id})"
+    )
+
+
+def show(figure: Any, key: str, height: int | None = None) -> None:
+    """A figure with its takeaway above, its data and its downloads below."""
+    words = say()
+    st.markdown(f"**{plain(figure.takeaway)}**")
+    st.altair_chart(figure.chart, theme=None, width="stretch", key=f"chart-{key}")
+    with st.popover(words("Data and downloads"), icon=":material/download:"):
+        st.dataframe(shown_rows(figure.rows), hide_index=True, width="stretch")
+        left, right = st.columns(2)
+        download(
+            left, words("CSV"), lambda: csv_text(figure.rows), f"{figure.name}.csv", "text/csv", f"csv-{key}"
+        )
+        download(
+            right,
+            words("SVG"),
+            lambda: figure.svg(760, titled=True),
+            f"{figure.name}.svg",
+            "image/svg+xml",
+            f"svg-{key}",
+        )
+
+
+def table(rows: Sequence[dict[str, Any]], name: str, key: str, titles: dict[str, str] | None = None) -> None:
+    """A table with its download. ``titles``: the columns to show, in order, with their headings."""
+    words = say()
+    if not rows:
+        st.caption(words("Nothing to show here."))
+        return
+    columns = titles or {column: column for column in rows[0]}
+    shown = [{words(title): row.get(column) for column, title in columns.items()} for row in rows]
+    st.dataframe(shown_rows(shown), hide_index=True, width="stretch", key=f"table-{key}")
+    download(st, words("Download CSV"), lambda: csv_text(rows), f"{name}.csv", "text/csv", f"csv-{key}")
+
+
+def download(
+    place: Any, label: str, content: Callable[[], str | bytes], name: str, mime: str, key: str, **options: Any
+) -> None:
+    """A button whose file is made when it is clicked."""
+    safe_name = re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII)
+    place.download_button(
+        label, data=content, file_name=safe_name, mime=mime, key=key, on_click="ignore", **options
+    )
+
+
+def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for a table: texts fit to be shown, months and numbers as they are."""
+    return [
+        {
+            displayable(str(name)): displayable(value) if isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV with full digits; a text that a spreadsheet would run as a formula is quoted."""
+    if not rows:
+        return ""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _inert(value) for name, value in row.items()})
+    return file.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def answer_card(record: PlanRecord) -> None:
+    """The answer: the sentence, what waiting costs, and what it rests on."""
+    from dashboard.telling import answer_sentence, in_language, waiting_sentence
+
+    words, colours = say(), look()
+    edge = colours.in_service if record.answer.feasible else colours.unmet
+    points = "".join(f"<li>{safe(fact)}</li>" for fact in in_language(record.answer.rests_on, words))
+    st.html(
+        f'<div style="border-left:5px solid {edge};padding:.15rem 0 .15rem 1rem;overflow-wrap:anywhere">'
+        f'<p style="font-size:1.35rem;line-height:1.4;font-weight:600;margin:0 0 .5rem">'
+        f"{safe(answer_sentence(record, words))}</p>"
+        f'<p style="margin:0 0 .5rem">{safe(waiting_sentence(record, words))}</p>'
+        f'<p style="margin:0;font-weight:600">{safe(words("What this rests on"))}</p>'
+        f'<ul style="margin:.2rem 0 0;padding-left:1.2rem">{points}</ul></div>'
+    )
+
+
+def facts_row(facts: Sequence[Any]) -> None:
+    """The figures on top, side by side; below one another where the window is narrow."""
+    colours = look()
+    quiet = f"color:{colours.quiet};font-size:.86rem;line-height:1.35"
+    cards = "".join(
+        f'<div style="border:1px solid {colours.faint};border-radius:.5rem;padding:.7rem .9rem">'
+        f'<p style="margin:0;{quiet}">{safe(fact.label)}</p>'
+        f'<p style="margin:0;font-size:1.55rem;font-weight:600;line-height:1.35">{safe(fact.value)}</p>'
+        f'<p style="margin:0;{quiet}">{safe(fact.note)}</p></div>'
+        for fact in facts
+    )
+    grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.7rem;margin:0"
+    st.html(f'<div style="{grid}">{cards}</div>')
+
+
+def badge(label: str | None) -> str:
+    """A serving label as coloured Markdown."""
+    colours = {"measured": "green", "calibrated": "blue", "extrapolated": "orange", "estimated": "red"}
+    words = say()
+    return f":{colours[label]}-badge[{words(label)}]" if label in colours else plain(words("does not fit"))

@@ -1,0 +1,99 @@
+"""Answer: what to order, by when, with what probability, and why."""
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.charts.rivals import rival_rows
+from dashboard.components import (
+    answer_card,
+    database,
+    facts_row,
+    look,
+    page_head,
+    plain,
+    say,
+    show,
+    shown_plan,
+    table,
+)
+from dashboard.report.content import headline_facts
+from dashboard.telling import in_language
+from db import queries
+from db.queries import RunSummary
+from planner.record import PlanRecord
+
+
+def page() -> None:
+    """The page, top to bottom."""
+    run, record = shown_plan()
+    words, colours = say(), look()
+    page_head("Answer", run, record)
+    answer_card(record)
+    _since_last_run(run)
+    st.space("small")
+    facts_row(headline_facts(record, words))
+    st.space("small")
+    pool = _pool(record)
+    show(charts.fleet_fan(record, pool, colours, words), "fan")
+    show(charts.month_strip(record, colours, words), "strip")
+    st.header(plain(words("Other ways to act, on the same futures")))
+    if record.rivals:
+        show(charts.rivals_compared(record, colours, words), "rivals")
+    _rival_table(record)
+    st.header(plain(words("Why this plan")))
+    for reason in in_language(record.reasons, words):
+        st.markdown(f"- {plain(reason)}")
+
+
+def _since_last_run(run: RunSummary) -> None:
+    difference = queries.difference(database(), run.id)
+    if difference is not None:
+        st.info(plain(difference.sentence), icon=":material/compare_arrows:")
+
+
+def _pool(record: PlanRecord) -> str:
+    """The pool whose fleet is drawn; with one pool there is nothing to choose."""
+    names = [pool.name for pool in record.scenario.pools]
+    if len(names) == 1:
+        return names[0]
+    chosen = st.segmented_control(
+        say()("Pool"), names, default=names[0], format_func=plain, key="pool", required=True
+    )
+    return chosen or names[0]
+
+
+def _rival_table(record: PlanRecord) -> None:
+    words = say()
+    currency = record.scenario.currency
+    rows = [
+        {
+            "name": row["name"],
+            "rule": row["meaning"],
+            "weakest": words.percent(row["probability"])
+            + f" ({words.percent_range(row['low'], row['high'])})",
+            "month": words.month(row["weakest_month"]),
+            "cost": words.money(row["mean_cost"], currency),
+            "difference": "–" if row["ours"] else words.money(row["cost_difference"], currency),
+            "unmet": words.percent(row["shortfall_share"], 1),
+            "worst": "–"
+            if row["worst_tenth_shortfall"] is None
+            else words.percent(row["worst_tenth_shortfall"], 1),
+            "gpus": words.count(row["gpus_ordered"]),
+        }
+        for row in rival_rows(record, words)
+    ]
+    titles = {
+        "name": "way to act",
+        "weakest": "weakest month (95 % interval)",
+        "month": "in",
+        "cost": "mean cost",
+        "difference": "against this plan",
+        "unmet": "demand unmet",
+        "worst": "unmet, worst tenth",
+        "gpus": "GPUs ordered",
+        "rule": "rule",
+    }
+    table(rows, "rivals", "rival-table", titles)
+
+
+page()

@@ -1,0 +1,124 @@
+"""`waferlag dashboard`: the web dashboard, on loopback."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from waferlag.commands.db import Db, open_chosen
+
+FIRST_PORT = 8501
+PORTS_TRIED = 50
+
+
+def dashboard(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", help="Port on this machine; default: 8501, or the next free one.", min=1, max=65535
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Also run a worker, so that buttons start runs.")
+    ] = True,
+    host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
+    db: Db = None,
+) -> None:
+    """Show plans in the browser. Binds to loopback and fetches nothing from the internet."""
+    from planner.errors import FileError
+    from waferlag.settings import settings
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
+    chosen = settings()
+    url = db or chosen.db
+    open_chosen(url).close()  # a database that cannot be used is told here, not on the page
+    environment = _environment(url, chosen.runs_folder)
+    at = _free_port(host, port)
+    print(
+        f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)",
+        flush=True,
+    )
+    children = [subprocess.Popen(_server(host, at, browser), env=environment)]
+    if worker:
+        quiet = subprocess.DEVNULL
+        children.append(
+            subprocess.Popen([sys.executable, "-m", "waferlag", "worker"], env=environment, stdout=quiet)
+        )
+    raise typer.Exit(_until_stopped(children))
+
+
+def _server(host: str, port: int, browser: bool) -> list[str]:
+    """Streamlit's own command line with what must not depend on a configuration file."""
+    import dashboard as package
+
+    app = Path(package.__file__).with_name("app.py")
+    options = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": "false" if browser else "true",
+        "server.fileWatcherType": "none",
+        "server.showEmailPrompt": "false",
+        "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "viewer",
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+
+
+def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
+    environment = {**os.environ, "WAFERLAG_DB": url}
+    if runs_folder is not None:
+        environment["WAFERLAG_RUNS_FOLDER"] = str(runs_folder)
+    return environment
+
+
+def _free_port(host: str, wanted: int | None) -> int:
+    """The port asked for, or the first free one from 8501.
+
+    Raises :class:`planner.errors.LimitError`-like user mistakes where the port is taken.
+    """
+    from planner.errors import UserMistakeError
+
+    for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return port
+            except OSError as error:
+                if wanted:
+                    raise UserMistakeError(f"--port {port}: {error.strerror} (choose another port)") from None
+    raise UserMistakeError(
+        f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all taken (give --port)"
+    )
+
+
+def _until_stopped(children: list[subprocess.Popen[bytes]]) -> int:
+    """Wait for the server; whatever ends us also ends the children."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        return children[0].wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()

@@ -1,0 +1,93 @@
+"""`waferlag report`: a stored plan as one HTML file and as a tagged PDF."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waferlag.commands.db import Db
+
+if TYPE_CHECKING:
+    from planner.record import PlanRecord
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="Run id (or its beginning), or the path of a plan's JSON.")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained HTML file here.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a tagged PDF here.")] = None,
+    language: Annotated[str, typer.Option("--language", help="en or zh.")] = "en",
+    db: Db = None,
+) -> None:
+    """Write the report of a plan; the same plan gives the same bytes."""
+    from waferlag.files import require_folders, write_whole
+
+    if html is None and pdf is None:
+        html = Path(f"{Path(run).stem}.html")
+    targets = [path for path in (html, pdf) if path is not None]
+    require_folders(targets)
+    record, changed = _stored(run, db)
+    for path, suffix in ((html, ".html"), (pdf, ".pdf")):
+        if path is not None:
+            write_whole(path, rendered(record, path, language, changed, suffix))
+            print(f"Report: {path}")
+
+
+def rendered(
+    record: "PlanRecord",
+    path: Path,
+    language: str = "en",
+    changed: tuple[str, ...] = (),
+    suffix: str | None = None,
+) -> str | bytes:
+    """A plan's report in the format that ``suffix``, else the ending of ``path``, names.
+
+    Raises :class:`planner.errors.FileError` for an ending that names no format.
+    """
+    from planner.errors import FileError
+
+    wanted = (suffix or path.suffix).lower()
+    if wanted in (".html", ".htm"):
+        from dashboard.report import html_report
+
+        return html_report(record, language, changed)
+    if wanted == ".pdf":
+        from dashboard.report import pdf_report
+
+        return pdf_report(record, language, changed)
+    raise FileError(path, "a report is HTML or PDF", found=path.suffix, mend="end the name in .html or .pdf")
+
+
+def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
+    """The plan, and what moved since the run before it in its schedule."""
+    if run.endswith(".json"):
+        return _from_file(Path(run)), ()
+    from db import queries
+    from db.repository import RunRepository
+    from waferlag.commands.db import open_chosen
+
+    with open_chosen(db) as database:
+        record = RunRepository(database).get(run)
+        difference = queries.difference(database, run)
+    return record, () if difference is None else (difference.sentence,)
+
+
+def _from_file(path: Path) -> "PlanRecord":
+    from pydantic import ValidationError
+
+    from planner.errors import FileError
+    from planner.record import PlanRecord
+
+    try:
+        return PlanRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise FileError(
+            path,
+            f"is not a plan's JSON: {place}: {first['msg']}",
+            mend="write one with `waferlag plan SCENARIO --json FILE`",
+        ) from None
