@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.demand.textfile import MAX_BYTES, number, rows_under, whole
+from planner.demand.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, number, rows_under, whole
 from planner.demand.trace import HOUR_S, MINUTE_S, RateSeries, Requests, Trace, trace_of
 from planner.errors import FileError
 
@@ -27,8 +27,10 @@ def read_azure(path: Path, name: str | None = None, max_bytes: int = MAX_BYTES) 
         times.append(_time(path, row, "TIMESTAMP", when))
         if len(times) > 1 and times[-1] < times[-2]:
             raise FileError(path, "TIMESTAMP falls", row=row, found=when, mend="sort the rows by TIMESTAMP")
-        inputs.append(whole(path, row, "ContextTokens", context, least=1))
-        outputs.append(whole(path, row, "GeneratedTokens", generated))
+        if (times[-1] - times[0]).total_seconds() > LONGEST_S:
+            raise FileError(path, "TIMESTAMP is more than ten years after the first", row=row, found=when)
+        inputs.append(whole(path, row, "ContextTokens", context, least=1, most=MOST_TOKENS))
+        outputs.append(whole(path, row, "GeneratedTokens", generated, most=MOST_TOKENS))
     requests = Requests(
         arrival_s=np.array([(time - times[0]).total_seconds() for time in times]),
         input_tokens=np.array(inputs, dtype=np.int64),
@@ -51,6 +53,8 @@ def read_azure_hourly(path: Path, name: str | None = None, max_bytes: int = MAX_
             )
         counts.append(number(path, row, "requests", count))
         peaks.append(number(path, row, "peak_requests_per_minute", peak))
+    if not sum(counts):
+        raise FileError(path, "has no requests in any hour")
     rates = RateSeries(
         window_s=HOUR_S,
         rate=np.array(counts) / HOUR_S,

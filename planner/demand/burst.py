@@ -32,8 +32,11 @@ class Streams:
     weibull: np.ndarray
 
 
-def superposed(streams: Streams, window_s: float) -> Burst:
-    """Coefficient of variation of the gaps of all streams together, averaged by requests over windows."""
+def superposed(streams: Streams, window_s: float) -> Burst | None:
+    """Coefficient of variation of the gaps of all streams together, averaged by requests over windows.
+
+    None where there is too little traffic to see a gap.
+    """
     total = streams.rate.sum(axis=0)
     seen = np.flatnonzero(total > 0)
     chosen = seen[np.linspace(0, seen.size - 1, min(WINDOWS, seen.size)).round().astype(np.int64)]
@@ -42,7 +45,9 @@ def superposed(streams: Streams, window_s: float) -> Burst:
         for window in chosen
     ]
     known = np.array([pair for pair in found if np.isfinite(pair[1])])
-    mean = float(np.average(known[:, 1], weights=known[:, 0])) if known.size else float("nan")
+    if not known.size:
+        return None
+    mean = float(np.average(known[:, 1], weights=known[:, 0]))
     return Burst(
         mean, f"clients laid over one another, {len(known)} windows, gaps by each client's published law"
     )

@@ -30,6 +30,8 @@ def read_deepseek(path: Path, name: str | None = None, max_bytes: int = MAX_BYTE
             )
         income.append(number(path, row, "theoretical_income_usd", usd))
         number(path, row, "mean_h800_nodes", nodes)
+    if not sum(income):
+        raise FileError(path, "has no load in any hour")
     rates = RateSeries(
         HOUR_S, np.array(income) / HOUR_S, hours[0].hour, "Beijing", unit="weighted tokens, USD/s"
     )

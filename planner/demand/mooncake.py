@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.demand.textfile import MAX_BYTES, json_of, number, read_lines, whole
+from planner.demand.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, json_of, number, read_lines, whole
 from planner.demand.trace import Requests, Trace, trace_of
 from planner.errors import FileError
 
@@ -33,11 +33,15 @@ def read_mooncake(path: Path, name: str | None = None, max_bytes: int = MAX_BYTE
         if entries and entry.timestamp_ms < entries[-1].timestamp_ms:
             mend = "sort the lines by timestamp"
             raise FileError(path, "timestamp falls", row=row, found=entry.timestamp_ms, mend=mend)
+        if entries and entry.timestamp_ms - entries[0].timestamp_ms > LONGEST_S * 1000:
+            mend = "write timestamps in milliseconds"
+            message = "timestamp is more than ten years after the first"
+            raise FileError(path, message, row=row, found=entry.timestamp_ms, mend=mend)
         entries.append(entry)
     blocks = tuple(entry.blocks for entry in entries if entry.blocks is not None)
     times, inputs, outputs, _ = zip(*entries, strict=True)
     requests = Requests(
-        arrival_s=np.array(times) / 1000.0,
+        arrival_s=(np.array(times) - times[0]) / 1000.0,
         input_tokens=np.array(inputs, dtype=np.int64),
         output_tokens=np.array(outputs, dtype=np.int64),
         blocks=blocks if len(blocks) == len(entries) else None,
@@ -56,8 +60,8 @@ def _entry(path: Path, row: int, line: str) -> _Entry:
             raise FileError(path, f"has no {field}", row=row, found=list(found), mend=mend)
     return _Entry(
         number(path, row, "timestamp", found["timestamp"]),
-        whole(path, row, "input_length", found["input_length"], least=1),
-        whole(path, row, "output_length", found["output_length"]),
+        whole(path, row, "input_length", found["input_length"], least=1, most=MOST_TOKENS),
+        whole(path, row, "output_length", found["output_length"], most=MOST_TOKENS),
         _blocks(path, row, found["hash_ids"]) if "hash_ids" in found else None,
     )
 

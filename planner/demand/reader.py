@@ -35,7 +35,7 @@ def read_trace(
     name: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Trace:
-    """The trace in a file.
+    """The trace in a file, or in a folder as ServeGen publishes it.
 
     format      one of FORMATS; None: told from the first line
     lengths     ServeGen's length file; None: the one beside a rates file, if there is one
@@ -63,7 +63,9 @@ def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_B
 
 
 def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """The format that the first line of a file shows; FileError where it shows none."""
+    """The format that the first line of a file shows, or a folder is; FileError where it shows none."""
+    if path.is_dir():
+        return "servegen"
     row, line = next(read_lines(path, max_bytes))
     header = tuple(line.split(","))
     if header in HEADERS:

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from planner.demand.burst import Streams, superposed
-from planner.demand.textfile import MAX_BYTES, json_of, number, read_lines, rows_under, whole
+from planner.demand.chunks import Cells, Record, chunk_records, chunk_rows, line_records, table_rows
+from planner.demand.textfile import MAX_BYTES, number, whole
 from planner.demand.trace import Floats, Histogram, Lengths, RateSeries, Trace
 from planner.errors import FileError
 
 RATES_HEADER = ("client_id", "timestamp", "rate", "cv", "pat_name", "pat_arg1", "pat_arg2")
 RATE_WINDOW_S = 600.0
 LENGTH_WINDOW_S = 21_600.0
+LONGEST_RATES_S = 400 * 86_400
+"""Rates longer than this have their times in another unit."""
 LAWS = ("", "Gamma", "Weibull")
 """Laws of the gaps within a window; empty: no traffic."""
 
@@ -47,10 +50,16 @@ def read_servegen(
 ) -> Trace:
     """Rates of all clients together, and the lengths of those whose histograms are published.
 
+    rates      one table of all clients; or a folder as published, chunk-N-trace.csv and chunk-N-dataset.json
+    lengths    JSON lines, one a client and six hours; in a folder the chunks have their own
+
     Windows in which no client sent anything are gaps of the record (NaN), and no quiet.
     FileError with row and mend for a wrong cell or field.
     """
-    clients = _read_rates(rates, max_bytes)
+    folder = rates.is_dir()
+    rows = chunk_rows(rates, max_bytes) if folder else table_rows(rates, RATES_HEADER, max_bytes)
+    clients = _clients(rates, rows)
+    records = chunk_records(rates, max_bytes) if folder else line_records(lengths, max_bytes)
     total = clients.streams.rate.sum(axis=0)
     series = RateSeries(
         RATE_WINDOW_S, np.where(total > 0, total, np.nan), 0, "the trace's own clock, weekday unknown"
@@ -58,23 +67,25 @@ def read_servegen(
     return Trace(
         name or rates.name,
         rates=series,
-        lengths=None if lengths is None else _read_lengths(lengths, clients, max_bytes),
+        lengths=_lengths(lengths or rates, records, clients),
         burst=superposed(clients.streams, RATE_WINDOW_S),
         total_requests=round(float(total.sum()) * RATE_WINDOW_S),
     )
 
 
-def _read_rates(path: Path, max_bytes: int) -> Clients:
+def _clients(path: Path, rows: Iterable[Cells]) -> Clients:
     found: dict[int, dict[int, tuple[float, float, bool]]] = defaultdict(dict)
-    for row, cells in rows_under(path, RATES_HEADER, max_bytes):
-        client, window, law = _window(path, row, cells)
+    for place, row, cells in rows:
+        client, window, law = _window(place, row, cells)
         if window in found[client]:
-            raise FileError(path, f"client {client} has this window twice", row=row, found=cells[1])
+            raise FileError(place, f"client {client} has this window twice", row=row, found=cells[1])
         found[client][window] = law
     ids = sorted(found)
     table = np.zeros((3, len(ids), 1 + max(max(windows) for windows in found.values())))
     for at, client in enumerate(ids):
         table[:, at, list(found[client])] = np.array(list(found[client].values())).T
+    if not table[0].any():
+        raise FileError(path, "has no traffic: every rate is 0")
     streams = Streams(rate=table[0], shape=table[1], weibull=table[2] > 0)
     return Clients({client: at for at, client in enumerate(ids)}, streams)
 
@@ -83,8 +94,9 @@ def _window(path: Path, row: int, cells: list[str]) -> tuple[int, int, tuple[flo
     """(client, window, (rate, shape of the law, whether it is a Weibull law)) of one row."""
     client, at, rate, cv, law, shape, scale = cells
     second = whole(path, row, "timestamp", at)
-    if second % RATE_WINDOW_S:
-        raise FileError(path, f"timestamp must be a multiple of {RATE_WINDOW_S:g}", row=row, found=at)
+    if second % RATE_WINDOW_S or second > LONGEST_RATES_S:
+        message = f"timestamp must be a multiple of {RATE_WINDOW_S:g} up to {LONGEST_RATES_S:.0f}"
+        raise FileError(path, message, row=row, found=at)
     if law not in LAWS:
         raise FileError(path, "pat_name must be Gamma, Weibull or empty", row=row, found=law)
     number(path, row, "cv", cv)
@@ -95,24 +107,27 @@ def _window(path: Path, row: int, cells: list[str]) -> tuple[int, int, tuple[flo
     return whole(path, row, "client_id", client), int(second // RATE_WINDOW_S), (*figures, law == "Weibull")
 
 
-def _read_lengths(path: Path, clients: Clients, max_bytes: int) -> Lengths:
+def _lengths(path: Path, records: Iterable[Record], clients: Clients) -> Lengths | None:
     weight: list[float] = []
     inputs: list[tuple[Floats, Floats]] = []
     outputs: list[tuple[Floats, Floats]] = []
-    multimodal = False
-    for row, line in read_lines(path, max_bytes):
-        client, since, histograms = _record(path, row, line)
+    seen = multimodal = False
+    for place, row, record in records:
+        seen = True
+        client, since, histograms = _histograms(place, row, record)
+        images = "text_tokens" in histograms
+        sent = _with_images(histograms) if images else histograms["input_tokens"]
         requests = clients.requests(client, since, LENGTH_WINDOW_S)
-        if not requests or not histograms["output_tokens"][0].size:
+        if not requests or not sent[0].size or not histograms["output_tokens"][0].size:
             continue
-        multimodal |= "text_tokens" in histograms
+        multimodal |= images
         weight.append(requests)
-        inputs.append(
-            histograms["input_tokens"] if "input_tokens" in histograms else _with_images(histograms)
-        )
+        inputs.append(sent)
         outputs.append(histograms["output_tokens"])
+    if not seen:
+        return None
     if not weight:
-        raise FileError(path, "has lengths for no client that sent a request", mend="check the rates file")
+        raise FileError(path, "has lengths for no client that sent a request", mend="check the rates")
     pairing = "independent within one client and six hours, as published"
     return Lengths(
         np.array(weight),
@@ -123,27 +138,22 @@ def _read_lengths(path: Path, clients: Clients, max_bytes: int) -> Lengths:
     )
 
 
-def _record(path: Path, row: int, line: str) -> tuple[int, float, Histograms]:
-    found = json_of(path, line, row)
+def _histograms(path: Path, row: int | None, found: object) -> tuple[int, float, Histograms]:
     if not isinstance(found, dict):
         raise FileError(path, "must be a JSON object", row=row, found=found)
-    for field in ("client_id", "timestamp", "output_tokens"):
+    images = "text_tokens" in found
+    fields = ("text_tokens", "image_tokens", "image_count") if images else ("input_tokens",)
+    for field in ("client_id", "timestamp", "output_tokens", *fields):
         if field not in found:
             raise FileError(path, f"has no {field}", row=row, found=list(found))
-    if "input_tokens" not in found and "text_tokens" not in found:
-        raise FileError(path, "has neither input_tokens nor text_tokens", row=row, found=list(found))
     return (
         whole(path, row, "client_id", found["client_id"]),
         number(path, row, "timestamp", found["timestamp"]),
-        {
-            field: _histogram(path, row, field, table)
-            for field, table in found.items()
-            if field in ("input_tokens", "output_tokens", "text_tokens", "image_tokens", "image_count")
-        },
+        {field: _histogram(path, row, field, found[field]) for field in ("output_tokens", *fields)},
     )
 
 
-def _histogram(path: Path, row: int, field: str, table: object) -> tuple[Floats, Floats]:
+def _histogram(path: Path, row: int | None, field: str, table: object) -> tuple[Floats, Floats]:
     """Values and shares, the shares made to add to 1 exactly (they are published with six digits)."""
     if not isinstance(table, dict):
         raise FileError(path, f"{field} must map lengths to probabilities", row=row, found=table)
@@ -154,7 +164,7 @@ def _histogram(path: Path, row: int, field: str, table: object) -> tuple[Floats,
     return values, shares / total if shares.size else shares
 
 
-def _numbers(path: Path, row: int, field: str, found: Iterable[object]) -> Floats:
+def _numbers(path: Path, row: int | None, field: str, found: Iterable[object]) -> Floats:
     """All at once, since a length file has millions; one by one only to say which of them is wrong."""
     listed = list(found)
     try:
@@ -181,6 +191,8 @@ _LEVELS = 24
 
 def _with_images(histograms: Histograms) -> tuple[Floats, Floats]:
     """Input of a multimodal request: text + images x tokens of an image, the three independent."""
+    if not histograms["image_tokens"][0].size or not histograms["image_count"][0].size:
+        return histograms["text_tokens"]
     text, text_share = _steps(histograms["text_tokens"])
     image, image_share = _steps(histograms["image_tokens"])
     count, count_share = histograms["image_count"]

@@ -18,6 +18,15 @@ MAX_BYTES = 1 << 30
 
 SETTING = "WAFERLAG_MAX_TRACE_BYTES"
 
+LARGEST = 1e15
+"""No figure of a trace is above this; and below it a float holds every whole number."""
+
+LONGEST_S = 10 * 365 * 86_400.0
+"""A trace that spans more than ten years has its times in another unit."""
+
+MOST_TOKENS = 1e9
+"""No request is longer."""
+
 _GZIP = b"\x1f\x8b"
 
 
@@ -61,8 +70,10 @@ def json_of(path: Path, text: str, row: int | None) -> Any:
         raise FileError(path, f"is no JSON: {reason}", row=row, found=text[:60]) from error
 
 
-def number(path: Path, row: int | None, name: str, found: object, *, least: float = 0.0) -> float:
-    """A finite number of at least ``least`` out of a JSON value or a CSV cell; FileError otherwise."""
+def number(
+    path: Path, row: int | None, name: str, found: object, *, least: float = 0.0, most: float = LARGEST
+) -> float:
+    """A finite number from ``least`` to ``most`` out of a JSON value or a CSV cell; FileError otherwise."""
     if isinstance(found, bool) or not isinstance(found, int | float | str):
         raise FileError(path, f"{name} must be a number", row=row, found=found)
     try:
@@ -71,12 +82,16 @@ def number(path: Path, row: int | None, name: str, found: object, *, least: floa
         raise FileError(path, f"{name} must be a number", row=row, found=found) from error
     if not math.isfinite(value) or value < least:
         raise FileError(path, f"{name} must be a finite number of {least:g} or more", row=row, found=found)
+    if value > most:
+        raise FileError(path, f"{name} must be at most {most:g}", row=row, found=found)
     return value
 
 
-def whole(path: Path, row: int | None, name: str, found: object, *, least: int = 0) -> int:
-    """A whole number of at least ``least``; FileError otherwise."""
-    value = number(path, row, name, found, least=least)
+def whole(
+    path: Path, row: int | None, name: str, found: object, *, least: int = 0, most: float = LARGEST
+) -> int:
+    """A whole number from ``least`` to ``most``; FileError otherwise."""
+    value = number(path, row, name, found, least=least, most=most)
     if value != int(value):
         raise FileError(path, f"{name} must be a whole number", row=row, found=found)
     return int(value)

@@ -139,9 +139,9 @@ def rates_of(requests: Requests, window_s: float) -> RateSeries:
 
 
 def interarrival_cv(arrival_s: Floats) -> float:
-    """Standard deviation of the gaps between requests over their mean."""
+    """Standard deviation of the gaps between requests over their mean; NaN where all came at once."""
     gaps = np.diff(arrival_s)
-    return float(gaps.std() / gaps.mean())
+    return float(gaps.std() / gaps.mean()) if gaps.size and gaps.mean() > 0 else float("nan")
 
 
 _DISTINCT = 0.5

@@ -165,8 +165,8 @@ def _scaled(trace: TraceSummary, input_tokens: float | None, output_tokens: floa
         alike = fixed_lengths(trace.name, input_tokens, output_tokens).lengths
         assert alike is not None
         return joint_lengths(alike)
-    by_input = 1.0 if input_tokens is None else input_tokens / lengths.input.mean
-    by_output = 1.0 if output_tokens is None else output_tokens / lengths.output.mean
+    by_input = _stretch(trace.name, "input", input_tokens, lengths.input.mean)
+    by_output = _stretch(trace.name, "output", output_tokens, lengths.output.mean)
     return JointLengths(
         input=lengths.input.scaled(by_input),
         output=lengths.output.scaled(by_output),
@@ -177,6 +177,14 @@ def _scaled(trace: TraceSummary, input_tokens: float | None, output_tokens: floa
         pairing=lengths.pairing,
         coverage=lengths.coverage,
     )
+
+
+def _stretch(name: str, side: str, given: float | None, mean: float) -> float:
+    if given is None:
+        return 1.0
+    if not mean:
+        raise NotInTraceError(name, f"{side} tokens to stretch", f"leave load.{side}_tokens out")
+    return given / mean
 
 
 def _busy_hour(trace: TraceSummary, given: float | None) -> Figure:

@@ -41,6 +41,7 @@ def test_windows_begin_at_full_hours_and_cut_ones_are_gaps(written):
         ("yesterday,1,1", "row 3: TIMESTAMP must be a date and time"),
         ("2023-11-16 18:17:05,-4,1", "ContextTokens must be a finite number of 1 or more"),
         ("2023-11-16 18:17:05,4,nan", "GeneratedTokens must be a finite number"),
+        ("9999-11-16 18:17:05,4,1", "TIMESTAMP is more than ten years after the first"),
         ("2023-11-16 18:17:05,4", "has 2 cells instead of 3"),
         ("2023-11-16 18:17:02,4,1", "TIMESTAMP falls.*sort the rows"),
     ],
@@ -58,5 +59,7 @@ def test_hourly_counts_need_every_hour(written):
     assert trace.rates.first_hour == 4 * 24  # a Friday
     with pytest.raises(FileError, match="must follow the row before by one hour"):
         read_azure_hourly(written(HOURLY + good + "2024-05-10T03:00Z,1,1\n"))
+    with pytest.raises(FileError, match="has no requests in any hour"):
+        read_azure_hourly(written(HOURLY + "2024-05-10T00:00Z,0,0\n"))
     with pytest.raises(FileError, match="requests must be a finite number"):
         read_azure_hourly(written(HOURLY + good + "2024-05-10T02:00Z,inf,1\n"))

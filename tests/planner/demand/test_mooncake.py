@@ -43,6 +43,8 @@ def test_hashes_may_be_missing(written):
         ('{"timestamp": 5, "input_length": 3}', "has no output_length"),
         ('{"timestamp": 5, "input_le', "is no JSON"),
         ("[1, 2]", "must be a JSON object"),
+        (line(5, input_length=10**12), "input_length must be at most 1e\\+09"),
+        (line(10**15), "timestamp is more than ten years after the first.*milliseconds"),
         (line(-5), "timestamp must be a finite number of 0 or more"),
     ],
 )
