@@ -30,13 +30,12 @@ from planner.record import (
     PoolMonth,
     Quantiles,
     Reservation,
-    Serving,
 )
 from planner.record import Rival as RivalRow
 from planner.roots import root_of
 from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
-from planner.sizing import Capacity
+from planner.sizing import Capacity, serving_row
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.gate import Always, State
 from planner.supply.simulate import simulate
@@ -45,8 +44,6 @@ from planner.versions import versions
 Array = NDArray[np.float64]
 LEVEL = 0.9
 """Confidence of every interval of a probability and of a mean."""
-SERVING_LEVEL = 0.8
-"""Interval of a serving figure, as its model was scored."""
 Z90 = 1.6448536269514722
 SECONDS_PER_DAY = 86400.0
 CLOSED, CONDITIONAL = int(State.CLOSED), int(State.CONDITIONAL)
@@ -82,7 +79,7 @@ def record_of(
         reservations=_reservations(scenario, chosen),
         kpis=kpis,
         rivals=[_rival(scenario, rival, chosen, len(fresh.futures.need)) for rival in rivals],
-        sizing=[_serving(each) for each in serving],
+        sizing=[serving_row(each) for each in serving],
         profiles=[_profile(each) for each in serving],
         lead_times=leads,
         gate_odds=list(odds),
@@ -346,33 +343,6 @@ def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
 # --- serving, supply, gates ------------------------------------------------------------------------------------
 
 
-def _serving(capacity: Capacity) -> Serving:
-    found = capacity.goodput
-    layout = capacity.layout
-    return Serving(
-        pool=capacity.pool,
-        sku=capacity.sku,
-        model=capacity.model,
-        precision=capacity.precision,
-        engine=capacity.engine,
-        layout={"tp": layout.tp, "pp": layout.pp, "attention_dp": layout.attention_dp},
-        gpus_per_replica=layout.gpus,
-        fits=found.fits,
-        requests_per_s=Interval(
-            value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL
-        ),
-        gpus_per_request_per_s=layout.gpus / found.requests_per_s,
-        ttft_ms=found.ttft_ms,
-        tpot_ms=found.tpot_ms,
-        concurrency=found.concurrency,
-        label=found.label,
-        mfu=found.mfu,
-        mbu=found.mbu,
-        limits=found.limits,
-        reason=found.reason,
-    )
-
-
 def _profile(capacity: Capacity) -> dict[str, Any]:
     """What the sizing stands on, short enough to read."""
     found = capacity.goodput
@@ -425,7 +395,7 @@ def gate_odds(scenario: Scenario, fresh: Prospects, processes: int) -> list[Gate
     gated = [s for s, source in enumerate(scenario.purchases) if source.gates and fresh.lot_of[s, 0] >= 0]
     if not gated:
         return []
-    as_drawn = (fresh.deliveries.delivered_at[:, fresh.lot_of[gated, 0]] >= 0).any(axis=1)
+    as_drawn = _any_delivered(fresh.deliveries.delivered_at[:, fresh.lot_of[gated, 0]])
     return [
         _odds_of(scenario, fresh, g, as_drawn, _with_gate_open(scenario, fresh, g, gated, processes))
         for g in range(len(fresh.spec.gates))
@@ -447,7 +417,12 @@ def _with_gate_open(
         engine=scenario.run.engine,
         processes=processes,
     )
-    return np.asarray((made.delivered_at >= 0).any(axis=1))
+    return _any_delivered(made.delivered_at)
+
+
+def _any_delivered(delivered_at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[N] whether any of the lots serves within the horizon."""
+    return np.asarray(np.any(delivered_at >= 0, axis=1))
 
 
 def _odds_of(

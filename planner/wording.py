@@ -67,7 +67,8 @@ def waiting(scenario: Scenario, found: Waiting) -> str:
     )
     if found.probability.mean < -0.005:
         label = month_label(starts[found.hurt_month])
-        words += f" and takes {-100 * found.probability.mean:.0f} points off the probability of {label}"
+        lost = round(-100 * found.probability.mean)
+        words += f" and takes {lost} point{'s' if lost != 1 else ''} off the probability of {label}"
     return words + "."
 
 

@@ -73,11 +73,11 @@ def _answer(record: PlanRecord) -> str:
 def _orders(record: PlanRecord) -> str:
     if not record.orders:
         return "Orders: none."
-    head = ["order by", "source", "for", "GPUs", "serves (P10 P50 P90)", "last safe"]
+    head = ["order by", "source", "for", "GPUs", "serves P10/50/90", "last safe"]
     rows = [
         [
             str(order.order_on),
-            _cut(order.source, 21),
+            _cut(order.source, 20),
             _cut(order.pool, 11),
             str(order.gpus),
             dates(order.arrives),
@@ -85,7 +85,8 @@ def _orders(record: PlanRecord) -> str:
         ]
         for order in record.orders
     ]
-    return "Orders\n" + table(head, rows, right=[3])
+    note = "Last safe: the latest month to which the order may move with the goal still kept; -: any."
+    return "Orders\n" + table(head, rows, right=[3]) + "\n" + "\n".join(_wrapped(note))
 
 
 def _reservations(record: PlanRecord) -> str:
@@ -174,13 +175,13 @@ def _reasons(record: PlanRecord) -> str:
 
 
 def dates(arrival: Dates) -> str:
-    """Months of arrival as P10 P50 P90; "later" is beyond the horizon."""
+    """Months of arrival as P10 P50 P90, such as Dec25 Jan26 later; "later" is beyond the horizon."""
     return " ".join(month_of(day, "later") for day in (arrival.p10, arrival.p50, arrival.p90))
 
 
 def month_of(day: dt.date | None, none: str = "-") -> str:
-    """YYYY-MM, or a word where there is no date."""
-    return none if day is None else f"{day:%Y-%m}"
+    """Jul25, or a word where there is no date."""
+    return none if day is None else f"{day:%b%y}"
 
 
 def spread(quantiles: Quantiles) -> str:

@@ -89,7 +89,7 @@ def _print(trial: "Trial") -> None:
         "source",
         "pool",
         "GPUs",
-        "serves (P10 P50 P90)",
+        "serves P10/50/90",
         "arrives",
         "pending",
         "cancelled",
