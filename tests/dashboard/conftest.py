@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import pathlib
 
 import pytest
 
@@ -404,3 +405,37 @@ def hostile() -> PlanRecord:
 def hostile_names() -> tuple[str, str, str]:
     """Title and pool names of the hostile plan."""
     return HOSTILE_TITLE, HOSTILE_CHAT, HOSTILE_CODER
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """An empty database that the dashboard will open."""
+    from db.session import open_database
+
+    url = f"sqlite:///{tmp_path / 'waferlag.sqlite'}"
+    monkeypatch.setenv("WAFERLAG_DB", url)
+    monkeypatch.delenv("WAFERLAG_RUNS_FOLDER", raising=False)
+    with open_database(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def screen(database):
+    """Opens the dashboard headless: ``screen(page="answer", run=...)``; fails on an error box."""
+    from streamlit.testing.v1 import AppTest
+
+    import dashboard
+
+    def open_page(page: str = "answer", allow_errors: bool = False, **parameters: str) -> AppTest:
+        entry = pathlib.Path(dashboard.__file__).with_name("app.py")
+        app = AppTest.from_file(str(entry), default_timeout=60)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        app.run()
+        if page != "answer":
+            app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception, app.exception
+        assert allow_errors or not app.error, [box.value for box in app.error]
+        return app
+
+    return open_page

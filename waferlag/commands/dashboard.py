@@ -47,12 +47,11 @@ def dashboard(
         f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)",
         flush=True,
     )
-    children = [subprocess.Popen(_server(host, at, browser), env=environment)]
+    quiet = subprocess.DEVNULL
+    children = [subprocess.Popen(_server(host, at, browser), env=environment, stdout=quiet)]
     if worker:
-        quiet = subprocess.DEVNULL
-        children.append(
-            subprocess.Popen([sys.executable, "-m", "waferlag", "worker"], env=environment, stdout=quiet)
-        )
+        work = [sys.executable, "-m", "waferlag", "worker"]
+        children.append(subprocess.Popen(work, env=environment, stdout=quiet))
     raise typer.Exit(_until_stopped(children))
 
 
@@ -85,7 +84,7 @@ def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
 def _free_port(host: str, wanted: int | None) -> int:
     """The port asked for, or the first free one from 8501.
 
-    Raises :class:`planner.errors.LimitError`-like user mistakes where the port is taken.
+    Raises :class:`planner.errors.UserMistakeError` where it is taken, or all of them are.
     """
     from planner.errors import UserMistakeError
 
