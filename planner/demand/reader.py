@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from os.path import exists, isdir
 from pathlib import Path
 
 from planner.demand import azure, deepseek, servegen
@@ -64,7 +65,7 @@ def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_B
 
 def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """The format that the first line of a file shows, or a folder is; FileError where it shows none."""
-    if path.is_dir():
+    if isdir(path):  # unlike Path.is_dir, never raises on a name that cannot be
         return "servegen"
     row, line = next(read_lines(path, max_bytes))
     header = tuple(line.split(","))
@@ -88,4 +89,4 @@ def _fields(line: str) -> set[str]:
 
 def _lengths_beside(rates: Path) -> Path | None:
     beside = rates.with_name(rates.name.replace("-rates.csv", "-lengths.jsonl"))
-    return beside if beside != rates and beside.exists() else None
+    return beside if beside != rates and exists(beside) else None

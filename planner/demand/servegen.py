@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import isdir
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def read_servegen(
     Windows in which no client sent anything are gaps of the record (NaN), and no quiet.
     FileError with row and mend for a wrong cell or field.
     """
-    folder = rates.is_dir()
+    folder = isdir(rates)
     rows = chunk_rows(rates, max_bytes) if folder else table_rows(rates, RATES_HEADER, max_bytes)
     clients = _clients(rates, rows)
     records = chunk_records(rates, max_bytes) if folder else line_records(lengths, max_bytes)

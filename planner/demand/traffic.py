@@ -23,6 +23,7 @@ from planner.demand.summary import (
     summary_of,
     summary_of_json,
 )
+from planner.demand.textfile import MAX_BYTES
 from planner.errors import FileError, Problem, ScenarioError, did_you_mean
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
@@ -68,14 +69,14 @@ class Traffic:
     trace: TraceSummary
 
 
-def traffic(pool: Pool, folder: Path | None = None) -> Traffic:
+def traffic(pool: Pool, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> Traffic:
     """The traffic of a pool in its first month; ``folder`` is where the scenario and its trace files lie.
 
     UnknownNameError, FileError, ScenarioError or NotInTraceError where the trace cannot be had or lacks what
     planning needs.
     """
     load = pool.load
-    trace = trace_summary(load.trace, folder)
+    trace = trace_summary(load.trace, folder, max_bytes)
     lengths = _scaled(trace, load.input_tokens, load.output_tokens)
     return Traffic(
         pool=pool.name,
@@ -91,34 +92,39 @@ def traffic(pool: Pool, folder: Path | None = None) -> Traffic:
     )
 
 
-def trace_summary(trace: str | Mapping[str, Any], folder: Path | None = None) -> TraceSummary:
+def trace_summary(
+    trace: str | Mapping[str, Any], folder: Path | None = None, max_bytes: int = MAX_BYTES
+) -> TraceSummary:
     """The summary that a scenario's ``load.trace`` means.
 
     A name of a shipped trace; a file in ``folder`` or below, a summary (.json) or any trace that can be read;
     {rhythm, lengths, prefix}: the parts of other traces; {input_tokens, output_tokens}: every request alike;
-    {input_cdf, output_cdf}: two files of lengths; or a whole summary written out.
+    {input_cdf, output_cdf}: two files of lengths; or a whole summary written out. A file may unpack to
+    ``max_bytes``.
     """
     if isinstance(trace, Mapping):
-        return _written(trace, folder)
+        return _written(trace, folder, max_bytes)
+    if not isinstance(trace, str):
+        raise ScenarioError("load.trace", [Problem("trace", "must be a name or a trace", found=trace)])
     if trace in trace_names() or not _like_a_file(trace):
         return shipped_summary(trace)
     path = _inside(trace, folder)
     if path.name.endswith(".json"):
         return summary_of_json(path)
-    return summarise(read_trace(path), _own(f"the file {path.name}"))
+    return summarise(read_trace(path, max_bytes=max_bytes), _own(f"the file {path.name}"))
 
 
-def _written(trace: Mapping[str, Any], folder: Path | None) -> TraceSummary:
+def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     keys = set(trace)
     if keys and keys <= set(PARTS):
-        return _put_together(trace, folder)
+        return _put_together(trace, folder, max_bytes)
     if keys == set(PAIR):
         origin = _own("one input and one output length")
         return summarise(fixed_lengths("fixed lengths", *(_tokens(trace, field) for field in PAIR)), origin)
     if keys == set(CDFS):
         inputs, outputs = (_inside(trace[field], folder) for field in CDFS)
         name = f"{inputs.name} and {outputs.name}"
-        return summarise(read_cdf_pair(inputs, outputs, name), _own(f"the files {name}"))
+        return summarise(read_cdf_pair(inputs, outputs, name, max_bytes), _own(f"the files {name}"))
     if "schema_version" in keys:
         return summary_of(dict(trace), "load.trace")
     known = (*PARTS, *PAIR, *CDFS, "schema_version")
@@ -129,9 +135,9 @@ def _written(trace: Mapping[str, Any], folder: Path | None) -> TraceSummary:
     )
 
 
-def _put_together(parts: Mapping[str, Any], folder: Path | None) -> TraceSummary:
+def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     """A trace whose rhythm, lengths and reuse come from others; the origin names each of them."""
-    found = {part: trace_summary(parts[part], folder) for part in PARTS if part in parts}
+    found = {part: trace_summary(parts[part], folder, max_bytes) for part in PARTS if part in parts}
     rhythm, lengths, prefix = (found.get(part) for part in PARTS)
     said = "; ".join(f"{part} of {summary.name} ({summary.origin.source})" for part, summary in found.items())
     origins = [summary.origin for summary in found.values()]
@@ -206,7 +212,7 @@ def _prefix_reuse(trace: TraceSummary, given: float | None) -> Figure:
 
 
 def _like_a_file(name: str) -> bool:
-    return "/" in name or "\\" in name or name.endswith((".json", ".jsonl", ".csv", ".gz"))
+    return "/" in name or bool(Path(name).suffix)
 
 
 def _inside(name: object, folder: Path | None) -> Path:
@@ -216,7 +222,10 @@ def _inside(name: object, folder: Path | None) -> Path:
     if folder is None:
         mend = "use a shipped trace, or write the summary out"
         raise FileError(name, "cannot be looked for: the scenario has no folder", mend=mend)
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError) as error:
+        raise FileError(name, f"is no file name: {error}") from error
     if not path.is_relative_to(folder.resolve()):
         raise FileError(name, "lies outside the scenario's folder", mend="put the trace beside the scenario")
     return path

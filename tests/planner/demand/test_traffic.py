@@ -7,7 +7,7 @@ import pytest
 from planner.demand.catalogue import shipped_summary
 from planner.demand.summary import NotInTraceError
 from planner.demand.traffic import trace_summary, traffic
-from planner.errors import FileError, ScenarioError, UnknownNameError
+from planner.errors import FileError, LimitError, ScenarioError, UnknownNameError
 
 MOONCAKE = "\n".join(
     json.dumps({"timestamp": 1000 * n, "input_length": 100 + n, "output_length": 10}) for n in range(200)
@@ -89,6 +89,12 @@ def test_files_beside_the_scenario_are_read(written):
     assert trace_summary(json.loads(found.to_json())) == found
 
 
+def test_the_size_limit_reaches_the_file(written):
+    path = written(MOONCAKE, "mine.jsonl")
+    with pytest.raises(LimitError, match="WAFERLAG_MAX_TRACE_BYTES"):
+        trace_summary("mine.jsonl", path.parent, max_bytes=1000)
+
+
 def test_two_distributions_are_a_trace(written):
     path = written("[[1001, 1.0]]", "in.json")
     written("[[101, 1.0]]", "out.json")
@@ -129,6 +135,10 @@ def test_a_file_without_a_folder_is_refused():
         ),
         ({"input_tokens": 0, "output_tokens": 5}, ScenarioError, "must be a number of tokens, 1 or more"),
         ({"input_cdf": 5, "output_cdf": "x.json"}, ScenarioError, "must be the name of a file"),
+        ({"rhythm": 5}, ScenarioError, "must be a name or a trace"),
+        ({"rhythm": "deepseek-online", "lengths": {}}, ScenarioError, "is empty"),
+        ("a\x00.jsonl", FileError, "is no file name"),
+        ("x" * 5000 + ".jsonl", FileError, "cannot be read|is no file name"),
         ({"schema_version": 1}, ScenarioError, "load.trace has 2 problem"),
     ],
 )
