@@ -74,6 +74,12 @@ class ArtefactStore:
         replace_file(path, write)
         return self.describe(path)
 
+    def put(self, run_id: str, epoch: int, content: bytes) -> Artefact:
+        """Write a whole file for one attempt."""
+        path = self.folder / run_id / str(epoch) / FILE_NAME
+        replace_file(path, lambda temporary: temporary.write_bytes(content))
+        return self.describe(path)
+
     def describe(self, path: Path) -> Artefact:
         """The artefact of a file that lies in the folder."""
         content = path.read_bytes()
@@ -127,7 +133,7 @@ class ArtefactStore:
         return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Put a whole new file at ``path``; ``write`` fills a temporary one, which is synced and renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,9 +1,10 @@
 """Looking after a database: checking it against its files, copying it, and letting old runs go."""
 
 import os
+import shutil
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import delete, select, text
@@ -106,16 +107,9 @@ def _copy_runs(folder: Path, target: Path) -> list[Path]:
     written = []
     for file in sorted(folder.rglob("*.parquet")) if folder.is_dir() else []:
         copy = target / file.relative_to(folder)
-        replace_file(copy, _writer(file))
+        replace_file(copy, partial(shutil.copyfile, file))
         written.append(copy)
     return written
-
-
-def _writer(file: Path) -> Callable[[Path], None]:
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(file.read_bytes())
-
-    return write
 
 
 @dataclass(frozen=True)

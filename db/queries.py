@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, select
 
+from db.columns import now
 from db.repository import full_run_id
 from db.schema import (
     AuditRow,
@@ -117,9 +118,13 @@ def runs(
     state: str | None = None,
     scenario: str | None = None,
     schedule: str | None = None,
+    kind: str | None = "plan",
     limit: int = 100,
 ) -> list[RunSummary]:
-    """The newest runs first, at most ``limit``; each filter left out lets everything pass."""
+    """The newest runs first, at most ``limit``.
+
+    A filter that is None lets everything pass; ``kind`` leaves out the comparisons of plans unless asked.
+    """
     query = _SUMMARY.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
     if state is not None:
         query = query.where(RunRow.state == state)
@@ -127,6 +132,8 @@ def runs(
         query = query.where(RunRow.scenario_name == scenario)
     if schedule is not None:
         query = query.where(RunRow.schedule == schedule)
+    if kind is not None:
+        query = query.where(RunRow.kind == kind)
     with database.read() as session:
         return [_summary(row) for row in session.execute(query)]
 
@@ -155,6 +162,19 @@ def _summary(row: Row[*tuple[Any, ...]]) -> RunSummary:
 def instant(seconds: float | None) -> dt.datetime | None:
     """A moment with its zone, UTC, from the database's seconds."""
     return None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def moment(database: Database) -> float:
+    """Now, by the clock of the database: seconds since 1970 UTC."""
+    with database.read() as session:
+        return session.execute(select(now())).scalar_one()
+
+
+def failed_since(database: Database, began: float) -> list[str]:
+    """Runs that ended as failed since then, oldest first."""
+    failed = select(RunRow.id).where(RunRow.state == "failed", RunRow.ended >= began)
+    with database.read() as session:
+        return list(session.execute(failed.order_by(RunRow.ended)).scalars())
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.artefacts import Arrays, Artefact, ArtefactStore
+from db.changes import Changes
 from db.columns import now
 from db.errors import ArtefactError
 from db.identity import content_hash, new_run_id, run_identity
 from db.rows import plan_rows
-from db.schema import PlanRow, ProfileRow, RunRow, ScenarioRow
+from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
 from db.session import Database
 from planner.errors import UnknownNameError
 from planner.record import PlanRecord
@@ -79,15 +80,51 @@ class RunRepository:
                 raise ArtefactError(f"run {full} wrote no replication-level arrays")
             return Artefact(row.artefact, str(row.artefact_sha256), int(row.artefact_bytes or 0))
 
+    def copy_artefact(self, known: str, run_id: str, epoch: int) -> Artefact | None:
+        """Give a run the file of an identical one, as a file of its own; None: that one wrote none."""
+        try:
+            content = self.artefacts.content(self.artefact(known))
+        except ArtefactError:
+            return None
+        return self.artefacts.put(run_id, epoch, content)
+
     def find(self, scenario: Scenario, version: str) -> str | None:
         """The newest finished run with the same scenario, seed and version, hence the same result."""
+        return self.find_identity(run_identity(scenario, version))
+
+    def find_identity(self, identity: str) -> str | None:
+        """The newest finished run of an identity (:func:`db.identity.run_identity`)."""
+        same = select(RunRow.id).where(RunRow.identity == identity, RunRow.state == "done")
         with self.database.read() as session:
-            return session.execute(
-                select(RunRow.id)
-                .where(RunRow.identity == run_identity(scenario, version), RunRow.state == "done")
-                .order_by(RunRow.created.desc())
-                .limit(1)
-            ).scalar_one_or_none()
+            return session.execute(same.order_by(RunRow.created.desc()).limit(1)).scalar_one_or_none()
+
+
+def scenario_body(database: Database, found: str) -> dict[str, Any]:
+    """A stored scenario by its hash, as JSON data."""
+    with database.read() as session:
+        return session.get_one(ScenarioRow, found).body
+
+
+def previous_of(session: Session, run_id: str, schedule: str) -> str | None:
+    """The newest finished run of the same schedule before this one."""
+    run = session.get_one(RunRow, run_id)
+    earlier = select(RunRow.id).join(PlanRow).where(RunRow.schedule == schedule, RunRow.state == "done")
+    earlier = earlier.where(RunRow.id != run_id, RunRow.created <= run.created)
+    return session.execute(earlier.order_by(RunRow.created.desc()).limit(1)).scalar_one_or_none()
+
+
+def store_changes(session: Session, run_id: str, previous: str, changes: Changes) -> str | None:
+    """Keep what changed since the run before; returns the schedule that both belong to."""
+    row = {
+        "run_id": run_id,
+        "previous_run_id": previous,
+        "sentence": changes.sentence,
+        "body": changes.model_dump(mode="json"),
+        "created": now(),
+    }
+    session.execute(delete(DifferenceRow).where(DifferenceRow.run_id == run_id))
+    session.execute(insert(DifferenceRow).values(**row))
+    return session.get_one(RunRow, run_id).schedule
 
 
 def store_plan(session: Session, run_id: str, record: PlanRecord, artefact: Artefact | None) -> None:

@@ -26,6 +26,9 @@ _SCHEMES = {
 
 _CONNECT_SECONDS = 10
 
+Transaction = Session
+"""What :meth:`Database.write` gives, for those who pass it on without knowing SQLAlchemy."""
+
 
 @dataclass(frozen=True)
 class Database:

@@ -17,7 +17,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from planner.errors import FileError, Problem, ScenarioError, UserMistakeError, did_you_mean, shown
+from planner.errors import (
+    FileError,
+    LimitError,
+    Problem,
+    ScenarioError,
+    UserMistakeError,
+    did_you_mean,
+    shown,
+)
+from planner.scenario.models import Scenario
 
 PREFIX = "WAFERLAG_"
 OUTSIDE = {"CONFIG", "DEBUG", "REQUIRE_POSTGRES", "TEST_POSTGRES_URL"}
@@ -92,6 +101,10 @@ class Settings(BaseSettings):
     """How often a worker says that it lives; well below the lease."""
     poll_seconds: Annotated[float, Field(gt=0, le=600)] = 1
     """How often an idle worker looks for work and for schedules that are due."""
+    retry_seconds: Annotated[float, Field(ge=0)] = 30
+    """A run whose process was killed (out of memory, say) waits so long before it is tried again."""
+    outage_seconds: Annotated[float, Field(ge=0)] = 600
+    """A worker gives up when the database has been locked, full or away for so long."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """Ended runs older than this are removed with their files, once a day. None: kept for ever."""
     warn_days: Annotated[float, Field(ge=0)] = 14
@@ -112,6 +125,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments before the environment, the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    def allow(self, scenario: Scenario) -> None:
+        """Raise :class:`planner.errors.LimitError` for a scenario that asks for more than is allowed."""
+        for what, found, limit, name in (
+            ("run.replications", scenario.run.replications, self.max_replications, "MAX_REPLICATIONS"),
+            ("run.scenarios", scenario.run.scenarios, self.max_replications, "MAX_REPLICATIONS"),
+            ("horizon_months", scenario.horizon_months, self.max_horizon_months, "MAX_HORIZON_MONTHS"),
+        ):
+            if found > limit:
+                raise LimitError(what, found, limit, PREFIX + name)
 
 
 @cache

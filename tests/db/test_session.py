@@ -23,6 +23,10 @@ from db.repository import RunRepository
 from db.session import database_url as parsed
 from db.session import open_database
 
+INSERT_A_RUN = (
+    "INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a', 'plan', 'done', 's', 1)"
+)
+
 
 @pytest.fixture
 def impatient(monkeypatch):
@@ -67,9 +71,7 @@ def test_a_path_is_an_sqlite_file_and_its_folder_is_made(tmp_path):
 def test_readers_see_a_writers_work_only_when_it_is_whole(database, make_record):
     """On SQLite this is what WAL gives: a reader is not locked out by an open writer."""
     with database.write() as session:
-        session.execute(
-            text("INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a','plan','done','s',1)")
-        )
+        session.execute(text(INSERT_A_RUN))
         assert queries.runs(database) == []
     assert len(queries.runs(database)) == 1
 
@@ -90,11 +92,7 @@ def test_the_clock_is_the_databases_own_and_utc(database):
 def test_an_exception_keeps_nothing(database):
     def break_off():
         with database.write() as session:
-            session.execute(
-                text(
-                    "INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a','plan','done','s',1)"
-                )
-            )
+            session.execute(text(INSERT_A_RUN))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,9 @@ def list_runs(
     ] = None,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Runs of this scenario only.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="Runs of this schedule only.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the runs that compare a plan with the one before.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 50,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
 ) -> None:
@@ -39,7 +43,14 @@ def list_runs(
     if state is not None and state not in RUN_STATES:
         raise UnknownNameError("state", state, RUN_STATES)
     with open_chosen(db) as database:
-        found = runs(database, state=state, scenario=scenario, schedule=schedule, limit=limit)
+        found = runs(
+            database,
+            state=state,
+            scenario=scenario,
+            schedule=schedule,
+            kind=None if everything else "plan",
+            limit=limit,
+        )
     if json_file is not None:
         body = {"schema_version": LIST_SCHEMA_VERSION, "runs": [asdict(run) for run in found]}
         _write(json_file, body)
@@ -66,6 +77,103 @@ def show(
             write_whole(json_file, RunRepository(database).get(found.id).model_dump_json(indent=2) + "\n")
     for line in [*_facts(found), *_history(trail)]:
         print(line)
+
+
+@app.command()
+def add(
+    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
+    ] = None,
+    replications: Annotated[
+        int | None, typer.Option("--replications", help="Fresh futures that validate the plan.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute it even if an identical run is there.")
+    ] = False,
+    db: Db = None,
+) -> None:
+    """Queue a run for the workers and print its id; an identical run is found instead of computed again."""
+    from db.queue import RunQueue
+    from planner.intake import open_scenario
+    from waferlag import __version__
+    from waferlag.settings import settings
+
+    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    settings().allow(loaded.scenario)
+    with open_chosen(db) as database:
+        queue = RunQueue(database)
+        run_id, new = queue.put_scenario(loaded.scenario, loaded.overrides, __version__, again=again)
+    if not new:
+        print("an identical run is there (--again computes it anew)", file=sys.stderr)
+    print(run_id)
+
+
+@app.command()
+def cancel(run_id: RunId, db: Db = None) -> None:
+    """Cancel a run: a waiting one at once, a running one when its worker beats next."""
+    from db.queue import RunQueue
+
+    with open_chosen(db) as database:
+        full, state = RunQueue(database).cancel(run_id)
+    print(f"{full} {'is cancelled' if state == 'cancelled' else 'is being cancelled'}")
+
+
+@app.command()
+def retry(run_id: RunId, db: Db = None) -> None:
+    """Queue an ended run once more, as a run of its own, and print the new id."""
+    from db.queue import RunQueue
+
+    with open_chosen(db) as database:
+        print(RunQueue(database).retry(run_id))
+
+
+@app.command()
+def changes(
+    run_id: RunId,
+    db: Db = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole comparison here.")] = None,
+) -> None:
+    """Say what changed between a run and the one before it in its schedule, and which inputs moved it."""
+    from db.queries import difference
+
+    with open_chosen(db) as database:
+        found = difference(database, run_id)
+    if found is None:
+        print("Nothing to compare: the run is the first of its schedule, or its comparison is not done yet.")
+        return
+    if json_file is not None:
+        _write(json_file, {"run": found.run_id, "previous": found.previous_run_id, **found.body})
+    print(f"since {found.previous_run_id}: {found.sentence}")
+    for part in ("moves", "orders", "causes"):
+        print("\n".join(f"  {line['text']}" for line in found.body[part]) or f"  no {part}")
+
+
+@app.command()
+def export(
+    run_id: RunId,
+    what: Annotated[
+        str,
+        typer.Option("--what", help="plan, months, pools, gates, orders, deliveries, futures, ..."),
+    ] = "orders",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File: .csv, .parquet or .json; default: CSV on stdout.")
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Write a part of a run as CSV, Parquet or JSON."""
+    from db.export import exported
+
+    with open_chosen(db) as database:
+        content = exported(database, run_id, what, "csv" if out is None else out.suffix.removeprefix("."))
+    if out is None:
+        sys.stdout.write(content.decode())
+        return
+    from waferlag.files import write_whole
+
+    write_whole(out, content)
+    print(f"wrote {out}")
 
 
 def _write(path: Path, body: dict[str, Any]) -> None:

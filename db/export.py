@@ -1,0 +1,127 @@
+"""Parts of a run for other programs: CSV, Parquet, JSON."""
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from db import queries
+from db.repository import RunRepository
+from db.session import Database
+from planner.errors import UnknownNameError
+
+SCHEMA_VERSION = 1
+FORMATS = ("csv", "parquet", "json")
+
+_DELIVERY = (
+    *("line", "pool", "source", "sku", "month", "order_on", "gpus"),
+    *("arrives_p10", "arrives_p50", "arrives_p90", "arrives_within_horizon"),
+)
+
+
+def _deliveries(database: Database, run_id: str) -> list[dict[str, Any]]:
+    lines = [asdict(line) for line in queries.orders(database, run_id)]
+    return [{name: line[name] for name in _DELIVERY} for line in lines]
+
+
+_LINES: dict[str, Callable[[Database, str], list[Any]]] = {
+    "months": queries.months,
+    "pools": queries.pool_months,
+    "gates": queries.gate_months,
+    "orders": queries.orders,
+    "reservations": queries.reservations,
+    "rivals": queries.rivals,
+}
+PARTS = ("plan", *_LINES, "deliveries", "futures")
+
+
+def exported(database: Database, run_id: str, part: str, form: str) -> bytes:
+    """One part of a run (:data:`PARTS`) in one form (:data:`FORMATS`).
+
+    ``plan`` is the whole record and has JSON only. ``deliveries`` says when each order serves; ``futures`` has
+    the replication-level arrays, a row per array, replication, pool and month. Raises
+    :class:`UnknownNameError` for a part or form that there is not.
+    """
+    if part not in PARTS:
+        raise UnknownNameError("part of a run", part, PARTS)
+    forms = ("json",) if part == "plan" else FORMATS
+    if form not in forms:
+        raise UnknownNameError(f"form of {part}", form, forms)
+    if part == "plan":
+        return (RunRepository(database).get(run_id).model_dump_json(indent=2) + "\n").encode()
+    return _FORMS[form](_table(database, run_id, part), queries.run(database, run_id).id, part)
+
+
+def _table(database: Database, run_id: str, part: str) -> pa.Table:
+    if part == "futures":
+        return _futures(database, run_id)
+    if part == "deliveries":
+        return pa.Table.from_pylist(_deliveries(database, run_id))
+    return pa.Table.from_pylist([asdict(line) for line in _LINES[part](database, run_id)])
+
+
+def _futures(database: Database, run_id: str) -> pa.Table:
+    """Arrays [replication, pool, month] in long form; replications count from 0, as in the file of the run."""
+    repository = RunRepository(database)
+    record = repository.get(run_id)
+    pools = [pool.name for pool in record.scenario.pools]
+    months = [month.month for month in record.months]
+    parts = [
+        pa.table(
+            {
+                "array": pa.array([name] * array.size),
+                "replication": np.repeat(np.arange(len(array)), len(pools) * len(months)),
+                "pool": pa.array(np.tile(np.repeat(pools, len(months)), len(array))),
+                "month": pa.array(np.tile(months, len(array) * len(pools))),
+                "value": array.reshape(-1).astype(float),
+            }
+        )
+        for name, array in repository.arrays(run_id).items()
+        if array.shape[1:] == (len(pools), len(months))
+    ]
+    return pa.concat_tables(parts) if parts else pa.table({})
+
+
+def _csv(table: pa.Table, run_id: str, part: str) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", *table.column_names])
+    for batch in table.to_batches(max_chunksize=10_000):
+        columns = [column.to_pylist() for column in batch.columns]
+        writer.writerows([run_id, *map(_safe, row)] for row in zip(*columns, strict=True))
+    return text.getvalue().encode()
+
+
+def _safe(value: Any) -> Any:
+    """A cell that a spreadsheet would read as a formula is quoted: names come from files of other people."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value
+
+
+def _parquet(table: pa.Table, run_id: str, part: str) -> bytes:
+    about = {"waferlag.run": run_id, "waferlag.part": part, "schema_version": str(SCHEMA_VERSION)}
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(about), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _json(table: pa.Table, run_id: str, part: str) -> bytes:
+    body = {"schema_version": SCHEMA_VERSION, "run": run_id, "part": part, "rows": table.to_pylist()}
+    return (json.dumps(body, indent=2, ensure_ascii=False, default=_iso) + "\n").encode()
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_FORMS: dict[str, Callable[[pa.Table, str, str], bytes]] = {"csv": _csv, "parquet": _parquet, "json": _json}

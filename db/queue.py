@@ -1,0 +1,359 @@
+"""The queue: a lease on each run, taken for a while and renewed by a beat, fenced by its epoch.
+
+::
+
+    queued ──claim──> running ──finish──> done | failed | cancelled
+      ^ │                │ │
+      │ └──cancel──> cancelled
+      └──give back───────┘ └──lease over──> claimed again, by anybody
+
+A worker that dies lets its lease run out, and any other takes the run over: restart and take-over are one
+path. Every write of a worker names the epoch of its claim and changes nothing once somebody else has claimed
+the run, so that a run has one result however often it was begun. All instants are the database's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from db import audit
+from db.columns import now
+from db.identity import new_run_id, run_identity
+from db.repository import full_run_id, insert_or_ignore, save_scenario
+from db.schema import ENDED, RunRow
+from db.session import Database
+from planner.errors import UserMistakeError
+from planner.scenario.models import Scenario
+
+PLAN = "plan"
+COMPARE = "compare"
+KINDS = (PLAN, COMPARE)
+"""plan: compute a scenario's plan. compare: say what changed between two runs of a schedule, and why."""
+
+MAX_ATTEMPTS = 3
+
+WAITING_ONLY = "q:"
+"""A dedup key that begins so is given up when its run starts: one runs, one waits, and a third is refused."""
+
+
+class RunStateError(UserMistakeError):
+    """What was asked is not possible in the run's present state."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to be computed."""
+
+    kind: str
+    args: dict[str, Any]
+    scenario_name: str
+    run_id: str | None = None
+    """None: a new one."""
+    scenario_hash: str | None = None
+    identity: str | None = None
+    seed: int | None = None
+    lane: str | None = None
+    dedup: str | None = None
+    priority: int = 0
+    max_attempts: int = MAX_ATTEMPTS
+    retry_of: str | None = None
+    schedule: str | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to compute a run until the lease ends. ``epoch`` fences every write."""
+
+    run_id: str
+    epoch: int
+    kind: str
+    args: dict[str, Any]
+    scenario_name: str
+    scenario_hash: str | None
+    attempt: int
+    max_attempts: int
+    schedule: str | None
+    due: float | None
+
+
+class RunQueue:
+    """The queue of one database. Each call is one short transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def put(self, request: Request) -> str | None:
+        """Queue a run; returns its id, or None where its id or its dedup key is taken."""
+        with self.database.write() as session:
+            return put(session, request)
+
+    def put_scenario(
+        self, scenario: Scenario, overrides: tuple[str, ...], version: str, again: bool = False
+    ) -> tuple[str, bool]:
+        """Queue the plan of a scenario; returns the run's id and whether it is new.
+
+        An identical run (scenario, seed, ``version``) that is done, under way or waiting is returned instead,
+        unless ``again``.
+        """
+        identity = run_identity(scenario, version)
+        same = select(RunRow.id).where(
+            RunRow.identity == identity, RunRow.state.in_(("done", "running", "queued")), RunRow.kind == PLAN
+        )
+        with self.database.write() as session:
+            known = session.execute(same.order_by(RunRow.created.desc()).limit(1)).scalar_one_or_none()
+            if known is not None and not again:
+                return known, False
+            request = Request(
+                kind=PLAN,
+                args={"overrides": list(overrides)},
+                scenario_name=scenario.name,
+                scenario_hash=save_scenario(session, scenario),
+                identity=identity,
+                seed=scenario.seed,
+                dedup=None if again else f"i:{identity}",
+            )
+            run_id = put(session, request)
+            if run_id is not None:
+                return run_id, True
+            # On PostgreSQL somebody queued the same in this instant; their row is visible now.
+            return session.execute(select(RunRow.id).where(RunRow.dedup == request.dedup)).scalar_one(), False
+
+    def claim(self, owner: str, lease_seconds: float) -> Claim | None:
+        """Take the next run: a waiting one, or one whose lease ran out. None: there is nothing to do.
+
+        ``owner`` tells people who computes it; it decides nothing.
+        """
+        while True:
+            try:
+                with self.database.write() as session:
+                    row = session.execute(_claimable()).scalar_one_or_none()
+                    if row is None:
+                        return None
+                    if not _ended_instead(session, row):
+                        return _claimed(session, row, owner, lease_seconds)
+            except IntegrityError:  # somebody else started a run of the same lane in this instant
+                return None
+
+    def beat(self, claim: Claim, lease_seconds: float, progress: dict[str, Any] | None = None) -> str:
+        """Renew the lease and say how far the run is.
+
+        Returns ``go``, ``cancel`` (stop it, and finish it as cancelled) or ``lost`` (somebody else has it).
+        """
+        changes: dict[str, Any] = {"lease_until": now() + lease_seconds}
+        if progress is not None:
+            changes["progress"] = progress
+        with self.database.write() as session:
+            renewed = update(RunRow).where(_still_mine(claim)).values(**changes).returning(RunRow.cancel)
+            cancel = session.execute(renewed).scalar_one_or_none()
+        return "lost" if cancel is None else "cancel" if cancel else "go"
+
+    def finish(
+        self,
+        claim: Claim,
+        state: str,
+        error: str | None = None,
+        also: Callable[[Session], None] | None = None,
+    ) -> bool:
+        """End a run as done, failed or cancelled; False: it was lost, and nothing was written.
+
+        ``also`` writes the result in the same transaction.
+        """
+        assert state in ENDED
+        with self.database.write() as session:
+            ended = _end(session, _still_mine(claim), state, error)
+            if ended is None:
+                return False
+            if also is not None:
+                also(session)
+            audit.note(session, state, run_id=claim.run_id, schedule=claim.schedule, text=error or "")
+            return True
+
+    def give_back(self, claim: Claim, why: str, delay_seconds: float = 0.0, counts: bool = True) -> bool:
+        """Put a run back into the queue: its process died, or its worker stops.
+
+        ``counts``: whether the attempt is used up. After the last one the run has failed. False: it was lost.
+        """
+        if counts and claim.attempt >= claim.max_attempts:
+            return self.finish(claim, "failed", f"{why}; all {claim.max_attempts} attempts are used up")
+        with self.database.write() as session:
+            returned = session.execute(
+                update(RunRow)
+                .where(_still_mine(claim))
+                .values(
+                    state="queued",
+                    owner=None,
+                    lease_until=None,
+                    not_before=now() + delay_seconds,
+                    attempts=RunRow.attempts - (0 if counts else 1),
+                )
+                .returning(RunRow.id)
+            ).scalar_one_or_none()
+            if returned is not None:
+                audit.note(session, "given back", run_id=claim.run_id, schedule=claim.schedule, text=why)
+        return returned is not None
+
+    def cancel(self, beginning: str) -> tuple[str, str]:
+        """Cancel a run; returns its full id and its state now.
+
+        A waiting one is cancelled at once, a running one by its worker at the next beat: until then its state
+        is ``running``. Raises :class:`RunStateError` if it has ended.
+        """
+        with self.database.write() as session:
+            run_id = full_run_id(session, beginning)
+            state = cancel(session, run_id)
+            if state is None:
+                ended = session.get_one(RunRow, run_id).state
+                raise RunStateError(
+                    f"run {run_id} is {ended}: only a waiting or running one can be cancelled"
+                )
+            return run_id, state
+
+    def retry(self, beginning: str) -> str:
+        """Queue an ended run once more, as a run of its own that names the old one; returns its id."""
+        with self.database.write() as session:
+            old = session.get_one(RunRow, full_run_id(session, beginning))
+            if old.state not in ENDED:
+                raise RunStateError(f"run {old.id} is {old.state}: cancel it first, or wait for its end")
+            new = Request(
+                kind=old.kind,
+                args=old.args or {"overrides": []},
+                scenario_name=old.scenario_name,
+                scenario_hash=old.scenario_hash,
+                identity=old.identity,
+                seed=old.seed,
+                lane=old.lane,
+                schedule=old.schedule,
+                due=old.due,
+                retry_of=old.id,
+            )
+            run_id = put(session, new)
+        assert run_id is not None, "a new id without a dedup key is free"
+        return run_id
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        with self.database.read() as session:
+            busy = select(func.count()).where(RunRow.state.in_(("queued", "running")))
+            return session.execute(busy).scalar_one() == 0
+
+
+def put(session: Session, request: Request) -> str | None:
+    """Queue a run in the caller's transaction; None where its id or its dedup key is taken."""
+    run_id = request.run_id or new_run_id()
+    row = {
+        "id": run_id,
+        "state": "queued",
+        "created": now(),
+        **{name: getattr(request, name) for name in _COPIED},
+    }
+    statement = insert_or_ignore(session, RunRow).values(**row).returning(RunRow.id)
+    stored: str | None = session.execute(statement).scalar_one_or_none()
+    if stored is not None:
+        text = f"retry of {request.retry_of}" if request.retry_of else request.kind
+        audit.note(session, "queued", run_id=run_id, schedule=request.schedule, text=text)
+    return stored
+
+
+_COPIED = [name for name in Request.__dataclass_fields__ if name != "run_id"]
+
+
+def cancel(session: Session, run_id: str) -> str | None:
+    """Cancel a run in the caller's transaction.
+
+    Returns its state now: ``cancelled``, or ``running`` until its worker hears of it; None: it had ended.
+    """
+    waiting = and_(RunRow.id == run_id, RunRow.state == "queued")
+    if _end(session, waiting, "cancelled", None) is not None:
+        audit.note(session, "cancelled", run_id=run_id, text="while it waited")
+        return "cancelled"
+    running = and_(RunRow.id == run_id, RunRow.state == "running")
+    asked = session.execute(update(RunRow).where(running).values(cancel=True).returning(RunRow.id))
+    if asked.scalar_one_or_none() is None:
+        return None
+    audit.note(session, "cancel asked", run_id=run_id)
+    return "running"
+
+
+def _claimable() -> Any:
+    """The most urgent run that may start: waiting with its lane free, or running with its lease over."""
+    other = aliased(RunRow)
+    lane_busy = exists(select(other.id).where(other.lane == RunRow.lane, other.state == "running"))
+    waiting = and_(RunRow.state == "queued", RunRow.not_before <= now(), ~lane_busy)
+    abandoned = and_(RunRow.state == "running", RunRow.lease_until < now())
+    return (
+        select(RunRow)
+        .where(or_(waiting, abandoned))
+        .order_by(RunRow.priority.desc(), RunRow.created, RunRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _ended_instead(session: Session, row: RunRow) -> bool:
+    """An abandoned run that is not worth another attempt ends here."""
+    if row.cancel:
+        state, error = "cancelled", None
+    elif row.attempts >= row.max_attempts:
+        state, error = "failed", f"its worker was lost in each of {row.attempts} attempts"
+    else:
+        return False
+    _end(session, RunRow.id == row.id, state, error)
+    audit.note(session, state, run_id=row.id, schedule=row.schedule, text=error or "its worker was lost")
+    return True
+
+
+def _claimed(session: Session, row: RunRow, owner: str, lease_seconds: float) -> Claim:
+    taken_over = row.state == "running"
+    free_dedup = RunRow.dedup.startswith(WAITING_ONLY, autoescape=True)
+    claimed = (
+        update(RunRow)
+        .where(RunRow.id == row.id)
+        .values(
+            state="running",
+            owner=owner,
+            epoch=RunRow.epoch + 1,
+            attempts=RunRow.attempts + 1,
+            started=now(),
+            progress=None,
+            lease_until=now() + lease_seconds,
+            dedup=case((free_dedup, None), else_=RunRow.dedup),
+        )
+        .returning(*(getattr(RunRow, name) for name in ("epoch", "attempts")))
+    )
+    epoch, attempt = session.execute(claimed).one()
+    text = f"{owner}, attempt {attempt}" + (", taken over: the lease was over" if taken_over else "")
+    audit.note(session, "started", run_id=row.id, schedule=row.schedule, text=text)
+    return Claim(
+        run_id=row.id,
+        epoch=epoch,
+        kind=row.kind,
+        args=row.args or {},
+        scenario_name=row.scenario_name,
+        scenario_hash=row.scenario_hash,
+        attempt=attempt,
+        max_attempts=row.max_attempts,
+        schedule=row.schedule,
+        due=row.due,
+    )
+
+
+def _still_mine(claim: Claim) -> ColumnElement[bool]:
+    return and_(RunRow.id == claim.run_id, RunRow.state == "running", RunRow.epoch == claim.epoch)
+
+
+def _end(session: Session, where: ColumnElement[bool], state: str, error: str | None) -> str | None:
+    """End the run that ``where`` finds; None: it finds none."""
+    ended = (
+        update(RunRow)
+        .where(where)
+        .values(
+            state=state, error=error, ended=now(), dedup=None, owner=None, lease_until=None, progress=None
+        )
+        .returning(RunRow.id)
+    )
+    return session.execute(ended).scalar_one_or_none()

@@ -1,0 +1,182 @@
+"""The worker: takes runs from the queue, one at a time, each in a process of its own; fires due schedules.
+
+The worker computes nothing itself. It beats for its run, passes progress on, kills the process when the run
+is cancelled or lost, and stores the result. It may die at any moment: its lease runs out, and the run is
+taken over by any other worker, or by the same one started again.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from db.errors import DatabaseError, DiskFullError
+from db.maintenance import clear
+from db.notices import Outbox
+from db.queue import Claim, RunQueue
+from db.schedules import ScheduleRepository
+from db.session import Database
+from waferlag import cron
+from waferlag.child import Child
+from waferlag.outcome import fail, is_known, job_of, store
+from waferlag.patience import PASSING, Patience
+from waferlag.settings import Settings
+from waferlag.sinks import send
+
+JOB_COMMAND = (sys.executable, "-m", "waferlag.job")
+DAY = 86_400.0
+LEASE_KEPT = 0.8
+"""A worker that could not renew its lease for this share of it ends its run: another may soon begin it."""
+
+log = logging.getLogger("waferlag.worker")
+
+
+class Worker:
+    """One worker of one database.
+
+    ``command`` starts the process of a run; the run's folder is appended. The default speaks as
+    waferlag/job.py says.
+    """
+
+    def __init__(self, database: Database, settings: Settings, command: Sequence[str] = JOB_COMMAND) -> None:
+        self.database = database
+        self.settings = settings
+        self.command = tuple(command)
+        self.queue = RunQueue(database)
+        self.schedules = ScheduleRepository(database)
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.stopping = threading.Event()
+        self.patience = Patience(settings.outage_seconds, self.stopping)
+        self._looked = float("-inf")
+        self._cleared = float("-inf")
+
+    def work(self, drain: bool = False) -> None:
+        """Work until stopped or, with ``drain``, until nothing waits or runs any more, anywhere.
+
+        Raises the database's error once it has been unusable for longer than the setting ``outage_seconds``.
+        """
+        messenger = threading.Thread(target=self._send_notices, daemon=True)
+        messenger.start()
+        while not self.stopping.is_set():
+            self.patience.during(self.look_around)
+            claim = self.patience.during(lambda: self.queue.claim(self.owner, self.settings.lease_seconds))
+            if claim is not None:
+                self.attend(claim)
+            elif drain and self.patience.during(self.queue.is_empty):
+                break
+            else:
+                self.stopping.wait(self.settings.poll_seconds)
+        self.stopping.set()
+        messenger.join()
+
+    def look_around(self) -> None:
+        """Fire what is due, and once a day remove what is old; looks once in ``poll_seconds`` at most."""
+        if time.monotonic() - self._looked < self.settings.poll_seconds:
+            return
+        self._looked = time.monotonic()
+        for run_id in self.schedules.fire_due(cron.slots):
+            log.info("run %s is due and queued", run_id)
+        if time.monotonic() - self._cleared > DAY:
+            self._cleared = time.monotonic()
+            cleared = clear(self.database, self.settings.keep_days)
+            if cleared.runs or cleared.folders:
+                log.info("removed %d old run(s) and %d folder(s)", cleared.runs, cleared.folders)
+
+    def attend(self, claim: Claim) -> None:
+        """See one run through: done, failed, cancelled, given back, or lost to another worker."""
+        log.info("run %s begins, attempt %d: %s", claim.run_id, claim.attempt, claim.scenario_name)
+        folder = self.database.runs_folder / claim.run_id / str(claim.epoch)
+        try:
+            child = Child(self.command, folder, self.patience.during(lambda: job_of(self.database, claim)))
+        except DiskFullError as error:
+            why = str(error)
+            self.patience.during(
+                lambda: self.queue.give_back(claim, why, self.settings.retry_seconds, counts=False)
+            )
+            return
+        try:
+            verdict = self._watch(claim, child)
+        finally:
+            child.kill()
+        log.info(
+            "run %s: %s", claim.run_id, self.patience.during(lambda: self._conclude(claim, child, verdict))
+        )
+
+    def _watch(self, claim: Claim, child: Child) -> str:
+        """Beat for a run while its process works.
+
+        Returns ``ended``, or why the process must be ended: ``cancel``, ``lost`` or ``stop``.
+        """
+        heard = time.monotonic()
+        told: dict[str, Any] | None = None
+        beat_seconds = self.settings.beat_seconds
+        while child.process.poll() is None:
+            if self.stopping.is_set():
+                return "stop"
+            silent = time.monotonic() - heard
+            try:
+                child.answer(lambda identity: is_known(self.database, identity))
+                self.look_around()
+                news = child.progress is not told and silent >= min(1.0, beat_seconds)
+                if news or silent >= beat_seconds:
+                    told = child.progress
+                    verdict = self.queue.beat(claim, self.settings.lease_seconds, told)
+                    if verdict != "go":
+                        return verdict
+                    heard = time.monotonic()
+            except DatabaseError as error:
+                if not isinstance(error, PASSING) or silent > LEASE_KEPT * self.settings.lease_seconds:
+                    log.warning("run %s is given up: %s", claim.run_id, error)
+                    return "lost"
+            child.wait(min(0.05, beat_seconds / 4))
+        return "ended"
+
+    def _conclude(self, claim: Claim, child: Child, verdict: str) -> str:
+        """Write down how a run ended; fenced by the epoch: it may be repeated. Returns it in words."""
+        code = child.process.returncode
+        if verdict == "lost":
+            return "lost; another worker has it or will take it"
+        if verdict == "cancel":
+            mine, words = self.queue.finish(claim, "cancelled"), "cancelled"
+        elif verdict == "stop":
+            mine = self.queue.give_back(claim, "its worker was stopped", counts=False)
+            words = "given back, the worker stops"
+        elif code < 0:
+            words = f"its process was ended by signal {signal.Signals(-code).name}"
+            mine = self.queue.give_back(claim, words, self.settings.retry_seconds)
+        elif code > 0:
+            words = child.last_words()
+            mine = fail(self.database, claim, words)
+        else:
+            mine, words = store(self.database, claim, child.result(), self.settings), "done"
+        return words if mine else "lost; its result was not stored"
+
+    def _send_notices(self) -> None:
+        """Tell the sinks, in a thread of its own: a slow one must not cost a run its lease."""
+        outbox = Outbox(self.database)
+        while True:
+            last_round = self.stopping.is_set()
+            try:
+                while (notice := outbox.take()) is not None:
+                    send(outbox, notice, self.settings)
+            except DatabaseError as error:
+                log.warning("notices wait: %s", error)
+            if last_round:
+                return
+            self.stopping.wait(self.settings.poll_seconds)
+
+
+def stop_on_signals(worker: Worker) -> None:
+    """SIGTERM and SIGINT end the run's process, give the run back, and end the worker with exit code 0."""
+
+    def stop(number: int, frame: object) -> None:
+        worker.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
