@@ -334,8 +334,8 @@ def _answer(
 
 def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
     """When need first exceeds what is in service today, if nothing is bought or rented."""
-    short = (fresh.futures.base_deficit > 0).any(axis=1)
-    first = np.where(short.any(axis=1), short.argmax(axis=1), -1)
+    short: NDArray[np.bool_] = np.any(fresh.futures.base_deficit > 0, axis=1)
+    first = np.where(np.any(short, axis=1), short.argmax(axis=1), -1)
     starts = np.array([minutes(scenario.start, day) for day in month_starts(scenario.start, short.shape[1])])
     return arrival(scenario.start, np.where(first >= 0, starts[np.maximum(first, 0)], -1))
 

@@ -11,10 +11,16 @@ from typing import Annotated
 import typer
 
 from waferlag import __version__
+from waferlag.commands import db, runs, schedule
 from waferlag.commands.check import check, scenarios, schema
+from waferlag.commands.dashboard import dashboard
+from waferlag.commands.estimate import estimate
 from waferlag.commands.plan import plan
+from waferlag.commands.report import report
+from waferlag.commands.score import score
 from waferlag.commands.simulate import simulate
 from waferlag.commands.size import size
+from waferlag.commands.worker import run_due, worker
 
 USERS_MISTAKE = 2
 OUR_MISTAKE = 3
@@ -37,8 +43,15 @@ def _options(
         raise typer.Exit
 
 
-for _verb in (plan, simulate, size, check, schema, scenarios):
+VERBS = (
+    *(plan, simulate, size, estimate, score),
+    *(check, schema, scenarios),
+    *(report, dashboard, worker, run_due),
+)
+for _verb in VERBS:
     app.command()(_verb)
+for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("db", db.app)):
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Purchased:
     running_today: Array
     """Discounted hosting and power."""
     residual_today: Array
-    """Discounted value left at the horizon."""
+    """Discounted value left at the horizon, and prepayment for goods still under way."""
 
     @property
     def outlay(self) -> Array:
@@ -92,7 +92,8 @@ def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     """Payments for one GPU of each order, [N, M].
 
     Prepayment falls due on acceptance, the fee on release, the rest on delivery, the refund when the order
-    ends. Running cost is discounted at the middle of the days in service; what is left counts at the horizon.
+    ends. Running cost is discounted at the middle of the days in service. At the horizon counts what is left of
+    the goods, and what was paid for goods still under way: else the horizon would punish late orders.
     """
     was_accepted, was_released, was_delivered = fate.accepted >= 0, fate.released >= 0, fate.delivered >= 0
     prepaid = np.where(was_accepted, terms.prepayment * terms.price, 0.0)
@@ -103,7 +104,8 @@ def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     days = minutes / MINUTES_PER_DAY
     running = terms.running_per_day * days
     value_left = np.maximum(0.0, 1.0 - days / terms.useful_life_days)
-    residual = np.where(was_delivered, terms.price * value_left, 0.0)
+    under_way = was_accepted & ~was_delivered & (fate.ended < 0)
+    residual = np.where(was_delivered, terms.price * value_left, np.where(under_way, prepaid, 0.0))
 
     def today(minute: Array) -> Array:
         return discount(np.maximum(minute, 0.0), terms.discount_per_year)

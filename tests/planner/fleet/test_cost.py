@@ -41,8 +41,10 @@ def test_a_revoked_order_costs_its_prepayment_less_the_refund():
     assert made.outlay.item() == pytest.approx(300 - 150)
 
 
-def test_goods_still_under_way_have_cost_the_prepayment():
-    assert purchased(terms(), fate(accepted=0), horizon=YEAR).outlay.item() == pytest.approx(300)
+def test_goods_still_under_way_have_cost_only_the_interest_on_the_prepayment():
+    made = purchased(terms(discount_per_year=0.08), fate(accepted=0), horizon=YEAR)
+    assert made.prepaid.item() == pytest.approx(300)
+    assert made.outlay.item() == pytest.approx(300 - 300 / 1.08)
 
 
 def test_a_fee_falls_due_at_release_even_if_the_goods_are_turned_back():
