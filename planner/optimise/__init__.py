@@ -1,0 +1,1 @@
+"""Orders from sampled futures: formulation, solver, promise, rivals, reasons. Arrays in, plans out."""

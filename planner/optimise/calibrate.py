@@ -1,0 +1,223 @@
+r"""The promise: the cheapest plan whose probability holds on futures it has not seen.
+
+A bound on the CVaR limits how bad the worst futures may be, but it is a blunt dial for a probability in
+every month: it spends on the very futures that a promise of 90 % may give up, and it cannot tell a weak
+month from a strong one. So the probability has a dial of its own, the *kept share* q_t of each month:
+
+    the q_t N futures that the present plan serves best in month t are kept, the rest given up;
+    unmet demand of kept futures costs many times its price, that of the others its price;
+    solve, choose the kept futures anew from the new plan, solve again.
+
+Each round keeps what the round before found cheap to keep (a chance constraint by sequential convex
+programmes). The dial is then turned until the *validated* probability, in whole lots and on futures under
+another root, meets the goal in every month: up by what a month misses, down by what every step has to spare.
+A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two dials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.optimise.evaluate import Outcome, evaluate
+from planner.optimise.formulation import Formulation, Solution, cvar
+from planner.optimise.futures import Array, Futures, Orders
+from planner.optimise.lots import LotSearch, round_to_lots
+from planner.optimise.reach import OutOfReach, out_of_reach
+
+_KEPT_PRICE = 1000.0
+"""Unmet demand of a kept future, in multiples of its price: enough that buying for one future in a
+thousand pays, so that kept means kept."""
+
+_COARSE = 1e-3
+"""Relative gap of the solves while the kept futures still change; whole lots move the cost by more."""
+
+_SPARE = 0.004
+"""A month that exceeds the goal by no more than this is close enough: one standard error at N = 5,000."""
+
+_TURNS = 2
+"""How often the kept shares are turned and the programme solved again; lots settle the rest."""
+
+_NEAR = 0.01
+"""In a month whose goal is out of reach the plan aims this far below the best that can be reached: the last
+hundredth of probability would take everything the limits allow. Twice as far below is accepted."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn of the dial."""
+
+    kept_share: Array
+    """[T] q"""
+    cost: float
+    """Validated expected cost, money."""
+    probability: Array
+    """[T] validated."""
+    gap: float
+    rounds: int
+    meets: bool
+    """Whether every month that can reach the goal does."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The chosen plan with its validation, and how it was found."""
+
+    solution: Solution
+    outcome: Outcome
+    """On the validating futures, in whole lots."""
+    steps: tuple[Step, ...]
+    goal: float
+    target: Array
+    """[T] the goal, or what a month out of reach aims at."""
+    out_of_reach: tuple[OutOfReach, ...]
+
+    @property
+    def plan(self) -> Orders:
+        """Whole lots."""
+        return self.solution.plan
+
+    @property
+    def meets_goal(self) -> bool:
+        """Whether the validated probability of every month is at least the goal."""
+        return bool((self.outcome.probability >= self.goal).all())
+
+
+def calibrate(
+    train: Futures | Formulation,
+    validate: Futures | Formulation,
+    goal_probability: float,
+    *,
+    cvar_level: float = 0.9,
+    cvar_bound: float = np.inf,
+    max_steps: int = 4,
+    start: Orders | None = None,
+) -> Calibration:
+    """The cheapest plan found on ``train`` whose probability on ``validate`` meets the goal each month.
+
+    ``start`` is the plan of a neighbouring study that needed the dial; the search goes on from it.
+    Where no step meets it, the plan that comes nearest is returned: `Calibration.meets_goal` is false, and
+    `Calibration.out_of_reach` names the months that no plan could serve as often.
+    """
+    formulation = train if isinstance(train, Formulation) else Formulation(train)
+    unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
+    dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound)
+    return dial.turn(max_steps, start)
+
+
+class _Dial:
+    def __init__(
+        self, formulation: Formulation, unseen: Formulation, goal: float, level: float, bound: float
+    ) -> None:
+        self.formulation, self.unseen = formulation, unseen
+        self.goal, self.level, self.bound = goal, level, bound
+        self.target = np.full(formulation.futures.months, goal)
+        self.accepted = self.target.copy()
+        self.out_of_reach: tuple[OutOfReach, ...] = ()
+        self.steps: list[Step] = []
+        self.best: tuple[float, float, Solution, Outcome] | None = None
+
+    def turn(self, max_steps: int, start: Orders | None) -> Calibration:
+        """First without the dial, unless a neighbour is known; where that falls short, turn it."""
+        months = np.arange(len(self.target))
+        if start is None:
+            plain = self.formulation.solve(self.level, self.bound, gap=_COARSE)
+            months = np.flatnonzero(self._settle(plain, np.zeros_like(self.target), max_steps=1) > 0)
+            start = plain.plan
+        if len(months):
+            self._give_up_the_unreachable(months)
+            self._turn_up(start, max_steps)
+        assert self.best is not None
+        _, _, solution, outcome = self.best
+        return Calibration(solution, outcome, tuple(self.steps), self.goal, self.target, self.out_of_reach)
+
+    def _give_up_the_unreachable(self, months: NDArray[np.intp]) -> None:
+        self.out_of_reach = out_of_reach(self.unseen, self.goal, months)
+        for month in self.out_of_reach:
+            self.target[month.month] = max(0.0, min(self.goal, month.best - _NEAR))
+            self.accepted[month.month] = max(0.0, min(self.goal, month.best - 2 * _NEAR))
+        # Scores so far were against the goal itself.
+        self.best = None
+
+    def _turn_up(self, plan: Orders, max_steps: int) -> None:
+        kept_share = self.target.copy()
+        for _ in range(_TURNS):
+            before = self.best
+            solution = self._keep(plan, kept_share)
+            missing = self._settle(solution, kept_share, max_steps)
+            plan = solution.plan
+            spare = -missing.max()
+            if 0 <= spare <= _SPARE or (before is not None and self.best is before):
+                return
+            # Up by what a month misses; down where even the weakest month has to spare.
+            least = 2.0 / self.formulation.futures.count
+            up = np.where(missing > 0, np.maximum(missing, least), 0.0)
+            turn = up if spare < 0 else np.full_like(missing, -0.8 * spare)
+            kept_share = np.clip(kept_share + turn, 0.0, 1.0)
+
+    def _keep(self, plan: Orders, kept_share: Array) -> Solution:
+        """Solve with the futures kept that ``plan`` serves best, then once more from the new plan."""
+        for gap in (3 * _COARSE, _COARSE):
+            kept = kept_futures(self.formulation, plan, kept_share) * _KEPT_PRICE
+            solution = self.formulation.solve(self.level, self.bound, kept=kept, start=plan, gap=gap)
+            plan = solution.plan
+        return solution
+
+    def _settle(self, solution: Solution, kept_share: Array, max_steps: int) -> Array:
+        """Whole lots, searched until the validated probability is on target; [T] by what months miss it.
+
+        The search sees the training futures only. What the validated probability of a month lies below (or
+        above) the training one is added to (taken off) its target there.
+        """
+        rounded = round_to_lots(self.formulation, solution.plan)
+        search = LotSearch(self.formulation, rounded, self.level, self.bound)
+        target = self.target if kept_share.any() else np.minimum(self.target, search.state.probability)
+        for step in range(max_steps):
+            moved = search.run(np.minimum(target, 1.0), steps=40)
+            if not moved and step > 0:
+                break
+            outcome = evaluate(self.unseen, search.plan)
+            missing = self.accepted - outcome.probability
+            self._remember(solution, search.plan, outcome, kept_share, missing)
+            if -_SPARE <= missing.max() <= 0:
+                break
+            seen = search.state.probability
+            # A training future at least, where one is missing: less than one could not be seen there.
+            least = np.maximum(missing, 1.0 / self.formulation.futures.count)
+            target = np.where(missing > 0, seen + least, self.target + seen - outcome.probability)
+        return missing
+
+    def _remember(
+        self, solution: Solution, plan: Orders, outcome: Outcome, kept_share: Array, missing: Array
+    ) -> None:
+        meets = bool((missing <= 0).all())
+        cost = outcome.expected_cost
+        self.steps.append(Step(kept_share, cost, outcome.probability, solution.gap, solution.rounds, meets))
+        # First by what is missed in all, then by cost.
+        score = (float(np.maximum(missing, 0.0).sum()), cost)
+        if self.best is None or score < self.best[:2]:
+            whole = replace(
+                solution,
+                plan=plan,
+                expected_cost=self.formulation.expected_cost(plan),
+                shortfall_cvar=cvar(self.formulation.shortfall_share(plan), self.level),
+            )
+            self.best = (*score, whole, outcome)
+
+
+def kept_futures(formulation: Formulation, plan: Orders, kept_share: Array) -> Array:
+    """[N, T] one for the share q_t of the futures that the plan serves best in month t, else nothing.
+
+    Best: least unserved value; among fully served futures, most capacity to spare.
+    """
+    deficit = formulation.deficit(plan)
+    unserved = formulation.least.cover(deficit).cost
+    spare = np.einsum("pt,npt->nt", formulation.futures.unmet_price, deficit)
+    N = len(deficit)
+    kept = np.zeros_like(unserved)
+    for t in range(kept.shape[1]):
+        best_first = np.lexsort((spare[:, t], unserved[:, t]))
+        kept[best_first[: int(np.ceil(kept_share[t] * N - 1e-9))], t] = 1.0
+    return kept

@@ -1,0 +1,200 @@
+"""What a plan brings on given futures: months met, shortfall, cost, capacity.
+
+Evaluation carries the plan out as a buyer would: orders and reserved rental as decided, spot rented month by
+month by the rule of spot.py, the rest unmet. Any futures will do; a promise is read off futures that the
+optimiser has not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.optimise.formulation import Formulation
+from planner.optimise.futures import Array, Flags, Futures, Orders
+
+MET = 1e-6
+"""A month is met when at most this share of its need is unserved: far below one request, above rounding."""
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def all_met(unmet: Array, need: Array) -> Flags:
+    """[N, ...] whether every pool's need is met, for unmet and need [N, P, ...] in requests/s."""
+    met: Flags = np.logical_and.reduce(unmet <= MET * need, axis=1)
+    return met
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Discounted money per future, by part; every array [N]."""
+
+    purchases: Array
+    reserved: Array
+    spot: Array
+    unmet: Array
+
+    @cached_property
+    def total(self) -> Array:
+        """[N] all parts together."""
+        return self.purchases + self.reserved + self.spot + self.unmet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A plan on N futures."""
+
+    met: Flags
+    """[N, P, T]"""
+    shortfall: Array
+    """[N, P, T] unserved share of the need of the month."""
+    cost: Cost
+    capacity: Array
+    """[N, P, T] requests/s of owned, delivered and reserved GPUs."""
+    spot_gpus: Array
+    """[N, P, R, T] GPUs rented at spot."""
+    ordered: Array
+    """[N, S, M] GPUs ordered, all pools."""
+    committed: Array
+    """[M] expected outlay of the orders placed in each month, money."""
+
+    @property
+    def count(self) -> int:
+        """N, how many futures."""
+        return len(self.met)
+
+    @cached_property
+    def met_jointly(self) -> Flags:
+        """[N, T] whether every pool is met in the month."""
+        met: Flags = np.logical_and.reduce(self.met, axis=1)
+        return met
+
+    @cached_property
+    def probability(self) -> Array:
+        """[T] share of futures in which every pool is met in the month."""
+        return self.met_jointly.mean(axis=0)
+
+    @cached_property
+    def interval(self) -> Array:
+        """[T, 2] 90 % Wilson interval of ``probability``."""
+        return wilson(self.met_jointly.sum(axis=0), self.count)
+
+    @cached_property
+    def pool_probability(self) -> Array:
+        """[P, T] share of futures in which the pool is met in the month."""
+        return self.met.mean(axis=0)
+
+    @cached_property
+    def pool_interval(self) -> Array:
+        """[P, T, 2] 90 % Wilson interval of ``pool_probability``."""
+        return wilson(self.met.sum(axis=0), self.count)
+
+    @property
+    def weakest_month(self) -> int:
+        """The month with the lowest probability; the earliest where several tie."""
+        return int(self.probability.argmin())
+
+    @property
+    def weakest(self) -> float:
+        """The probability of the weakest month."""
+        return float(self.probability.min())
+
+    @property
+    def expected_cost(self) -> float:
+        """Mean over the futures, money."""
+        return float(self.cost.total.mean())
+
+    @cached_property
+    def cost_quantiles(self) -> Array:
+        """[3] P10, P50 and P90 of the cost over the futures, money."""
+        return np.quantile(self.cost.total, QUANTILES)
+
+    @cached_property
+    def capacity_quantiles(self) -> Array:
+        """[3, P, T] P10, P50 and P90 of the capacity in service, requests/s."""
+        return np.quantile(self.capacity, QUANTILES, axis=0)
+
+    @cached_property
+    def worst_tenth(self) -> float:
+        """Mean cost of the dearest tenth of the futures, money."""
+        dearest = np.sort(self.cost.total)[-max(1, self.count // 10) :]
+        return float(dearest.mean())
+
+
+def evaluate(futures: Futures | Formulation, plan: Orders) -> Outcome:
+    """Carry ``plan`` out on every future; orders may be [P, S, M] or [N, P, S, M]."""
+    formulation = futures if isinstance(futures, Formulation) else Formulation(futures)
+    futures = formulation.futures
+    deficit = formulation.deficit(plan)
+    cover = formulation.spot.cover(deficit, with_rented=True)
+    assert cover.rented is not None
+    shortfall = np.divide(cover.unmet, futures.need, out=np.zeros_like(deficit), where=futures.need > 0)
+    shape = (futures.count, len(futures.purchases), futures.months)
+    ordered = np.broadcast_to(plan.orders.sum(axis=-3), shape).astype(float)
+    return Outcome(
+        met=shortfall <= MET,
+        shortfall=shortfall,
+        cost=_cost(futures, plan, ordered, cover.rented, cover.unmet),
+        capacity=futures.need - deficit,
+        spot_gpus=cover.rented,
+        ordered=ordered,
+        committed=(futures.outlay * ordered).sum(axis=1).mean(axis=0),
+    )
+
+
+def _cost(futures: Futures, plan: Orders, ordered: Array, rented: Array, unmet: Array) -> Cost:
+    R, T = len(futures.rentals), futures.months
+    reserved_price = np.array([rental.reserved_price for rental in futures.rentals]).reshape(R, T)
+    spot_price = np.array([rental.spot_price for rental in futures.rentals]).reshape(R, T)
+    reserved = float((plan.reserved.sum(axis=0) * reserved_price).sum())
+    return Cost(
+        purchases=np.einsum("nsm,nsm->n", futures.outlay, ordered),
+        reserved=np.full(futures.count, reserved),
+        spot=np.einsum("rt,nprt->n", spot_price, rented),
+        unmet=np.einsum("pt,npt->n", futures.unmet_price, unmet),
+    )
+
+
+def wilson(successes: NDArray[np.integer] | int, n: int, level: float = 0.9) -> Array:
+    r"""[..., 2] Wilson's score interval of a probability seen ``successes`` times in ``n``.
+
+        (p̂ + z²/2n ± z √(p̂(1-p̂)/n + z²/4n²)) / (1 + z²/n),    z the normal quantile of (1 + level)/2
+
+    Unlike p̂ ± z·s it never leaves [0, 1] and does not collapse at 0 or n successes.
+
+    >>> wilson(90, 100).round(4).tolist()
+    [0.8391, 0.9394]
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    seen = np.asarray(successes) / n
+    middle = (seen + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(seen * (1 - seen) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    # At nothing and at all of n the limits are 0 and 1 exactly, which rounding would miss by 1e-16.
+    low = np.where(seen <= 0, 0.0, middle - half)
+    high = np.where(seen >= 1, 1.0, middle + half)
+    return np.stack([low, high], axis=-1)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a paired difference over the same futures, with a 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired(first: Array | Flags, second: Array | Flags, level: float = 0.9) -> Difference:
+    """Mean of ``second - first`` over the futures, normal interval from the spread of the differences.
+
+    On the same luck the spread of the difference is far smaller than that of either.
+    """
+    difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    mean = float(difference.mean())
+    half = z * float(difference.std(ddof=1)) / len(difference) ** 0.5 if len(difference) > 1 else float("inf")
+    return Difference(mean, mean - half, mean + half)

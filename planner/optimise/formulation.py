@@ -1,0 +1,355 @@
+r"""The plan as a two-stage linear programme with a CVaR bound; docs/formulation.md has it with all symbols.
+
+    minimise    Σ ō_sm x_psm + Σ ρ_rt y_prt + Σ_t E_n[ Q_nt(D_n) ]
+    subject to  CVaR_α( L_n ) <= b
+                Σ_p x_psm <= monthly cap,  Σ_pm x_psm <= total cap,  Σ_p y_prt <= reserved cap
+                Σ ō x + Σ ρ y <= budget,   x, y >= 0
+
+    D_npt = need - owned - delivered(x) - reserved(y)          deficit, requests/s
+    Q_nt   cost of the cheapest cover by spot and unmet demand (spot.py)
+    L_n    shortfall share of a future: Σ_pt e_t u_pt w_npt / Σ_pt e_t u_pt need_npt, the part of its need,
+           valued at the price of unmet demand, that even the best use of spot leaves unserved
+
+x is committed before anything is seen; Q is paid month by month. E Q_t (one function per month) and the CVaR
+are convex in (x, y) and known through the oracle below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.optimise.deliveries import Deliveries
+from planner.optimise.futures import Array, Futures, Orders, no_orders
+from planner.optimise.solver import Cuts, Optimum, Oracle, Programme, minimise
+from planner.optimise.spot import Spot
+
+GAP = 1e-4
+"""Default distance between the bounds, relative: a tenth of the sampling error of a few thousand futures."""
+
+_SOFT_PRICE = 1e6
+"""Price of exceeding the CVaR bound, a hundred times what serving nothing at all would cost: far above the
+shadow price of any bound that can be met, so that the excess is nothing wherever it can be nothing."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit that binds, and what one unit more of it would save."""
+
+    kind: str
+    """``monthly cap``, ``total cap``, ``reserved cap`` or ``budget``."""
+    name: str
+    """The source's or the rental's name; empty for the budget."""
+    month: int | None
+    price: float
+    """Money saved per GPU (caps) or per unit of money (budget) of relaxation, at the margin."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A plan and what the optimiser knows about it."""
+
+    plan: Orders
+    expected_cost: float
+    """In-sample, money; purchases, reserved rental, spot and unmet demand."""
+    shortfall_cvar: float
+    """In-sample CVaR of the shortfall share."""
+    cvar_level: float
+    cvar_bound: float
+    lower_bound: float
+    """No plan that meets the bound costs less in this sample, money."""
+    gap: float
+    rounds: int
+    settled: bool
+    limits: tuple[Limit, ...]
+    cuts: Cuts
+
+    @property
+    def attained(self) -> bool:
+        """Whether the CVaR bound is met (to one part in a million of all need)."""
+        return self.shortfall_cvar <= self.cvar_bound + 1e-6
+
+
+class Formulation:
+    """One set of futures made ready: columns, hard rows, oracle. Reused by every solve on these futures."""
+
+    def __init__(self, futures: Futures) -> None:
+        self.futures = futures
+        self.deliveries = Deliveries(futures)
+        self.spot = Spot(futures)
+        self.least = Spot(futures, free=True)
+        self.order_columns = np.argwhere(futures.may_order)
+        self.reserve_columns = np.argwhere(futures.may_reserve)
+        everything = float((futures.unmet_price * futures.need.mean(axis=0)).sum())
+        # One unit of the master's objective: the largest sums are near 10^4, one GPU near 1, as HiGHS's
+        # tolerances (1e-7 absolute) want it. It moves with the money, so the plan does not.
+        self.money = everything / 1e4 if everything > 0 else 1.0
+        reserved_price = np.array([rental.reserved_price for rental in futures.rentals])
+        p, s, m = self.order_columns.T
+        q, r, t = self.reserve_columns.T
+        self.outlay = np.r_[futures.mean_outlay[s, m], reserved_price.reshape(-1, futures.months)[r, t]]
+        self.lots = np.r_[
+            np.array([source.lot_gpus for source in futures.purchases], dtype=float)[s],
+            np.array([rental.lot_gpus for rental in futures.rentals], dtype=float)[r],
+        ]
+        self.useful_orders = self._useful(futures.per_gpu)
+        self.upper = np.r_[self.useful_orders[p, s], self._useful(futures.rental_per_gpu)[q, r]]
+        self.next_month = np.r_[_following(self.order_columns), _following(self.reserve_columns)]
+        self.next_month[len(s) :] += np.where(self.next_month[len(s) :] >= 0, len(s), 0)
+        self._hard_rows()
+
+    def _useful(self, per_gpu: Array) -> Array:
+        """[P, S] the most GPUs that could ever be of use: the largest deficit served by this source alone."""
+        largest = np.maximum(self.futures.base_deficit, 0.0).max(axis=2)[:, :, None]
+        return np.divide(largest, per_gpu, out=np.zeros_like(per_gpu), where=per_gpu > 0).max(axis=0)
+
+    def _hard_rows(self) -> None:
+        """Caps and budget as rows over the columns, each with the limit it stands for."""
+        futures, n = self.futures, len(self.outlay)
+        _, s, m = self.order_columns.T
+        _, r, t = self.reserve_columns.T
+        orders = len(s)
+        rows: list[Array] = []
+        caps: list[float] = []
+        self.limits: list[tuple[str, str, int | None]] = []
+
+        def add(chosen: Array, cap: float, kind: str, name: str, month: int | None) -> None:
+            if np.isfinite(cap) and chosen.any():
+                rows.append(chosen)
+                caps.append(cap)
+                self.limits.append((kind, name, month))
+
+        for index, source in enumerate(futures.purchases):
+            of_source = np.r_[s == index, np.zeros(n - orders, dtype=bool)]
+            for month in range(futures.months):
+                in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
+                chosen = (of_source & in_month).astype(float)
+                add(chosen, source.monthly_cap, "monthly cap", source.name, month)
+            add(of_source.astype(float), source.total_cap, "total cap", source.name, None)
+        for index, rental in enumerate(futures.rentals):
+            for month in range(futures.months):
+                chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]
+                add(chosen, float(rental.reserved_cap[month]), "reserved cap", rental.name, month)
+        if futures.budget is not None:
+            add(self.outlay / self.money, futures.budget / self.money, "budget", "", None)
+        self.hard = np.array(rows).reshape(len(rows), n)
+        self.hard_upper = np.array(caps)
+
+    def plan(self, point: Array) -> Orders:
+        """Columns back to orders [P, S, M] and reserved [P, R, T]."""
+        empty = no_orders(self.futures)
+        orders, reserved = empty.orders.astype(float), empty.reserved.astype(float)
+        orders[tuple(self.order_columns.T)] = point[: len(self.order_columns)]
+        reserved[tuple(self.reserve_columns.T)] = point[len(self.order_columns) :]
+        return Orders(orders, reserved)
+
+    def whole_plan(self, point: Array) -> Orders:
+        """The same for whole numbers of GPUs."""
+        plan = self.plan(np.rint(point))
+        return Orders(plan.orders.astype(np.int64), plan.reserved.astype(np.int64))
+
+    def point(self, plan: Orders) -> Array:
+        """Orders and reserved as columns; what no column stands for is left out."""
+        return np.r_[
+            plan.orders[tuple(self.order_columns.T)], plan.reserved[tuple(self.reserve_columns.T)]
+        ].astype(float)
+
+    def deficit(self, plan: Orders) -> Array:
+        """[N, P, T] requests/s that owned, delivered and reserved GPUs leave open; negative: spare."""
+        reserved = np.einsum("npr,prt->npt", self.futures.rental_per_gpu, plan.reserved.astype(float))
+        return self.futures.base_deficit - self.deliveries.capacity(plan.orders) - reserved
+
+    def programme(self, cvar_bound: float) -> Programme:
+        """Linear parts; convex functions are E Q_t per month and then the CVaR, all in units of ``money``."""
+        T, n = self.futures.months, len(self.outlay)
+        bounded = np.isfinite(cvar_bound)
+        functions = T + int(bounded)
+        soft = np.zeros((int(bounded), functions))
+        soft[:, T:] = 1.0
+        return Programme(
+            cost=self.outlay / self.money,
+            lower=np.zeros(n),
+            upper=self.upper,
+            weight=np.r_[np.ones(T), np.zeros(int(bounded))],
+            floor=np.zeros(functions),
+            hard=self.hard,
+            hard_lower=np.full(len(self.hard_upper), -np.inf),
+            hard_upper=self.hard_upper,
+            soft_functions=soft,
+            soft_columns=np.zeros((int(bounded), n)),
+            soft_limit=np.full(int(bounded), cvar_bound),
+            soft_price=np.full(int(bounded), _SOFT_PRICE),
+        )
+
+    def oracle(self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None) -> Oracle:
+        """Values and subgradients of the convex functions at a point.
+
+        ``emphasis`` [T] weighs the months in the shortfall share. ``kept`` [N, T] prices unmet demand of
+        chosen futures and months once more, so many times its price.
+        """
+        share = emphasis / self._valued_need(emphasis)[:, None]
+
+        def ask(point: Array) -> tuple[Array, Array]:
+            deficit = self.deficit(self.plan(point))
+            cover = self.spot.cover(deficit)
+            cost, price = cover.cost, cover.price
+            if kept is not None or bounded:
+                # Where the cheapest cover leaves nothing unmet, nor does the least, and its price is nothing.
+                short = cover.unmet.max(axis=1, keepdims=True) > 0
+                least = self.least.cover(np.where(short, deficit, 0.0))
+            if kept is not None:
+                cost = cost + kept * least.cost
+                price = price + kept[:, None, :] * least.price
+            N = len(deficit)
+            values = cost.mean(axis=0) / self.money
+            slopes = self._slopes_by_month(price) / (-N * self.money)
+            if not bounded:
+                return values, slopes
+            weight = tail_weights((share * least.cost).sum(axis=1), cvar_level)
+            cvar = float(weight @ (share * least.cost).sum(axis=1))
+            slope = -self.capacity_slope((weight[:, None] * share)[:, None, :] * least.price)
+            return np.r_[values, cvar], np.vstack([slopes, slope])
+
+        return ask
+
+    def _valued_need(self, emphasis: Array) -> Array:
+        """[N] Σ_pt e_t u_pt need_npt, and one where a future needs nothing."""
+        valued = np.einsum("t,pt,npt->n", emphasis, self.futures.unmet_price, self.futures.need)
+        return np.where(valued > 0, valued, 1.0)
+
+    def _slopes_by_month(self, price: Array) -> Array:
+        """[T, n] Σ_n price × d capacity / d column, month by month."""
+        T, orders = self.futures.months, len(self.order_columns)
+        slopes = np.zeros((T, len(self.outlay)))
+        p, s, m = self.order_columns.T
+        slopes[:, :orders] = self.deliveries.gradient_by_month(price)[:, p, s, m]
+        rent = np.einsum("npt,npr->prt", price, self.futures.rental_per_gpu)
+        q, r, t = self.reserve_columns.T
+        slopes[t, orders + np.arange(len(t))] = rent[q, r, t]
+        return slopes
+
+    def capacity_slope(self, price: Array) -> Array:
+        """[n] Σ_nt price × d capacity / d column."""
+        orders = self.deliveries.gradient(price)[tuple(self.order_columns.T)]
+        rent = np.einsum("npt,npr->prt", price, self.futures.rental_per_gpu)
+        return np.r_[orders, rent[tuple(self.reserve_columns.T)]]
+
+    def cost_slope(self, plan: Orders) -> tuple[Array, Array]:
+        """[n] outlay per GPU of each column, and [n] change of expected spot and unmet cost per GPU."""
+        price = self.spot.cover(self.deficit(plan)).price
+        return self.outlay, self.capacity_slope(price) / -self.futures.count
+
+    def shortfall_share(self, plan: Orders, emphasis: Array | None = None) -> Array:
+        """[N] L_n of a plan."""
+        return self.share_of(self.least.cover(self.deficit(plan)).cost, emphasis)
+
+    def share_of(self, unserved: Array, emphasis: Array | None = None) -> Array:
+        """[N] the same from the value of unserved need [N, T]."""
+        weights = np.ones(self.futures.months) if emphasis is None else emphasis
+        return (weights * unserved).sum(axis=1) / self._valued_need(weights)
+
+    def expected_cost(self, plan: Orders) -> float:
+        """Objective of a plan in this sample, money."""
+        spot_and_unmet = self.spot.cover(self.deficit(plan)).cost.sum(axis=1).mean()
+        return float(self.outlay @ self.point(plan) + spot_and_unmet)
+
+    def solve(
+        self,
+        cvar_level: float = 0.9,
+        cvar_bound: float = np.inf,
+        *,
+        emphasis: Array | None = None,
+        kept: Array | None = None,
+        start: Orders | None = None,
+        known: Cuts | None = None,
+        gap: float = GAP,
+        max_rounds: int = 500,
+    ) -> Solution:
+        """The cheapest plan, in parts of GPUs, whose CVaR of the shortfall share keeps to the bound.
+
+        A bound that no plan can keep is exceeded by as little as can be; ``Solution.attained`` tells.
+        ``known`` cuts may come from any solve on these futures with the same emphasis, level and kept.
+        """
+        weights = np.ones(self.futures.months) if emphasis is None else emphasis
+        programme = self.programme(cvar_bound)
+        bounded = bool(np.isfinite(cvar_bound))
+        oracle = self.oracle(cvar_level, bounded, weights, kept)
+        first = np.zeros(len(self.outlay)) if start is None else self.point(start)
+        if known is not None:
+            known = _fitting(known, len(programme.weight))
+        found = minimise(programme, oracle, first, gap=gap, max_rounds=max_rounds, known=known)
+        return self._solution(found, cvar_level, cvar_bound, weights)
+
+    def _solution(self, found: Optimum, level: float, bound: float, emphasis: Array) -> Solution:
+        plan = self.plan(found.point)
+        share = self.shortfall_share(plan, emphasis)
+        limits = tuple(
+            Limit(kind, name, month, -price * (self.money if kind != "budget" else 1.0))
+            for (kind, name, month), price in zip(self.limits, found.hard_price, strict=True)
+            if price < -1e-9
+        )
+        return Solution(
+            plan=plan,
+            expected_cost=self.expected_cost(plan),
+            shortfall_cvar=cvar(share, level),
+            cvar_level=level,
+            cvar_bound=bound,
+            lower_bound=found.lower * self.money,
+            gap=found.gap,
+            rounds=found.rounds,
+            settled=found.settled,
+            limits=limits,
+            cuts=found.cuts,
+        )
+
+
+def optimise(
+    futures: Futures,
+    cvar_level: float = 0.9,
+    cvar_bound: float = np.inf,
+    *,
+    emphasis: Array | None = None,
+    gap: float = GAP,
+) -> Solution:
+    """The cheapest plan over ``futures``, in parts of GPUs, with CVaR of the shortfall share within a bound."""
+    return Formulation(futures).solve(cvar_level, cvar_bound, emphasis=emphasis, gap=gap)
+
+
+def tail_weights(losses: Array, level: float) -> Array:
+    r"""Weights w with CVaR_level(losses) = w · losses: the worst share 1 - level of N equal atoms.
+
+    The atom at the quantile counts with the part that is left; at level 1 (or beyond what N atoms can
+    resolve) all weight lies on the worst.
+
+    >>> tail_weights(np.array([5.0, 1.0, 3.0, 2.0]), 0.625).tolist()
+    [0.6666666666666666, 0.0, 0.3333333333333333, 0.0]
+    """
+    N = len(losses)
+    mass = max((1.0 - level) * N, 1.0)
+    worst_first = np.argsort(-losses, kind="stable")
+    weights = np.zeros(N)
+    weights[worst_first] = np.clip(mass - np.arange(N), 0.0, 1.0) / mass
+    return weights
+
+
+def cvar(losses: Array, level: float) -> float:
+    """Mean of the worst share ``1 - level`` of the losses.
+
+    >>> cvar(np.array([5.0, 1.0, 3.0, 2.0]), 0.5)
+    4.0
+    """
+    return float(tail_weights(losses, level) @ losses)
+
+
+def _following(columns: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each column (p, s, m) the place of (p, s, m + 1); -1 where there is none."""
+    place = {tuple(column): index for index, column in enumerate(columns.tolist())}
+    return np.array([place.get((p, s, m + 1), -1) for p, s, m in columns.tolist()], dtype=np.intp)
+
+
+def _fitting(known: Cuts, functions: int) -> Cuts:
+    """Cuts of the functions that this programme has (a solve without a bound has no CVaR)."""
+    fits = known.function < functions
+    return Cuts(known.function[fits], known.offset[fits], known.slope[fits])

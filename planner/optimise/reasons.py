@@ -1,0 +1,166 @@
+"""Why this order: what it protects, how long it can wait, what happens without it; what waiting costs.
+
+Everything is read off the validating futures, on the same luck as the plan itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.optimise.calibrate import Calibration, calibrate
+from planner.optimise.evaluate import QUANTILES, Difference, Outcome, all_met, paired
+from planner.optimise.formulation import Formulation
+from planner.optimise.futures import Array, Flags, Futures, Orders
+
+
+@dataclass(frozen=True)
+class OrderReason:
+    """One line of the order calendar and its reasons."""
+
+    pool: str
+    source: str
+    month: int
+    gpus: int
+    outlay: float
+    """Expected, money."""
+    arrives: float
+    """Share of futures in which it serves within the horizon."""
+    arrival_month: tuple[float, float, float]
+    """P10, P50, P90 of the month in which it first serves; the horizon's length: not within it."""
+    protects_month: int
+    """The month whose probability suffers most without it."""
+    probability_with: float
+    probability_without: float
+    """Of that month."""
+    weakest_without: float
+    """Probability of the weakest month without it."""
+    cost_without: Difference
+    """Change of the cost without it; below nothing: it costs more than it saves."""
+    last_safe_month: int
+    """The latest month to which it may move with every month still at the goal, or at what the plan gives
+    where the plan misses the goal."""
+
+
+def order_reasons(validate: Futures | Formulation, calibration: Calibration) -> tuple[OrderReason, ...]:
+    """One `OrderReason` for each order of the calibrated plan, by month, source and pool."""
+    formulation = validate if isinstance(validate, Formulation) else Formulation(validate)
+    look = _Without(formulation, calibration.plan, calibration.goal)
+    placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(calibration.plan.orders > 0)]
+    return tuple(look.reason(p, s, m) for m, s, p in sorted(placed))
+
+
+class _Without:
+    """The plan with one order moved or missing: only the months it can touch are looked at again."""
+
+    def __init__(self, formulation: Formulation, plan: Orders, goal: float) -> None:
+        self.formulation, self.plan = formulation, plan
+        self.futures = formulation.futures
+        self.deficit = formulation.deficit(plan)
+        self.met, self.cost = self._look(self.deficit)
+        self.probability = self.met.mean(axis=0)
+        # Half a future of tolerance, so that equal counts compare as equal.
+        self.floor = np.minimum(goal, self.probability) - 0.5 / self.futures.count
+
+    def _look(self, deficit: Array) -> tuple[Flags, Array]:
+        """[N, T] whether all pools are met, and [N] spot and unmet cost."""
+        cover = self.formulation.spot.cover(deficit)
+        return all_met(cover.unmet, self.futures.need), cover.cost.sum(axis=1)
+
+    def _brought(self, p: int, s: int, m: int, gpus: int) -> Array:
+        """[N, T] requests/s that the order brings if placed in month m."""
+        arrived = self.futures.arrival_month[:, s, m, None] <= np.arange(self.futures.months)
+        return arrived * (gpus * self.futures.per_gpu[:, p, s])[:, None]
+
+    def reason(self, p: int, s: int, m: int) -> OrderReason:
+        """What the order of pool ``p`` from source ``s`` in month ``m`` is for."""
+        futures, gpus = self.futures, int(self.plan.orders[p, s, m])
+        without = self.deficit.copy()
+        without[:, p] += self._brought(p, s, m, gpus)
+        met, cost = self._look(without)
+        probability = met.mean(axis=0)
+        month = int((self.probability - probability).argmax())
+        arrival = futures.arrival_month[:, s, m]
+        outlay = gpus * futures.outlay[:, s, m]
+        quantiles = np.quantile(arrival, QUANTILES, method="inverted_cdf")
+        return OrderReason(
+            pool=futures.pools[p],
+            source=futures.purchases[s].name,
+            month=m,
+            gpus=gpus,
+            outlay=float(outlay.mean()),
+            arrives=float((arrival < futures.months).mean()),
+            arrival_month=(float(quantiles[0]), float(quantiles[1]), float(quantiles[2])),
+            protects_month=month,
+            probability_with=float(self.probability[month]),
+            probability_without=float(probability[month]),
+            weakest_without=float(probability.min()),
+            cost_without=paired(self.cost + outlay, cost),
+            last_safe_month=self._last_safe(p, s, m, gpus, without),
+        )
+
+    def _last_safe(self, p: int, s: int, m: int, gpus: int, without: Array) -> int:
+        """Month by month later, until a cap, a closed month or the goal stops it."""
+        source = self.futures.purchases[s]
+        for later in range(m + 1, self.futures.months):
+            taken = self.plan.orders[:, s, later].sum()
+            if not source.may_order[p, later] or taken + gpus > source.monthly_cap:
+                return later - 1
+            moved = without.copy()
+            moved[:, p] -= self._brought(p, s, later, gpus)
+            met, _ = self._look(moved)
+            if (met.mean(axis=0) < self.floor).any():
+                return later - 1
+        return self.futures.months - 1
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What it costs to order nothing before a month, re-optimised."""
+
+    first_order_month: int
+    calibration: Calibration
+    cost: Difference
+    """Change of the cost per future, money, on the same luck."""
+    probability: Difference
+    """Change of the probability of the month that waiting hurts most."""
+    hurt_month: int
+    meets_goal: bool
+
+
+def value_of_waiting(
+    train: Futures,
+    validate: Futures,
+    calibration: Calibration,
+    *,
+    first_order_month: int = 1,
+    cvar_level: float = 0.9,
+    cvar_bound: float = np.inf,
+) -> Waiting:
+    """The same study with no order before ``first_order_month``, against the calibrated plan."""
+    if not calibration.plan.orders[..., :first_order_month].any():
+        waiting = calibration
+    else:
+        waiting = calibrate(
+            train.only(first_order_month=first_order_month),
+            validate.only(first_order_month=first_order_month),
+            calibration.goal,
+            cvar_level=cvar_level,
+            cvar_bound=cvar_bound,
+            start=None if calibration.steps[0].meets else calibration.plan,
+        )
+    now, later = calibration.outcome, waiting.outcome
+    month = int((now.probability - later.probability).argmax())
+    return Waiting(
+        first_order_month=first_order_month,
+        calibration=waiting,
+        cost=paired(now.cost.total, later.cost.total),
+        probability=_difference_in(now, later, month),
+        hurt_month=month,
+        meets_goal=waiting.meets_goal,
+    )
+
+
+def _difference_in(now: Outcome, later: Outcome, month: int) -> Difference:
+    return paired(now.met_jointly[:, month], later.met_jointly[:, month])

@@ -1,0 +1,95 @@
+"""Reasons are facts about the plan: each can be recomputed by taking the order away or moving it."""
+
+import numpy as np
+import pytest
+
+from planner.optimise.calibrate import calibrate
+from planner.optimise.evaluate import evaluate
+from planner.optimise.futures import Orders
+from planner.optimise.reasons import order_reasons, value_of_waiting
+
+SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 100}
+
+
+@pytest.fixture(name="study", scope="module")
+def study_fixture(synthetic):
+    train, validate = synthetic(300, seed=1, **SHAPE), synthetic(400, seed=2, **SHAPE)
+    found = calibrate(train, validate, 0.85)
+    return train, validate, found, order_reasons(validate, found)
+
+
+def changed(plan, p, s, m, gpus):
+    orders = plan.orders.copy()
+    orders[p, s, m] += gpus
+    return Orders(orders, plan.reserved)
+
+
+def place(validate, reason):
+    p = validate.pools.index(reason.pool)
+    s = [source.name for source in validate.purchases].index(reason.source)
+    return p, s
+
+
+def test_there_is_one_reason_for_each_order(study):
+    _, _, found, reasons = study
+    assert len(reasons) == (found.plan.orders > 0).sum()
+    assert sum(reason.gpus for reason in reasons) == found.plan.orders.sum()
+
+
+def test_odds_and_cost_without_an_order_are_those_of_the_plan_without_it(study):
+    _, validate, found, reasons = study
+    for reason in reasons[:4]:
+        p, s = place(validate, reason)
+        without = evaluate(validate, changed(found.plan, p, s, reason.month, -reason.gpus))
+        drop = found.outcome.probability - without.probability
+        assert reason.protects_month == drop.argmax()
+        assert reason.probability_without == without.probability[reason.protects_month]
+        assert reason.weakest_without == without.weakest
+        change = without.expected_cost - found.outcome.expected_cost
+        assert reason.cost_without.mean == pytest.approx(change, rel=1e-6, abs=1e-6)
+
+
+def test_the_last_safe_month_is_safe_and_the_next_is_not(study):
+    _, validate, found, reasons = study
+    floor = np.minimum(0.85, found.outcome.probability) - 0.5 / 400
+    moved_later = [reason for reason in reasons if reason.last_safe_month > reason.month]
+    for reason in (moved_later or list(reasons))[:4]:
+        p, s = place(validate, reason)
+        gone = changed(found.plan, p, s, reason.month, -reason.gpus)
+        at_last = evaluate(validate, changed(gone, p, s, reason.last_safe_month, reason.gpus))
+        assert np.all(at_last.probability >= floor)
+        after = reason.last_safe_month + 1
+        if after < validate.months:
+            too_late = changed(gone, p, s, after, reason.gpus)
+            too_full = too_late.orders[:, s, after].sum() > validate.purchases[s].monthly_cap
+            assert too_full or np.any(evaluate(validate, too_late).probability < floor)
+
+
+def test_arrival_quantiles_are_months_that_occur(study):
+    _, validate, _, reasons = study
+    for reason in reasons:
+        _, s = place(validate, reason)
+        arrival = validate.arrival_month[:, s, reason.month]
+        assert (arrival <= reason.arrival_month[1]).mean() >= 0.5
+        assert set(reason.arrival_month) <= set(arrival.tolist())
+        assert reason.arrives == (arrival < validate.months).mean()
+
+
+def test_waiting_orders_nothing_before_its_month_and_has_a_price(study):
+    train, validate, found, _ = study
+    waiting = value_of_waiting(train, validate, found)
+    assert found.plan.orders[..., 0].any()
+    assert not waiting.calibration.plan.orders[..., 0].any()
+    later = waiting.calibration.outcome
+    assert waiting.cost.mean == pytest.approx(later.expected_cost - found.outcome.expected_cost, rel=1e-9)
+    assert waiting.cost.low < waiting.cost.mean < waiting.cost.high
+    # Waiting costs money or probability; both measured on the same futures, lots move the cost by 0.5 %.
+    assert waiting.cost.mean > -0.005 * found.outcome.expected_cost or waiting.probability.mean < 0
+
+
+def test_waiting_costs_nothing_where_nothing_was_to_be_ordered(study):
+    train, validate, *_ = study
+    idle = calibrate(train.only([]), validate.only([]), 0.5)
+    waiting = value_of_waiting(train.only([]), validate.only([]), idle)
+    assert waiting.cost.mean == 0.0
+    assert waiting.probability.mean == 0.0
