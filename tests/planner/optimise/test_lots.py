@@ -71,14 +71,16 @@ def test_search_reaches_a_target_that_can_be_reached_within_the_limits(synthetic
 
 
 def test_search_saves_only_where_no_month_falls_below_its_target(synthetic):
+    """Three lots more than are worth their money, in each of four months."""
     futures = synthetic(300, P=1, S=4, spot_cap=200, T=12)
     formulation = Formulation(futures)
-    plan = optimise(futures).plan
-    dear = round_to_lots(formulation, Orders(plan.orders + 48 * (plan.orders > 1), plan.reserved))
+    dear = round_to_lots(formulation, formulation.solve().plan)
+    dear.orders[0, 3, :4] += 24
     before = evaluate(formulation, dear)
     search = LotSearch(formulation, dear)
     assert search.run(np.full(12, 0.8), steps=60)
     after = evaluate(formulation, search.plan)
+    assert search.plan.orders.sum() < dear.orders.sum()
     assert after.expected_cost < before.expected_cost
     assert np.all(after.probability >= np.minimum(before.probability, 0.8) - 0.5 / 300 - 1e-12)
 
