@@ -159,7 +159,7 @@ class Work:
 
     def at(self, index: Array | Sequence[int]) -> Work:
         """The chosen rows."""
-        chosen = np.asarray(index)
+        chosen = np.asarray(index, dtype=int)
         values = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "cost"}
         cost = ReplicaCost(**{f.name: getattr(self.cost, f.name)[chosen] for f in fields(ReplicaCost)})
         return Work(cost=cost, **values)
@@ -456,7 +456,7 @@ class Measured:
 
     def at(self, index: Array | Sequence[int]) -> Measured:
         """The chosen rows."""
-        chosen = np.asarray(index)
+        chosen = np.asarray(index, dtype=int)
         return Measured(self.ttft[chosen], self.tpot[chosen], self.osl[chosen])
 
 

@@ -95,7 +95,7 @@ def compute_efficiency(source: float, ratio: float, own: float, excess: float = 
     share.
 
     >>> round(compute_efficiency(0.68, ratio=148 / 989, own=0.85), 3)
-    0.818
+    0.819
     """
     unexplained = 1.0 / source - 1.0 / own
     growth = excess if unexplained > 0 else 1.0
