@@ -175,8 +175,7 @@ class Master:
         self._offsets: list[Array] = []
         self._slopes: list[Array] = []
         self._idle = np.zeros(0, dtype=int)
-        self.highs = highspy.Highs()
-        self.highs.setOptionValue("output_flag", False)
+        self.highs = quiet_highs()
         self.highs.setOptionValue("threads", 1)
         self.highs.setOptionValue("presolve", "off")
         self._load(programme)
