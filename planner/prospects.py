@@ -183,6 +183,7 @@ def _futures(
         else np.zeros((len(per_gpu), 0, months)),
         unmet_price=_unmet_price(scenario, capacities),
         budget=None if scenario.goal.budget is None else scenario.in_currency(scenario.goal.budget),
+        required=np.arange(1, months + 1) >= scenario.goal.from_month,
         passing=_passing(scenario, made, spec),
     )
 

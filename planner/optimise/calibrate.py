@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.formulation import Formulation, Solution, cvar
-from planner.optimise.futures import Array, Futures, Orders
+from planner.optimise.futures import Array, Flags, Futures, Orders
 from planner.optimise.lots import LotSearch, round_to_lots
 from planner.optimise.reach import OutOfReach, out_of_reach
 
@@ -73,6 +73,8 @@ class Calibration:
     target: Array
     """[T] the goal, or what a month out of reach aims at."""
     out_of_reach: tuple[OutOfReach, ...]
+    required: Flags
+    """[T] months in which the goal must hold."""
 
     @property
     def plan(self) -> Orders:
@@ -81,8 +83,8 @@ class Calibration:
 
     @property
     def meets_goal(self) -> bool:
-        """Whether the validated probability of every month is at least the goal."""
-        return bool((self.outcome.probability >= self.goal).all())
+        """Whether the validated probability of every required month is at least the goal."""
+        return bool((self.outcome.probability >= self.goal)[self.required].all())
 
 
 def calibrate(
@@ -113,7 +115,8 @@ class _Dial:
     ) -> None:
         self.formulation, self.unseen = formulation, unseen
         self.goal, self.level, self.bound = goal, level, bound
-        self.target = np.full(formulation.futures.months, goal)
+        self.required = formulation.futures.must_meet
+        self.target = np.where(self.required, goal, 0.0)
         self.accepted = self.target.copy()
         self.out_of_reach: tuple[OutOfReach, ...] = ()
         self.steps: list[Step] = []
@@ -131,7 +134,9 @@ class _Dial:
             self._turn_up(start, max_steps)
         assert self.best is not None
         _, _, solution, outcome = self.best
-        return Calibration(solution, outcome, tuple(self.steps), self.goal, self.target, self.out_of_reach)
+        return Calibration(
+            solution, outcome, tuple(self.steps), self.goal, self.target, self.out_of_reach, self.required
+        )
 
     def _give_up_the_unreachable(self, months: NDArray[np.intp]) -> None:
         self.out_of_reach = out_of_reach(self.unseen, self.goal, months)

@@ -98,6 +98,8 @@ class Futures:
     """[P, T] discounted money per request/s that a month does not serve."""
     budget: float | None = None
     """The most that purchases and reserved rental may cost, in expectation over the futures; None: no limit."""
+    required: Flags | None = None
+    """[T] months in which the goal must hold; None: all."""
     passing: Flags | None = None
     """[N, S, M] whether the source's gates were all seen passing in the month; needed by the policy that
     orders nothing until cleared."""
@@ -144,6 +146,11 @@ class Futures:
     def base_deficit(self) -> Array:
         """[N, P, T] requests/s that today's fleet leaves to be bought or rented; negative: spare."""
         return self.need - self.owned
+
+    @cached_property
+    def must_meet(self) -> Flags:
+        """[T] months in which the goal must hold."""
+        return np.ones(self.months, dtype=bool) if self.required is None else self.required
 
     @cached_property
     def mean_outlay(self) -> Array:

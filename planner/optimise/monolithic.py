@@ -13,6 +13,7 @@ import numpy as np
 
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Futures, Orders
+from planner.optimise.quiet import quiet_highs
 
 MOST_FUTURES = 2_000
 """Beyond this the programme takes gigabytes; ask `Formulation.solve`."""
@@ -137,8 +138,7 @@ class _Writer:
         self._close(np.array([-np.inf]), np.array([bound]))
 
     def solve(self, solver: str) -> WholeProgramme:
-        highs = highspy.Highs()
-        highs.setOptionValue("output_flag", False)
+        highs = quiet_highs()
         highs.setOptionValue("threads", 1)
         highs.setOptionValue("solver", solver)
         row, column, value = (np.concatenate(part) for part in zip(*self.blocks, strict=True))

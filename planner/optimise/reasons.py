@@ -61,7 +61,8 @@ class _Without:
         self.met, self.cost = self._look(self.deficit)
         self.probability = self.met.mean(axis=0)
         # Half a future of tolerance, so that equal counts compare as equal.
-        self.floor = np.minimum(goal, self.probability) - 0.5 / self.futures.count
+        floor = np.where(self.futures.must_meet, np.minimum(goal, self.probability), 0.0)
+        self.floor = floor - 0.5 / self.futures.count
 
     def _look(self, deficit: Array) -> tuple[Flags, Array]:
         """[N, T] whether all pools are met, and [N] spot and unmet cost."""

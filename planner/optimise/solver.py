@@ -22,6 +22,7 @@ import highspy
 import numpy as np
 
 from planner.optimise.futures import Array, Flags
+from planner.optimise.quiet import quiet_highs
 
 Oracle = Callable[[Array], tuple[Array, Array]]
 """From a point [n] to the values [J] and subgradients [J, n] of the convex functions."""
