@@ -225,7 +225,10 @@ def _order(
         ),
         why="",
     )
-    return order.model_copy(update={"why": wording.why(order, reason, scenario)})
+    accepted = fresh.deliveries.accepted_at[:, fresh.lot_of[s, reason.month]] >= 0
+    return order.model_copy(
+        update={"why": wording.why(order, reason, scenario, source, float(accepted.mean()))}
+    )
 
 
 def _reservations(scenario: Scenario, chosen: Calibration) -> list[Reservation]:

@@ -11,7 +11,7 @@ from planner.optimise.calibrate import Calibration
 from planner.optimise.reasons import OrderReason, Waiting
 from planner.prospects import Prospects
 from planner.record import GateOdds, Interval, Month, Order
-from planner.scenario.models import Scenario
+from planner.scenario.models import Purchase, Scenario
 
 MEANING = {
     "nothing until cleared": "orders from a gated source only in months in which its gates are seen passing",
@@ -105,12 +105,20 @@ def _both(odds: Sequence[GateOdds]) -> str:
     return f"The gate that decides most is {most.gate}."
 
 
-def why(order: Order, reason: OrderReason, scenario: Scenario) -> str:
-    """Why an order is in the plan."""
+def why(order: Order, reason: OrderReason, scenario: Scenario, source: Purchase, accepted: float) -> str:
+    """Why an order is in the plan, and what must happen before anyone accepts it."""
+    held = ""
+    if source.gates and accepted < ALWAYS:
+        held = f" It is accepted only when {_some(source.gates)} let it pass, in {_in_ten(accepted)} futures."
+    return _protects(order, reason, scenario) + held
+
+
+def _protects(order: Order, reason: OrderReason, scenario: Scenario) -> str:
     cost = reason.cost_without
     saves = f"without it the plan costs {signed(cost.mean)} {scenario.currency} more" if cost.mean > 0 else ""
     if order.protects is None:
-        return (saves or "it rounds the plan to whole lots").capitalize() + "."
+        words = saves or "it rounds the plan to whole lots"
+        return words[:1].upper() + words[1:] + "."
     words = (
         f"Protects {order.protects}: without it demand is met there with {percent(order.probability_without)} "
         f"instead of {100 * reason.probability_with:.0f} %"
