@@ -27,7 +27,7 @@ from executor.engine.model import Decoder
 from executor.engine.routing import LEARNED, Routing, routing_tables
 from executor.engine.sampling import GREEDY, Sampling, SlotSettings
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.weights import DummyWeights, ModelWeights, build
+from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build
 from executor.errors import BadInputError, DoesNotFitError
 from executor.scheduler import Limits, Request, Scheduler, Step
 from executor.spec import ModelSpec
@@ -57,6 +57,8 @@ class Settings:
     graphs: bool | None = None
     triton: bool | None = None
     """Use the Triton kernels: by default on CUDA. On the CPU they run only under TRITON_INTERPRET=1."""
+    tune: bool = True
+    """Time the kernels' shapes on CUDA before the first request; a minute or two when nothing is compiled yet."""
     seed: int = 0
 
 
@@ -93,8 +95,6 @@ class Engine:
         self.device = weights.embedding.device
         self.settings = settings
         on_cuda = self.device.type == "cuda"
-        if on_cuda:
-            backends.choose(self.device)
         limits = _limits(spec, weights, settings, part, routing)
         self.scheduler = Scheduler(limits)
         self.tables = Tables(limits, self.device)
@@ -108,6 +108,9 @@ class Engine:
         self._next_id = 0
         self._pinned: list[Tensor] = []
         self._turn = 0
+        if on_cuda and settings.tune:
+            with torch.inference_mode():
+                _tune(self.decoder, limits.max_batch)
         self.graphs: DecodeGraphs | None = None
         if on_cuda and settings.graphs is not False:
             self.graphs = DecodeGraphs(self._forward, self.tables, limits.max_batch, limits.max_length)
@@ -289,6 +292,18 @@ def _decoder(
         tables=tables,
         routing=routing_tables(spec, part, routing, limits.token_budget, device),
     )
+
+
+def _tune(decoder: Decoder, max_batch: int) -> None:
+    """Choose the kernels' shapes for this model, where kernels are used."""
+    from executor.engine.operators_triton import TritonOperators
+    from executor.engine.tuning import tune
+
+    if isinstance(decoder.operators, TritonOperators):
+        mlps = (layer.mlp for layer in decoder.weights.layers)
+        experts = [mlp.experts for mlp in mlps if isinstance(mlp, MoeWeights)]
+        heads = len(decoder.part.heads(decoder.spec))
+        tune(decoder.operators.tuning, decoder.spec, heads, decoder.cache, experts, max_batch)
 
 
 def _limits(

@@ -151,22 +151,15 @@ def _fp8_product(scaling: Scaling, x: Tensor) -> Fp8Product | None:
     return FP8_PRODUCTS.get(scaling) if x.is_cuda else None
 
 
-def scaled_product(x: Tensor, weight: Weight) -> Tensor:
-    """torch's own FP8 product: activations with one scale a token (row) or one in all (tensor)."""
+def scaled_product(
+    x: Tensor, weight: Weight, quantise: Callable[[Tensor], tuple[Tensor, Tensor]] = quantise_tokens
+) -> Tensor:
+    """torch's own FP8 product with a scale per token and a scale per row of the weight (or one for all)."""
     assert weight.scale is not None
-    if weight.scaling == "row":
-        data, scale = quantise_tokens(x)
-        scale_b = weight.scale.float().view(1, -1)
-    else:
-        scale = _positive(x.abs().amax().float())
-        data = (x.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
-        scale_b = weight.scale.float()
-    rows = data.shape[0]
-    padded = F.pad(data.view(torch.uint8), (0, 0, 0, -rows % 16)).view(FP8)  # the kernel wants rows by 16
-    if weight.scaling == "row":
-        scale = F.pad(scale, (0, 0, 0, -rows % 16), value=1.0)
-    out = torch._scaled_mm(padded, weight.data.t(), scale, scale_b, out_dtype=_half(x.dtype))
-    return out[:rows].to(x.dtype)
+    data, scale = quantise(x)
+    scale_b = weight.scale.float().reshape(1, -1).expand(1, weight.out_features).contiguous()
+    out = torch._scaled_mm(data, weight.data.t(), scale, scale_b, out_dtype=_half(x.dtype))
+    return out.to(x.dtype)
 
 
 def _half(dtype: torch.dtype) -> torch.dtype:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # the machine's cores are shared
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are first imported
 transformers = pytest.importorskip("transformers")
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -166,9 +168,7 @@ def make_model(directory: Path, name: str) -> SmallModel:
             elif "e_score_correction_bias" in key:
                 tensor.uniform_(-0.3, 0.3)
             elif key.endswith(("weight", "proj")) and tensor.dim() > 1:
-                tensor.mul_(
-                    3
-                )  # wider than the initialiser, so that logits differ and experts are chosen apart
+                tensor.mul_(3)  # wider than the initialiser: logits differ, experts are chosen apart
             elif key.endswith("bias"):
                 tensor.uniform_(-0.5, 0.5)
     model.save_pretrained(directory)
