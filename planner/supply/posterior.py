@@ -32,7 +32,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -317,7 +316,7 @@ def _link(link: str, trials: list[Trial], priors: Priors) -> Link:
     """Grid posterior of (q, L): the prior of q, every lag alike, times the likelihood of the trials."""
     a, b = priors.links[link]
     share, lag = SHARES[:, None], LAGS[None, :]
-    weights = stats.beta.pdf(share, a, b) * np.ones_like(lag)
+    weights = share ** (a - 1) * (1 - share) ** (b - 1) * np.ones_like(lag)
     mine = [trial for trial in trials if trial.link == link]
     for trial in mine:
         if trial.answer is None:
