@@ -43,7 +43,7 @@ constraints: $(STAMP)
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q --universal --all-extras pyproject.toml -c torch-pin.txt -o constraints.txt
 
 docs: $(STAMP)
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m planner.scenario.reference_page > docs/scenario.md
 
 clean:
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
