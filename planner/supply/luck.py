@@ -58,6 +58,24 @@ def draw_luck(spec: SupplySpec, orders: Orders, key: Key, replications: Sequence
     return found
 
 
+def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dict[str, Ints]:
+    """Minutes of service of the lots of others that stand in each line, [lot, replication], first come first.
+
+    Domain "backlog": entity the line, stage the lot's place.
+    """
+    reps = np.asarray(replications, dtype=np.int64)
+    found = {}
+    for line in spec.lines:
+        u = uniform_stages(key.root, "backlog", reps, entity_id(line.name), line.backlog_lots)
+        found[line.name] = _whole_minutes(line.backlog_law.quantile(u))
+    return found
+
+
+def _whole_minutes(days: Floats) -> Ints:
+    """Days rounded once to minutes, at least one."""
+    return np.maximum(np.rint(days * MINUTES_PER_DAY), 1).astype(np.int64)
+
+
 def _stage_minutes(
     spec: SupplySpec, source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints
 ) -> Ints:
@@ -75,8 +93,7 @@ def _stage_minutes(
             u[k] = special.ndtr(
                 np.sqrt(route.shared) * shared + np.sqrt(1 - route.shared) * special.ndtri(u[k])
             )
-    minutes = np.maximum(np.rint(_days(route, u) * MINUTES_PER_DAY), 1).astype(np.int64)
-    return minutes[:, :, back.reshape(-1)]
+    return _whole_minutes(_days(route, u))[:, :, back.reshape(-1)]
 
 
 def _shared(spec: SupplySpec, route: Route, months: Ints, key: Key, reps: Ints) -> Floats:
@@ -140,7 +157,7 @@ def _applications(review: Review, entities: Ints, key: Key, reps: Ints) -> Revie
     for attempt in range(review.resubmissions + 1):
         u_time = key.uniform("review", reps[:, None], entities[None, :], attempt, 0)
         u_end = key.uniform("review", reps[:, None], entities[None, :], attempt, 1)
-        takes = np.maximum(np.rint(review.law.quantile(u_time) * MINUTES_PER_DAY), 1).astype(np.int64)
+        takes = _whole_minutes(review.law.quantile(u_time))
         minutes += np.where(approved, 0, takes)
         approved |= u_end < review.approval
     return ReviewLuck(minutes, approved)

@@ -82,6 +82,15 @@ def draw_paths(
     return [drawn[twin] for twin in twins]
 
 
+def month_states(paths: Sequence[GatePath], months: Sequence[int], replications: int) -> Codes:
+    """int8 [replication, gate, month]: the states at the first minute of each reported month."""
+    states = np.zeros((replications, len(paths), len(months)), dtype=np.int8)
+    for k, path in enumerate(paths):
+        for m, minute in enumerate(months):
+            states[:, k, m] = path.at(minute)
+    return states
+
+
 def _twin(gates: Sequence[Gate], k: int) -> int:
     """The first gate with the same learnt law, authority and script: the same gate under another name."""
     mine = gates[k]

@@ -62,6 +62,8 @@ class Route:
             raise ValueError(
                 "points of a route are release, transit, receipt, in this order, each at most once"
             )
+        if self.steps and isinstance(self.steps[0], Point):
+            raise ValueError("a route begins with a stage")
         names = [stage.name for stage in self.stages] + [side.stage.name for side in self.sides]
         if not self.stages or len(set(names)) != len(names):
             raise ValueError(f"a route has stages, each with its own name (got {', '.join(names) or 'none'})")

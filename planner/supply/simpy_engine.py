@@ -9,21 +9,23 @@ priority carries both parts of the rule.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Effect, Fate, Passage, Point
 from planner.supply.luck import SourceLuck
-from planner.supply.paths import GatePath
+from planner.supply.paths import GatePath, month_states
 from planner.supply.route import Side, Stage
 from planner.supply.spec import Orders, Source, SupplySpec
 
 Story = Generator[simpy.Event, Any, None]
+Ints = NDArray[np.int64]
 
 SERVER_FREE, GATE_CHANGE, ARRIVAL, NEW_ORDER = (k << 40 for k in (1, 2, 3, 4))
 """Ranks of what happens at one instant; a lot's own rank is added."""
@@ -262,9 +264,10 @@ class Journey:
 
     def stage(self, k: int, stage: Stage) -> Story:
         """Wait for what joins here, for a server where the stage has a line, and pass the time."""
-        for j, side in enumerate(self.route.sides):
+        for side in self.route.sides:
             if side.joins_at == stage.name:
                 yield self.sides[side.stage.name]
+        for j, side in enumerate(self.route.sides):
             if side.starts_with == stage.name:
                 self.sides[side.stage.name] = self.env.process(self.beside(j, side))
         row = self.world.enter(self, 1 + self.route.steps.index(stage))
@@ -307,6 +310,7 @@ class World:
         orders: Orders,
         paths: Sequence[GatePath],
         luck: Sequence[SourceLuck],
+        backlog: Mapping[str, Ints],
         place: int,
         book: Book,
     ) -> None:
@@ -325,6 +329,9 @@ class World:
             for column, lot in enumerate(source_luck.lots.tolist()):
                 self.minutes[lot], self.luck[lot] = times[column], source_luck
                 Journey(self, lot, self.borders[orders.source[lot]], column)
+        for name, minutes in backlog.items():
+            for needs in minutes[:, place].tolist():
+                self.env.process(self.work_for_others(name, needs))
         self.env.process(self.gates())
 
     def gates(self) -> Story:
@@ -332,6 +339,12 @@ class World:
         for minute, entered in self.calendar.items():
             yield Moment(self.env, minute - self.env.now, GATE_CHANGE)
             self.change(entered)
+
+    def work_for_others(self, line: str, minutes: int) -> Story:
+        """A lot of somebody else's that stood in the line when the scenario started."""
+        with self.lines[line].request() as turn:
+            yield turn
+            yield Moment(self.env, minutes, SERVER_FREE)
 
     def change(self, entered: dict[int, int]) -> None:
         """Tell every source."""
@@ -426,13 +439,14 @@ def run(
     orders: Orders,
     paths: Sequence[GatePath],
     luck: Sequence[SourceLuck],
+    backlog: Mapping[str, Ints],
     replications: Sequence[int],
     trace: bool = False,
 ) -> Deliveries:
-    """Simulate these replications; ``paths`` and ``luck`` were drawn for the same ones."""
+    """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
     book = Book(spec, orders, replications, trace)
     for place in range(len(replications)):
-        World(spec, orders, paths, luck, place, book).env.run(until=spec.horizon_minutes)
+        World(spec, orders, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
     return Deliveries(
         orders=orders,
         replications=book.replications,
@@ -444,16 +458,6 @@ def run(
         paid_share=book.paid_share,
         refunded_share=book.refunded_share,
         fee_share=book.fee_share,
-        gate_state=month_states(spec, paths, len(replications)),
+        gate_state=month_states(paths, spec.month_minutes, len(replications)),
         events=None if book.rows is None else np.array([tuple(row) for row in book.rows], dtype=EVENT),
     )
-
-
-def month_states(spec: SupplySpec, paths: Sequence[GatePath], replications: int) -> np.ndarray:
-    """int8 [replication, gate, month]: the states at the first minute of each reported month."""
-    months = spec.month_minutes
-    states = np.zeros((replications, len(paths), len(months)), dtype=np.int8)
-    for k, path in enumerate(paths):
-        for m, minute in enumerate(months):
-            states[:, k, m] = path.at(minute)
-    return states

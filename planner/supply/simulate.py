@@ -9,13 +9,16 @@ from multiprocessing.context import BaseContext
 from typing import Literal
 
 from planner.chance import Key
-from planner.supply import simpy_engine
+from planner.errors import UnknownNameError
+from planner.supply import fast_engine, simpy_engine
 from planner.supply.deliveries import Deliveries, check_conservation
-from planner.supply.luck import draw_luck
+from planner.supply.fast_engine import CannotExpressError
+from planner.supply.luck import draw_backlog, draw_luck
 from planner.supply.paths import draw_paths
 from planner.supply.spec import Orders, SupplySpec
 
 Engine = Literal["simpy", "fast"]
+ENGINES = ("simpy", "fast")
 
 _CHUNK = 256
 """Replications drawn at once: wide enough for arrays to pay, small enough for the cache and the memory."""
@@ -41,6 +44,10 @@ def simulate(
 
     Conservation of lots and money is asserted after every run.
     """
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
+    if engine == "fast" and trace:
+        raise CannotExpressError("the fast engine keeps no trace: ask the SimPy engine for it")
     numbers = list(replications)
     chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
     jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
@@ -59,11 +66,14 @@ def _run_chunk(
 ) -> Deliveries:
     paths = draw_paths(spec.gates, spec.horizon_minutes, key, replications)
     luck = draw_luck(spec, orders, key, replications)
-    return simpy_engine.run(spec, orders, paths, luck, replications, trace)
+    backlog = draw_backlog(spec, key, replications)
+    if engine == "fast":
+        return fast_engine.run(spec, orders, paths, luck, backlog, replications)
+    return simpy_engine.run(spec, orders, paths, luck, backlog, replications, trace)
 
 
 def _context() -> BaseContext:
-    """Processes that inherit no threads: forked from a server that has imported the package, or started anew."""
+    """Processes that inherit no threads: forked from a server with the package imported, or new ones."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")

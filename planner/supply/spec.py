@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.chance import Constant, Law
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.errors import UnknownNameError
-from planner.supply.gate import Gate
+from planner.supply.gate import Gate, Point
 from planner.supply.route import Route
 
 Ints = NDArray[np.int64]
@@ -23,11 +24,13 @@ class Line:
 
     servers       lots worked on at once; first come, first served
     backlog_lots  lots of others that already wait when the scenario starts
+    backlog_law   days of service that each of them needs
     """
 
     name: str
     servers: int
     backlog_lots: int = 0
+    backlog_law: Law = field(default_factory=lambda: Constant(0.0))
 
     def __post_init__(self) -> None:
         if self.servers < 1 or self.backlog_lots < 0:
@@ -85,6 +88,9 @@ class SupplySpec:
             for name in source.gates:
                 if name not in gates:
                     raise UnknownNameError(f"gate of source {source.name}", name, gates)
+            asks = any(e.review for k in self.gates_of(source) for e in self.gates[k].effects)
+            if asks and Point.RELEASE not in source.route.steps:
+                raise ValueError(f"source {source.name}: a gate with a review needs a release on the route")
             for stage in source.route.stages:
                 if stage.line is not None and stage.line not in lines:
                     raise UnknownNameError(f"line of stage {stage.name}", stage.line, lines)

@@ -22,7 +22,7 @@ def days(array):
     return [value / 1440 for value in np.ravel(array).tolist()]
 
 
-@pytest.fixture(params=["simpy"])
+@pytest.fixture(params=["simpy", "fast"])
 def engine(request):
     return request.param
 

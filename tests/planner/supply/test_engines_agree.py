@@ -1,0 +1,189 @@
+"""The two engines over random worlds: every integer equal, ties included.
+
+Times are a few minutes each, so that changes, arrivals, revocations and orders fall on the same minute again and again.
+"""
+
+import datetime as dt
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planner.chance import Empirical, Key
+from planner.errors import UnknownNameError
+from planner.scenario.load import load
+from planner.supply import (
+    Always,
+    Dwell,
+    Effect,
+    Fate,
+    Gate,
+    Line,
+    Orders,
+    OwnLaw,
+    Passage,
+    Point,
+    Review,
+    Route,
+    Scripted,
+    Side,
+    Source,
+    Stage,
+    State,
+    SupplySpec,
+    candidate_orders,
+    simulate,
+    supply_spec,
+)
+from planner.supply.fast_engine import CannotExpressError
+
+LINES = ("fab", "cowos")
+START = dt.date(2025, 1, 1)
+
+
+@st.composite
+def laws(draw, least=1, most=6):
+    minutes = draw(st.lists(st.integers(least, most), min_size=1, max_size=3))
+    return Empirical(tuple(minute / 1440 for minute in minutes))
+
+
+@st.composite
+def effects(draw):
+    often = lambda kind, first: st.sampled_from([first, first, *kind])  # noqa: E731
+    passages = {point.name.lower(): draw(often(Passage, Passage.PASS)) for point in Point}
+    review = None
+    if draw(st.booleans()):
+        review = Review(draw(laws()), draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.integers(0, 1)))
+    return Effect(
+        **passages, review=review, fee=draw(st.sampled_from([0.0, 0.15])),
+        in_process=draw(often(Fate, Fate.CONTINUE)), in_transit=draw(often(Fate, Fate.CONTINUE)),
+        refund=draw(st.sampled_from([None, 0.5])),
+    )  # fmt: skip
+
+
+@st.composite
+def gates(draw, k):
+    state = draw(st.sampled_from(State))
+    law = Always(state)
+    if draw(st.booleans()):
+        other = draw(st.sampled_from([s for s in State if s != state]))
+        dwell = {state: Dwell(draw(laws(1, 9)), {other: 1.0}), other: Dwell(draw(laws(1, 9)), {state: 1.0})}
+        law = OwnLaw(state, dwell)
+    events = draw(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(State)), max_size=3))
+    scripted = tuple(Scripted(minute, s) for minute, s in sorted(events, key=lambda event: event[0]))
+    return Gate(f"gate {k}", "us", law, tuple(draw(effects()) for _ in State), scripted)
+
+
+@st.composite
+def routes(draw, with_lines):
+    count = draw(st.integers(1, 5))
+    lines = iter(LINES)
+    stages = []
+    for k in range(count):
+        line = next(lines, None) if with_lines and draw(st.booleans()) else None
+        stages.append(Stage(f"stage {k}", draw(laws()), line))
+    steps = list(stages)
+    at = draw(st.integers(1, count))
+    steps.insert(at, Point.RELEASE)
+    if draw(st.booleans()):
+        steps.insert(at + 1 + draw(st.integers(0, count - at)), Point.TRANSIT)
+    if draw(st.booleans()):
+        last = max(k for k, step in enumerate(steps) if isinstance(step, Point))
+        steps.insert(last + 1 + draw(st.integers(0, len(steps) - last - 1)), Point.RECEIPT)
+    sides = ()
+    if at >= 2 and draw(st.booleans()):
+        begins = draw(st.integers(0, at - 2))
+        sides = (
+            Side(
+                Stage("beside", draw(laws(1, 9))),
+                f"stage {begins}",
+                f"stage {draw(st.integers(begins + 1, at - 1))}",
+            ),
+        )
+    total = draw(st.sampled_from([None, Empirical((3 / 1440, 9 / 1440))]))
+    return Route(tuple(steps), sides, total, "maker", draw(st.sampled_from([0.0, 0.5])))
+
+
+@st.composite
+def worlds(draw, with_lines=False):
+    their_gates = [draw(gates(k)) for k in range(draw(st.integers(0, 3)))]
+    names = [gate.name for gate in their_gates]
+    sources = tuple(
+        Source(
+            f"source {k}", "H20-96GB", draw(routes(with_lines)),
+            tuple(draw(st.lists(st.sampled_from(names), unique=True))) if names else (),
+            prepayment=draw(st.sampled_from([0.0, 0.3])), refund=draw(st.sampled_from([0.0, 1.0])),
+            order_valid_days=draw(st.sampled_from([0, 4, 400])) / 1440,
+        )
+        for k in range(draw(st.integers(1, 3)))
+    )  # fmt: skip
+    lines = tuple(
+        Line(name, draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(laws())) for name in LINES
+    )
+    spec = SupplySpec(
+        START, draw(st.integers(5, 60)), sources, tuple(their_gates), lines if with_lines else ()
+    )
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, len(sources) - 1),
+                st.integers(0, 2),
+                st.integers(0, 2),
+                st.integers(0, 1),
+                st.integers(0, 20),
+            ),
+            max_size=9,
+        )
+    )
+    return spec, Orders.of((s, m, k, p, 8, t) for s, m, k, p, t in rows)
+
+
+def assert_engines_agree(world, root):
+    spec, orders = world
+    slow, fast = (simulate(spec, orders, Key(root), range(4), engine=engine) for engine in ("simpy", "fast"))
+    for name in ("accepted_at", "released_at", "delivered_at", "ended_at", "outcome"):
+        assert getattr(slow, name).tolist() == getattr(fast, name).tolist(), name
+    assert slow.same_as(fast)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.integers(0, 2**32 - 1))
+def test_engines_agree_where_no_lot_waits_for_another(world, root):
+    assert_engines_agree(world, root)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1))
+def test_engines_agree_where_lots_stand_in_lines(world, root):
+    assert_engines_agree(world, root)
+
+
+@pytest.mark.parametrize("name", ["1-quickstart", "2-h20-july-2025", "3-h200-2026", "4-domestic-first"])
+def test_engines_agree_on_the_shipped_scenarios(name):
+    scenario = load(name).scenario
+    assert_engines_agree((supply_spec(scenario), candidate_orders(scenario)), 11)
+    spec, orders = supply_spec(scenario), candidate_orders(scenario)
+    slow, fast = (simulate(spec, orders, Key(4), range(60), engine=engine) for engine in ("simpy", "fast"))
+    assert slow.same_as(fast)
+
+
+def test_lines_visited_in_two_orders_are_refused_with_the_reason():
+    there = Route((Stage("a", Empirical((1.0,)), "fab"), Stage("b", Empirical((1.0,)), "cowos")))
+    back = Route((Stage("b", Empirical((1.0,)), "cowos"), Stage("a", Empirical((1.0,)), "fab")))
+    sources = (Source("one", "H20-96GB", there), Source("two", "H20-96GB", back))
+    spec = SupplySpec(START, 100_000, sources, (), (Line("fab", 1), Line("cowos", 1)))
+    orders = Orders.of([(0, 0, 0, 0, 8, 0), (1, 0, 0, 0, 8, 0)])
+    with pytest.raises(
+        CannotExpressError, match="visit these lines in different orders, or twice: cowos, fab"
+    ):
+        simulate(spec, orders, Key(1), range(2), engine="fast")
+    assert simulate(spec, orders, Key(1), range(2)).delivered.all()
+
+
+def test_the_fast_engine_refuses_to_trace_and_an_unknown_engine_is_named():
+    spec = SupplySpec(START, 1000, (Source("one", "H20-96GB", Route((Stage("a", Empirical((0.1,))),))),))
+    orders = Orders.of([(0, 0, 0, 0, 8, 0)])
+    with pytest.raises(CannotExpressError, match="keeps no trace"):
+        simulate(spec, orders, Key(1), range(2), engine="fast", trace=True)
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'fats' \(did you mean fast"):
+        simulate(spec, orders, Key(1), range(2), engine="fats")
