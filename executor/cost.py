@@ -204,7 +204,7 @@ def replica_cost(spec: ModelSpec, layout: Layout, precision: str, kv_precision: 
     dense_read = (dense * dense_size + (router + head) * 2.0) / tp
     expert_read = spec.routed_params * expert_size / stage
     embedding = 0.0 if spec.tie_embeddings else head * 2.0 / tp
-    nodes = -(-stage // GPUS_PER_NODE)
+    inside, across = _collective_bytes(spec, layout)
     return ReplicaCost(
         gpus=layout.gpus,
         stage_gpus=stage,
@@ -221,9 +221,29 @@ def replica_cost(spec: ModelSpec, layout: Layout, precision: str, kv_precision: 
         decode_attention_flops=decode_attention_flops(spec) / stage,
         prefill_attention_flops=prefill_attention_flops(spec) / stage,
         all_reduces=2.0 * spec.layers if stage > 1 else 0.0,
-        all_reduce_bytes=2.0 * (stage - 1) / stage * spec.hidden * 2.0,
-        cross_node_bytes=2.0 * (nodes - 1) / nodes * spec.hidden * 2.0 / GPUS_PER_NODE,
+        all_reduce_bytes=inside,
+        cross_node_bytes=across,
     )
+
+
+def _collective_bytes(spec: ModelSpec, layout: Layout) -> tuple[float, float]:
+    """Bytes per token on a rank that one collective sends inside the node, and out of it.
+
+    all-reduce          2 (g-1)/g 2 h inside; out of the node 2 (n-1)/n 2 h / 8, reduced inside first
+    dispatch, combine   k h (1+2)/2 (g-1)/g inside: one byte a value there (FP8), two back (BF16), mean of the two;
+                        out of the node once for each other node that a token's experts lie on
+
+    h hidden width, g GPUs of a stage, n nodes, k experts per token. Attention DP with experts spread whole
+    sends tokens to experts; every other layout sums partial results.
+    """
+    stage = layout.stage_gpus
+    nodes = -(-stage // GPUS_PER_NODE)
+    if spec.moe is None or layout.attention_dp == 1:
+        wide = 2.0 * (nodes - 1) / nodes * spec.hidden * 2.0 / GPUS_PER_NODE
+        return 2.0 * (stage - 1) / stage * spec.hidden * 2.0, wide
+    reached = min(spec.moe.top_k, nodes, spec.moe.topk_groups if spec.moe.groups > 1 else nodes)
+    inside = 1.5 * spec.moe.top_k * spec.hidden * (stage - 1) / stage
+    return inside, 1.5 * spec.hidden * reached * (nodes - 1) / nodes
 
 
 def _kv_bytes_per_gpu(spec: ModelSpec, tp: int, kv_precision: str) -> float:

@@ -18,7 +18,7 @@ from importlib.resources import files
 import numpy as np
 from scipy.optimize import least_squares
 
-from executor.cost import Layout, ReplicaCost, replica_cost, stack
+from executor.cost import GPUS_PER_NODE, Layout, ReplicaCost, replica_cost, stack
 from executor.errors import BadInputError, UnknownNameError
 from executor.roofline import Accelerator
 from executor.spec import ModelSpec
@@ -156,6 +156,12 @@ class Work:
     """Mean tokens in the KV cache of a sequence in service, weighted by time."""
     kv_tokens: Array
     """KV cache tokens of the replica where the engine's start-up log states them; NaN: from the memory."""
+    halves: Array
+    """2 where two half batches overlap their collectives with the other's work, else 1."""
+    verified: Array
+    """Tokens that each sequence puts through a step: 1 and those drafted."""
+    emitted: Array
+    """Tokens of them that are kept on average."""
 
     def at(self, index: Array | Sequence[int]) -> Work:
         """The chosen rows."""
@@ -190,6 +196,32 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Drafting:
+    """Speculative decoding (multi-token prediction): tokens drafted per step and the chance that one is
+    accepted.
+    """
+
+    tokens: int
+    acceptance: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tokens, bool) or not isinstance(self.tokens, int) or not 1 <= self.tokens <= 16:
+            raise BadInputError(f"draft tokens must be a whole number from 1 to 16 (got {self.tokens!r})")
+        if not 0 <= self.acceptance <= 1:
+            raise BadInputError(f"acceptance must be a share from 0 to 1 (got {self.acceptance!r})")
+
+    @property
+    def emitted(self) -> float:
+        """Tokens kept per step: 1 + a + a^2 + .. + a^m, each draft accepted with chance a if those before
+        it were.
+
+        >>> Drafting(2, 0.5).emitted
+        1.75
+        """
+        return float(sum(self.acceptance**place for place in range(self.tokens + 1)))
+
+
+@dataclass(frozen=True)
 class Setup:
     """What is served where: everything a row's timing depends on besides the load and the parameters."""
 
@@ -202,6 +234,11 @@ class Setup:
     kv_tokens: float | None = None
     kernel_factor: float | None = None
     """Replaces KERNEL_FACTOR x MOE_FACTOR on hardware whose kernels are known to reach another share."""
+    two_batch_overlap: bool | None = None
+    """Whether half batches overlap; None: as published deployments do, for attention DP over several
+    nodes.
+    """
+    drafting: Drafting | None = None
 
     @property
     def kv_type(self) -> str:
@@ -212,6 +249,12 @@ class Setup:
     def cost(self) -> ReplicaCost:
         """Bytes and flops per GPU of one replica."""
         return replica_cost(self.spec, self.layout, self.precision, self.kv_type)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two half batches overlap, stated or by the layout."""
+        wide = self.layout.attention_dp > 1 and self.layout.stage_gpus > GPUS_PER_NODE
+        return wide if self.two_batch_overlap is None else self.two_batch_overlap
 
     def default_kernel_factor(self) -> float:
         """Share of BF16 GEMM efficiency that this data type and model kind reach."""
@@ -254,6 +297,9 @@ def work_of(rows: Sequence[tuple[Setup, Load]], usable_share: float = 0.88) -> W
         square=isl**2 * (1 - reuse**2),
         context=isl + osl / 2,
         kv_tokens=each([np.nan if s.kv_tokens is None else s.kv_tokens for s in setups]),
+        halves=each([2.0 if s.overlaps else 1.0 for s in setups]),
+        verified=each([1.0 if s.drafting is None else 1.0 + s.drafting.tokens for s in setups]),
+        emitted=each([1.0 if s.drafting is None else s.drafting.emitted for s in setups]),
     )
 
 
@@ -275,6 +321,8 @@ class StepTimes:
     collectives: Array
     host: Array
     decode_step: Array
+    emitted: Array
+    """Tokens that a sequence gains per step: 1, or more where drafts are accepted."""
     prefill: Array
     """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its
     length.
@@ -293,7 +341,7 @@ class StepTimes:
     @property
     def wait(self) -> Array:
         """Time per output token that goes to other requests' prefill, to the front end and to the queue."""
-        return np.maximum(0.0, self.tpot - self.decode_step)
+        return np.maximum(0.0, self.tpot - self.decode_step / self.emitted)
 
     def logs(self) -> Array:
         """ln(TTFT), ln(TPOT), ln(T), stacked on a new first axis."""
@@ -304,18 +352,12 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     r"""Time of a step and of a cycle for each row.
 
     Symbols: S in service, i and o input and output tokens, g GPUs, d attention DP, per GPU: W weights, k KV
-    bytes.
+    bytes. v tokens verified and e tokens emitted per sequence and step (both 1 without drafting).
 
         slots  = (f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;     S = min(C, slots), smooth (p = 8)
-        lin(B) = [ ((W_dense + W_exp (1-(1-k/E)^B) m_moe) / (BW e_w))^4 + (2 B a / (peak x e_p))^4 ]^(1/4)
-        attn   = pnorm4( S c k / (BW e_kv),  S c f_d / (peak_bf16 e_p) )
-        comm   = n_ar (a_ar (1 + 0.2 log2(g/2)) + (S/d) f_b)
-        host   = t_fix + tau_l L (1.7 if MoE) + h_seq S
-        t_dec  = lin(S) + attn + comm + host
-        n      = o (1 - exp(-S max(1, i/8192/d) / o)),  m = S i / n    steps with prefill, tokens in each
-        extra  = lin(S+m) - lin(S)   mixed steps;   lin(m) + host(0) + n_ar a_ar (..)   prefill first
-        t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b
-        T_s    = pnorm6( S t_pre + o t_dec,  S o f_tok );    T1 = T_s + tau0
+        t_dec  = lin(S v) + attn + comm + host                              ``_decode``
+        t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b       ``_prefill``
+        T_s    = pnorm6( S t_pre + (o/e) t_dec,  S o f_tok );    T1 = T_s + tau0
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
@@ -331,65 +373,117 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     slots = _slots(work, p)
     served = work.concurrency * (1.0 + (work.concurrency / slots) ** 8) ** (-1 / 8)
     batch = served / c.pp
+    step = _decode(work, p, batch)
+    prefill, prefill_attention = _prefill(work, p, batch, step)
 
-    def host(sequences: Array | float) -> Array:
-        per_layer = p["tau_l"] * c.layers * np.where(c.is_moe > 0, MOE_LAYER_FACTOR, 1.0)
-        return p["t_fix"] + per_layer + p["h_seq"] * sequences
-
-    weights, gemm = _linear_parts(work, p, batch)
-    linear = _pnorm(weights, gemm, 4)
-    kv = batch * work.context * c.kv_bytes / (work.bandwidth * p["e_kv"])
-    attention_compute = batch * work.context * c.decode_attention_flops / (work.peak_bf16 * p["e_p"])
-    attention = _pnorm(kv, attention_compute, 4)
-    latency = c.all_reduces * p["a_ar"] * (1.0 + 0.2 * np.log2(np.maximum(c.stage_gpus, 2.0) / 2.0))
-    per_token = c.all_reduces * _collective_seconds(work, p)
-    collectives = latency + batch / c.attention_dp * per_token
-    host_time = host(batch)
-    decode = linear + attention + collectives + host_time
-
-    chunks = work.computed / CHUNK_TOKENS / c.attention_dp
-    holding = o * -np.expm1(-batch * np.maximum(1.0, chunks) / o)
-    tokens = batch * work.computed / holding
-    alone = _pnorm(*_linear_parts(work, p, tokens), 4) + host(0.0) + latency
-    shared = _pnorm(*_linear_parts(work, p, batch + tokens), 4) - linear
-    extra = np.where(work.mixed, shared, alone)
-    prefill_attention = work.square * c.prefill_attention_flops / (work.peak_bf16 * p["e_pa"])
-    prefill_comm = work.computed / c.attention_dp * per_token
-    prefill = p["h_req"] + holding * extra / batch + prefill_attention + prefill_comm
-
-    engine = batch * prefill + o * decode
+    engine = batch * prefill + o / work.emitted * step.total
     front_end = served * o * p["f_tok"]
     cycle = _pnorm(engine, front_end, 6)
     whole = cycle + p["tau0"]
     phi = p["phi"] if burst_share is None else burst_share
-    waves = np.maximum(1.0, batch * chunks)
+    waves = np.maximum(1.0, batch * work.computed / CHUNK_TOKENS / c.attention_dp)
     burst = phi * np.maximum(batch - 1.0, 0.0) * prefill * (waves + 1.0) / (2.0 * waves)
-    ttft = p["tau0"] + 1.5 * decode + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
+    ttft = p["tau0"] + 1.5 * step.total + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
     ttft = _smooth_min(ttft, 0.9 * whole)
-    tpot = (whole - ttft) / np.maximum(o - 1.0, 1.0)
     queued = work.concurrency / served
     total = whole * queued
     return StepTimes(
         slots=slots,
         in_service=served,
-        weights=weights,
-        gemm=gemm,
-        linear=linear,
-        kv=kv,
-        attention_compute=attention_compute,
-        attention=attention,
-        collectives=collectives,
-        host=host_time,
-        decode_step=decode,
+        weights=step.weights,
+        gemm=step.gemm,
+        linear=step.linear,
+        kv=step.kv,
+        attention_compute=step.attention_compute,
+        attention=step.attention,
+        collectives=step.collectives,
+        host=step.host,
+        decode_step=step.total,
+        emitted=work.emitted,
         prefill=prefill,
-        prefill_attention=prefill_attention * np.ones_like(prefill),
+        prefill_attention=prefill_attention,
         engine_cycle=engine,
         front_end=front_end,
         cycle=total,
         ttft=ttft + whole * (queued - 1.0),
-        tpot=tpot,
+        tpot=(whole - ttft) / np.maximum(o - 1.0, 1.0),
         throughput_per_gpu=work.concurrency * o / total / c.gpus,
     )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Parts of one decode step, seconds."""
+
+    weights: Array
+    gemm: Array
+    linear: Array
+    kv: Array
+    attention_compute: Array
+    attention: Array
+    latency: Array
+    collectives: Array
+    host: Array
+    total: Array
+
+
+def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
+    r"""One decode step of ``batch`` sequences.
+
+        lin(B) = [ ((W_dense + W_exp (1-(1-k/E)^B) m_moe) / (BW e_w))^4 + (2 B a / (peak x e_p))^4 ]^(1/4)
+        attn   = pnorm4( S c k / (BW e_kv),  S v c f_d / (peak_bf16 e_p) )
+        comm   = n_ar (a_ar (1 + 0.2 log2(g/2)) + (S v/d) f_b)
+        host   = t_fix + tau_l L (1.7 if MoE) + h_seq S/d
+        t_dec  = (lin + attn + comm + host) + (m/L) (lin + attn + comm + tau_l L ..)    m tokens drafted
+
+    Two-batch overlap runs the step as two halves: weights are read, kernels launched and collectives started
+    twice, and collectives hide behind the rest: pnorm4(comm, rest). A draft is one pass of one layer.
+    """
+    c = work.cost
+    halves, tokens = work.halves, batch * work.verified
+    weights, gemm = _linear_parts(work, p, tokens / halves)
+    weights, gemm = halves * weights, halves * gemm
+    linear = _pnorm(weights, gemm, 4)
+    kv = batch * work.context * c.kv_bytes / (work.bandwidth * p["e_kv"])
+    compute = tokens * work.context * c.decode_attention_flops / (work.peak_bf16 * p["e_p"])
+    attention = _pnorm(kv, compute, 4)
+    latency = c.all_reduces * p["a_ar"] * (1.0 + 0.2 * np.log2(np.maximum(c.stage_gpus, 2.0) / 2.0)) * halves
+    collectives = latency + tokens / c.attention_dp * c.all_reduces * _collective_seconds(work, p)
+    launch = _launch(work, p) * halves
+    host = p["t_fix"] + launch + p["h_seq"] * batch / c.attention_dp
+    drafted = (work.verified - 1.0) / c.layers
+    rest = linear + attention + host + drafted * (linear + attention + launch)
+    moved = collectives * (1.0 + drafted)
+    total = np.where(halves > 1, _pnorm(rest, moved, 4), rest + moved)
+    return _Step(weights, gemm, linear, kv, compute, attention, latency, collectives, host, total)
+
+
+def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> tuple[Array, Array]:
+    r"""Engine time of one request's prefill, and of its attention alone.
+
+    n      = s (1 - exp(-S max(1, i/8192/d) / s)),  m = S i / n,  s = o/e     steps with prefill, tokens in each
+    extra  = lin(S v+m) - lin(S v)   mixed steps;   lin(m) + host(0) + n_ar a_ar (..)   prefill first
+    t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b
+    """
+    c = work.cost
+    steps = work.osl / work.emitted
+    chunks = work.computed / CHUNK_TOKENS / c.attention_dp
+    holding = steps * -np.expm1(-batch * np.maximum(1.0, chunks) / steps)
+    tokens = batch * work.computed / holding
+    alone = _pnorm(*_linear_parts(work, p, tokens), 4) + p["t_fix"] + _launch(work, p) + step.latency
+    shared = _pnorm(*_linear_parts(work, p, batch * work.verified + tokens), 4) - step.linear
+    extra = np.where(work.mixed, np.maximum(shared, 0.0), alone)
+    attention = work.square * c.prefill_attention_flops / (work.peak_bf16 * p["e_pa"])
+    collectives = work.computed / c.attention_dp * c.all_reduces * _collective_seconds(work, p)
+    work_time = holding * extra / batch + attention
+    overlapped = _pnorm(work_time, collectives, 4)
+    both = np.where(work.halves > 1, overlapped, work_time + collectives)
+    return p["h_req"] + both, attention * np.ones_like(both)
+
+
+def _launch(work: Work, p: Mapping[str, Array]) -> Array:
+    """Host and launch time of all layers in one step."""
+    return p["tau_l"] * work.cost.layers * np.where(work.cost.is_moe > 0, MOE_LAYER_FACTOR, 1.0)
 
 
 def _parameters(theta: Array) -> dict[str, Array]:
