@@ -340,11 +340,13 @@ def memory_fit(
     accelerator: Accelerator,
     kv_precision: str = "bf16",
     usable_share: float = USABLE_SHARE,
+    extra_layers: int = 0,
 ) -> MemoryFit:
     """Whether the weights fit into a GPU's memory, and the KV cache that remains.
 
-    free = u M - W,  tokens = free / k     u usable share, M memory as sold, W weights held, k KV bytes
-    of a token
+    free = u M - W,  tokens = free / k     u usable share, M memory as sold, W weights held, k KV bytes of a token
+
+    ``extra_layers``: layers held beside the model's own, such as the one that drafts tokens.
 
     >>> from executor.spec import model_spec
     >>> h100 = Accelerator("H100-SXM", memory_gb=80)
@@ -356,6 +358,7 @@ def memory_fit(
         raise BadInputError(f"usable memory share must be above 0 and at most 1 (got {usable_share!r})")
     cost = replica_cost(spec, layout, precision, kv_precision)
     usable = usable_share * accelerator.memory_bytes
-    free = usable - cost.held_bytes
+    held = cost.held_bytes * (1 + extra_layers / cost.layers)
+    free = usable - held
     tokens = max(0.0, free) / (cost.kv_bytes / cost.pp)
-    return MemoryFit(usable / 1e9, cost.held_bytes / 1e9, free / 1e9, tokens)
+    return MemoryFit(usable / 1e9, held / 1e9, free / 1e9, tokens)

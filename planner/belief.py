@@ -19,6 +19,7 @@ from executor.profile import Label
 from executor.spec import model_spec
 from executor.steptime import (
     Calibration,
+    Drafting,
     Measured,
     Setup,
     engine,
@@ -61,6 +62,7 @@ def setup_of(
     *,
     kv_precision: str | None = None,
     kv_tokens: float | None = None,
+    drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Setup:
     """The set-up of those names; unknown ones are errors that list the nearest known.
@@ -76,7 +78,9 @@ def setup_of(
         raise BadInputError(f"kv_tokens must be a positive number (got {kv_tokens!r})")
     known = engine(engine_name)
     resolved = layout.resolved(spec)
-    return Setup(spec, card, precision_name(precision), known, resolved, kv_precision, kv_tokens)
+    return Setup(
+        spec, card, precision_name(precision), known, resolved, kv_precision, kv_tokens, drafting=drafting
+    )
 
 
 def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) -> Belief:
@@ -87,7 +91,7 @@ def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) 
     (extrapolated); the engine's prior (estimated), carried over where the GPU is none of those it was
     fitted on. ``rows`` replaces the shipped ones.
     """
-    asked = replace(setup, layout=Layout(), kv_tokens=None)
+    asked = replace(setup, layout=Layout(), kv_precision=None, kv_tokens=None, drafting=None)
     return _belief(asked, version, None if rows is None else tuple(rows))
 
 

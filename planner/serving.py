@@ -21,6 +21,7 @@ from executor.steptime import (
     Z_80,
     Array,
     Band,
+    Drafting,
     Load,
     Setup,
     StepTimes,
@@ -206,6 +207,7 @@ def estimate(
     kv_precision: str | None = None,
     kv_tokens: float | None = None,
     prefix_reuse: float = 0.0,
+    drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Estimate:
     """TTFT, TPOT and throughput per GPU of one replica with ``concurrency`` clients in a closed loop.
@@ -214,7 +216,15 @@ def estimate(
     where the GPU lacks a published figure, UnknownNameError for a name.
     """
     setup = setup_of(
-        model, gpu, precision, engine, layout, kv_precision=kv_precision, kv_tokens=kv_tokens, figures=figures
+        model,
+        gpu,
+        precision,
+        engine,
+        layout,
+        kv_precision=kv_precision,
+        kv_tokens=kv_tokens,
+        drafting=drafting,
+        figures=figures,
     )
     return estimate_of(setup, Load(isl, osl, concurrency, prefix_reuse), engine_version)
 
@@ -264,7 +274,7 @@ def _estimate(
         kv_tokens=kv_tokens,
         in_service=in_service,
         mfu=utilisation,
-        mbu=mbu(read / (tpot.value / 1e3), setup.accelerator),
+        mbu=mbu(read / (tpot.value / 1e3 * float(work.emitted[0])), setup.accelerator),
         limits=limits_of(times, load.concurrency),
         parts_ms=parts_ms(times),
         reason=believed.reason,
@@ -276,7 +286,15 @@ def _memory(setup: Setup, tokens: float) -> tuple[MemoryFit, float]:
     """Memory of a GPU and KV tokens of the replica, or DoesNotFitError unless a request of ``tokens``
     fits.
     """
-    memory = memory_fit(setup.spec, setup.layout, setup.precision, setup.accelerator, setup.kv_type)
+    drafting = 0 if setup.drafting is None else 1
+    memory = memory_fit(
+        setup.spec,
+        setup.layout,
+        setup.precision,
+        setup.accelerator,
+        setup.kv_type,
+        extra_layers=drafting,
+    )
     what = f"{setup.spec.name} {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
     if setup.kv_tokens is not None:
         memory.require(0.0, what)
@@ -302,15 +320,16 @@ def parts_ms(times: StepTimes) -> dict[str, float]:
 
     weights, gemm = split(times.linear, times.weights, times.gemm)
     kv, attention = split(times.attention, times.kv, times.attention_compute)
-    seconds = {
+    step = {
         "weights": weights,
         "kv": kv,
         "compute": gemm + attention,
         "collectives": float(times.collectives[0]),
         "host": float(times.host[0]),
-        "wait": float(times.wait[0]),
     }
-    return {name: 1e3 * value for name, value in seconds.items()}
+    # Where collectives hide behind the rest, or a draft adds to a step, each part stands for its share of it.
+    share = float(times.decode_step[0] / times.emitted[0]) / sum(step.values())
+    return {**{name: 1e3 * value * share for name, value in step.items()}, "wait": 1e3 * float(times.wait[0])}
 
 
 def limits_of(times: StepTimes, concurrency: float) -> str:
@@ -345,6 +364,7 @@ def goodput(
     engine_version: str = "",
     kv_precision: str | None = None,
     kv_tokens: float | None = None,
+    drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Goodput:
     """The highest rate of requests that one replica serves within the SLO, under open Poisson arrivals.
@@ -353,7 +373,15 @@ def goodput(
     reason.
     """
     setup = setup_of(
-        model, gpu, precision, engine, layout, kv_precision=kv_precision, kv_tokens=kv_tokens, figures=figures
+        model,
+        gpu,
+        precision,
+        engine,
+        layout,
+        kv_precision=kv_precision,
+        kv_tokens=kv_tokens,
+        drafting=drafting,
+        figures=figures,
     )
     return goodput_of(setup, lengths, slo, prefix_reuse, engine_version)
 
@@ -392,7 +420,7 @@ def goodput_of(
         ttft_ms=1e3 * float(state.ttft[0, 0]),
         tpot_ms=1e3 * tpot,
         mfu=mfu(flops, setup.accelerator, setup.precision),
-        mbu=mbu(read / tpot, setup.accelerator),
+        mbu=mbu(read / (tpot * float(replica.work.emitted[0])), setup.accelerator),
         kv_tokens=kv_tokens,
         memory=memory,
         label=believed.label,
@@ -505,7 +533,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     late = load * np.exp(-load * np.maximum(slack, 0.0) / np.maximum(wait, 1e-12))
     attained = np.mean(np.where((slack >= 0) & (load < 1), 1.0 - late, 0.0), axis=1, keepdims=True)
     busy = np.minimum(stage_rate * prefill, 0.999)
-    tpot = np.maximum(times.tpot[:, :1], times.decode_step[:, 1:] / (1.0 - busy))
+    tpot = np.maximum(times.tpot[:, :1], times.decode_step[:, 1:] / work.emitted / (1.0 - busy))
     return _State(
         rate=rate,
         ttft=own.mean(axis=1, keepdims=True) + wait,
@@ -591,7 +619,7 @@ def _unreachable(
         kv_tokens=kv_tokens,
         memory=memory,
         label=believed.label,
-        limits=f"{named}: the SLO cannot be met at any rate; {alone}",
-        reason=believed.reason,
+        limits=f"{named}: the SLO cannot be met at any rate",
+        reason=f"{named}: the SLO cannot be met at any rate; {alone}; {believed.reason}",
         calibration_rows=believed.calibration.rows,
     )

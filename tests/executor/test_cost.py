@@ -75,6 +75,26 @@ def test_attention_data_parallel_copies_attention_and_spreads_the_cache():
     assert data.kv_bytes == pytest.approx(tensor.kv_bytes / 8)
 
 
+def test_attention_data_parallel_sends_tokens_to_their_experts():
+    """DeepSeek-V3 on 32 GPUs: 8 experts of width 7168, one byte there and two back; out of the node once for each
+    of at most 4 nodes (its routing is limited to 4 groups), 3 of 4 of them foreign."""
+    cost = replica_cost(model_spec("DeepSeek-V3"), Layout(attention_dp=32), "fp8")
+    assert cost.all_reduce_bytes == pytest.approx(8 * 7168 * 1.5 * 31 / 32)
+    assert cost.cross_node_bytes == pytest.approx(4 * 7168 * 1.5 * 3 / 4)
+
+
+def test_an_all_reduce_within_a_node_leaves_nothing_outside():
+    cost = replica_cost(model_spec("Qwen3-32B"), Layout(8), "bf16")
+    assert cost.all_reduce_bytes == pytest.approx(2 * 7 / 8 * 5120 * 2)
+    assert cost.cross_node_bytes == 0
+
+
+def test_the_layer_that_drafts_takes_memory_too():
+    spec, card = model_spec("DeepSeek-V3"), Accelerator("H200-SXM", memory_gb=141)
+    plain, drafting = (memory_fit(spec, Layout(8), "fp8", card, extra_layers=n) for n in (0, 1))
+    assert drafting.weights_gb == pytest.approx(plain.weights_gb * 62 / 61)
+
+
 def test_pipeline_stages_hold_their_own_layers():
     spec = model_spec("Llama-3.1-70B")
     assert replica_cost(spec, Layout(pp=4), "bf16").held_bytes == pytest.approx(spec.params * 2 / 4)

@@ -12,6 +12,7 @@ from executor.spec import model_spec
 from executor.steptime import (
     PARAMETERS,
     Calibration,
+    Drafting,
     Load,
     Measured,
     Mode,
@@ -157,6 +158,46 @@ def test_pipeline_stages_raise_throughput_per_replica_but_not_the_speed_of_one_t
     assert second.decode_step[0] == pytest.approx(first.decode_step[0])
     # The front end serves twice the tokens for both stages, hence not exactly the same per GPU.
     assert second.throughput_per_gpu[0] == pytest.approx(first.throughput_per_gpu[0], rel=0.05)
+
+
+def test_each_attention_data_parallel_rank_schedules_its_own_requests():
+    """Host time per sequence counts the sequences of a rank, so eight ranks carry eight times as many."""
+    mode = prior_for("sglang").log_median
+    given = {"model": "DeepSeek-V3", "precision": "fp8", "kv_tokens": 1e9}
+    ranks = work([(1024, 1024, 8 * 64)], layout=Layout(attention_dp=8), **given)
+    one = work([(1024, 1024, 64)], layout=Layout(8), **given)
+    assert step_times(ranks, mode).host[0] == pytest.approx(step_times(one, mode).host[0], rel=1e-6)
+
+
+def test_overlap_hides_what_is_shorter_and_costs_a_second_reading_of_the_weights():
+    mode = prior_for("sglang").log_median
+    wide = Layout(attention_dp=32)
+    loads = {"model": "DeepSeek-V3", "precision": "fp8", "layout": wide, "kv_tokens": 1e9}
+    plain = step_times(work([(4096, 256, 32 * 128)], two_batch_overlap=False, **loads), mode)
+    both = step_times(work([(4096, 256, 32 * 128)], **loads), mode)
+    assert both.weights[0] == pytest.approx(2 * plain.weights[0], rel=0.02)
+    assert max(both.collectives[0], both.linear[0]) < both.decode_step[0] < plain.decode_step[0]
+
+
+def test_drafts_that_are_all_accepted_double_the_tokens_of_a_step():
+    kept = Drafting(1, 1.0)
+    assert kept.emitted == 2.0
+    assert Drafting(3, 0.0).emitted == 1.0
+    mode = prior_for("sglang").log_median
+    plain, drafted = (
+        step_times(
+            work([(1024, 1024, 4)], model="DeepSeek-V3", precision="fp8", layout=Layout(8), drafting=d), mode
+        )
+        for d in (None, kept)
+    )
+    assert drafted.decode_step[0] > plain.decode_step[0]
+    assert drafted.tpot[0] < plain.tpot[0]
+
+
+@pytest.mark.parametrize("bad", [(0, 0.5), (17, 0.5), (1.5, 0.5), (1, -0.1), (1, float("nan"))])
+def test_impossible_drafting_is_refused(bad):
+    with pytest.raises(BadInputError):
+        Drafting(*bad)
 
 
 def test_no_efficiency_exceeds_its_cap_however_wild_the_draw():

@@ -51,6 +51,12 @@ def estimate(
     prefix_reuse: Annotated[
         float, typer.Option("--prefix-reuse", help="Share of the prompt in the prefix cache.")
     ] = 0.0,
+    draft_tokens: Annotated[
+        int, typer.Option("--draft-tokens", help="Tokens drafted per step (speculative decoding, MTP).")
+    ] = 0,
+    acceptance: Annotated[
+        float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")
+    ] = 0.0,
     figure: Annotated[
         list[str] | None,
         typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again."),
@@ -65,6 +71,7 @@ def estimate(
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
     from executor.cost import Layout
+    from executor.steptime import Drafting
     from planner.errors import UserMistakeError
     from planner.serving import estimate as estimated
 
@@ -90,6 +97,7 @@ def estimate(
         kv_precision=kv_precision,
         kv_tokens=kv_tokens,
         prefix_reuse=prefix_reuse,
+        drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
         figures=_figures(figure or []),
     )
     if json is not None:
