@@ -26,8 +26,9 @@ from planner.scenario.models import Purchase, Rental, Scenario
 from planner.sizing import Capacity, capacity_of, draw_per_gpu
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.deliveries import Deliveries
-from planner.supply.simulate import simulate
-from planner.supply.spec import SupplySpec
+from planner.supply.fast_engine import CannotExpressError
+from planner.supply.simulate import Engine, simulate
+from planner.supply.spec import Orders, SupplySpec
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -57,17 +58,18 @@ def draw_prospects(
     capacities: Sequence[Capacity],
     root: int,
     replications: int,
+    engine: Engine = "fast",
     processes: int = 1,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Prospects:
-    """N futures of the scenario under ``root``."""
+    """N futures of the scenario under ``root``; both engines give the same ones."""
     key, numbers = Key(root), range(replications)
     load = draw_load(scenario.pools, scenario.start, scenario.horizon_months, key, replications)
     per_gpu = draw_per_gpu(capacities, key, replications)
     progress(0.1)
     spec = supply_spec(scenario)
     candidates = candidate_orders(scenario)
-    deliveries = simulate(spec, candidates, key, numbers, engine=scenario.run.engine, processes=processes)
+    deliveries = carried_out(spec, candidates, key, numbers, engine, processes)
     progress(0.9)
     lot_of = _lots(scenario, deliveries)
     payments = tuple(
@@ -77,6 +79,18 @@ def draw_prospects(
     futures = _futures(scenario, capacities, load, per_gpu, deliveries, lot_of, payments, spec)
     progress(1.0)
     return Prospects(futures, load, per_gpu, spec, deliveries, lot_of, payments)
+
+
+def carried_out(
+    spec: SupplySpec, orders: Orders, key: Key, numbers: Sequence[int], engine: Engine, processes: int = 1
+) -> Deliveries:
+    """The deliveries of some orders, by SimPy where the fast engine cannot express the spec."""
+    if engine == "fast":
+        try:
+            return simulate(spec, orders, key, numbers, engine="fast")
+        except CannotExpressError:
+            pass
+    return simulate(spec, orders, key, numbers, engine="simpy", processes=processes)
 
 
 def _lots(scenario: Scenario, deliveries: Deliveries) -> Whole:
