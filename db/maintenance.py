@@ -49,7 +49,8 @@ def check(database: Database) -> Health:
             problems += _problems_of(run, run.id in plans, store)
         for run_id, body in session.execute(select(PlanRow.run_id, PlanRow.record)):
             problems += _unreadable(run_id, body)
-    return Health(version, len(runs), sum(run.artefact is not None for run in runs), problems)
+        files = sum(run.artefact is not None for run in runs)
+    return Health(version, len(runs), files, problems)
 
 
 def _problems_of(run: RunRow, has_plan: bool, store: ArtefactStore) -> list[str]:

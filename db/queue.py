@@ -34,7 +34,11 @@ COMPARE = "compare"
 KINDS = (PLAN, COMPARE)
 """plan: compute a scenario's plan. compare: say what changed between two runs of a schedule, and why."""
 
-MAX_ATTEMPTS = 3
+MAX_DEATHS = 3
+"""A run whose process was killed so often (out of memory, say) is not tried again."""
+
+MAX_ATTEMPTS = 25
+"""Nor is one that was started so often: a lost worker is seldom the run's fault, but it may be."""
 
 WAITING_ONLY = "q:"
 """A dedup key that begins so is given up when its run starts: one runs, one waits, and a third is refused."""
@@ -59,7 +63,6 @@ class Request:
     lane: str | None = None
     dedup: str | None = None
     priority: int = 0
-    max_attempts: int = MAX_ATTEMPTS
     retry_of: str | None = None
     schedule: str | None = None
     due: float | None = None
@@ -76,16 +79,23 @@ class Claim:
     scenario_name: str
     scenario_hash: str | None
     attempt: int
-    max_attempts: int
+    """How often it was started, this time included."""
+    deaths: int
+    """How often its process was killed."""
     schedule: str | None
     due: float | None
+
+
+WhenFailed = Callable[[Session, str, str | None, str], None]
+"""(transaction, run, its schedule, error): what else is to be written when a run fails."""
 
 
 class RunQueue:
     """The queue of one database. Each call is one short transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, when_failed: WhenFailed | None = None) -> None:
         self.database = database
+        self.when_failed = when_failed or (lambda session, run_id, schedule, error: None)
 
     def put(self, request: Request) -> str | None:
         """Queue a run; returns its id, or None where its id or its dedup key is taken."""
@@ -134,7 +144,7 @@ class RunQueue:
                     row = session.execute(_claimable()).scalar_one_or_none()
                     if row is None:
                         return None
-                    if not _ended_instead(session, row):
+                    if not self._ended_instead(session, row):
                         return _claimed(session, row, owner, lease_seconds)
             except IntegrityError:  # somebody else started a run of the same lane in this instant
                 return None
@@ -170,16 +180,18 @@ class RunQueue:
                 return False
             if also is not None:
                 also(session)
-            audit.note(session, state, run_id=claim.run_id, schedule=claim.schedule, text=error or "")
+            if state == "failed":
+                self.when_failed(session, claim.run_id, claim.schedule, error or "")
+            audit.note(session, state, run_id=claim.run_id, schedule=claim.schedule, text=_last_line(error))
             return True
 
-    def give_back(self, claim: Claim, why: str, delay_seconds: float = 0.0, counts: bool = True) -> bool:
-        """Put a run back into the queue: its process died, or its worker stops.
+    def give_back(self, claim: Claim, why: str, delay_seconds: float = 0.0, died: bool = False) -> bool:
+        """Put a run back into the queue: its worker stops or, ``died``, its process was killed.
 
-        ``counts``: whether the attempt is used up. After the last one the run has failed. False: it was lost.
+        After :data:`MAX_DEATHS` deaths the run has failed. Returns False if it was lost.
         """
-        if counts and claim.attempt >= claim.max_attempts:
-            return self.finish(claim, "failed", f"{why}; all {claim.max_attempts} attempts are used up")
+        if died and claim.deaths + 1 >= MAX_DEATHS:
+            return self.finish(claim, "failed", f"{why}, {MAX_DEATHS} times in all")
         with self.database.write() as session:
             returned = session.execute(
                 update(RunRow)
@@ -189,7 +201,8 @@ class RunQueue:
                     owner=None,
                     lease_until=None,
                     not_before=now() + delay_seconds,
-                    attempts=RunRow.attempts - (0 if counts else 1),
+                    attempts=RunRow.attempts - (0 if died else 1),
+                    deaths=RunRow.deaths + (1 if died else 0),
                 )
                 .returning(RunRow.id)
             ).scalar_one_or_none()
@@ -234,6 +247,18 @@ class RunQueue:
             run_id = put(session, new)
         assert run_id is not None, "a new id without a dedup key is free"
         return run_id
+
+    def _ended_instead(self, session: Session, row: RunRow) -> bool:
+        """An abandoned run that was cancelled, or started too often, ends here."""
+        if not row.cancel and row.attempts < MAX_ATTEMPTS:
+            return False
+        error = None if row.cancel else f"its worker was lost; it was started {row.attempts} times"
+        state = "cancelled" if row.cancel else "failed"
+        _end(session, RunRow.id == row.id, state, error)
+        audit.note(session, state, run_id=row.id, schedule=row.schedule, text=error or "its worker was lost")
+        if error is not None:
+            self.when_failed(session, row.id, row.schedule, error)
+        return True
 
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing runs."""
@@ -294,19 +319,6 @@ def _claimable() -> Any:
     )
 
 
-def _ended_instead(session: Session, row: RunRow) -> bool:
-    """An abandoned run that is not worth another attempt ends here."""
-    if row.cancel:
-        state, error = "cancelled", None
-    elif row.attempts >= row.max_attempts:
-        state, error = "failed", f"its worker was lost in each of {row.attempts} attempts"
-    else:
-        return False
-    _end(session, RunRow.id == row.id, state, error)
-    audit.note(session, state, run_id=row.id, schedule=row.schedule, text=error or "its worker was lost")
-    return True
-
-
 def _claimed(session: Session, row: RunRow, owner: str, lease_seconds: float) -> Claim:
     taken_over = row.state == "running"
     free_dedup = RunRow.dedup.startswith(WAITING_ONLY, autoescape=True)
@@ -336,7 +348,7 @@ def _claimed(session: Session, row: RunRow, owner: str, lease_seconds: float) ->
         scenario_name=row.scenario_name,
         scenario_hash=row.scenario_hash,
         attempt=attempt,
-        max_attempts=row.max_attempts,
+        deaths=row.deaths,
         schedule=row.schedule,
         due=row.due,
     )
@@ -344,6 +356,11 @@ def _claimed(session: Session, row: RunRow, owner: str, lease_seconds: float) ->
 
 def _still_mine(claim: Claim) -> ColumnElement[bool]:
     return and_(RunRow.id == claim.run_id, RunRow.state == "running", RunRow.epoch == claim.epoch)
+
+
+def _last_line(error: str | None) -> str:
+    """A traceback's message stands in its last line; the run's row has the rest."""
+    return error.strip().splitlines()[-1] if error and error.strip() else ""
 
 
 def _end(session: Session, where: ColumnElement[bool], state: str, error: str | None) -> str | None:

@@ -16,10 +16,14 @@ from db.identity import content_hash, new_run_id, run_identity
 from db.rows import plan_rows
 from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
 from db.session import Database
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, UserMistakeError
 from planner.record import PlanRecord
 from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
+
+
+class NoPlanError(UserMistakeError):
+    """A run that is not done, or that computed something else."""
 
 
 class RunRepository:
@@ -64,7 +68,8 @@ class RunRepository:
             full = full_run_id(session, run_id)
             body = session.execute(select(PlanRow.record).where(PlanRow.run_id == full)).scalar_one_or_none()
             if body is None:
-                raise UnknownNameError("plan of run", full, finished_run_ids(session))
+                state = session.get_one(RunRow, full).state
+                raise NoPlanError(f"run {full} is {state} and has no plan")
         return PlanRecord.model_validate(body)
 
     def arrays(self, run_id: str) -> dict[str, npt.NDArray[Any]]:
@@ -190,12 +195,6 @@ def full_run_id(session: Session, beginning: str) -> str:
         return ids[0]
     recent = select(RunRow.id).order_by(RunRow.created.desc()).limit(200)
     raise UnknownNameError("run", beginning, ids or session.execute(recent).scalars())
-
-
-def finished_run_ids(session: Session) -> list[str]:
-    """The newest runs that have a plan."""
-    newest = select(RunRow.id).join(PlanRow).order_by(RunRow.created.desc()).limit(200)
-    return list(session.execute(newest).scalars())
 
 
 class ProfileRepository:

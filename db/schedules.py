@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, literal, select, update
 from sqlalchemy.orm import Session
 
 from db import audit
-from db.columns import now
+from db.columns import Flag, now
 from db.queue import PLAN, WAITING_ONLY, Request, cancel, put
 from db.repository import insert_or_ignore
 from db.schema import RunRow, ScheduleRow
@@ -126,7 +126,7 @@ class ScheduleRepository:
 
         Several processes may call it at once: each instant is fired by one of them.
         """
-        due = select(ScheduleRow).where(ScheduleRow.active.is_(True), ScheduleRow.next_at <= now())
+        due = select(ScheduleRow).where(ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now())
         with self.database.read() as session:
             if session.execute(due.limit(1)).scalar_one_or_none() is None:
                 return []

@@ -110,7 +110,9 @@ class RunRow(Base):
     """Raised by every claim; a write with an older epoch changes nothing."""
     lease_until: Mapped[float | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    max_attempts: Mapped[int] = mapped_column(server_default=text("3"))
+    """How often it was started."""
+    deaths: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often its process was killed by a signal."""
     cancel: Mapped[bool] = mapped_column(server_default=text("false"))
     progress: Mapped[dict[str, Any] | None]
     retry_of: Mapped[str | None]

@@ -26,14 +26,15 @@ STEP_SECONDS = 0.2
 
 def main(folder: Path) -> int:
     """Do the job of a folder; returns the exit code."""
-    os.setpgrp()
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     link = Link(_own_stdout())
     from executor.errors import ExecutorError
-    from planner.errors import UserMistakeError
+    from planner.errors import UnknownNameError, UserMistakeError
 
     try:
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        if job["kind"] not in JOBS:
+            raise UnknownNameError("kind of run", job["kind"], JOBS)
         result = JOBS[job["kind"]](job, link)
         _write(folder / "result.json", result)
     except (UserMistakeError, ExecutorError) as error:
@@ -115,7 +116,9 @@ def _end_with_the_worker() -> None:
     """Pass answers on; end the group of processes when the worker's end of the pipe is gone."""
     for line in sys.stdin:
         _answers.put(line.strip())
-    os.killpg(0, signal.SIGKILL)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _own_stdout() -> TextIO:

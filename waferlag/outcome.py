@@ -42,29 +42,25 @@ def is_known(database: Database, identity: str) -> bool:
     return RunRepository(database).find_identity(identity) is not None
 
 
-def store(database: Database, claim: Claim, result: dict[str, Any], settings: Settings) -> bool:
+def store(queue: RunQueue, claim: Claim, result: dict[str, Any], settings: Settings) -> bool:
     """Store the result of a run; False: the run was lost, and nothing is stored."""
     if claim.kind == COMPARE:
-        return _store_changes(database, claim, Changes.model_validate(result))
-    plan = _plan_of(database, claim, result)
+        return _store_changes(queue, claim, Changes.model_validate(result))
+    plan = _plan_of(queue.database, claim, result)
     if plan is None:
-        return RunQueue(database).give_back(claim, "the identical run was removed meanwhile", counts=False)
+        return queue.give_back(claim, "the identical run was removed meanwhile")
     record, artefact = plan
 
     def also(session: Transaction) -> None:
         store_plan(session, claim.run_id, record, artefact)
         _follow_up(session, claim, record, settings)
 
-    return RunQueue(database).finish(claim, "done", also=also)
+    return queue.finish(claim, "done", also=also)
 
 
-def fail(database: Database, claim: Claim, error: str) -> bool:
-    """End a run as failed, and tell the sinks of its schedule; False: the run was lost."""
-
-    def also(session: Transaction) -> None:
-        _tell(session, claim, [about_failure(claim.run_id, claim.schedule, error)])
-
-    return RunQueue(database).finish(claim, "failed", error, also=also)
+def tell_of_failure(session: Transaction, run_id: str, schedule: str | None, error: str) -> None:
+    """Tell the sinks of a schedule, in the transaction in which its run fails."""
+    _tell(session, run_id, schedule, [about_failure(run_id, schedule, error)])
 
 
 def _plan_of(
@@ -96,21 +92,24 @@ def _follow_up(session: Transaction, claim: Claim, record: PlanRecord, settings:
         )
         put(session, request)
     today = dt.datetime.now(dt.UTC).date()
-    _tell(session, claim, about_plan(claim.run_id, claim.schedule, record, today, settings.warn_days))
+    messages = about_plan(claim.run_id, claim.schedule, record, today, settings.warn_days)
+    _tell(session, claim.run_id, claim.schedule, messages)
 
 
-def _store_changes(database: Database, claim: Claim, changes: Changes) -> bool:
+def _store_changes(queue: RunQueue, claim: Claim, changes: Changes) -> bool:
+    run_id = claim.args["run"]
+
     def also(session: Transaction) -> None:
-        schedule = store_changes(session, claim.args["run"], claim.args["previous"], changes)
-        message = about_changes(claim.args["run"], schedule, changes)
+        schedule = store_changes(session, run_id, claim.args["previous"], changes)
+        message = about_changes(run_id, schedule, changes)
         if message is not None:
-            _tell(session, claim, [message], schedule)
+            _tell(session, run_id, schedule, [message])
 
-    return RunQueue(database).finish(claim, "done", also=also)
+    return queue.finish(claim, "done", also=also)
 
 
-def _tell(session: Transaction, claim: Claim, messages: list[Message], schedule: str | None = None) -> None:
-    for sink in sinks_of(session, schedule or claim.schedule):
+def _tell(session: Transaction, run_id: str, schedule: str | None, messages: list[Message]) -> None:
+    for sink in sinks_of(session, schedule):
         for message in messages:
             if message.topic in sink["topics"]:
-                notices.post(session, claim.run_id, sink, message.subject, message.body)
+                notices.post(session, run_id, sink, message.subject, message.body)

@@ -24,7 +24,7 @@ from db.schedules import ScheduleRepository
 from db.session import Database
 from waferlag import cron
 from waferlag.child import Child
-from waferlag.outcome import fail, is_known, job_of, store
+from waferlag.outcome import is_known, job_of, store, tell_of_failure
 from waferlag.patience import PASSING, Patience
 from waferlag.settings import Settings
 from waferlag.sinks import send
@@ -48,7 +48,7 @@ class Worker:
         self.database = database
         self.settings = settings
         self.command = tuple(command)
-        self.queue = RunQueue(database)
+        self.queue = RunQueue(database, tell_of_failure)
         self.schedules = ScheduleRepository(database)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self.stopping = threading.Event()
@@ -96,9 +96,7 @@ class Worker:
             child = Child(self.command, folder, self.patience.during(lambda: job_of(self.database, claim)))
         except DiskFullError as error:
             why = str(error)
-            self.patience.during(
-                lambda: self.queue.give_back(claim, why, self.settings.retry_seconds, counts=False)
-            )
+            self.patience.during(lambda: self.queue.give_back(claim, why, self.settings.retry_seconds))
             return
         try:
             verdict = self._watch(claim, child)
@@ -145,16 +143,17 @@ class Worker:
         if verdict == "cancel":
             mine, words = self.queue.finish(claim, "cancelled"), "cancelled"
         elif verdict == "stop":
-            mine = self.queue.give_back(claim, "its worker was stopped", counts=False)
+            mine = self.queue.give_back(claim, "its worker was stopped")
             words = "given back, the worker stops"
         elif code < 0:
             words = f"its process was ended by signal {signal.Signals(-code).name}"
-            mine = self.queue.give_back(claim, words, self.settings.retry_seconds)
+            mine = self.queue.give_back(claim, words, self.settings.retry_seconds, died=True)
         elif code > 0:
             words = child.last_words()
-            mine = fail(self.database, claim, words)
+            mine = self.queue.finish(claim, "failed", words)
+            words = f"failed: {words.splitlines()[-1]}"
         else:
-            mine, words = store(self.database, claim, child.result(), self.settings), "done"
+            mine, words = store(self.queue, claim, child.result(), self.settings), "done"
         return words if mine else "lost; its result was not stored"
 
     def _send_notices(self) -> None:

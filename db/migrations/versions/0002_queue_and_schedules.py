@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.add_column("run", sa.Column("epoch", Whole, nullable=False, server_default=sa.text("0")))
     op.add_column("run", sa.Column("lease_until", Real))
     op.add_column("run", sa.Column("attempts", Whole, nullable=False, server_default=sa.text("0")))
-    op.add_column("run", sa.Column("max_attempts", Whole, nullable=False, server_default=sa.text("3")))
+    op.add_column("run", sa.Column("deaths", Whole, nullable=False, server_default=sa.text("0")))
     op.add_column("run", sa.Column("cancel", Flag(), nullable=False, server_default=sa.text("false")))
     op.add_column("run", sa.Column("progress", Document()))
     op.add_column("run", sa.Column("retry_of", sa.Text()))
@@ -100,7 +100,7 @@ COLUMNS = (
     "retry_of",
     "progress",
     "cancel",
-    "max_attempts",
+    "deaths",
     "attempts",
     "lease_until",
     "epoch",
