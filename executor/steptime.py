@@ -356,7 +356,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
 
         slots  = (f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;     S = min(C, slots), smooth (p = 8)
         t_dec  = lin(S v) + attn + comm + host                              ``_decode``
-        t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b       ``_prefill``
+        t_pre  = h_req/d + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b     ``_prefill``
         T_s    = pnorm6( S t_pre + (o/e) t_dec,  S o f_tok );    T1 = T_s + tau0
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
@@ -463,7 +463,7 @@ def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> t
 
     n      = s (1 - exp(-S max(1, i/8192/d) / s)),  m = S i / n,  s = o/e     steps with prefill, tokens in each
     extra  = lin(S v+m) - lin(S v)   mixed steps;   lin(m) + host(0) + n_ar a_ar (..)   prefill first
-    t_pre  = h_req + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b
+    t_pre  = h_req/d + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b
     """
     c = work.cost
     steps = work.osl / work.emitted
@@ -478,7 +478,7 @@ def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> t
     work_time = holding * extra / batch + attention
     overlapped = _pnorm(work_time, collectives, 4)
     both = np.where(work.halves > 1, overlapped, work_time + collectives)
-    return p["h_req"] + both, attention * np.ones_like(both)
+    return p["h_req"] / c.attention_dp + both, attention * np.ones_like(both)
 
 
 def _launch(work: Work, p: Mapping[str, Array]) -> Array:

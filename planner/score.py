@@ -7,17 +7,31 @@ Calibration rows are chosen by a stated rule that looks at no outcome, and are n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from executor.steptime import predict, v_opt, work_of
-from planner.belief import ENOUGH_ROWS, belief, prior_belief
+from executor.steptime import (
+    PARAMETERS,
+    Calibration,
+    Engine,
+    Prior,
+    predict,
+    prior_for,
+    uncalibrated,
+    v_opt,
+    work_of,
+)
+from executor.transfer import carry, reference_accelerator
+from planner.belief import ENOUGH_ROWS, PRIOR_GPUS, Belief, belief, calibrate, prior_belief
 from planner.measured import PER_RANK_ENGINES, Case, Group, by_group, shipped_points
 
 METRICS = ("ttft", "tpot", "throughput")
 COUNTS = (0, 2, 4)
 """Calibration rows per group at most, one scoring each."""
+
+HOST_PARAMETERS = ("t_fix", "tau_l", "h_seq", "h_req", "tau0", "phi", "q", "f_tok")
+"""Parameters that belong to the engine's host code and to how it was benchmarked."""
 
 RULE = (
     "V-optimal design: each row is the one that most lowers the mean predictive variance over the group's"
@@ -79,6 +93,8 @@ class Setting:
     """The score with at most ``rows_at_most`` calibration rows per group."""
 
     rows_at_most: int
+    held_out: bool
+    """Whether each group's prior was made from the other groups of the file alone."""
     groups: tuple[GroupScore, ...]
     """Groups that count: all of them with no rows, those with two or more calibration rows otherwise."""
     uncalibrated: tuple[GroupScore, ...]
@@ -97,8 +113,78 @@ def score(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Settin
     for count in counts:
         scored = [_score_group(group, rows, count) for group, rows in groups.items()]
         counted = tuple(s for s in scored if count == 0 or s.counted)
-        settings.append(Setting(count, counted, tuple(s for s in scored if s not in counted)))
+        settings.append(Setting(count, False, counted, tuple(s for s in scored if s not in counted)))
     return tuple(settings)
+
+
+def score_held_out(cases: Sequence[Case]) -> Setting:
+    """The score without rows of a group, its prior made from fits to the other groups of the file alone.
+
+    mean = (sum w t + 0.5 t0) / (sum w + 0.5),   sd^2 = (sum w (t - mean)^2 + 0.5 sd0^2) / (sum w + 0.5)
+
+    t the log parameters of another group's fit, w = n/(n+10) with n its rows, four times that for host and
+    protocol parameters of the same engine; t0 and sd0 the shipped prior that engines have in common. Readings
+    of the benchmark count the other series of the engine that ran so, plus one each.
+    """
+    groups = by_group(cases)
+    fits = {group: _full_fit(rows) for group, rows in groups.items()}
+    scored = []
+    for group, rows in groups.items():
+        others = [found for other, found in fits.items() if other != group]
+        setup = rows[0].setup
+        calibration = _left_out_prior(setup.engine, others)
+        if setup.accelerator.name in PRIOR_GPUS:
+            believed = Belief(calibration, setup.kernel_factor, 0.0, "estimated", "prior of the other groups")
+        else:
+            moved = carry(calibration, reference_accelerator(), setup)
+            believed = Belief(calibration=moved.calibration, kernel_factor=moved.setup.kernel_factor,
+                              extra_sd=moved.extra_sd, label="estimated",
+                              reason=f"prior of the other groups; {moved.reason}")  # fmt: skip
+        scored.append(_score_rows(group, (), rows, believed))
+    return Setting(0, True, tuple(scored), ())
+
+
+@dataclass(frozen=True)
+class _FullFit:
+    """A fit to every row of one group."""
+
+    engine: str
+    theta: np.ndarray
+    rows: int
+    reading: int
+    """Place of the reading, in the engine's list, whose phi and q the fit came nearest to."""
+
+
+def _full_fit(rows: Sequence[Case]) -> _FullFit:
+    setup = rows[0].setup
+    theta = calibrate(rows, prior_belief(setup)).theta
+    names = ("phi", "q")
+    here = np.array([theta[PARAMETERS.index(name)] for name in names])
+    away = [np.abs(here - np.log([reading.phi, reading.q])).sum() for reading in setup.engine.readings]
+    return _FullFit(setup.engine.name, theta, len(rows), int(np.argmin(away)))
+
+
+def _left_out_prior(engine: Engine, others: Sequence[_FullFit]) -> Calibration:
+    common = prior_for("generic")
+    host = np.isin(PARAMETERS, HOST_PARAMETERS)
+    thetas = np.array([found.theta for found in others]).reshape(-1, len(PARAMETERS))
+    trust = np.array([found.rows / (found.rows + 10) for found in others])
+    same = np.array([found.engine == engine.name for found in others], dtype=bool)
+    weights = trust[:, None] * np.where(same[:, None] & host, 4.0, 1.0)
+    total = weights.sum(axis=0) + 0.5
+    mean = ((weights * thetas).sum(axis=0) + 0.5 * common.log_median) / total
+    variance = ((weights * (thetas - mean) ** 2).sum(axis=0) + 0.5 * common.sd**2) / total
+    counts = np.ones(len(engine.readings))
+    for found in others:
+        if found.engine == engine.name:
+            counts[found.reading] += 1
+    # phi and q are a reading's, and keep the spread that readings have.
+    sd = np.where(np.isin(PARAMETERS, ("phi", "q")), common.sd, np.sqrt(variance))
+    readings = [
+        replace(reading, weight=float(count / counts.sum()))
+        for reading, count in zip(engine.readings, counts, strict=True)
+    ]
+    return uncalibrated(Prior(mean, sd), readings)
 
 
 def choose_rows(rows: Sequence[Case], count: int) -> list[int]:
@@ -117,6 +203,11 @@ def _score_group(group: Group, rows: Sequence[Case], count: int) -> GroupScore:
     # Rows of the same GPU that ship with the product stay out: some of them may be the rows that are scored.
     elsewhere = [case for case in shipped_points() if case.setup.accelerator != rows[0].setup.accelerator]
     believed = belief(rows[0].setup, group.version, (*chosen, *elsewhere))
+    return _score_rows(group, chosen, left, believed)
+
+
+def _score_rows(group: Group, chosen: Sequence[Case], left: Sequence[Case], believed: Belief) -> GroupScore:
+    """Predict the rows that are left and compare; ``chosen`` calibrated the belief."""
     work = work_of([(believed.on(case.setup), case.load) for case in left])
     _, band = predict(work, believed.calibration, extra_sd=believed.extra_sd)
     found = {

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -351,6 +352,38 @@ def limits_of(times: StepTimes, concurrency: float) -> str:
     return named[max(parts, key=lambda name: parts[name])]
 
 
+def phase_rate(
+    setup: Setup,
+    phase: Literal["prefill", "decode"],
+    tokens: float,
+    requests_per_gpu: float,
+    version: str = "",
+    rows: Sequence[Case] | None = None,
+) -> tuple[Figure, Belief]:
+    """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 %
+    interval.
+
+    prefill   i / t_pre / g        prompt tokens, ``requests_per_gpu`` prompts of ``tokens`` in one step
+    decode    S e / t_dec / g      output tokens, ``requests_per_gpu`` sequences with ``tokens`` in the cache
+
+    For disaggregated serving. Memory is not checked: a prefill replica frees its cache as it hands it over.
+    """
+    believed = belief(setup, version, rows)
+    requests = requests_per_gpu * setup.layout.gpus
+    work = work_of([(believed.on(setup), Load(tokens, 2.0, requests))])
+    work = replace(work, context=np.array([tokens]), kv_tokens=np.array([np.inf]))
+    calibration = believed.calibration
+    times = step_times(work, calibration.draws(DRAWS, calibration.widen), burst_share=0.0)
+    if phase == "decode":
+        rates = requests * times.emitted / times.decode_step / setup.layout.gpus
+    else:
+        rates = tokens * setup.layout.pp / times.prefill / setup.layout.gpus
+    logs = np.log(np.ravel(rates))
+    spread = math.sqrt(float(np.var(logs)) + (calibration.widen * FLOOR_LOG[1]) ** 2 + believed.extra_sd**2)
+    median = math.exp(float(np.median(logs)))
+    return Figure(median, median * math.exp(-Z_80 * spread), median * math.exp(Z_80 * spread)), believed
+
+
 def goodput(
     model: str,
     gpu: str,
@@ -518,7 +551,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     )
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
-    lone = np.exp(replica.theta[PARAMETERS.index("h_req")])
+    lone = np.exp(replica.theta[PARAMETERS.index("h_req")]) / work.cost.attention_dp
     ratio = replica.prompts / replica.prompts.mean()
     square = times.prefill_attention[:, :1]
     each = lone + (prefill - lone - square) * ratio + square * ratio**2 / np.mean(ratio**2)

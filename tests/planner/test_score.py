@@ -7,7 +7,7 @@ import pytest
 
 from planner.accuracy_page import score_text, serving_section, with_section
 from planner.measured import by_group, case_of, read_measured
-from planner.score import METRICS, calibration_table, choose_rows, score
+from planner.score import METRICS, calibration_table, choose_rows, score, score_held_out
 from planner.serving import estimate_of
 
 PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "cases" / "throughput_measured.csv"
@@ -155,3 +155,14 @@ def test_the_page_section_lists_every_group_and_every_rejected_line(cleaned, set
     for group in by_group(cleaned.cases):
         assert str(group) in section
     assert "filed under 64 GPUs" in section
+
+
+def test_a_held_out_prior_never_saw_the_group():
+    """Rows of one group three times slower change the others' predictions, and its own not at all."""
+    fast = [*made(), *made(engine="vllm"), *made(engine="trtllm")]
+    slow = [*made(slow=3.0), *made(engine="vllm"), *made(engine="trtllm")]
+    first, second = score_held_out(fast), score_held_out(slow)
+    assert first.held_out
+    # The group's own prior is the same, so its predictions are: measured three times slower, the ratio is a third.
+    assert second.groups[0].tpot.bias == pytest.approx((1 + first.groups[0].tpot.bias) / 3 - 1, abs=1e-9)
+    assert second.groups[1].tpot.bias != pytest.approx(first.groups[1].tpot.bias, abs=1e-6)

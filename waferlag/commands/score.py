@@ -23,6 +23,10 @@ def score(
             "--calibration-rows", help="Rows per group that calibrate, at most; may be given again."
         ),
     ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option("--held-out", help="Score each group also with a prior made from the others alone."),
+    ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the score here as JSON.")] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", help="Page whose section on serving this score becomes.")
@@ -37,7 +41,7 @@ def score(
     from planner.accuracy_page import score_text
     from planner.errors import FileError, UserMistakeError
     from planner.measured import read_measured
-    from planner.score import COUNTS
+    from planner.score import COUNTS, score_held_out
     from planner.score import score as scored
 
     counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
@@ -51,6 +55,8 @@ def score(
         first = cleaned.rejected[0]
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
     settings = scored(cleaned.cases, counts)
+    if held_out:
+        settings = (*settings, score_held_out(cleaned.cases))
     if json is not None:
         from waferlag.files import write_whole
 
@@ -106,6 +112,7 @@ def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) ->
             "settings": [
                 {
                     "rows_at_most": setting.rows_at_most,
+                    "held_out": setting.held_out,
                     "summary": asdict(setting.summary) if setting.groups else None,
                     "groups": [asdict(group) for group in setting.groups],
                     "not_averaged": [asdict(group) for group in setting.uncalibrated],
