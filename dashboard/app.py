@@ -1,4 +1,4 @@
-"""The dashboard's entry: which page, which plan, which language. `waferlag dashboard` starts it."""
+"""The frame around every page: which page, which plan, which language. entry/waferlag.py calls it."""
 
 import sys
 import traceback
@@ -53,6 +53,10 @@ def _pages(words: Wording) -> dict[str, list[st.Page]]:
     return {
         words("The plan"): [
             page("answer", "Answer", "lightbulb", default=True),
+            page("orders", "Orders", "shopping_cart"),
+            page("supply", "Supply", "local_shipping"),
+            page("demand", "Demand", "trending_up"),
+            page("serving", "Serving", "memory"),
         ],
     }
 
@@ -102,6 +106,3 @@ def _choose_language() -> None:
         st.session_state["lang"] = chosen
         st.query_params["lang"] = chosen
         st.rerun()
-
-
-main()

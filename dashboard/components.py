@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
+from dashboard.background import Background
 from dashboard.look import DARK, LIGHT, Look
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db import queries
@@ -46,6 +47,22 @@ def _record(url: str, run_id: str) -> PlanRecord:
 def plan_of(run_id: str) -> PlanRecord:
     """The plan of a run, from memory where it was read before."""
     return _record(database().place, run_id)
+
+
+@st.cache_resource
+def background() -> Background:
+    """The process that computes for the pages."""
+    return Background()
+
+
+@st.cache_data(max_entries=100, show_spinner="…")
+def _asked(place: str, question: str, run_id: str, arguments: tuple[Any, ...]) -> Any:
+    return background().ask(question, plan_of(run_id), *arguments)
+
+
+def asked(question: str, run_id: str, *arguments: Any) -> Any:
+    """What the process beside the server says to a question about a stored plan; kept, for plans never change."""
+    return _asked(database().place, question, run_id, arguments)
 
 
 @st.cache_data(ttl=3, show_spinner=False)
@@ -126,6 +143,17 @@ def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
         )
         + f" · [{plain(words('link to this plan'))}](?run={run.id})"
     )
+
+
+def choose_pool(record: PlanRecord) -> str:
+    """The pool that the page is about; with one pool there is nothing to choose."""
+    names = [pool.name for pool in record.scenario.pools]
+    if len(names) == 1:
+        return names[0]
+    chosen = st.segmented_control(
+        say()("Pool"), names, default=names[0], format_func=plain, key="pool", required=True
+    )
+    return chosen or names[0]
 
 
 def show(figure: Any, key: str, height: int | None = None) -> None:

@@ -97,9 +97,9 @@ DARK = Look(
 )
 
 
-def source_colour(look: Look, entry: str) -> str:
-    """Colour of a way to get GPUs: bought H20 and its kin, domestic, or rented."""
-    return {"domestic": look.domestic, "rental": look.reserved}.get(entry, look.in_service)
+def source_colour(look: Look, kind: str) -> str:
+    """Colour of a way to get GPUs: foreign (H20 and its kin), domestic, or rental."""
+    return {"domestic": look.domestic, "rental": look.reserved}.get(kind, look.in_service)
 
 
 def chart_config(look: Look) -> dict[str, Any]:

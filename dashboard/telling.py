@@ -1,6 +1,8 @@
 """Sentences built from a record's figures, where the record's own English is not what is asked for."""
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from dashboard.wording import Wording
 from planner.record import PlanRecord
@@ -57,3 +59,43 @@ def in_language(sentences: Sequence[str], say: Wording) -> list[str]:
     if say.language == "en":
         return list(sentences)
     return [say("(in English) {sentence}", sentence=sentence) for sentence in sentences]
+
+
+@dataclass(frozen=True)
+class RentalSpan:
+    """The same number of GPUs reserved for months on end, YYYY-MM both included."""
+
+    pool: str
+    source: str
+    sku: str
+    first: str
+    last: str
+    reserve_by: dt.date
+    gpus: int
+    price: float
+    """Of all its months together."""
+
+
+def rental_spans(record: PlanRecord) -> list[RentalSpan]:
+    """Reservations with equal neighbours put together, by source, pool and month."""
+    spans: list[RentalSpan] = []
+    for item in sorted(record.reservations, key=lambda item: (item.source, item.pool, item.month)):
+        span = RentalSpan(
+            item.pool, item.source, item.sku, item.month, item.month, item.reserve_by, item.gpus, item.price
+        )
+        before = spans[-1] if spans else None
+        if before is not None and _goes_on(before, span):
+            spans[-1] = replace(before, last=span.last, price=before.price + span.price)
+        else:
+            spans.append(span)
+    return sorted(spans, key=lambda span: (span.first, span.source, span.pool))
+
+
+def _goes_on(before: RentalSpan, span: RentalSpan) -> bool:
+    same = (before.pool, before.source, before.gpus) == (span.pool, span.source, span.gpus)
+    return same and _ordinal(span.first) == _ordinal(before.last) + 1
+
+
+def _ordinal(month: str) -> int:
+    year, number = month.split("-")
+    return int(year) * 12 + int(number)

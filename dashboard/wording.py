@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import UnknownNameError
+from planner.record import Interval
 
 LANGUAGES = ("en", "zh")
 _WORDS = Path(__file__).parent / "words_zh.json"
@@ -87,6 +88,14 @@ class Wording:
             if size >= step * 0.9995:
                 return f"{sign}{_three_digits(size / step)}{_BOUND}{letter}{_BOUND}{currency}".rstrip()
         return f"{sign}{_three_digits(size)}{_BOUND}{currency}".rstrip()
+
+    def change(self, amount: float, currency: str = "") -> str:
+        """A difference in money, with its sign."""
+        return ("+" if amount > 0 else "") + self.money(amount, currency)
+
+    def odds(self, interval: Interval) -> str:
+        """A probability with its interval, never bare."""
+        return f"{self.percent(interval.value)} ({self.percent_range(interval.low, interval.high)})"
 
     def count(self, number: float) -> str:
         """GPUs and the like, with separators between thousands."""

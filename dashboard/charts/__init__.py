@@ -8,7 +8,7 @@ from dashboard.charts.fleet import fleet_fan, month_strip
 from dashboard.charts.gates import gate_shares
 from dashboard.charts.money import cost_parts, spend_by_month
 from dashboard.charts.rivals import rivals_compared
-from dashboard.charts.serving import goodput_by_pool, serving_table
+from dashboard.charts.serving import goodput_by_pool, serving_level, serving_table
 from dashboard.charts.supply import lead_times, order_calendar
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "month_strip",
     "order_calendar",
     "rivals_compared",
+    "serving_level",
     "serving_table",
     "spend_by_month",
 ]

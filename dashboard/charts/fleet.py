@@ -5,10 +5,10 @@ import datetime as dt
 import altair as alt
 
 from dashboard.charts.figure import Figure, Row, finished, halo_text, moment, month_axis, month_cells, values
+from dashboard.charts.sources import kinds_of_source
 from dashboard.look import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
 from planner.record import Month, PlanRecord, PoolMonth
-from planner.scenario.models import Purchase
 
 _HEADROOM = 1.28
 """Room above the highest band for the label of the run-out date."""
@@ -150,15 +150,13 @@ def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
 def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[alt.Chart]:
     """When each order serves: a tick at the median, a line from P10 to P90, on the floor of the chart."""
     last = record.months[-1].start
-    entries = {
-        source.name: source.entry for source in record.scenario.sources if isinstance(source, Purchase)
-    }
+    kinds = kinds_of_source(record)
     rows = [
         {
             "from": moment(min(order.arrives.p10, last)),
             "at": moment(min(order.arrives.p50 or last, last)),
             "to": moment(min(order.arrives.p90 or last, last)),
-            "colour": source_colour(look, entries.get(order.source, "")),
+            "colour": source_colour(look, kinds.get(order.source, "")),
             "words": say("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source),
             "ordered": say.day(order.order_on),
             "serves": f"{say.day(order.arrives.p10)} – {say.day(order.arrives.p90)}",
@@ -229,8 +227,8 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     tip = [
         alt.Tooltip("month:N", title=say("month")),
         alt.Tooltip("probability:Q", title=say("probability met"), format=".1%"),
-        alt.Tooltip("low:Q", title=say("95 % interval, low"), format=".1%"),
-        alt.Tooltip("high:Q", title=say("95 % interval, high"), format=".1%"),
+        alt.Tooltip("low:Q", title=say("interval, low"), format=".1%"),
+        alt.Tooltip("high:Q", title=say("interval, high"), format=".1%"),
         alt.Tooltip("verdict:N", title=say("goal")),
     ]
     colour = alt.Color(

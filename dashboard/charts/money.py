@@ -12,7 +12,7 @@ def cost_parts(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
     """Mean discounted cost by kind; a negative part, such as residual value, points left."""
     currency = record.scenario.currency
     parts = sorted(record.kpis.cost_parts.items(), key=lambda part: -part[1])
-    colours = {"reserved": look.reserved, "spot": look.spot, "unmet": look.unmet}
+    colours = {"reserved rental": look.reserved, "spot rental": look.spot, "unmet demand": look.unmet}
     rows = [
         {
             "part": say(part),

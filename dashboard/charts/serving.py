@@ -1,11 +1,15 @@
 """What a replica serves, with the label and the interval of every figure."""
 
+from collections.abc import Sequence
+
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, values
+from dashboard.charts.figure import Figure, Row, finished, halo_text, values
 from dashboard.look import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording, shortened
+from planner.measured import Case
 from planner.record import PlanRecord
+from planner.serving import Estimate
 
 
 def serving_table(record: PlanRecord) -> list[Row]:
@@ -17,10 +21,10 @@ def serving_table(record: PlanRecord) -> list[Row]:
             {
                 "pool": item.pool,
                 "gpu": item.sku,
-                "model": item.model,
+                "model": item.model.rpartition("/")[2],
                 "precision": item.precision,
                 "engine": item.engine,
-                "layout": " ".join(f"{key}{size}" for key, size in item.layout.items()),
+                "layout": layout_words(item.layout),
                 "gpus_per_replica": item.gpus_per_replica,
                 "fits": item.fits,
                 "requests_per_s": None if rate is None else rate.value,
@@ -39,6 +43,20 @@ def serving_table(record: PlanRecord) -> list[Row]:
             }
         )
     return rows
+
+
+def layout_words(layout: dict[str, int]) -> str:
+    """A layout in short: ``tp2 pp4``; ranks of one go without saying.
+
+    >>> layout_words({"tp": 16, "pp": 1, "attention_dp": 1})
+    'tp16'
+    """
+    return " ".join(f"{key}{size}" for key, size in layout.items() if size > 1) or "tp1"
+
+
+def serving_level(record: PlanRecord) -> float:
+    """Confidence of the intervals of the serving figures."""
+    return next((item.requests_per_s.level for item in record.sizing if item.requests_per_s), 0.8)
 
 
 def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
@@ -65,7 +83,9 @@ def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
             }
         )
     takeaway = _takeaway(record, say)
-    axis = alt.Axis(title=say("requests a second per GPU at the SLO, with the 80 % interval"), grid=True)
+    level = say.percent(serving_level(record))
+    title = say("requests a second per GPU at the SLO, with the {level} interval", level=level)
+    axis = alt.Axis(title=title, grid=True)
     base = alt.Chart(values(rows)).encode(
         y=alt.Y("line:N", sort=None, axis=None), color=alt.Color("colour:N", scale=None)
     )
@@ -107,3 +127,106 @@ def _takeaway(record: PlanRecord, say: Wording) -> str:
     if refused:
         sentence += " " + say("Layouts that do not fit: {n}.", n=len(refused))
     return sentence
+
+
+def throughput_curve(
+    measured: Sequence[Case], modelled: Sequence[Estimate], look: Look = LIGHT, say: Wording = ENGLISH
+) -> Figure:
+    """Throughput per GPU against TPOT at rising concurrency: measured points, the model, and its roofline.
+
+    ``measured`` and ``modelled`` are of one model, GPU, engine, precision, layout and request lengths. The
+    roofline is the model's throughput over the larger of MFU and MBU: what that resource would give at 100 %.
+    """
+    rows: list[Row] = [
+        {
+            "what": say("measured"),
+            "concurrency": case.load.concurrency,
+            "tpot_ms": case.tpot_ms,
+            "throughput": case.throughput_per_gpu,
+        }
+        for case in measured
+    ]
+    points = list(rows)
+    lines: list[Row] = []
+    for item in modelled:
+        rate = item.output_tokens_per_s_per_gpu
+        used = max(item.mfu, item.mbu, 1e-6)
+        lines.append(
+            {
+                "what": say(item.label),
+                "concurrency": item.load.concurrency,
+                "tpot_ms": item.tpot_ms.value,
+                "throughput": rate.value,
+                "low": rate.low,
+                "high": rate.high,
+                "roof": rate.value / used,
+                "mfu": item.mfu,
+                "mbu": item.mbu,
+            }
+        )
+    takeaway = _curve_takeaway(points, modelled, say)
+    colour = look.labels.get(modelled[0].label, look.quiet) if modelled else look.quiet
+    x = alt.X("tpot_ms:Q", axis=alt.Axis(title=say("TPOT, ms (lower is faster for the user)"), tickCount=8))
+    y = alt.Axis(title=say("output tokens/s per GPU"), tickCount=6)
+    tip = [
+        alt.Tooltip("what:N", title=say("label")),
+        alt.Tooltip("concurrency:Q", title=say("concurrency")),
+        alt.Tooltip("tpot_ms:Q", title="TPOT, ms", format=".1f"),
+        alt.Tooltip("throughput:Q", title=say("tokens/s per GPU"), format=",.0f"),
+    ]
+    curve = alt.Chart(values(lines))
+    layers: list[alt.Chart] = [
+        curve.mark_area(opacity=0.18, color=colour).encode(x=x, y=alt.Y("low:Q", axis=y), y2="high:Q"),
+        curve.mark_line(color=colour, strokeWidth=2.5, point={"color": colour, "size": 30}).encode(
+            x=x,
+            y=alt.Y("throughput:Q", axis=y),
+            order="concurrency:Q",
+            tooltip=[
+                *tip,
+                alt.Tooltip("mfu:Q", title="MFU", format=".2f"),
+                alt.Tooltip("mbu:Q", title="MBU", format=".2f"),
+            ],
+        ),
+        curve.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(
+            x=x, y=alt.Y("roof:Q", axis=y), order="concurrency:Q"
+        ),
+        alt.Chart(values(points))
+        .mark_point(shape="diamond", size=110, filled=True, color=look.labels["measured"], opacity=1)
+        .encode(x=x, y=alt.Y("throughput:Q", axis=y), tooltip=tip),
+    ]
+    if lines:
+        layers += _curve_labels(lines[-1], modelled[-1].label, colour, look, say)
+    return Figure(
+        "throughput-curve", takeaway, finished(alt.layer(*layers), look, takeaway, 320), [*rows, *lines]
+    )
+
+
+def _curve_labels(last: Row, label: str, colour: str, look: Look, say: Wording) -> list[alt.Chart]:
+    """Model and roofline in words at the right end of their lines."""
+    layers = []
+    for height, words, tint in (
+        (last["throughput"], say("model: {label}, band 80 %", label=say(label)), colour),
+        (last["roof"], say("roofline"), look.quiet),
+    ):
+        data = values([{"at": last["tpot_ms"], "height": height, "words": words}])
+        marks = halo_text(data, look, align="right", baseline="bottom", dy=-7, color=tint, fontWeight=600)
+        layers += [mark.encode(x="at:Q", y="height:Q", text="words:N") for mark in marks]
+    return layers
+
+
+def _curve_takeaway(points: list[Row], modelled: Sequence[Estimate], say: Wording) -> str:
+    if not modelled:
+        return say("No figure can be given for this set-up.")
+    best = max(modelled, key=lambda item: item.output_tokens_per_s_per_gpu.value)
+    rate = best.output_tokens_per_s_per_gpu
+    sentence = say(
+        "At {c} requests in service one GPU gives {n} output tokens/s ({low} to {high} in 8 of 10 cases; {label}).",
+        c=say.count(best.load.concurrency),
+        n=say.count(rate.value),
+        low=say.count(rate.low),
+        high=say.count(rate.high),
+        label=say(best.label),
+    )
+    if not points:
+        return sentence + " " + say("Nothing was measured at these lengths on this GPU.")
+    return sentence + " " + say("Diamonds are the {n} measured points.", n=len(points))

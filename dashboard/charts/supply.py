@@ -5,25 +5,18 @@ import datetime as dt
 import altair as alt
 
 from dashboard.charts.figure import Figure, Row, finished, moment, month_axis, values
+from dashboard.charts.sources import kinds_of_source
 from dashboard.look import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
 from planner.record import Order, PlanRecord
-from planner.scenario.models import Purchase
 
 _ROW = 46
 """Height of one line of a calendar: a label above its mark."""
 
 
-def entries(record: PlanRecord) -> dict[str, str]:
-    """Entry point by source; rented capacity counts as ``rental``."""
-    return {
-        source.name: source.entry if isinstance(source, Purchase) else "rental"
-        for source in record.scenario.sources
-    }
-
-
 def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Days from an order on the first day to service, by source: P10 to P90 with the median."""
+    kinds = kinds_of_source(record)
     rows = [
         {
             "source": lead.source,
@@ -41,7 +34,7 @@ def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
             "p90": lead.days.p90,
             "arrives_within_horizon": lead.arrives_within_horizon,
             "not_before": None if lead.promised_not_before is None else lead.promised_not_before.isoformat(),
-            "colour": source_colour(look, lead.entry),
+            "colour": source_colour(look, kinds.get(lead.source, "")),
         }
         for lead in record.lead_times
     ]
@@ -100,13 +93,19 @@ def _lead_takeaway(record: PlanRecord, say: Wording) -> str:
     )
 
 
-def order_calendar(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
-    """Each order on a line of its own: ordered (circle), serves (P10 to P90 with the median)."""
-    placed = [order for order in record.orders if order.gpus > 0]
+def order_calendar(
+    record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, lines: slice = slice(None)
+) -> Figure:
+    """Each order on a line of its own: ordered (circle), serves (P10 to P90 with the median).
+
+    ``lines``: which of the orders, where one drawing is too small for all.
+    """
+    every = [order for order in record.orders if order.gpus > 0]
+    placed = every[lines]
     end = _end_of_plan(record)
-    kinds = entries(record)
+    kinds = kinds_of_source(record)
     rows = [_calendar_row(index, order, end, look, kinds, say) for index, order in enumerate(placed)]
-    takeaway = _calendar_takeaway(record, placed, say)
+    takeaway = _calendar_takeaway(every, placed, say)
     days = [month.start for month in record.months]
     span = alt.Scale(domain=[moment(days[0]), moment(end)])
     base = alt.Chart(values(rows)).encode(
@@ -187,14 +186,15 @@ def _calendar_row(
     }
 
 
-def _calendar_takeaway(record: PlanRecord, placed: list[Order], say: Wording) -> str:
+def _calendar_takeaway(every: list[Order], placed: list[Order], say: Wording) -> str:
     if not placed:
         return say("Nothing is to be ordered.")
-    first = min(placed, key=lambda order: order.order_on)
+    if placed[0] is not every[0]:
+        return say("The orders from {day} on.", day=say.day(placed[0].order_on))
     return say(
         "{n} orders for {gpus} GPUs; the first is placed on {day} from {source}.",
-        n=len(placed),
-        gpus=say.count(sum(order.gpus for order in placed)),
-        day=say.day(first.order_on),
-        source=first.source,
+        n=len(every),
+        gpus=say.count(sum(order.gpus for order in every)),
+        day=say.day(placed[0].order_on),
+        source=placed[0].source,
     )

@@ -6,6 +6,7 @@ from dashboard import charts
 from dashboard.charts.rivals import rival_rows
 from dashboard.components import (
     answer_card,
+    choose_pool,
     database,
     facts_row,
     look,
@@ -33,7 +34,7 @@ def page() -> None:
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")
-    pool = _pool(record)
+    pool = choose_pool(record)
     show(charts.fleet_fan(record, pool, colours, words), "fan")
     show(charts.month_strip(record, colours, words), "strip")
     st.header(plain(words("Other ways to act, on the same futures")))
@@ -51,17 +52,6 @@ def _since_last_run(run: RunSummary) -> None:
         st.info(plain(difference.sentence), icon=":material/compare_arrows:")
 
 
-def _pool(record: PlanRecord) -> str:
-    """The pool whose fleet is drawn; with one pool there is nothing to choose."""
-    names = [pool.name for pool in record.scenario.pools]
-    if len(names) == 1:
-        return names[0]
-    chosen = st.segmented_control(
-        say()("Pool"), names, default=names[0], format_func=plain, key="pool", required=True
-    )
-    return chosen or names[0]
-
-
 def _rival_table(record: PlanRecord) -> None:
     words = say()
     currency = record.scenario.currency
@@ -73,7 +63,7 @@ def _rival_table(record: PlanRecord) -> None:
             + f" ({words.percent_range(row['low'], row['high'])})",
             "month": words.month(row["weakest_month"]),
             "cost": words.money(row["mean_cost"], currency),
-            "difference": "–" if row["ours"] else words.money(row["cost_difference"], currency),
+            "difference": "–" if row["ours"] else words.change(row["cost_difference"], currency),
             "unmet": words.percent(row["shortfall_share"], 1),
             "worst": "–"
             if row["worst_tenth_shortfall"] is None
@@ -84,7 +74,9 @@ def _rival_table(record: PlanRecord) -> None:
     ]
     titles = {
         "name": "way to act",
-        "weakest": "weakest month (95 % interval)",
+        "weakest": words(
+            "weakest month ({level} interval)", level=words.percent(record.answer.probability.level)
+        ),
         "month": "in",
         "cost": "mean cost",
         "difference": "against this plan",

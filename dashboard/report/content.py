@@ -8,15 +8,17 @@ from pydantic import BaseModel, ConfigDict
 from dashboard import charts
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
-from dashboard.telling import answer_sentence, in_language, waiting_sentence
+from dashboard.telling import answer_sentence, in_language, rental_spans, waiting_sentence
 from dashboard.wording import ENGLISH, Wording, displayable
-from planner.record import Dates, Interval, PlanRecord, Quantiles
+from planner.record import Dates, PlanRecord, Quantiles
 from planner.scenario.models import Purchase, Rental
 
 _WIDTH = 660
 """Width in pixels for which the charts are drawn; page and paper scale them."""
 
 
+_LINES_ON_A_PAGE = 14
+"""Orders in one drawing of the calendar: a drawing cannot be broken over pages."""
 _AUTHORITIES = {"us": "US export licence", "cn": "China, import side", "vendor": "the maker's production"}
 _FAN = 250
 """Height of the fan chart in pixels: two stand on a page, one beside the month strip on the cover."""
@@ -158,8 +160,9 @@ def headline_facts(record: PlanRecord, say: Wording = ENGLISH) -> list[Fact]:
             label=say("weakest month, {month}", month=say.month(answer.weakest_month)),
             value=say.percent(answer.probability.value),
             note=say(
-                "probability that demand is met; {range} (95 % interval)",
+                "probability that demand is met; {range} ({level} interval)",
                 range=say.percent_range(answer.probability.low, answer.probability.high),
+                level=say.percent(answer.probability.level),
             ),
         ),
         Fact(
@@ -190,15 +193,12 @@ def _pools(record: PlanRecord) -> list[str]:
     return [pool.name for pool in record.scenario.pools]
 
 
-def _share(interval: Interval, say: Wording) -> str:
-    return f"{say.percent(interval.value)} ({say.percent_range(interval.low, interval.high)})"
-
-
 def _range(quantiles: Quantiles, say: Wording) -> str:
     return f"{say.count(quantiles.p50)} ({say.count(quantiles.p10)}–{say.count(quantiles.p90)})"
 
 
 def _odds(record: PlanRecord, say: Wording) -> Section:
+    level = say.percent(record.answer.probability.level)
     figures = [charts.month_strip(record, say=say)]
     figures += [charts.fleet_fan(record, pool, say=say, height=_FAN) for pool in _pools(record)]
     rows = []
@@ -207,7 +207,7 @@ def _odds(record: PlanRecord, say: Wording) -> Section:
             rows.append(
                 [
                     say.month(month.month) if index == 0 else "",
-                    _share(month.probability, say) if index == 0 else "",
+                    say.odds(month.probability) if index == 0 else "",
                     part.pool,
                     _range(part.need_gpus, say),
                     _range(part.in_service_gpus, say),
@@ -218,7 +218,7 @@ def _odds(record: PlanRecord, say: Wording) -> Section:
             )
     columns = [
         Column(title=say("month")),
-        Column(title=say("all demand met (95 % interval)"), kind="number"),
+        Column(title=say("all demand met ({level} interval)", level=level), kind="number"),
         Column(title=say("pool")),
         Column(title=say("GPUs needed, P50 (P10–P90)"), kind="number"),
         Column(title=say("in service, P50 (P10–P90)"), kind="number"),
@@ -264,22 +264,16 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
     if record.reservations:
         tables.append(_reservations(record, say))
     points = [
-        say(
-            "{gpus} {sku} on {day}: {why} Without it {month} is met in {p} of futures, and the cost changes "
-            "by {cost}.",
-            gpus=order.gpus,
-            sku=order.sku,
-            day=say.day(order.order_on),
-            why=order.why,
-            month=say("no month") if order.protects is None else say.month(order.protects),
-            p=_share(order.probability_without, say),
-            cost=say.money(order.cost_without.value, currency),
-        )
-        for order in placed
+        say("{gpus} {sku} on {day}: {why}", gpus=o.gpus, sku=o.sku, day=say.day(o.order_on), why=o.why)
+        for o in placed
+    ]
+    pages = range(0, len(placed), _LINES_ON_A_PAGE)
+    drawings = [
+        charts.order_calendar(record, say=say, lines=slice(at, at + _LINES_ON_A_PAGE)) for at in pages
     ]
     return Section(
         title=say("Orders"),
-        drawings=[_drawing(charts.order_calendar(record, say=say))] if placed else [],
+        drawings=[_drawing(figure) for figure in drawings],
         paragraphs=[] if placed else [say("The plan orders nothing.")],
         tables=tables,
         points=points,
@@ -290,16 +284,18 @@ def _reservations(record: PlanRecord, say: Wording) -> Table:
     currency = record.scenario.currency
     rows = [
         [
-            say.month(item.month),
-            say("{gpus} {sku} from {source}", gpus=item.gpus, sku=item.sku, source=item.source),
-            item.pool,
-            say.day(item.reserve_by),
-            say.money(item.price, currency),
+            say.month(span.first)
+            if span.first == span.last
+            else f"{say.month(span.first)} – {say.month(span.last)}",
+            say("{gpus} {sku} from {source}", gpus=span.gpus, sku=span.sku, source=span.source),
+            span.pool,
+            say.day(span.reserve_by),
+            say.money(span.price, currency),
         ]
-        for item in record.reservations
+        for span in rental_spans(record)
     ]
     columns = [
-        Column(title=say("month")),
+        Column(title=say("months")),
         Column(title=say("what")),
         Column(title=say("pool")),
         Column(title=say("reserve by")),
@@ -330,7 +326,8 @@ def _money(record: PlanRecord, say: Wording) -> Section:
     kpis = record.kpis
     paragraphs = [
         say(
-            "Mean cost {mean} (95 % interval of the mean {low} to {high}), discounted over the horizon.",
+            "Mean cost {mean} ({level} interval of the mean {low} to {high}), discounted over the horizon.",
+            level=say.percent(kpis.mean_cost.level),
             mean=say.money(kpis.mean_cost.value, currency),
             low=say.money(kpis.mean_cost.low, currency),
             high=say.money(kpis.mean_cost.high, currency),
@@ -389,6 +386,7 @@ def _supply(record: PlanRecord, say: Wording) -> Section:
 
 
 def _serving(record: PlanRecord, say: Wording) -> Section:
+    level = say.percent(charts.serving_level(record))
     rows = []
     for row in charts.serving_table(record):
         known = row["requests_per_s"] is not None
@@ -407,7 +405,7 @@ def _serving(record: PlanRecord, say: Wording) -> Section:
         Column(title=say("pool")),
         Column(title=say("GPU and layout")),
         Column(title=say("model and engine")),
-        Column(title=say("requests/s per replica (80 % interval)"), kind="number"),
+        Column(title=say("requests/s per replica ({level} interval)", level=level), kind="number"),
         Column(title=say("TTFT / TPOT, ms"), kind="number"),
         Column(title=say("MFU / MBU"), kind="number"),
         Column(title=say("label"), kind="label"),
@@ -424,6 +422,7 @@ def _serving(record: PlanRecord, say: Wording) -> Section:
 
 
 def _rivals(record: PlanRecord, say: Wording) -> Section:
+    level = say.percent(record.answer.probability.level)
     currency = record.scenario.currency
     rows = [
         [
@@ -432,7 +431,7 @@ def _rivals(record: PlanRecord, say: Wording) -> Section:
             f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])}), "
             + say.month(row["weakest_month"]),
             say.money(row["mean_cost"], currency),
-            "–" if row["ours"] else say.money(row["cost_difference"], currency),
+            "–" if row["ours"] else say.change(row["cost_difference"], currency),
             say.percent(row["shortfall_share"], 1),
             "–" if row["worst_tenth_shortfall"] is None else say.percent(row["worst_tenth_shortfall"], 1),
             say.count(row["gpus_ordered"]),
@@ -442,7 +441,7 @@ def _rivals(record: PlanRecord, say: Wording) -> Section:
     columns = [
         Column(title=say("way to act")),
         Column(title=say("rule")),
-        Column(title=say("weakest month (95 % interval)"), kind="number"),
+        Column(title=say("weakest month ({level} interval)", level=level), kind="number"),
         Column(title=say("mean cost"), kind="number"),
         Column(title=say("against this plan"), kind="number"),
         Column(title=say("demand unmet"), kind="number"),

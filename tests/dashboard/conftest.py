@@ -324,12 +324,12 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
             expected_cost=Quantiles(p10=61.2e6, p50=75.1e6, p90=94.8e6),
             mean_cost=Interval(value=cost, low=75.8e6, high=77.0e6, level=0.95),
             cost_parts={
-                "purchases": 52.1e6,
-                "hosting": 19.4e6,
-                "reserved": 6.1e6,
-                "spot": 4.0e6,
-                "unmet": 3.2e6,
-                "residual value": -8.4e6,
+                "goods": 52.1e6,
+                "hosting and power": 19.4e6,
+                "reserved rental": 6.1e6,
+                "spot rental": 4.0e6,
+                "unmet demand": 3.2e6,
+                "value left at the horizon": -8.4e6,
             },
             committed=14.2e6,
             at_risk=4.6e6,
@@ -427,13 +427,13 @@ def screen(database):
     import dashboard
 
     def open_page(page: str = "answer", allow_errors: bool = False, **parameters: str) -> AppTest:
-        entry = pathlib.Path(dashboard.__file__).with_name("app.py")
+        entry = pathlib.Path(dashboard.__file__).parent / "entry" / "waferlag.py"
         app = AppTest.from_file(str(entry), default_timeout=60)
         for name, value in parameters.items():
             app.query_params[name] = value
         app.run()
         if page != "answer":
-            app.switch_page(f"pages/{page}.py").run()
+            app.switch_page(f"../pages/{page}.py").run()
         assert not app.exception, app.exception
         assert allow_errors or not app.error, [box.value for box in app.error]
         return app

@@ -59,7 +59,7 @@ def _server(host: str, port: int, browser: bool) -> list[str]:
     """Streamlit's own command line with what must not depend on a configuration file."""
     import dashboard as package
 
-    app = Path(package.__file__).with_name("app.py")
+    app = Path(package.__file__).parent / "entry" / "waferlag.py"
     options = {
         "server.address": host,
         "server.port": str(port),

@@ -1,0 +1,101 @@
+"""Demand: what each pool is asked for, when, how long, and how it may grow."""
+
+import streamlit as st
+
+from dashboard.charts.demand import lengths_known, need_by_pool, request_lengths, week_shape
+from dashboard.components import choose_pool, look, page_head, plain, say, show, shown_plan, table
+from planner.demand.traffic import Traffic, traffic
+from planner.record import PlanRecord
+
+
+def page() -> None:
+    """The page, top to bottom."""
+    run, record = shown_plan()
+    words, colours = say(), look()
+    page_head("Demand", run, record)
+    show(need_by_pool(record, colours, words), "growth")
+    name = choose_pool(record)
+    pool = next(pool for pool in record.scenario.pools if pool.name == name)
+    flow = traffic(pool)
+    st.header(plain(words("The traffic of {pool}", pool=name)))
+    _facts(flow)
+    shape = week_shape(flow, colours, words)
+    if shape is None:
+        st.caption(words("The trace is shorter than a day, so it says nothing about the hours."))
+    else:
+        show(shape, "week")
+    if lengths_known(flow.input) and lengths_known(flow.output):
+        show(request_lengths(flow, colours, words), "lengths")
+    _origin(flow)
+    st.header(plain(words("GPUs needed by month")))
+    table(_need_rows(record), "need", "need-table", _NEED_TITLES)
+
+
+def _facts(flow: Traffic) -> None:
+    words = say()
+    rows = [
+        (words("requests/s, mean of the first month"), f"{flow.mean_rps:,.3g}", words("from the scenario")),
+        (words("busiest hour over the mean"), f"{flow.busy_hour.value:.2f}", flow.busy_hour.label),
+        (
+            words("input tokens from the prefix cache"),
+            words.percent(flow.prefix_reuse.value),
+            flow.prefix_reuse.label,
+        ),
+        (
+            words("mean lengths, input / output"),
+            f"{flow.input.mean:,.0f} / {flow.output.mean:,.0f}",
+            flow.pairing,
+        ),
+    ]
+    st.markdown(
+        "\n".join(f"- {plain(name)}: **{plain(value)}** ({plain(source)})" for name, value, source in rows)
+    )
+
+
+def _origin(flow: Traffic) -> None:
+    words, origin = say(), flow.trace.origin
+    st.caption(
+        plain(
+            words(
+                "Trace {name}: {title}. {source}, {date}, licence {licence}, evidence: {evidence}. {note}",
+                name=flow.trace.name,
+                title=origin.title,
+                source=origin.source,
+                date=origin.date,
+                licence=origin.licence,
+                evidence=origin.evidence,
+                note=origin.note,
+            )
+        )
+    )
+
+
+_NEED_TITLES = {
+    "month": "month",
+    "pool": "pool",
+    "unit": "counted in",
+    "need_p10": "needed, P10",
+    "need_p50": "needed, P50",
+    "need_p90": "needed, P90",
+    "probability": "probability met",
+}
+
+
+def _need_rows(record: PlanRecord) -> list[dict[str, object]]:
+    words = say()
+    return [
+        {
+            "month": month.month,
+            "pool": part.pool,
+            "unit": part.unit,
+            "need_p10": round(part.need_gpus.p10, 1),
+            "need_p50": round(part.need_gpus.p50, 1),
+            "need_p90": round(part.need_gpus.p90, 1),
+            "probability": words.odds(part.probability),
+        }
+        for month in record.months
+        for part in month.pools
+    ]
+
+
+page()

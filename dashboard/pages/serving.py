@@ -1,0 +1,161 @@
+"""Serving: what a replica delivers, how far each figure can be trusted, and how it compares."""
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.charts.serving import layout_words, throughput_curve
+from dashboard.components import badge, database, look, page_head, plain, say, show, shown_plan, table
+from db import queries
+from db.repository import ProfileRepository
+from executor.cost import Layout
+from executor.errors import ExecutorError
+from executor.profile import profile_from_json
+from planner.errors import UserMistakeError
+from planner.measured import shipped_points
+from planner.record import PlanRecord, Serving
+from planner.serving import Estimate, estimate
+
+_CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LARGEST_FILE = 5_000_000
+
+
+def page() -> None:
+    """The page, top to bottom."""
+    run, record = shown_plan()
+    words, colours = say(), look()
+    page_head("Serving", run, record)
+    show(charts.goodput_by_pool(record, colours, words), "goodput")
+    for item in record.sizing:
+        _figure(item)
+    table(charts.serving_table(record), "serving", "serving-table")
+    st.header(plain(words("Throughput against speed")))
+    _explorer(record)
+    st.header(plain(words("Measured profiles")))
+    _profiles()
+
+
+def _figure(item: Serving) -> None:
+    words, rate = say(), item.requests_per_s
+    name = plain(f"{item.pool}, {item.sku} {layout_words(item.layout)}: ")
+    if rate is None:
+        st.markdown(f"- {name} {badge(None)} {plain(item.reason)}")
+        return
+    figures = words(
+        "{value} requests/s per replica ({low} to {high}), MFU {mfu}, MBU {mbu}",
+        value=f"{rate.value:.2f}",
+        low=f"{rate.low:.2f}",
+        high=f"{rate.high:.2f}",
+        mfu="–" if item.mfu is None else f"{item.mfu:.2f}",
+        mbu="–" if item.mbu is None else f"{item.mbu:.2f}",
+    )
+    st.markdown(f"- {name} {badge(item.label)} {plain(figures)}. {plain(item.reason)}")
+
+
+def _explorer(record: PlanRecord) -> None:
+    words = say()
+    labels = [f"{item.pool}: {item.sku} {layout_words(item.layout)}" for item in record.sizing]
+    first, second, third = st.columns([3, 1, 1])
+    at = first.selectbox(
+        words("Set-up"), range(len(labels)), format_func=lambda n: plain(labels[n]), key="setup"
+    )
+    isl = second.number_input(words("Input tokens"), 1, 200_000, 1000, key="isl", bind="query-params")
+    osl = third.number_input(words("Output tokens"), 2, 100_000, 1000, key="osl", bind="query-params")
+    if at is None:
+        return
+    chosen = record.sizing[at]
+    modelled, refusal = _modelled(chosen, isl, osl)
+    if refusal is not None:
+        st.warning(plain(refusal))
+    if modelled:
+        show(throughput_curve(_measured(chosen, isl, osl), modelled, look(), words), "curve")
+        st.caption(plain(modelled[-1].reason))
+        _compare(record, chosen, isl, osl)
+
+
+def _modelled(item: Serving, isl: float, osl: float) -> tuple[list[Estimate], str | None]:
+    """Estimates at rising concurrency, and why there are none where there are none."""
+    layout = Layout(**{key: size for key, size in item.layout.items() if key in Layout.__dataclass_fields__})
+    try:
+        return [
+            estimate(item.model, item.sku, item.precision, item.engine, layout, isl, osl, concurrency)
+            for concurrency in _CONCURRENCIES
+        ], None
+    except (UserMistakeError, ExecutorError) as error:
+        return [], str(error)
+
+
+def _measured(item: Serving, isl: float, osl: float) -> list:
+    return [
+        case
+        for case in shipped_points()
+        if (case.group.gpu, case.group.engine) == (item.sku, item.engine)
+        and case.group.model.rpartition("/")[2] == item.model.rpartition("/")[2]
+        and case.group.precision == item.precision
+        and (case.load.isl, case.load.osl) == (isl, osl)
+    ]
+
+
+def _compare(record: PlanRecord, chosen: Serving, isl: float, osl: float) -> None:
+    """The pool's kinds of GPU side by side, at the concurrency that each serves at the SLO."""
+    words = say()
+    rows = []
+    for item in record.sizing:
+        if item.pool != chosen.pool:
+            continue
+        modelled, _ = _modelled(item, isl, osl)
+        for figure in modelled:
+            if figure.load.concurrency in (8, 64):
+                rate = figure.output_tokens_per_s_per_gpu
+                rows.append(
+                    {
+                        words("GPU"): item.sku,
+                        words("layout"): layout_words(item.layout),
+                        words("concurrency"): figure.load.concurrency,
+                        "TTFT, ms": round(figure.ttft_ms.value, 1),
+                        "TPOT, ms": round(figure.tpot_ms.value, 2),
+                        words("tokens/s per GPU"): round(rate.value, 1),
+                        words("low"): round(rate.low, 1),
+                        words("high"): round(rate.high, 1),
+                        "MFU": round(figure.mfu, 3),
+                        "MBU": round(figure.mbu, 3),
+                        words("label"): words(figure.label),
+                    }
+                )
+    st.subheader(plain(words("The same requests on the pool's other GPUs")))
+    table(rows, "compare", "compare-table")
+
+
+def _profiles() -> None:
+    words = say()
+    known = queries.profiles(database())
+    if known:
+        table([vars(profile) for profile in known], "profiles", "profile-table")
+    else:
+        st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
+    file = st.file_uploader(words("Bring in a serving profile (JSON)"), type=["json"], key="profile")
+    if file is not None:
+        _bring_in(file.getvalue(), file.name)
+    st.write(words("Measure a model on this machine's GPU, or any OpenAI-compatible endpoint:"))
+    st.code("waferlag measure MODEL\nwaferlag measure --endpoint http://HOST:PORT/v1", language="bash")
+
+
+def _bring_in(content: bytes, name: str) -> None:
+    words = say()
+    if len(content) > _LARGEST_FILE:
+        st.error(plain(words("{name} is larger than 5 MB: that is no serving profile.", name=name)))
+        return
+    try:
+        profile = profile_from_json(content.decode("utf-8"), name)
+    except UnicodeDecodeError:
+        st.error(plain(words("{name} is not text in UTF-8.", name=name)))
+        return
+    except ExecutorError as error:
+        st.error(plain(error))
+        return
+    import json
+
+    stored = ProfileRepository(database()).add(json.loads(profile.to_json()))
+    st.success(plain(words("Stored as profile {id}.", id=stored)))
+
+
+page()
