@@ -19,7 +19,7 @@ from executor.errors import BadInputError, UnknownNameError, UnsupportedModelErr
 
 Scoring = Literal["softmax", "sigmoid"]
 
-GQA_TYPES = ("llama", "qwen3", "qwen3_moe")
+GQA_TYPES = ("llama", "qwen2", "qwen3", "qwen3_moe")
 MLA_TYPES = ("deepseek_v3", "kimi_k2")
 KNOWN_TYPES = GQA_TYPES + MLA_TYPES
 
@@ -121,6 +121,8 @@ class ModelSpec:
     tie_embeddings: bool = False
     qk_norm: bool = False
     attention_bias: bool = False
+    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind attention."""
+    output_bias: bool = False
     mla: MlaSpec | None = None
     moe: MoeSpec | None = None
     quantisation: QuantSpec | None = None
@@ -219,6 +221,8 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
     if isinstance(config.get("text_config"), Mapping):
         config = {"quantization_config": outer_quantisation, **config["text_config"]}
     model_type = config.get("model_type")
+    if config.get("use_sliding_window"):
+        raise UnsupportedModelError(f"{name}: sliding-window attention is not modelled")
     if model_type not in KNOWN_TYPES:
         raise UnsupportedModelError(
             f"{name}: model_type {model_type!r} is not modelled; modelled are {', '.join(KNOWN_TYPES)}"
@@ -242,7 +246,9 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
         max_position=read.count("max_position_embeddings", 4096),
         tie_embeddings=bool(config.get("tie_word_embeddings", False)),
         qk_norm=model_type in ("qwen3", "qwen3_moe"),
-        attention_bias=bool(config.get("attention_bias", False)),
+        # Qwen2 has a bias on query, key and value alone, and no field that says so.
+        attention_bias=model_type == "qwen2" or bool(config.get("attention_bias", False)),
+        output_bias=bool(config.get("attention_bias", False)),
         mla=mla,
         moe=_read_moe(read, model_type),
         quantisation=_read_quantisation(read),

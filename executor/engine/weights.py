@@ -163,7 +163,7 @@ def _output(spec: ModelSpec, part: Slice, source: Source, name: str, width: int)
     heads = part.heads(spec)
     columns = range(heads.start * width, heads.stop * width)
     shape = (spec.hidden, spec.heads * width)
-    return source.linear(name, shape, columns=columns, bias=spec.attention_bias and part.tp_rank == 0)
+    return source.linear(name, shape, columns=columns, bias=spec.output_bias and part.tp_rank == 0)
 
 
 def _mla(spec: ModelSpec, part: Slice, source: Source, name: str) -> MlaWeights:

@@ -55,6 +55,15 @@ DEEPSEEK = {
         ("DeepSeek-R1", 671),
         ("Kimi-K2", 1026),
         ("Kimi-K2.5", 1026),
+        ("Qwen2.5-7B", 7.62),
+        ("QwQ-32B", 32.8),
+        ("Qwen2.5-72B", 72.7),
+        ("Qwen3-0.6B", 0.596),
+        ("Qwen3-4B", 4.02),
+        ("Qwen3-Coder-480B-A35B", 480),
+        ("Llama-3.1-405B", 406),
+        ("Llama-3.2-1B", 1.24),
+        ("Llama-3.2-3B", 3.21),
     ],
 )
 def test_a_built_in_model_has_its_published_number_of_parameters(name, published_billions):
@@ -139,6 +148,16 @@ def test_a_config_json_on_disk_is_read_by_path(tmp_path):
     path.write_text(json.dumps(DEEPSEEK))
     assert model_spec(str(path)).moe_layers == 2
     assert model_spec(str(tmp_path)) == model_spec(str(path))
+
+
+def test_qwen2_has_a_bias_on_query_key_and_value_alone():
+    spec = from_hf_config({**QWEN, "model_type": "qwen2"}, "m")
+    assert (spec.attention_bias, spec.output_bias, spec.qk_norm) == (True, False, False)
+
+
+def test_sliding_windows_are_refused():
+    with pytest.raises(UnsupportedModelError, match="sliding-window"):
+        from_hf_config({**QWEN, "use_sliding_window": True}, "m")
 
 
 def test_tied_embeddings_are_counted_once():
