@@ -59,9 +59,10 @@ def with_section(page: str, name: str, section: str) -> str:
 
 def serving_section(settings: Sequence[Setting], cleaned: Cleaned, source: str) -> str:
     """Section "Serving throughput": what was scored, by which rules, with which result, group by group."""
+    held = " --held-out" if any(setting.held_out for setting in settings) else ""
     parts = [
         "## Serving throughput",
-        f"`waferlag score --cases {source}`: {len(cleaned.cases)} measured rows in"
+        f"`waferlag score --cases {source}{held}`: {len(cleaned.cases)} measured rows in"
         f" {len(settings[0].groups) + len(settings[0].uncalibrated)} groups of one (GPU, engine, version, model,"
         f" precision); {len(cleaned.rejected)} rows left out by rules that look at no prediction (below)."
         " Error: mean absolute difference of predicted and measured, in % of measured; bias: mean difference;"

@@ -137,7 +137,7 @@ def test_one_token_reads_one_tokens_experts_and_a_thousand_read_nearly_all():
 @pytest.mark.parametrize("name", known_models())
 def test_all_gpus_together_hold_the_model_at_every_tensor_parallel_size(name):
     spec = model_spec(name)
-    for tp in (1, 2, 4, 8):
+    for tp in (size for size in (1, 2, 4, 8) if spec.heads % size == 0):
         held = replica_cost(spec, Layout(tp), "fp8").held_bytes * tp
         assert held == pytest.approx(replica_cost(spec, Layout(1), "fp8").held_bytes)
 
