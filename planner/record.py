@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from planner.scenario import stored
 from planner.scenario.models import Scenario
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = stored.SCHEMA_VERSION
 
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """Where a serving figure comes from, best first."""

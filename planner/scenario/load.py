@@ -5,7 +5,6 @@ of pools, sources, gates and fleet entries merge entry by entry: an entry with a
 bears it (or joins the list), an entry with ``match`` changes every one whose fields have the given values.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,17 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from planner.errors import FileError, Problem, ScenarioError, UnknownNameError, did_you_mean
+from planner.errors import FileError, Problem, ScenarioError, UnknownNameError, did_you_mean, shown
 from planner.scenario.checks import problems_across_fields
 from planner.scenario.models import Scenario
+from planner.scenario.stored import canonical_hash, is_stored, stored_scenario
 
 MAX_BYTES = 1_000_000
 """A scenario file larger than this is not read."""
 MAX_NODES = 50_000
 """Nodes a file may unfold to; aliases of aliases grow without bound otherwise."""
+MAX_DIGITS = 400
+"""A whole number with more digits is no figure of a scenario, and Python would refuse to print it."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
     path = locate(source)
     document = read(path)
     before: tuple[str, ...] = ()
-    if _is_plan(document):
-        before = tuple(str(name) for name in document.get("overrides", ()))
-        document = document["scenario"]
+    if is_stored(document):
+        document, before = stored_scenario(document, path)
     document, own = _split_overrides(document, str(source))
     for name in overrides:
         document = merge(document, _override(name, own))
@@ -61,12 +62,14 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
 
 def locate(source: str | Path) -> Path:
     """The file meant by a path or by a shipped name."""
-    path = Path(source)
-    if path.is_file():
+    path, known = Path(source), shipped()
+    if not str(source):
+        raise UnknownNameError("scenario", "", known)
+    kind = _kind(path)
+    if kind == "file":
         return path
-    if path.is_dir():
+    if kind == "folder":
         raise FileError(source, "is a folder", mend="name the scenario file in it")
-    known = shipped()
     if str(source) in known:
         return known[str(source)]
     if path.suffix or len(path.parts) > 1:
@@ -96,7 +99,10 @@ def read(path: Path) -> dict[str, Any]:
     """
     text = _text(path)
     try:
-        document = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
+        if path.suffix == ".json":
+            document = json.loads(text, object_pairs_hook=_without_twins)
+        else:
+            document = yaml.load(text, Loader=_StrictLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(document, dict):
@@ -138,8 +144,7 @@ def validate(document: Mapping[str, Any], source: str) -> Scenario:
 
 def scenario_hash(scenario: Scenario) -> str:
     """SHA-256 of the scenario's canonical JSON: equal for equal inputs, whatever the file looked like."""
-    canonical = json.dumps(scenario.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return canonical_hash(scenario.model_dump(mode="json"))
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -154,7 +159,17 @@ class _StrictLoader(yaml.SafeLoader):
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise yaml.YAMLError(f"unfolds to more than {MAX_NODES:,} nodes")
-        return super().construct_object(node, deep)
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, KeyError, IndexError, OverflowError) as error:
+            # PyYAML lets what int(), float() and date() raise escape, without the place.
+            kind = node.tag.rsplit(":", 1)[-1]
+            said = str(error) if kind == "timestamp" else f"{shown(node.value)} is no {kind}"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from None
+        if isinstance(value, int) and value.bit_length() > MAX_DIGITS * 3.33:
+            said = f"a number of more than {MAX_DIGITS} digits"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
@@ -176,13 +191,33 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _text(path: Path) -> str:
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refused where it gives a key twice: the parser would keep the last in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} given twice")
+    return found
+
+
+def _kind(path: Path) -> Literal["file", "folder", "none"]:
+    """What a path leads to; a path that no system can hold leads to nothing."""
     try:
-        raw = path.read_bytes()
+        return "folder" if path.is_dir() else "file" if path.exists() else "none"
+    except (OSError, ValueError):  # too long, or not ours to look at
+        return "none"
+
+
+def _text(path: Path) -> str:
+    """The whole file as text; one byte more than the limit is enough to know that it is too large."""
+    limit = MAX_BYTES * (20 if path.suffix == ".json" else 1)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror}") from None
-    if len(raw) > 20 * MAX_BYTES or (len(raw) > MAX_BYTES and path.suffix != ".json"):
-        raise FileError(path, f"is larger than {MAX_BYTES:,} bytes", found=len(raw))
+    if len(raw) > limit:
+        raise FileError(path, f"is larger than {limit:,} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -202,10 +237,6 @@ def _unreadable(path: Path, error: Exception) -> FileError:
     return FileError(path, f"is not valid {kind}: {said}", row=row)
 
 
-def _is_plan(document: Mapping[str, Any]) -> bool:
-    return "schema_version" in document and isinstance(document.get("scenario"), dict)
-
-
 # --- overrides -------------------------------------------------------------------------------------
 
 
@@ -223,7 +254,7 @@ def _override(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
         return dict(own[name])
     if name in common_overrides():
         return common_overrides()[name]
-    if Path(name).is_file():
+    if name and _kind(Path(name)) == "file":
         return read(Path(name))
     raise UnknownNameError("override", name, [*own, *common_overrides()])
 
