@@ -1,0 +1,158 @@
+"""Text to tokens and back, with the tokenizer and the chat template that lie beside the weights.
+
+The template is Jinja in a sandbox without file access; no code from the directory is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from executor.engine.checkpoint import read_json
+from executor.errors import BadInputError
+
+LARGEST_TEMPLATE = 10**6
+"""Characters of a chat template. Published ones have at most a few tens of thousands."""
+
+
+class Tokenizer:
+    """A ``tokenizer.json`` with the settings beside it."""
+
+    def __init__(self, directory: Path) -> None:
+        from tokenizers import Tokenizer as Fast
+
+        path = directory / "tokenizer.json"
+        if not path.is_file():
+            raise BadInputError(
+                f"{directory} has no tokenizer.json; without it prompts cannot be turned into tokens"
+            )
+        try:
+            self._fast = Fast.from_file(str(path))
+        except Exception as problem:  # the library raises bare Exception
+            raise BadInputError(f"{path}: not a readable tokenizer ({problem})") from problem
+        self._settings = _optional_json(directory / "tokenizer_config.json")
+        self.template = _template(directory, self._settings)
+        self.stop_ids = self._stop_ids(directory)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, with the special tokens the tokenizer adds by itself."""
+        return list(self._fast.encode(text).ids)
+
+    def encode_chat(self, text: str) -> list[int]:
+        """Token ids of one user message in the chat template, up to where the answer begins."""
+        rendered = render(
+            self.template or "",
+            messages=[{"role": "user", "content": text}],
+            add_generation_prompt=True,
+            **{
+                name: _token_text(self._settings.get(name))
+                for name in ("bos_token", "eos_token", "unk_token")
+            },
+        )
+        return list(self._fast.encode(rendered, add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids, special tokens left out."""
+        return str(self._fast.decode(list(tokens), skip_special_tokens=True))
+
+    def stream(self) -> TextStream:
+        """Text of tokens that come one by one."""
+        return TextStream(self)
+
+    def _stop_ids(self, directory: Path) -> frozenset[int]:
+        """What ends an answer: generation_config.json, or else the config's or the tokenizer's end of text."""
+        for name in ("generation_config.json", "config.json"):
+            stated = _optional_json(directory / name).get("eos_token_id")
+            ids = stated if isinstance(stated, list) else [stated]
+            numbers = [one for one in ids if isinstance(one, int) and not isinstance(one, bool)]
+            if numbers:
+                return frozenset(numbers)
+        end = self._fast.token_to_id(_token_text(self._settings.get("eos_token")))
+        return frozenset() if end is None else frozenset([end])
+
+
+class TextStream:
+    """Turns tokens into pieces of text as soon as they are whole characters.
+
+    A piece is what the last few tokens add to their text; nothing is given out while it ends in half a
+    character. All pieces together are exactly the text of all tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens: list[int] = []
+        self._given = ""
+
+    def add(self, token: int) -> str:
+        """The text that this token completes; often empty."""
+        self._tokens.append(token)
+        text = self._tokenizer.decode(self._tokens)
+        if text.endswith("\N{REPLACEMENT CHARACTER}") or not text.startswith(self._given):
+            return ""
+        return self._give(text)
+
+    def end(self) -> str:
+        """What is left, half characters as replacement characters."""
+        text = self._tokenizer.decode(self._tokens)
+        return self._give(text) if text.startswith(self._given) else ""
+
+    def _give(self, text: str) -> str:
+        piece, self._given = text[len(self._given) :], text
+        return piece
+
+
+def render(template: str, **values: Any) -> str:
+    """A chat template filled in. BadInputError where it is broken or refuses the conversation."""
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> None:
+        raise BadInputError(f"the chat template refuses: {message}")
+
+    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    world.globals["raise_exception"] = raise_exception
+    world.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    try:
+        return world.from_string(template).render(**values)
+    except BadInputError:
+        raise
+    except Exception as problem:  # a template can fail in any way an expression can
+        raise BadInputError(f"the chat template cannot be filled in: {problem}") from problem
+
+
+def _template(directory: Path, settings: Mapping[str, Any]) -> str | None:
+    """From chat_template.jinja, or from tokenizer_config.json; None where the directory has none."""
+    path = directory / "chat_template.jinja"
+    stated: Any = settings.get("chat_template")
+    if path.is_file():
+        try:
+            stated = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise BadInputError(f"{path}: not readable ({problem})") from problem
+    if isinstance(stated, list):  # several by name
+        named = {one.get("name"): one.get("template") for one in stated if isinstance(one, Mapping)}
+        stated = named.get("default")
+    if stated is None:
+        return None
+    if not isinstance(stated, str) or len(stated) > LARGEST_TEMPLATE:
+        raise BadInputError(
+            f"{directory}: the chat template must be text of at most {LARGEST_TEMPLATE} characters"
+        )
+    return stated
+
+
+def _optional_json(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    stored = read_json(path)
+    if not isinstance(stored, Mapping):
+        raise BadInputError(f"{path}: must hold an object")
+    return stored
+
+
+def _token_text(stored: Any) -> str:
+    """A special token's text: stored as text, or as an object with its content."""
+    content = stored.get("content") if isinstance(stored, Mapping) else stored
+    return content if isinstance(content, str) else ""
