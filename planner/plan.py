@@ -12,11 +12,12 @@ from planner.optimise.reasons import order_reasons, value_of_waiting
 from planner.prospects import Prospects, draw_prospects
 from planner.record import PlanRecord
 from planner.reference.accelerators import accelerator
-from planner.roots import root_of
+from planner.roots import Use, root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, capacities
 from planner.summary import gate_odds, record_of
 from planner.supply.build import FOREIGN
+from planner.supply.simulate import Engine
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""
@@ -45,7 +46,7 @@ def plan(
     tell(0.0, "serving figures")
     serving = capacities(scenario)
     train, fresh = _futures(scenario, serving, processes, tell)
-    tell(0.55, "orders and promise")
+    tell(0.5, "orders and promise")
     chosen = calibrate(
         train.futures, fresh.futures, scenario.goal.probability, cvar_level=scenario.goal.cvar_level
     )
@@ -55,7 +56,7 @@ def plan(
     waiting = value_of_waiting(train.futures, fresh.futures, chosen, cvar_level=scenario.goal.cvar_level)
     tell(0.94, "reasons")
     reasons = order_reasons(fresh.futures, chosen)
-    odds = gate_odds(scenario, fresh, processes)
+    odds = gate_odds(scenario, fresh)
     record = record_of(scenario, overrides, serving, fresh, chosen, rivals, waiting, reasons, odds)
     tell(1.0, "done")
     return Study(record, _arrays(fresh, chosen))
@@ -66,16 +67,16 @@ def _futures(
 ) -> tuple[Prospects, Prospects]:
     """Futures that the optimiser sees, and fresh ones that judge it."""
 
-    def under(root: int, count: int, start: float, end: float, what: str) -> Prospects:
+    def under(use: Use, count: int, engine: Engine, start: float, end: float, what: str) -> Prospects:
         def share(part: float) -> None:
             tell(start + part * (end - start), what)
 
-        return draw_prospects(scenario, serving, root, count, processes, share)
+        root = root_of(scenario.seed, use)
+        return draw_prospects(scenario, serving, root, count, engine, processes, share)
 
-    train = under(root_of(scenario.seed, "optimise"), scenario.run.scenarios, 0.05, 0.2, "futures to plan on")
-    fresh = under(
-        root_of(scenario.seed, "validate"), scenario.run.replications, 0.2, 0.55, "futures to judge by"
-    )
+    run = scenario.run
+    train = under("optimise", run.scenarios, "fast", 0.05, 0.1, "futures to plan on")
+    fresh = under("validate", run.replications, run.engine, 0.1, 0.5, "futures to judge by")
     return train, fresh
 
 

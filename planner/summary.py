@@ -16,7 +16,7 @@ from planner.optimise.calibrate import Calibration
 from planner.optimise.evaluate import Outcome, paired, wilson
 from planner.optimise.policies import Rival
 from planner.optimise.reasons import OrderReason, Waiting
-from planner.prospects import Prospects, month_days, order_prices, unit_column
+from planner.prospects import Prospects, carried_out, month_days, order_prices, unit_column
 from planner.record import (
     Answer,
     Dates,
@@ -38,7 +38,6 @@ from planner.scenario.models import Scenario
 from planner.sizing import Capacity, serving_row
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.gate import Always, State
-from planner.supply.simulate import simulate
 from planner.versions import versions
 
 Array = NDArray[np.float64]
@@ -362,7 +361,10 @@ def _profile(capacity: Capacity) -> dict[str, Any]:
 
 
 def _lead_times(scenario: Scenario, fresh: Prospects) -> list[LeadTime]:
-    """From an order on the first day on which the source takes any, to service."""
+    """From an order on the first day on which the source takes any, to service.
+
+    A source from which nothing arrives within the horizon in any future has no lead time to show.
+    """
     rows = []
     for s, source in enumerate(scenario.purchases):
         placed = np.flatnonzero(fresh.lot_of[s] >= 0)
@@ -371,14 +373,15 @@ def _lead_times(scenario: Scenario, fresh: Prospects) -> list[LeadTime]:
         lot = fresh.lot_of[s, placed[0]]
         delivered = fresh.deliveries.delivered_at[:, lot]
         arrived = delivered[delivered >= 0]
+        if len(arrived) == 0:
+            continue
         days = (arrived - fresh.deliveries.orders.placed_at[lot]) / 1440.0
         early = arrival_quantile(scenario.start, delivered, 0.05)
-        found = quantiles(days) if len(days) else Quantiles(p10=np.inf, p50=np.inf, p90=np.inf)
         rows.append(
             LeadTime(
                 source=source.name,
                 entry="own route" if source.route is not None else source.entry,
-                days=found,
+                days=quantiles(days),
                 arrives_within_horizon=float((delivered >= 0).mean()),
                 promised_not_before=early,
             )
@@ -393,33 +396,26 @@ def arrival_quantile(start: dt.date, delivered: NDArray[np.int64], share: float)
     return day_of(start, found) if np.isfinite(found) else None
 
 
-def gate_odds(scenario: Scenario, fresh: Prospects, processes: int) -> list[GateOdds]:
+def gate_odds(scenario: Scenario, fresh: Prospects) -> list[GateOdds]:
     """What each gate does to orders of the first day, by opening it on the same luck."""
     gated = [s for s, source in enumerate(scenario.purchases) if source.gates and fresh.lot_of[s, 0] >= 0]
     if not gated:
         return []
     as_drawn = _any_delivered(fresh.deliveries.delivered_at[:, fresh.lot_of[gated, 0]])
     return [
-        _odds_of(scenario, fresh, g, as_drawn, _with_gate_open(scenario, fresh, g, gated, processes))
+        _odds_of(scenario, fresh, g, as_drawn, _with_gate_open(scenario, fresh, g, gated))
         for g in range(len(fresh.spec.gates))
     ]
 
 
-def _with_gate_open(
-    scenario: Scenario, fresh: Prospects, g: int, gated: Sequence[int], processes: int
-) -> NDArray[np.bool_]:
+def _with_gate_open(scenario: Scenario, fresh: Prospects, g: int, gated: Sequence[int]) -> NDArray[np.bool_]:
     """[N] whether any first-day order from a gated source serves if gate ``g`` had always been open."""
     opened = replace(fresh.spec.gates[g], law=Always(State.OPEN), events=())
     gates = tuple(opened if at == g else gate for at, gate in enumerate(fresh.spec.gates))
     orders = fresh.deliveries.orders.select(fresh.lot_of[gated, 0])
-    made = simulate(
-        replace(fresh.spec, gates=gates),
-        orders,
-        Key(root_of(scenario.seed, "validate")),
-        range(len(fresh.futures.need)),
-        engine=scenario.run.engine,
-        processes=processes,
-    )
+    key = Key(root_of(scenario.seed, "validate"))
+    numbers = range(len(fresh.futures.need))
+    made = carried_out(replace(fresh.spec, gates=gates), orders, key, numbers, "fast")
     return _any_delivered(made.delivered_at)
 
 

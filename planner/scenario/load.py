@@ -298,6 +298,8 @@ def _problem(error: Any) -> Problem:
         return Problem(place, "no such field", error["input"], mend)
     if error["type"] == "missing":
         return Problem(place, "is required")
+    if error["type"] == "model_type":
+        return Problem(place, "must be a mapping of fields", error["input"])
     found = error["input"] if not isinstance(error["input"], dict | list) else None
     return Problem(place, message[:1].lower() + message[1:], found)
 

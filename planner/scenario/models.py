@@ -6,7 +6,18 @@ Lists of pools, sources and gates are keyed by their ``name``: an override chang
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from planner.reference.exchange import rate
 
@@ -16,7 +27,20 @@ Days = Annotated[float, Field(ge=0, le=3660, allow_inf_nan=False)]
 """A span of time as a scenario file writes it; the simulation's clock counts integer minutes."""
 Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
-Name = Annotated[str, Field(min_length=1, max_length=120)]
+
+
+def _on_one_line(name: str) -> str:
+    """A name is shown in tables, sentences and file names: no control characters, no turning of the text."""
+    joiners = "\u200c\u200d"  # parts of emoji and of words in several scripts
+    odd = next((c for c in name if not c.isprintable() and c not in joiners), None)
+    if odd is not None:
+        raise ValueError(f"must be printable on one line; it holds U+{ord(odd):04X}")
+    if name != name.strip():
+        raise ValueError("must not begin or end with a blank")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_on_one_line)]
 GateState = Literal["closed", "promised", "conditional", "open"]
 """closed: stopped. promised: announced, nothing moves yet. conditional: case by case. open: free."""
 Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
@@ -35,6 +59,15 @@ class Model(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as booleans, which would pass as 1 and 0."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("yes and no are no value here; quote the word if a text is meant")
+        return value
+
 
 def _money_from_number(value: Any) -> Any:
     """A bare number is an amount in the scenario's currency."""
@@ -43,14 +76,17 @@ def _money_from_number(value: Any) -> Any:
     return value
 
 
+_Amount = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+
+
 class _Money(Model):
-    amount: Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+    amount: _Amount
     """How much."""
     currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] | None = None
     """ISO 4217 code. None: the scenario's own currency; another one needs a rate under ``exchange``."""
 
 
-Money = Annotated[_Money, BeforeValidator(_money_from_number)]
+Money = Annotated[_Money, BeforeValidator(_money_from_number, json_schema_input_type=_Amount | _Money)]
 
 
 class Layout(Model):
@@ -231,7 +267,7 @@ class Purchase(Model):
 class Rental(Model):
     """GPUs that are rented: reserved ahead month by month, or taken on the spot when demand asks for them."""
 
-    kind: Literal["rental"]
+    kind: Literal["rental"] = "rental"
     """rental."""
     name: Name
     """The source's name."""
@@ -255,14 +291,21 @@ class Rental(Model):
     """The most that can be had on the spot at a time."""
 
 
-Source = Annotated[Purchase | Rental, Field(discriminator="kind")]
-
-
-def _purchase_by_default(value: Any) -> Any:
+def _kind_of_source(value: Any) -> Any:
     """A source without a kind is a purchase, unless it has an hourly price."""
-    if isinstance(value, dict) and "kind" not in value:
-        return {"kind": "rental" if "price_per_gpu_hour" in value else "purchase", **value}
-    return value
+    if not isinstance(value, dict):
+        return getattr(value, "kind", None)
+    return value.get("kind", "rental" if "price_per_gpu_hour" in value else "purchase")
+
+
+Source = Annotated[
+    Annotated[Purchase, Tag("purchase")] | Annotated[Rental, Tag("rental")],
+    Discriminator(
+        _kind_of_source,
+        custom_error_type="source_kind",
+        custom_error_message="must be a mapping of fields whose `kind` is purchase or rental",
+    ),
+]
 
 
 class Effect(Model):
@@ -383,7 +426,7 @@ class Run(Model):
     replications: Annotated[int, Field(ge=2, le=200_000)] = 2000
     """Fresh futures on which the plan is validated."""
     engine: Literal["simpy", "fast"] = "simpy"
-    """Supply engine for the validation; both give the same integers."""
+    """Supply engine for the validation; both give the same integers, fast is some thirty times faster."""
     processes: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes. None: as many as there are cores, at most 8."""
 
@@ -397,7 +440,7 @@ class Scenario(Model):
     """One line."""
     description: str = ""
     """What the scenario stands on."""
-    start: dt.date
+    start: Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2199, 12, 31))]
     """First day; what became public later is not used."""
     horizon_months: Annotated[int, Field(ge=1, le=60)]
     """Months planned."""
@@ -411,9 +454,7 @@ class Scenario(Model):
     """What is served."""
     fleet: list[InService] = []
     """GPUs in service on the first day."""
-    sources: Annotated[
-        list[Annotated[Source, BeforeValidator(_purchase_by_default)]], Field(min_length=1, max_length=100)
-    ]
+    sources: Annotated[list[Source], Field(min_length=1, max_length=100)]
     """Where GPUs can come from."""
     gates: list[Gate] = []
     """What stands between an order and its delivery."""
