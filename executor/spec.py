@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,9 @@ Scoring = Literal["softmax", "sigmoid"]
 
 GQA_TYPES = ("llama", "qwen2", "qwen3", "qwen3_moe")
 MLA_TYPES = ("deepseek_v3", "kimi_k2")
+_QUANTISED = re.compile(r"([-_](fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w8a8|w4a16|bf16|dynamic|block))+$")
+"""What the name of a quantised copy ends with."""
+
 KNOWN_TYPES = GQA_TYPES + MLA_TYPES
 
 
@@ -121,7 +125,9 @@ class ModelSpec:
     tie_embeddings: bool = False
     qk_norm: bool = False
     attention_bias: bool = False
-    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind attention."""
+    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind
+    attention.
+    """
     output_bias: bool = False
     mla: MlaSpec | None = None
     moe: MoeSpec | None = None
@@ -259,12 +265,14 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
 def model_spec(name: str) -> ModelSpec:
     """The spec of a built-in model by Hugging Face id or short name (in any case), or of a config.json file.
 
+    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes.
     Raises UnknownNameError, which lists the nearest known names.
     """
     key = str(name).strip().casefold()
     known = _registry()
-    if key in known:
-        return known[key]
+    for spelling in (key, key.split("/")[-1], _QUANTISED.sub("", key.split("/")[-1])):
+        if spelling in known:
+            return known[spelling]
     path = Path(str(name))
     if path.suffix == ".json" or path.is_dir():
         return _from_config_file(path / "config.json" if path.is_dir() else path)

@@ -98,8 +98,8 @@ def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) 
 @lru_cache(maxsize=512)
 def _belief(setup: Setup, version: str, rows: tuple[Case, ...] | None) -> Belief:
     speaking = [case for case in (shipped_points() if rows is None else rows) if _same_model(case, setup)]
-    on_this_gpu = [case for case in speaking if case.setup.accelerator == setup.accelerator]
-    on_others = [case for case in speaking if case.setup.accelerator != setup.accelerator]
+    on_this_gpu = [case for case in speaking if case.setup.accelerator.name == setup.accelerator.name]
+    on_others = [case for case in speaking if case.setup.accelerator.name != setup.accelerator.name]
     here, other_here = _of_version(on_this_gpu, version)
     far, other_far = _of_version(on_others, version)
     before = _carried(setup, far, other_far) if len(far) >= ENOUGH_ROWS else prior_belief(setup)

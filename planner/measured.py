@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from executor.cost import Layout, decode_step_bytes, request_flops
 from executor.errors import BadInputError, ExecutorError, UnknownNameError
-from executor.roofline import PRECISIONS
+from executor.profile import ServingProfile
+from executor.roofline import PRECISIONS, Accelerator
 from executor.spec import model_spec
 from executor.steptime import Engine, Load, Setup, engine
 from executor.transfer import family_of
@@ -171,7 +172,9 @@ def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most
     return Table(str(path), tuple(header), tuple(rows))
 
 
-def case_of(line: int, cells: Mapping[str, str], measured: bool) -> Case:
+def case_of(
+    line: int, cells: Mapping[str, str], measured: bool, figures: Mapping[str, float] | None = None
+) -> Case:
     """One row as a case; UserMistakeError or ExecutorError says what is wrong with it.
 
     Optional columns: engine_version, the layout, kv_precision, kv_tokens (from the engine's start-up log),
@@ -180,9 +183,10 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool) -> Case:
     stated".
     """
     spec = model_spec(cells["model"])
-    card = accelerator(cells["gpu"])
+    card, given = _with_figures(accelerator(cells["gpu"]), figures or {})
     known, notes = _engine(cells["engine"])
     kv_precision, kv_tokens = cells.get("kv_precision") or None, cells.get("kv_tokens")
+    notes = (*notes, *given)
     layout = _layout(cells).resolved(spec)
     precision = precision_name(cells["precision"])
     concurrency = _number(cells, "concurrency", least=0.0, above=True)
@@ -232,6 +236,16 @@ def precision_name(text: str) -> str:
     return name
 
 
+def _with_figures(card: Accelerator, figures: Mapping[str, float]) -> tuple[Accelerator, tuple[str, ...]]:
+    """The card with the figures it lacks taken from the caller; published ones stay."""
+    lacking = {name: value for name, value in figures.items() if getattr(card, name) is None}
+    if not lacking:
+        return card, ()
+    return card.with_figures(**lacking), tuple(
+        f"{card.name} {name}={value:g} as given" for name, value in lacking.items()
+    )
+
+
 def _engine(name: str) -> tuple[Engine, tuple[str, ...]]:
     try:
         return engine(name), ()
@@ -270,14 +284,17 @@ def _number(cells: Mapping[str, str], name: str, least: float, above: bool = Fal
     return value
 
 
-def read_measured(path: Path) -> Cleaned:
-    """The rows of a measured file that can be used, cleaned, and those that cannot, with the reason."""
+def read_measured(path: Path, figures: Mapping[str, float] | None = None) -> Cleaned:
+    """The rows of a measured file that can be used, cleaned, and those that cannot, with the reason.
+
+    ``figures`` fills in what nobody published of an accelerator.
+    """
     table = read_table(path, (*ASKED, *ANSWERED))
     cases: list[Case] = []
     rejected: list[Rejected] = []
     for line, cells in table.rows:
         try:
-            cases.append(case_of(line, cells, measured=True))
+            cases.append(case_of(line, cells, measured=True, figures=figures))
         except (UserMistakeError, ExecutorError) as problem:
             rejected.append(Rejected(line, str(problem)))
     kept = clean(cases)
@@ -375,6 +392,28 @@ def _grouped(cases: Iterable[Case], key: Callable[[Case], _Key]) -> dict[_Key, l
 def by_group(cases: Iterable[Case]) -> dict[Group, list[Case]]:
     """Rows by calibration group, in the order of the file."""
     return _grouped(cases, lambda case: case.group)
+
+
+def cases_of(profile: ServingProfile) -> tuple[Case, ...]:
+    """The closed-loop points of a measured profile as rows that can calibrate; points of other kinds are
+    left out.
+
+    Needs mean_ttft_ms and mean_tpot_ms and two output tokens or more.
+    """
+    spec, card = model_spec(profile.model), accelerator(profile.gpu)
+    known, notes = _engine(profile.engine)
+    setup = Setup(
+        spec, card, profile.precision, known, profile.layout.resolved(spec), kv_precision=profile.kv_precision
+    )
+    group = Group(card.name, profile.engine.casefold(), profile.engine_version, spec.name, profile.precision)
+    found = []
+    for place, point in enumerate(profile.points, start=1):
+        ttft, tpot = (point.metrics.get(f"mean_{name}_ms") for name in ("ttft", "tpot"))
+        if point.concurrency is None or not ttft or not tpot or point.output_tokens < 2:
+            continue
+        load = Load(point.input_tokens, point.output_tokens, point.concurrency)
+        found.append(Case(place, group, setup, load, ttft, tpot, notes=notes))
+    return tuple(found)
 
 
 @cache

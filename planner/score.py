@@ -201,7 +201,8 @@ def _score_group(group: Group, rows: Sequence[Case], count: int) -> GroupScore:
     chosen = [rows[place] for place in places]
     left = [case for place, case in enumerate(rows) if place not in places]
     # Rows of the same GPU that ship with the product stay out: some of them may be the rows that are scored.
-    elsewhere = [case for case in shipped_points() if case.setup.accelerator != rows[0].setup.accelerator]
+    here = rows[0].setup.accelerator.name
+    elsewhere = [case for case in shipped_points() if case.setup.accelerator.name != here]
     believed = belief(rows[0].setup, group.version, (*chosen, *elsewhere))
     return _score_rows(group, chosen, left, believed)
 

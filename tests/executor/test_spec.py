@@ -101,7 +101,17 @@ def test_fp8_halves_the_kv_cache():
     assert spec.kv_bytes_per_token(1.0) == spec.kv_bytes_per_token() / 2
 
 
-@pytest.mark.parametrize("spelling", ["qwen3-32b", "QWEN/QWEN3-32B", "Qwen/Qwen3-32B-FP8", " Qwen3-32B "])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "qwen3-32b",
+        "QWEN/QWEN3-32B",
+        "Qwen/Qwen3-32B-FP8",
+        " Qwen3-32B ",
+        "someone/Qwen3-32B-AWQ",
+        "Qwen3-32B-FP8-dynamic",
+    ],
+)
 def test_a_model_is_found_under_its_id_and_its_short_name_in_any_case(spelling):
     assert model_spec(spelling) == model_spec("Qwen/Qwen3-32B")
 

@@ -6,10 +6,13 @@ import pytest
 
 from executor.cost import Layout
 from executor.errors import BadInputError, UnknownNameError
+from executor.profile import Point, Provenance, ServingProfile
+from planner.belief import belief
 from planner.errors import FileError, LimitError
 from planner.measured import (
     by_group,
     case_of,
+    cases_of,
     clean,
     impossible,
     precision_name,
@@ -212,3 +215,34 @@ def test_the_public_file_keeps_501_of_its_524_rows():
     found = read_measured(PUBLIC)
     assert (len(found.cases), len(found.rejected)) == (501, 23)
     assert len(by_group(found.cases)) == 14
+
+
+def test_a_missing_figure_may_be_given_for_the_cards_that_lack_it():
+    cells = {**ROW, "gpu": "H20-141GB", "tpot_ms": "60"}
+    case = case_of(2, cells, measured=True, figures={"bandwidth_tb_s": 4.8})
+    assert case.setup.accelerator.bandwidth_tb_s == 4.8
+    assert "bandwidth_tb_s=4.8 as given" in case.notes[-1]
+    known = case_of(2, ROW, measured=True, figures={"bandwidth_tb_s": 1.0})
+    assert known.setup.accelerator.bandwidth_tb_s == 4.8
+    assert not known.notes
+
+
+def test_a_measured_profile_gives_rows_that_calibrate():
+    closed = Point(1024, 128, concurrency=8, metrics={"mean_ttft_ms": 60.0, "mean_tpot_ms": 9.0})
+    opened = Point(1024, 128, request_rate=2.0, metrics={"mean_ttft_ms": 60.0, "mean_tpot_ms": 9.0})
+    profile = ServingProfile(
+        "Qwen/Qwen3-8B",
+        "H100-SXM",
+        "bf16",
+        "vllm",
+        "0.12",
+        Layout(),
+        "bf16",
+        "measured",
+        (closed, opened, closed),
+        Provenance("vllm bench serve", "2026-11-24"),
+    )
+    rows = cases_of(profile)
+    assert [(case.line, case.ttft_ms, case.tpot_ms) for case in rows] == [(1, 60.0, 9.0), (3, 60.0, 9.0)]
+    believed = belief(rows[0].setup, "0.12", rows)
+    assert (believed.label, believed.calibration.rows) == ("calibrated", 2)

@@ -63,7 +63,11 @@ def estimate(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the estimate here as JSON.")] = None,
     cases: Annotated[
-        Path | None, typer.Option("--cases", help="CSV of set-ups; columns as in docs/accuracy.md.")
+        Path | None,
+        typer.Option(
+            "--cases",
+            help="CSV of set-ups: gpu, engine, model, precision, input_tokens, output_tokens, concurrency, tp ..",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where --cases writes; without it stdout.")
@@ -78,7 +82,7 @@ def estimate(
     if cases is not None:
         if model is not None or gpu is not None:
             raise UserMistakeError("--cases answers a whole table: leave out --model and --gpu")
-        _table(cases, out)
+        _table(cases, out, figures_of(figure or []))
         return
     if out is not None:
         raise UserMistakeError("--out goes with --cases; a single estimate is written by --json")
@@ -98,12 +102,12 @@ def estimate(
         kv_tokens=kv_tokens,
         prefix_reuse=prefix_reuse,
         drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
-        figures=_figures(figure or []),
+        figures=figures_of(figure or []),
     )
     if json is not None:
         from waferlag.files import write_whole
 
-        write_whole(json, _document(found, engine_version, _figures(figure or [])))
+        write_whole(json, _document(found, engine_version, figures_of(figure or [])))
     print(report(found))
 
 
@@ -137,7 +141,7 @@ def _figure(figure: Any) -> str:
     return f"{figure.value:10.4g}  (80 %: {figure.low:.4g} to {figure.high:.4g})"
 
 
-def _figures(given: list[str]) -> dict[str, float]:
+def figures_of(given: list[str]) -> dict[str, float]:
     """NAME=VALUE pairs that the user vouches for; the names are those of the accelerator table."""
     from planner.errors import UnknownNameError, UserMistakeError
     from planner.reference.accelerators import FIGURES
@@ -177,7 +181,7 @@ def _document(found: "Estimate", engine_version: str, figures: dict[str, float])
     )
 
 
-def _table(cases: Path, out: Path | None) -> None:
+def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
     """Answer every row; one that cannot be answered says why and stops nothing."""
     import csv
     import io
@@ -192,7 +196,7 @@ def _table(cases: Path, out: Path | None) -> None:
     writer.writeheader()
     answered = 0
     for line, cells in table.rows:
-        predicted = predicted_cells(line, cells)
+        predicted = predicted_cells(line, cells, figures)
         answered += bool(predicted["predicted_tpot_ms"])
         writer.writerow({**cells, **predicted})
     if out is None:
@@ -209,7 +213,7 @@ def _table(cases: Path, out: Path | None) -> None:
         )
 
 
-def predicted_cells(line: int, cells: Any) -> dict[str, str]:
+def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[str, str]:
     """The added columns of one row; empty predictions and the reason where there is no answer."""
     from executor.errors import DoesNotFitError, ExecutorError
     from planner.errors import UserMistakeError
@@ -218,7 +222,7 @@ def predicted_cells(line: int, cells: Any) -> dict[str, str]:
 
     nothing = dict.fromkeys(PREDICTED, "")
     try:
-        case = case_of(line, cells, measured=False)
+        case = case_of(line, cells, measured=False, figures=figures)
         found = estimate_of(case.setup, case.load, case.group.version)
     except DoesNotFitError as problem:
         return {**nothing, "fits": "false", "reason": str(problem)}

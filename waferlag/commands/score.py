@@ -23,6 +23,12 @@ def score(
             "--calibration-rows", help="Rows per group that calibrate, at most; may be given again."
         ),
     ] = None,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--figure", help="A figure that GPUs of the table lack, NAME=VALUE; may be given again."
+        ),
+    ] = None,
     held_out: Annotated[
         bool,
         typer.Option("--held-out", help="Score each group also with a prior made from the others alone."),
@@ -43,6 +49,7 @@ def score(
     from planner.measured import read_measured
     from planner.score import COUNTS, score_held_out
     from planner.score import score as scored
+    from waferlag.commands.estimate import figures_of
 
     counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
     for count in counts:
@@ -50,7 +57,7 @@ def score(
             raise UserMistakeError(
                 f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})"
             )
-    cleaned = read_measured(cases)
+    cleaned = read_measured(cases, figures_of(figure or []))
     if not cleaned.cases:
         first = cleaned.rejected[0]
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
