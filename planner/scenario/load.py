@@ -300,6 +300,8 @@ def _problem(error: Any) -> Problem:
         return Problem(place, "is required")
     if error["type"] == "model_type":
         return Problem(place, "must be a mapping of fields", error["input"])
+    if error["type"] == "source_kind" and isinstance(error["input"], dict):
+        return Problem(f"{place}.kind", "must be purchase or rental", error["input"].get("kind"))
     found = error["input"] if not isinstance(error["input"], dict | list) else None
     return Problem(place, message[:1].lower() + message[1:], found)
 
