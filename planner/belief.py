@@ -98,7 +98,11 @@ def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) 
 @lru_cache(maxsize=512)
 def _belief(setup: Setup, version: str, rows: tuple[Case, ...] | None) -> Belief:
     speaking = [case for case in (shipped_points() if rows is None else rows) if _same_model(case, setup)]
-    on_this_gpu = [case for case in speaking if case.setup.accelerator.name == setup.accelerator.name]
+    on_this_gpu = [
+        case
+        for case in speaking
+        if case.setup.accelerator.name == setup.accelerator.name and case.setup.precision == setup.precision
+    ]
     on_others = [case for case in speaking if case.setup.accelerator.name != setup.accelerator.name]
     here, other_here = _of_version(on_this_gpu, version)
     far, other_far = _of_version(on_others, version)
@@ -156,10 +160,18 @@ def measured_of(rows: Sequence[Case]) -> Measured:
 
 
 def _same_model(case: Case, setup: Setup) -> bool:
-    """Same engine and precision, and one architecture: DeepSeek-V3 and R1 share a calibration."""
+    """Same engine, weights of the same width, and one architecture: DeepSeek-V3 and R1 share a calibration.
+
+    Eight-bit integers stand for eight-bit floats on a card without FP8 units: bytes and kernels are alike.
+    """
     theirs = replace(case.setup.spec, name="")
     ours = replace(setup.spec, name="")
-    return (theirs, case.setup.engine, case.setup.precision) == (ours, setup.engine, setup.precision)
+    widths = {_width(case.setup.precision), _width(setup.precision)}
+    return theirs == ours and case.setup.engine == setup.engine and len(widths) == 1
+
+
+def _width(precision: str) -> str:
+    return "8 bit" if precision in ("fp8", "int8") else precision
 
 
 def _of_version(cases: Iterable[Case], version: str) -> tuple[list[Case], str]:
