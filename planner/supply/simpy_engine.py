@@ -225,53 +225,66 @@ class Journey:
         return reviews
 
     def pass_point(self, point: Point, valid: int | None = None) -> Story:
+        """Stand at a point until every gate lets the goods, or the order, pass."""
+        row = self.world.enter(self, self.visit_of(point))
+        yield from self.be_let_through(point, valid)
+        self.world.start(row)
+        self.world.leave(row)
+
+    def visit_of(self, step: Stage | Point) -> int:
+        """Place of a stage or point among the route's visits."""
+        return 0 if step is Point.ORDER else 1 + self.route.steps.index(step)
+
+    def be_let_through(self, point: Point, valid: int | None = None) -> Story:
         """Wait while a gate holds; an order that is valid only so long may lapse meanwhile."""
-        row = self.world.enter(self, 0 if point is Point.ORDER else 1 + self.route.steps.index(point))
         verdict: Passage | None = self.border.verdict(point)
         if verdict is Passage.HOLD:
             turn = self.env.event()
             self.border.waiting[point].append(turn)
-            place = NEW_ORDER if point is Point.ORDER else ARRIVAL
             if valid is not None:
                 lapse = Moment(self.env, valid, NEW_ORDER + self.rank)
                 lapse.callbacks.append(lambda _: None if turn.triggered else turn.succeed(None))
             verdict = yield turn
             if verdict is None:
                 raise EndedError(Ending(Outcome.CANCELLED, 0.0))
-            yield Moment(self.env, 0, place + self.rank)
+            yield Moment(self.env, 0, (NEW_ORDER if point is Point.ORDER else ARRIVAL) + self.rank)
         if verdict is Passage.REFUSE:
             raise EndedError(self.border.refusal(point))
-        self.world.leave(row)
 
     def release(self) -> Story:
-        """Wait for the papers and for the gates; a gate that asks for a review only now gets its
-        application.
-        """
+        """Wait for the papers and for the gates; a gate that asks for a review only now gets its application."""
+        row = self.world.enter(self, self.visit_of(Point.RELEASE))
         if self.papers is not None:
             yield self.papers
-        yield from self.pass_point(Point.RELEASE)
+        yield from self.be_let_through(Point.RELEASE)
         while reviews := self.apply():
-            refused = [review for review in reviews if not review[1]]
-            if refused:
-                minutes, _, refund = min(refused, key=lambda review: review[0])
-                yield Moment(self.env, minutes, ARRIVAL + self.rank)
-                raise EndedError(Ending(Outcome.REFUSED, refund))
-            yield Moment(self.env, max(review[0] for review in reviews), ARRIVAL + self.rank)
-            yield from self.pass_point(Point.RELEASE)
+            yield from self.be_reviewed(reviews)
+            yield from self.be_let_through(Point.RELEASE)
+        self.world.start(row)
+        self.world.leave(row)
         self.world.release(self, self.border.fee())
         del self.border.in_process[self]
         self.border.in_transit[self] = None
 
+    def be_reviewed(self, reviews: list[tuple[int, bool, float]]) -> Story:
+        """Stand at the release until the last yes, or the first no."""
+        refused = [review for review in reviews if not review[1]]
+        minutes = min(review[0] for review in refused) if refused else max(review[0] for review in reviews)
+        yield Moment(self.env, minutes, ARRIVAL + self.rank)
+        if refused:
+            raise EndedError(Ending(Outcome.REFUSED, min(refused, key=lambda review: review[0])[2]))
+
     def stage(self, k: int, stage: Stage) -> Story:
         """Wait for what joins here, for a server where the stage has a line, and pass the time."""
+        row = self.world.enter(self, self.visit_of(stage))
         for side in self.route.sides:
             if side.joins_at == stage.name:
                 yield self.sides[side.stage.name]
         for j, side in enumerate(self.route.sides):
             if side.starts_with == stage.name:
                 self.sides[side.stage.name] = self.env.process(self.beside(j, side))
-        row = self.world.enter(self, 1 + self.route.steps.index(stage))
         if stage.line is None:
+            self.world.start(row)
             yield from self.pass_time(k, ARRIVAL)
         else:
             with self.world.lines[stage.line].request() as turn:
@@ -294,6 +307,7 @@ class Journey:
     def beside(self, j: int, side: Side) -> Story:
         """Work beside the route."""
         row = self.world.enter(self, 1 + len(self.route.steps) + j)
+        self.world.start(row)
         minutes = self.minutes[len(self.route.stages) + j]
         yield from self.border.process_clock.work(minutes, ARRIVAL + self.rank)
         self.world.leave(row)
@@ -383,14 +397,12 @@ class World:
         if self.book.rows is None:
             return None
         now = int(self.env.now)
-        row = [int(self.book.replications[self.place]), journey.lot, visit, now, now, UNSEEN]
-        if self.book.is_line[journey.lot][visit]:
-            row[4] = UNSEEN
+        row = [int(self.book.replications[self.place]), journey.lot, visit, now, UNSEEN, UNSEEN]
         self.book.rows.append(row)
         return row
 
     def start(self, row: list[int] | None) -> None:
-        """The wait for a server is over."""
+        """The wait is over: work begins, or the goods may pass."""
         if row is not None:
             row[4] = int(self.env.now)
 
@@ -426,12 +438,6 @@ class Book:
         self.outcome = np.full(shape, Outcome.IN_PIPELINE, dtype=np.int8)
         self.paid_share, self.refunded_share, self.fee_share = (np.zeros(shape) for _ in range(3))
         self.rows: list[list[int]] | None = [] if trace else None
-        in_line = [
-            [False, *(isinstance(step, Stage) and step.line is not None for step in source.route.steps)]
-            + [False] * len(source.route.sides)
-            for source in spec.sources
-        ]
-        self.is_line = [in_line[source] for source in orders.source.tolist()]
 
 
 def run(

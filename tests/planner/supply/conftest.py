@@ -40,15 +40,25 @@ def script():
 
 
 @pytest.fixture
-def plain():
-    """Deterministic world: one source over ``steps``, lots placed on given days; returns the deliveries."""
+def world():
+    """Deterministic world: one source over ``steps``, lots placed on given days; returns its spec and orders."""
 
-    def run(steps, placed=(0,), gates=(), lines=(), horizon_days=1000, engine="simpy", trace=False, **terms):
+    def make(steps, placed=(0,), gates=(), lines=(), horizon_days=1000, sides=(), **terms):
         steps = tuple(Stage(s[0], Constant(s[1]), *s[2:]) if isinstance(s, tuple) else s for s in steps)
-        sides = terms.pop("sides", ())
-        source = Source("plain", "H20-96GB", Route(steps, sides), tuple(g.name for g in gates), **terms)
+        source = Source(
+            "plain", "H20-96GB", Route(steps, tuple(sides)), tuple(g.name for g in gates), **terms
+        )
         spec = SupplySpec(dt.date(2025, 1, 1), horizon_days * DAY, (source,), tuple(gates), tuple(lines))
-        orders = Orders.of((0, 0, k, 0, 8, round(at * DAY)) for k, at in enumerate(placed))
-        return simulate(spec, orders, Key(1), range(1), engine=engine, trace=trace)
+        return spec, Orders.of((0, 0, k, 0, 8, round(at * DAY)) for k, at in enumerate(placed))
+
+    return make
+
+
+@pytest.fixture
+def plain(world):
+    """Deliveries of one replication of a deterministic world."""
+
+    def run(steps, *, engine="simpy", trace=False, **terms):
+        return simulate(*world(steps, **terms), Key(1), range(1), engine=engine, trace=trace)
 
     return run

@@ -1,0 +1,153 @@
+"""Queues with known answers, through the product's own routes, lines and orders (reference cases D10-D12, D17).
+
+Tolerance: four standard errors over independent runs with pinned keys, so a right engine fails once in 16 000.
+"""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from planner.chance import Constant, Exponential, Gamma, Key, LogNormal
+from planner.supply import Line, Orders, Route, Source, Stage, SupplySpec, simulate
+
+UNIT = 1440
+"""Minutes of one unit of time (a day); rounding to minutes moves a mean by less than 0.0004."""
+START = dt.date(2025, 1, 1)
+WARM_UP = 1500
+
+
+def waits(law, servers, rate, runs, customers, engine="fast"):
+    """Mean wait in the line of each run, in units, the warm-up left out: Poisson arrivals, one stage."""
+    route = Route((Stage("service", law, "line"),))
+    horizon = round(3 * customers / rate * UNIT)
+    spec = SupplySpec(START, horizon, (Source("q", "H20-96GB", route),), (), (Line("line", servers),))
+    free = SupplySpec(START, horizon, (Source("q", "H20-96GB", Route((Stage("service", law),))),))
+    means = []
+    for run in range(runs):
+        gaps = Exponential(UNIT / rate).quantile(Key(run).uniform("arrivals", np.arange(customers), 0))
+        placed = np.cumsum(gaps).astype(np.int64)
+        orders = Orders.of((0, 0, k, 0, 1, at) for k, at in enumerate(placed.tolist()))
+        times = [
+            simulate(world, orders, Key(run), range(1), engine=engine).delivered_at[0]
+            for world in (spec, free)
+        ]
+        means.append((times[0] - times[1])[WARM_UP:].mean() / UNIT)
+    return np.array(means)
+
+
+def assert_mean(found, expected):
+    error = found.std(ddof=1) / np.sqrt(len(found))
+    assert abs(found.mean() - expected) <= 4 * error
+    assert error < 0.1 * expected  # and the test can tell
+
+
+@pytest.mark.parametrize(
+    ("servers", "rate", "expected"), [(1, 0.9, 9.0), (3, 2.0, 0.444444), (10, 9.0, 0.668732)]
+)
+def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected):
+    assert_mean(waits(Exponential(1.0), servers, rate, runs=40, customers=6000), expected)
+
+
+@pytest.mark.parametrize(
+    ("law", "rate", "expected"),
+    [
+        (Constant(1.0), 0.8, 2.0),
+        (Gamma(2.0, 2.0), 0.8, 3.0),
+        (LogNormal.of_mean(1.0, 0.5), 0.7, 1.458333),
+    ],
+    ids=["M/D/1", "M/E2/1", "M/lognormal/1"],
+)
+def test_one_server_waits_as_pollaczek_and_khinchine_say(law, rate, expected):
+    assert_mean(waits(law, 1, rate, runs=30, customers=5000), expected)
+
+
+def test_both_engines_see_the_same_queue():
+    slow, fast = (
+        waits(Exponential(1.0), 3, 2.0, runs=2, customers=2000, engine=e) for e in ("simpy", "fast")
+    )
+    assert slow.tolist() == fast.tolist()
+
+
+ROUTES = {
+    "constant": (Constant(2.0), Constant(5.0), Constant(1.0)),
+    "gamma": (Gamma(2.0, 1.0), Gamma(3.0, 0.6), Gamma(0.5, 0.5)),
+    "lognormal": (LogNormal.of_mean(3.0, 1.0), LogNormal.of_mean(4.0, 0.3), LogNormal.of_mean(1.0, 2.0)),
+}
+
+
+@pytest.mark.parametrize("kind", ROUTES)
+def test_spares_on_order_are_poisson_whatever_the_lead_time_is_made_of(kind):
+    """Palm (D12): demand 0.5 a unit, lead time of mean 8, base-stock 6. Each demand orders one replacement."""
+    stages = tuple(Stage(f"stage {k}", law) for k, law in enumerate(ROUTES[kind]))
+    length, runs = 3000, 40
+    spec = SupplySpec(START, (length + 4000) * UNIT, (Source("spares", "H20-96GB", Route(stages)),))
+    at = np.arange(200, length, 40)[:, None] * UNIT  # five mean lead times apart: nearly independent looks
+    share, owed, on_hand = [], [], []
+    for run in range(runs):
+        gaps = Exponential(2.0 * UNIT).quantile(Key(run).uniform("arrivals", np.arange(length), 1))
+        placed = np.cumsum(gaps).astype(np.int64)
+        placed = placed[placed < length * UNIT]
+        orders = Orders.of((0, 0, k, 0, 1, minute) for k, minute in enumerate(placed.tolist()))
+        arrived = simulate(spec, orders, Key(run), range(1), engine="fast").delivered_at[0]
+        arrived = np.where(arrived < 0, spec.horizon_minutes, arrived)
+        on_order = ((placed <= at) & (at < arrived)).sum(axis=1)
+        share.append((on_order < 6).mean())
+        owed.append(np.maximum(on_order - 6, 0).mean())
+        on_hand.append(np.maximum(6 - on_order, 0).mean())
+    assert poisson.cdf(5, 4) == pytest.approx(0.785130, abs=1e-6)
+    assert_mean(np.array(share), 0.785130)
+    assert_mean(np.array(on_hand), 2.195435)
+    error = np.std(owed, ddof=1) / np.sqrt(runs)
+    assert abs(np.mean(owed) - 0.195435) <= 4 * error
+
+
+@pytest.mark.parametrize("engine", ["simpy", "fast"])
+def test_a_tandem_of_single_servers_lets_the_last_lot_out_at_55(engine):
+    """D17: 3, 5 and 2 units, ten lots at once: 10 + 9 x 5."""
+    stages = tuple(Stage(f"s{k}", Constant(days), f"l{k}") for k, days in enumerate((3.0, 5.0, 2.0)))
+    lines = tuple(Line(f"l{k}", 1) for k in range(3))
+    spec = SupplySpec(START, 100 * UNIT, (Source("flow", "H20-96GB", Route(stages)),), (), lines)
+    made = simulate(spec, Orders.of((0, 0, k, 0, 1, 0) for k in range(10)), Key(1), range(1), engine=engine)
+    assert (made.delivered_at[0] // UNIT).tolist() == [10, 15, 20, 25, 30, 35, 40, 45, 50, 55]
+
+
+def test_more_servers_delay_nobody_and_longer_service_hurries_nobody():
+    """Monotone under common luck where the route has one line."""
+    orders = Orders.of((0, 0, k, 0, 1, k * 700) for k in range(200))
+    made = {}
+    for servers, mean in ((2, 1.0), (3, 1.0), (2, 1.2)):
+        route = Route((Stage("service", Exponential(mean), "line"), Stage("freight", Exponential(2.0))))
+        spec = SupplySpec(
+            START, 10_000 * UNIT, (Source("q", "H20-96GB", route),), (), (Line("line", servers),)
+        )
+        made[servers, mean] = simulate(spec, orders, Key(4), range(50), engine="fast").delivered_at
+    assert (made[3, 1.0] <= made[2, 1.0]).all()
+    assert (made[2, 1.2] >= made[2, 1.0]).all()
+    assert (made[3, 1.0] < made[2, 1.0]).any()
+
+
+def test_a_backlog_of_others_is_served_first():
+    route = Route((Stage("service", Constant(1.0), "line"),))
+    lines = (Line("line", 2, backlog_lots=5, backlog_law=Constant(3.0)),)
+    spec = SupplySpec(START, 100 * UNIT, (Source("q", "H20-96GB", route),), (), lines)
+    orders = Orders.of((0, 0, k, 0, 1, 0) for k in range(3))
+    for engine in ("simpy", "fast"):
+        made = simulate(spec, orders, Key(1), range(1), engine=engine)
+        # five jobs of three days on two servers: free on days 6 and 9
+        assert (made.delivered_at[0] // UNIT).tolist() == [7, 8, 9]
+
+
+def test_common_luck_makes_two_fabs_comparable():
+    """Two servers more: with common luck the variance of the difference is at most a hundredth of that without."""
+    orders = Orders.of((0, 0, k, 0, 1, k * UNIT) for k in range(120))
+    route = Route((Stage("fab", LogNormal.of_mean(34.0, 0.2), "fab"), Stage("freight", Exponential(7.0))))
+    mean = {}
+    for servers, root in ((40, 1), (42, 1), (42, 2)):
+        spec = SupplySpec(START, 3000 * UNIT, (Source("q", "H20-96GB", route),), (), (Line("fab", servers),))
+        mean[servers, root] = (
+            simulate(spec, orders, Key(root), range(100), engine="fast").lead_minutes().mean(axis=1)
+        )
+    common, apart = (np.var(mean[40, 1] - mean[42, root]) for root in (1, 2))
+    assert apart / common >= 100
