@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import database, finished_runs, plain, say
+from dashboard.components import database, finished_runs, plain, require_sign_in, say
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
 from planner.errors import WaferlagError
@@ -24,6 +24,7 @@ def main() -> None:
     words = say()
     page = st.navigation(_pages(words), position="sidebar")
     try:
+        require_sign_in()
         with st.sidebar:
             _choose_run(words)
             _choose_language()
@@ -57,6 +58,12 @@ def _pages(words: Wording) -> dict[str, list[st.Page]]:
             page("supply", "Supply", "local_shipping"),
             page("demand", "Demand", "trending_up"),
             page("serving", "Serving", "memory"),
+        ],
+        words("Work on it"): [
+            page("whatif", "What-if", "tune"),
+            page("scenario", "Scenario", "edit_note"),
+            page("runs", "Runs & schedules", "history"),
+            page("accuracy", "Accuracy", "target"),
         ],
     }
 

@@ -19,6 +19,7 @@ from db.repository import RunRepository
 from db.session import Database, open_database
 from planner.errors import UnknownNameError
 from planner.record import PlanRecord
+from planner.scenario.models import Scenario
 
 QUICKSTART = "1-quickstart"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
@@ -63,6 +64,42 @@ def _asked(place: str, question: str, run_id: str, arguments: tuple[Any, ...]) -
 def asked(question: str, run_id: str, *arguments: Any) -> Any:
     """What the process beside the server says to a question about a stored plan; kept, for plans never change."""
     return _asked(database().place, question, run_id, arguments)
+
+
+@st.cache_data(max_entries=60, show_spinner="…")
+def _computed(question: str, identity: str, _scenario: Scenario) -> Any:
+    return background().ask(question, _scenario)
+
+
+def computed(question: str, scenario: Scenario) -> Any:
+    """What the process beside the server says to a question about a scenario; kept by the scenario's content."""
+    return _computed(question, scenario.model_dump_json(), scenario)
+
+
+def may_plan() -> bool:
+    """Whether this visitor may start, cancel and save. Without sign-in everybody on this machine may.
+
+    With OIDC set up in Streamlit's secrets, those listed under ``waferlag.planners`` may; others may look.
+    """
+    if not _signing_in():
+        return True
+    planners = st.secrets.get("waferlag", {}).get("planners", [])
+    return bool(st.user.get("email") in planners)
+
+
+def require_sign_in() -> None:
+    """Where OIDC is set up, nobody sees a plan before signing in."""
+    if _signing_in() and not st.user.is_logged_in:
+        st.title("Waferlag")
+        st.button(say()("Sign in"), on_click=st.login, type="primary")
+        end_page()
+
+
+def _signing_in() -> bool:
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:  # no secrets at all
+        return False
 
 
 @st.cache_data(ttl=3, show_spinner=False)

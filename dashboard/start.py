@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from dashboard.components import QUICKSTART, database, finished_runs, plain, say
+from dashboard.components import QUICKSTART, database, finished_runs, may_plan, plain, say
 from db import queries
 from db.queue import RunQueue
+from planner.scenario.models import Scenario
 
 
 def offer_quickstart() -> None:
@@ -18,7 +19,9 @@ def offer_quickstart() -> None:
     st.write(
         words("Waferlag answers which GPUs to order, from whom and by when. Start with the small sample:")
     )
-    if st.button(words("Plan the quickstart"), type="primary", icon=":material/play_arrow:"):
+    if st.button(
+        words("Plan the quickstart"), type="primary", icon=":material/play_arrow:", disabled=not may_plan()
+    ):
         enqueue(QUICKSTART)
         st.rerun()
     st.write(words("Or on the command line:"))
@@ -26,13 +29,18 @@ def offer_quickstart() -> None:
     st.caption(words("Your own plans appear here as soon as they are computed."))
 
 
-def enqueue(scenario: str, overrides: tuple[str, ...] = ()) -> str:
+def enqueue(source: str, overrides: tuple[str, ...] = ()) -> str:
     """Ask a worker for the plan of a shipped scenario; returns the run's id."""
     from planner.intake import open_scenario
+
+    return enqueue_scenario(open_scenario(source, overrides).scenario, overrides)
+
+
+def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...]) -> str:
+    """Ask a worker for the plan of a scenario, which is kept as a version; returns the run's id."""
     from planner.versions import versions
 
-    loaded = open_scenario(scenario, overrides)
-    run_id, _ = RunQueue(database()).put_scenario(loaded.scenario, overrides, versions().waferlag)
+    run_id, _ = RunQueue(database()).put_scenario(scenario, overrides, versions().waferlag)
     finished_runs.clear()
     return run_id
 
@@ -63,7 +71,7 @@ def run_progress(run: queries.RunSummary) -> None:
     doing = words("waiting for a worker") if run.state == "queued" else stage or words("starting")
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(min(1.0, max(0.0, share)), text=plain(f"{run.scenario}: {doing}"))
-    if right.button(words("Cancel"), key=f"cancel-{run.id}"):
+    if right.button(words("Cancel"), key=f"cancel-{run.id}", disabled=not may_plan()):
         RunQueue(database()).cancel(run.id)
         st.rerun(scope="fragment")
     if run.state == "queued":

@@ -47,10 +47,16 @@ class Story:
     happenings: tuple[Happening, ...]
     """What happened, in order."""
 
-    def told(self, most: int = 10) -> list[Happening]:
-        """The happenings that matter most, at most so many, in order of their dates."""
-        weighty = sorted(self.happenings, key=lambda item: item.rank)[:most]
-        return sorted(weighty, key=lambda item: (item.day, item.rank))
+    def told(self) -> list[Happening]:
+        """About ten happenings in order of their dates: the first few of each kind, the weighty kinds first."""
+        few: list[Happening] = []
+        for rank, most in _TOLD.items():
+            few += [item for item in self.happenings if item.rank == rank][:most]
+        return sorted(few, key=lambda item: (item.day, item.rank))
+
+
+_TOLD = {0: 2, 1: 4, 2: 3, 3: 2}
+"""How many happenings of each rank a story tells."""
 
 
 def order_lines(record: PlanRecord) -> tuple[OrderLine, ...]:

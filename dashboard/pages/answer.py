@@ -8,6 +8,7 @@ from dashboard.components import (
     answer_card,
     choose_pool,
     database,
+    download,
     facts_row,
     look,
     page_head,
@@ -31,6 +32,7 @@ def page() -> None:
     page_head("Answer", run, record)
     answer_card(record)
     _since_last_run(run)
+    _take_away(run, record)
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")
@@ -50,6 +52,33 @@ def _since_last_run(run: RunSummary) -> None:
     difference = queries.difference(database(), run.id)
     if difference is not None:
         st.info(plain(difference.sentence), icon=":material/compare_arrows:")
+
+
+def _take_away(run: RunSummary, record: PlanRecord) -> None:
+    """The report and the record, made when they are asked for."""
+    from dashboard.report import html_report, pdf_report
+
+    words = say()
+    difference = queries.difference(database(), run.id)
+    changed = () if difference is None else (difference.sentence,)
+    name = f"waferlag-{run.id}"
+    with st.popover(words("Report and data"), icon=":material/description:"):
+        for label, content, ending, mime in (
+            (
+                words("Report, HTML"),
+                lambda: html_report(record, words.language, changed),
+                "html",
+                "text/html",
+            ),
+            (
+                words("Report, PDF"),
+                lambda: pdf_report(record, words.language, changed),
+                "pdf",
+                "application/pdf",
+            ),
+            (words("Plan, JSON"), lambda: record.model_dump_json(indent=2), "json", "application/json"),
+        ):
+            download(st, label, content, f"{name}.{ending}", mime, f"take-{ending}", width="stretch")
 
 
 def _rival_table(record: PlanRecord) -> None:

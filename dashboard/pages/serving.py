@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import charts
 from dashboard.charts.serving import layout_words, throughput_curve
 from dashboard.components import badge, database, look, page_head, plain, say, show, shown_plan, table
+from dashboard.wording import displayable
 from db import queries
 from db.repository import ProfileRepository
 from executor.cost import Layout
@@ -56,7 +57,7 @@ def _explorer(record: PlanRecord) -> None:
     labels = [f"{item.pool}: {item.sku} {layout_words(item.layout)}" for item in record.sizing]
     first, second, third = st.columns([3, 1, 1])
     at = first.selectbox(
-        words("Set-up"), range(len(labels)), format_func=lambda n: plain(labels[n]), key="setup"
+        words("Set-up"), range(len(labels)), format_func=lambda n: displayable(labels[n]), key="setup"
     )
     isl = second.number_input(words("Input tokens"), 1, 200_000, 1000, key="isl", bind="query-params")
     osl = third.number_input(words("Output tokens"), 2, 100_000, 1000, key="osl", bind="query-params")

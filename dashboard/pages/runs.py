@@ -1,0 +1,161 @@
+"""Runs & schedules: what is computed now, what was, what changed, and who did what."""
+
+import streamlit as st
+
+from dashboard.components import (
+    database,
+    finished_runs,
+    look,
+    may_plan,
+    plain,
+    plan_of,
+    safe,
+    say,
+    table,
+)
+from dashboard.start import enqueue, run_progress
+from dashboard.wording import displayable
+from db import queries
+from db.changes import compare
+from db.queue import RunQueue
+from db.schedules import ScheduleRepository
+from planner.scenario.load import common_overrides, shipped
+
+_STATES = {
+    "queued": "schedule",
+    "running": "play_arrow",
+    "done": "check",
+    "failed": "error",
+    "cancelled": "block",
+}
+
+
+def page() -> None:
+    """The page, top to bottom."""
+    words = say()
+    st.title(plain(words("Runs & schedules")))
+    _start()
+    _under_way()
+    st.header(plain(words("History")))
+    _history()
+    st.header(plain(words("Compare two plans")))
+    _compare()
+    st.header(plain(words("Schedules")))
+    _schedules()
+    st.header(plain(words("What happened")))
+    trail = queries.audit_trail(database(), limit=100)
+    table([vars(line) for line in trail], "audit", "audit")
+
+
+def _start() -> None:
+    words = say()
+    with st.expander(plain(words("Start a run")), icon=":material/add:"), st.form("start-run", border=False):
+        scenario = st.selectbox(words("Shipped scenario"), list(shipped()))
+        overrides = st.multiselect(words("Overrides"), list(common_overrides()))
+        if st.form_submit_button(words("Start"), type="primary", disabled=not may_plan()) and scenario:
+            run_id = enqueue(scenario, tuple(overrides))
+            st.success(plain(words("Queued as run {run}.", run=run_id)))
+
+
+@st.fragment(run_every="2s")
+def _under_way() -> None:
+    """Runs that wait or are computed, refreshed by themselves; a run that ends refreshes the page."""
+    words = say()
+    busy = [run for run in queries.runs(database(), limit=50) if run.state in ("queued", "running")]
+    before, now = st.session_state.get("busy", set()), {run.id for run in busy}
+    st.session_state["busy"] = now
+    if before - now:
+        finished_runs.clear()
+        st.rerun(scope="app")
+    if not busy:
+        st.caption(words("No run waits or is under way."))
+    for run in busy:
+        run_progress(run)
+
+
+def _history() -> None:
+    words = say()
+    rows = [
+        {
+            words("run"): run.id,
+            words("scenario"): run.scenario,
+            words("state"): words(run.state),
+            words("created"): run.created,
+            words("seconds"): None if run.seconds is None else round(run.seconds, 1),
+            words("weakest month"): run.weakest_month,
+            words("probability"): None if run.probability is None else round(run.probability, 4),
+            words("mean cost"): None if run.mean_cost is None else round(run.mean_cost),
+            words("currency"): run.currency,
+            words("schedule"): run.schedule,
+            words("seed"): None if run.seed is None else str(run.seed),
+        }
+        for run in queries.runs(database(), limit=200)
+    ]
+    table(rows, "runs", "history")
+    for run in queries.runs(database(), state="failed", limit=5):
+        st.error(
+            plain(
+                words(
+                    "Run {run} of {scenario} failed: {why}",
+                    run=run.id,
+                    scenario=run.scenario,
+                    why=run.error or "",
+                )
+            )
+        )
+        if st.button(words("Try again"), key=f"retry-{run.id}", disabled=not may_plan()):
+            RunQueue(database()).retry(run.id)
+            st.rerun()
+
+
+def _compare() -> None:
+    words, known = say(), finished_runs(database().place)
+    if len(known) < 2:
+        st.caption(words("Two plans are needed."))
+        return
+    labels = {run.id: f"{run.scenario} · {run.created:%d %b %H:%M}" for run in known}
+    left, right = st.columns(2)
+    options = list(labels)
+    after = left.selectbox(
+        words("Plan"), options, format_func=lambda run: displayable(labels[run]), key="after"
+    )
+    before = right.selectbox(
+        words("compared with"),
+        options,
+        index=1,
+        format_func=lambda run: displayable(labels[run]),
+        key="before",
+    )
+    if not after or not before or after == before:
+        return
+    found = compare(plan_of(before), plan_of(after))
+    st.html(f'<p style="font-weight:600;color:{look().ink}">{safe(found.sentence)}</p>')
+    for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
+        if moves:
+            st.subheader(plain(words(title)))
+            rows = [{key: str(value) for key, value in move.model_dump().items()} for move in moves]
+            table(rows, title.lower(), f"compare-{title}")
+
+
+def _schedules() -> None:
+    words = say()
+    known = queries.schedules(database())
+    if not known:
+        st.caption(words("No schedule yet. Add one on the command line:"))
+        st.code(
+            'waferlag schedule add weekly 2-h20-july-2025 --cron "0 7 * * MON" --zone Asia/Shanghai',
+            language="bash",
+        )
+        return
+    table(
+        [{key: str(value) for key, value in vars(item).items()} for item in known], "schedules", "schedules"
+    )
+    for item in known:
+        if st.button(
+            plain(words("Run {name} now", name=item.name)), key=f"now-{item.name}", disabled=not may_plan()
+        ):
+            ScheduleRepository(database()).run_now(item.name)
+            st.rerun()
+
+
+page()
