@@ -357,7 +357,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
         slots  = (f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;     S = min(C, slots), smooth (p = 8)
         t_dec  = lin(S v) + attn + comm + host                              ``_decode``
         t_pre  = h_req/d + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b     ``_prefill``
-        T_s    = pnorm6( S t_pre + (o/e) t_dec,  S o f_tok );    T1 = T_s + tau0
+        T_s    = pnorm6( S t_pre + (o/e) t_dec,  S o f_tok / nodes );    T1 = T_s + tau0
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
@@ -377,7 +377,8 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     prefill, prefill_attention = _prefill(work, p, batch, step)
 
     engine = batch * prefill + o / work.emitted * step.total
-    front_end = served * o * p["f_tok"]
+    # Each node of a replica has a front end of its own.
+    front_end = served * o * p["f_tok"] / np.maximum(1.0, c.gpus / GPUS_PER_NODE)
     cycle = _pnorm(engine, front_end, 6)
     whole = cycle + p["tau0"]
     phi = p["phi"] if burst_share is None else burst_share
