@@ -2,12 +2,11 @@
 
 import csv
 import json
-import sys
+from functools import partial
 
 import pytest
 
 from waferlag.commands.estimate import PREDICTED
-from waferlag.main import main
 
 ONE = ["--model", "qwen3-32b", "--gpu", "h100-sxm", "--engine", "sglang", "--tp", "4"]
 R1 = ["--model", "deepseek-r1", "--precision", "fp8", "--tp", "8"]
@@ -16,20 +15,9 @@ GOOD = "H100-SXM,sglang,0.5.1.post1,Qwen/Qwen3-32B,bf16,2048,256,64,4,1,1\n"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line; gives (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["waferlag", "estimate", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(command):
+    """`waferlag estimate` with these words."""
+    return partial(command, "estimate")
 
 
 def answered(path):

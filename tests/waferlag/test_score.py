@@ -1,30 +1,17 @@
 """`waferlag score`: report, JSON, page section and what the user may get wrong."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
-
-from waferlag.main import main
 
 HEAD = "gpu,engine,engine_version,model,precision,input_tokens,output_tokens,concurrency,tp,ttft_ms,tpot_ms\n"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line; gives (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["waferlag", "score", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(command):
+    """`waferlag score` with these words."""
+    return partial(command, "score")
 
 
 @pytest.fixture
