@@ -34,8 +34,14 @@ MISSED = """### What is not known, and what misses
   of KV cache. Rows where requests wait for the cache have one-sided, larger errors.
 - No row of H20 or of a domestic card calibrates anything. Their figures are carried over term by term, labelled
   extrapolated or estimated, and their intervals are assumptions until somebody measures.
-- Pipeline stages, drafted tokens (MTP), prefix hits and two-batch overlap are modelled and have no measured row here.
-- The 80 % intervals were made wider by 1.25 with rows and 1.4 without, factors found on the same public file."""
+- Pipeline stages, drafted tokens (MTP) and prefix hits are modelled and have no measured row here; what leaves a
+  node has three published figures of prefill, which the model underrates by about 30 %, and one of decode.
+- The 80 % intervals were made wider by 1.25 with rows and 1.4 without, factors found on the same public file. Held
+  out, those of throughput without rows hold fewer than 70 % of the groups: memory-tight replicas are the reason.
+- Other forms were tried on the same file (note of 2026-11-24): affine in the concurrency, with context and prefill
+  share, err by 13 to 50 % with four rows; dropping collectives, the host's cost per sequence, the KV limit or the
+  benchmark's reading costs 1 to 6 points each. A single reading of the benchmark instead of the weighted ones costs
+  2 to 4 points of TTFT."""
 
 
 def with_section(page: str, name: str, section: str) -> str:

@@ -239,7 +239,7 @@ def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[st
             f"{name}_low": f"{figure.low:.6g}",
             f"{name}_high": f"{figure.high:.6g}",
         }
-    reason = "; ".join((found.reason, *case.notes))
+    reason = "; ".join((found.reason, *case.notes, f"limited by {found.limits}"))
     return {
         **values,
         "label": found.label,
