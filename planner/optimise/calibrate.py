@@ -16,6 +16,7 @@ A CVaR bound, where the goal has one, holds throughout. docs/formulation.md comp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,8 +38,14 @@ _COARSE = 1e-3
 _SPARE = 0.004
 """A month that exceeds the goal by no more than this is close enough: one standard error at N = 5,000."""
 
-_TURNS = 2
-"""How often the kept shares are turned and the programme solved again; lots settle the rest."""
+_STEPS = 40
+"""Single-lot steps between two validations."""
+
+_VALIDATIONS = 6
+"""Validations of one search, each with the margins that the one before showed to be needed."""
+
+_DETOURS = 2
+"""Paying detours while the best plan is polished."""
 
 _NEAR = 0.01
 """In a month whose goal is out of reach the plan aims this far below the best that can be reached: the last
@@ -71,7 +78,9 @@ class Calibration:
     steps: tuple[Step, ...]
     goal: float
     target: Array
-    """[T] the goal, or what a month out of reach aims at."""
+    """[T] the goal, or what a month out of reach aims at; nothing where none is required."""
+    accepted: Array
+    """[T] what counts as on target: the goal, or a little below what a month out of reach aims at."""
     out_of_reach: tuple[OutOfReach, ...]
     required: Flags
     """[T] months in which the goal must hold."""
@@ -94,11 +103,12 @@ def calibrate(
     *,
     cvar_level: float = 0.9,
     cvar_bound: float = np.inf,
-    max_steps: int = 4,
+    turns: int = 2,
     start: Orders | None = None,
 ) -> Calibration:
     """The cheapest plan found on ``train`` whose probability on ``validate`` meets the goal each month.
 
+    ``turns``: how often the kept shares are turned and the programme solved again; lots settle the rest.
     ``start`` is the plan of a neighbouring study that needed the dial; the search goes on from it.
     Where no step meets it, the plan that comes nearest is returned: `Calibration.meets_goal` is false, and
     `Calibration.out_of_reach` names the months that no plan could serve as often.
@@ -106,7 +116,28 @@ def calibrate(
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
     dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound)
-    return dial.turn(max_steps, start)
+    return dial.turn(turns, start)
+
+
+def reconsider(
+    train: Futures | Formulation,
+    validate: Futures | Formulation,
+    calibration: Calibration,
+    plans: Iterable[Orders],
+    *,
+    cvar_level: float = 0.9,
+    cvar_bound: float = np.inf,
+) -> Calibration:
+    """The calibrated plan, or a better one that starts from one of ``plans`` (static rivals, for instance).
+
+    Whole lots make the search end in different places from different starts. A rival that does better on
+    the validating futures is taken as a new start and searched on from there; so the result is no dearer
+    than any of ``plans`` at the same or a better probability.
+    """
+    formulation = train if isinstance(train, Formulation) else Formulation(train)
+    unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
+    dial = _Dial(formulation, unseen, calibration.goal, cvar_level, cvar_bound)
+    return dial.take_up(calibration, plans)
 
 
 class _Dial:
@@ -122,20 +153,48 @@ class _Dial:
         self.steps: list[Step] = []
         self.best: tuple[float, float, Solution, Outcome] | None = None
 
-    def turn(self, max_steps: int, start: Orders | None) -> Calibration:
-        """First without the dial, unless a neighbour is known; where that falls short, turn it."""
+    def turn(self, turns: int, start: Orders | None) -> Calibration:
+        """First without the dial, unless a neighbour is known; where that falls short, turn it; then polish."""
         months = np.arange(len(self.target))
         if start is None:
             plain = self.formulation.solve(self.level, self.bound, gap=_COARSE)
-            months = np.flatnonzero(self._settle(plain, np.zeros_like(self.target), max_steps=1) > 0)
+            months = np.flatnonzero(self._round(plain) > 0)
             start = plain.plan
         if len(months):
             self._give_up_the_unreachable(months)
-            self._turn_up(start, max_steps)
+            self._turn_up(start, turns)
+        self._polish()
+        return self._calibration()
+
+    def take_up(self, found: Calibration, plans: Iterable[Orders]) -> Calibration:
+        """From an earlier result, with other plans as starts."""
+        self.out_of_reach, self.target, self.accepted = found.out_of_reach, found.target, found.accepted
+        self.steps = list(found.steps)
+        missing = self.accepted - found.outcome.probability
+        self._remember(found.solution, found.plan, found.outcome, self.steps[-1].kept_share, missing)
+        self.steps.pop()
+        first = self.best
+        for plan in plans:
+            outcome = evaluate(self.unseen, plan)
+            missing = self.accepted - outcome.probability
+            self._remember(found.solution, plan, outcome, np.zeros_like(self.target), missing)
+        if self.best is first:
+            return found
+        self._polish()
+        return self._calibration()
+
+    def _calibration(self) -> Calibration:
         assert self.best is not None
         _, _, solution, outcome = self.best
         return Calibration(
-            solution, outcome, tuple(self.steps), self.goal, self.target, self.out_of_reach, self.required
+            solution=solution,
+            outcome=outcome,
+            steps=tuple(self.steps),
+            goal=self.goal,
+            target=self.target,
+            accepted=self.accepted,
+            out_of_reach=self.out_of_reach,
+            required=self.required,
         )
 
     def _give_up_the_unreachable(self, months: NDArray[np.intp]) -> None:
@@ -146,18 +205,17 @@ class _Dial:
         # Scores so far were against the goal itself.
         self.best = None
 
-    def _turn_up(self, plan: Orders, max_steps: int) -> None:
+    def _turn_up(self, plan: Orders, turns: int) -> None:
         kept_share = self.target.copy()
-        for _ in range(_TURNS):
-            before = self.best
+        for _ in range(turns):
             solution = self._keep(plan, kept_share)
-            missing = self._settle(solution, kept_share, max_steps)
+            missing = self._settle(solution, kept_share)
             plan = solution.plan
             spare = -missing.max()
-            if 0 <= spare <= _SPARE or (before is not None and self.best is before):
+            if 0 <= spare <= _SPARE:
                 return
             # Up by what a month misses; down where even the weakest month has to spare.
-            least = 2.0 / self.formulation.futures.count
+            least = max(0.01, 2.0 / self.formulation.futures.count)
             up = np.where(missing > 0, np.maximum(missing, least), 0.0)
             turn = up if spare < 0 else np.full_like(missing, -0.8 * spare)
             kept_share = np.clip(kept_share + turn, 0.0, 1.0)
@@ -170,28 +228,52 @@ class _Dial:
             plan = solution.plan
         return solution
 
-    def _settle(self, solution: Solution, kept_share: Array, max_steps: int) -> Array:
-        """Whole lots, searched until the validated probability is on target; [T] by what months miss it.
+    def _round(self, solution: Solution) -> Array:
+        """The plan in whole lots as it is; [T] by what months miss."""
+        plan = round_to_lots(self.formulation, solution.plan)
+        outcome = evaluate(self.unseen, plan)
+        missing = self.accepted - outcome.probability
+        self._remember(solution, plan, outcome, np.zeros_like(self.target), missing)
+        return missing
 
-        The search sees the training futures only. What the validated probability of a month lies below (or
-        above) the training one is added to (taken off) its target there.
-        """
+    def _settle(self, solution: Solution, kept_share: Array) -> Array:
+        """Whole lots, searched until the validated probability is on target; [T] by what months miss it."""
         rounded = round_to_lots(self.formulation, solution.plan)
         search = LotSearch(self.formulation, rounded, self.level, self.bound)
-        target = self.target if kept_share.any() else np.minimum(self.target, search.state.probability)
-        for step in range(max_steps):
-            moved = search.run(np.minimum(target, 1.0), steps=40)
+        margin = np.zeros_like(self.target)
+        return self._search(search, solution, kept_share, margin, detours=0)
+
+    def _polish(self) -> None:
+        """From the best plan so far, detours included, down to what the validated probabilities spare."""
+        assert self.best is not None
+        _, _, solution, outcome = self.best
+        search = LotSearch(self.formulation, solution.plan, self.level, self.bound)
+        margin = search.state.probability - outcome.probability
+        self._search(search, solution, self.steps[-1].kept_share, margin, detours=_DETOURS)
+
+    def _search(
+        self, search: LotSearch, solution: Solution, kept_share: Array, margin: Array, detours: int
+    ) -> Array:
+        """Search, validate, and again with a wider margin where the validated probability falls short.
+
+        The search sees the training futures only and is drawn to what is particular to them. The margin, by
+        which a month's training probability must exceed its target, is the most that any validation of this
+        search has shown it to be too high.
+        """
+        for step in range(_VALIDATIONS):
+            target = np.clip(self.target + margin, 0.0, 1.0)
+            moved = search.run(target, steps=_STEPS, detours=detours if step == 0 else 0)
             if not moved and step > 0:
                 break
             outcome = evaluate(self.unseen, search.plan)
             missing = self.accepted - outcome.probability
             self._remember(solution, search.plan, outcome, kept_share, missing)
-            if -_SPARE <= missing.max() <= 0:
+            if (missing <= 0).all():
                 break
-            seen = search.state.probability
             # A training future at least, where one is missing: less than one could not be seen there.
-            least = np.maximum(missing, 1.0 / self.formulation.futures.count)
-            target = np.where(missing > 0, seen + least, self.target + seen - outcome.probability)
+            shown = search.state.probability - outcome.probability
+            least = np.where(missing > 0, 1.0 / self.formulation.futures.count, 0.0)
+            margin = np.maximum(margin, shown + least)
         return missing
 
     def _remember(

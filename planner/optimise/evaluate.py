@@ -138,7 +138,7 @@ def evaluate(futures: Futures | Formulation, plan: Orders) -> Outcome:
     return Outcome(
         met=shortfall <= MET,
         shortfall=shortfall,
-        cost=_cost(futures, plan, ordered, cover.rented, cover.unmet),
+        cost=_cost(formulation, plan, ordered, cover.rented, cover.unmet),
         capacity=futures.need - deficit,
         spot_gpus=cover.rented,
         ordered=ordered,
@@ -146,7 +146,8 @@ def evaluate(futures: Futures | Formulation, plan: Orders) -> Outcome:
     )
 
 
-def _cost(futures: Futures, plan: Orders, ordered: Array, rented: Array, unmet: Array) -> Cost:
+def _cost(formulation: Formulation, plan: Orders, ordered: Array, rented: Array, unmet: Array) -> Cost:
+    futures = formulation.futures
     R, T = len(futures.rentals), futures.months
     reserved_price = np.array([rental.reserved_price for rental in futures.rentals]).reshape(R, T)
     spot_price = np.array([rental.spot_price for rental in futures.rentals]).reshape(R, T)
@@ -155,7 +156,7 @@ def _cost(futures: Futures, plan: Orders, ordered: Array, rented: Array, unmet: 
         purchases=np.einsum("nsm,nsm->n", futures.outlay, ordered),
         reserved=np.full(futures.count, reserved),
         spot=np.einsum("rt,nprt->n", spot_price, rented),
-        unmet=np.einsum("pt,npt->n", futures.unmet_price, unmet),
+        unmet=np.einsum("npt,npt->n", formulation.spot.unmet_price, unmet),
     )
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.optimise.deliveries import Deliveries
 from planner.optimise.futures import Array, Futures, Orders, no_orders
@@ -96,8 +95,6 @@ class Formulation:
         ]
         self.useful_orders = self._useful(futures.per_gpu)
         self.upper = np.r_[self.useful_orders[p, s], self._useful(futures.rental_per_gpu)[q, r]]
-        self.next_month = np.r_[_following(self.order_columns), _following(self.reserve_columns)]
-        self.next_month[len(s) :] += np.where(self.next_month[len(s) :] >= 0, len(s), 0)
         self._hard_rows()
 
     def _useful(self, per_gpu: Array) -> Array:
@@ -236,6 +233,19 @@ class Formulation:
         rent = np.einsum("npt,npr->prt", price, self.futures.rental_per_gpu)
         return np.r_[orders, rent[tuple(self.reserve_columns.T)]]
 
+    def lot_capacity(self, column: int) -> tuple[int, Array]:
+        """The pool of a column, and [N, T] requests/s that one lot of it brings."""
+        orders, month = len(self.order_columns), np.arange(self.futures.months)
+        if column < orders:
+            p, s, m = (int(index) for index in self.order_columns[column])
+            serves = self.futures.arrival_month[:, s, m, None] <= month
+            carries = self.futures.per_gpu[:, p, s]
+        else:
+            p, s, m = (int(index) for index in self.reserve_columns[column - orders])
+            serves = np.broadcast_to(month == m, (self.futures.count, self.futures.months))
+            carries = self.futures.rental_per_gpu[:, p, s]
+        return p, serves * (self.lots[column] * carries)[:, None]
+
     def cost_slope(self, plan: Orders) -> tuple[Array, Array]:
         """[n] outlay per GPU of each column, and [n] change of expected spot and unmet cost per GPU."""
         price = self.spot.cover(self.deficit(plan)).price
@@ -341,12 +351,6 @@ def cvar(losses: Array, level: float) -> float:
     4.0
     """
     return float(tail_weights(losses, level) @ losses)
-
-
-def _following(columns: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For each column (p, s, m) the place of (p, s, m + 1); -1 where there is none."""
-    place = {tuple(column): index for index, column in enumerate(columns.tolist())}
-    return np.array([place.get((p, s, m + 1), -1) for p, s, m in columns.tolist()], dtype=np.intp)
 
 
 def _fitting(known: Cuts, functions: int) -> Cuts:

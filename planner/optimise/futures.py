@@ -95,7 +95,8 @@ class Futures:
     """[N, S, M] discounted money per GPU ordered: paid net of refund, fees, hosting and power from arrival
     to the horizon, less the residual value at the horizon."""
     unmet_price: Array
-    """[P, T] discounted money per request/s that a month does not serve."""
+    """[P, T] discounted money per request/s that a month does not serve; at least the dearest spot rental's
+    price is charged (spot.py)."""
     budget: float | None = None
     """The most that purchases and reserved rental may cost, in expectation over the futures; None: no limit."""
     required: Flags | None = None

@@ -95,7 +95,7 @@ class _Writer:
         charged = 1.0 / money if rent else 0.0
         z_cost = np.broadcast_to(spot_price * charged, (N, P, R, T))
         z = self._column(z_cost.ravel()) + np.arange(N * P * R * T).reshape(N, P, R, T)
-        w_cost = np.broadcast_to(futures.unmet_price * charged, (N, P, T))
+        w_cost = self.formulation.spot.unmet_price * charged
         w = self._column(w_cost.ravel()) + np.arange(N * P * T).reshape(N, P, T)
         self._cover_rows(z, w)
         row = np.broadcast_to(np.arange(N * R * T).reshape(N, 1, R, T), (N, P, R, T))

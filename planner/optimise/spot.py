@@ -13,8 +13,9 @@ For one future and one month, with deficits d_p >= 0 left by owned, delivered an
 This is the rule by which spot is shared between pools, in the optimiser and in every evaluation. Where
 the pools do not compete it is the merit order (cheapest request/s first), in closed form; where they do,
 the little programme is solved exactly, all such months at once, by the simplex method on a batch of
-tableaux. As unmet demand is dearer than spot, the rule is "rent first", which a buyer can carry out
-knowing only the month he is in.
+tableaux. Unmet demand is never priced below the dearest spot rental that could serve it: where a future
+makes rented GPUs so weak that spot costs more than u_p, u_p is raised to it. So the rule is "rent first",
+which a buyer can carry out knowing only the month he is in.
 """
 
 from __future__ import annotations
@@ -51,30 +52,30 @@ class Cover:
 
 
 class Spot:
-    """The recourse of one set of futures at given spot and unmet prices."""
+    """The recourse of one set of futures."""
 
-    def __init__(self, futures: Futures, unmet_price: Array | None = None, free: bool = False) -> None:
+    def __init__(self, futures: Futures, free: bool = False) -> None:
         """``free``: as if spot cost nothing, which gives the least shortfall that spot can leave."""
         R, T = len(futures.rentals), futures.months
-        self.unmet_price = futures.unmet_price if unmet_price is None else unmet_price
         self.per_gpu = futures.rental_per_gpu
         self.cap = np.array([rental.spot_cap for rental in futures.rentals]).reshape(R, T)
         prices = np.array([rental.spot_price for rental in futures.rentals]).reshape(R, T)
         self.rent = np.zeros_like(prices) if free else prices
+        self.unmet_price = np.broadcast_to(futures.unmet_price, futures.need.shape)
         self._remembered: _Bases | None = None
         self._merit_order()
 
     def _merit_order(self) -> None:
-        """Cheapest request/s first, per future, pool and month; a rental dearer than unmet is not used."""
+        """Cheapest request/s first, per future, pool and month; unmet demand comes last."""
         carries = self.per_gpu[..., None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            unit = np.where(carries > 0, self.rent / carries, np.inf)
-        worth = unit <= self.unmet_price[None, :, None, :]
-        unit = np.where(worth, unit, np.inf)
-        order = np.argsort(unit, axis=2, kind="stable")
+        serves = (carries > 0) & (self.cap > 0)
+        unit = np.divide(self.rent, carries, out=np.zeros(serves.shape), where=serves)
+        if unit.shape[2]:
+            self.unmet_price = np.maximum(self.unmet_price, unit.max(axis=2))
+        order = np.argsort(np.where(serves, unit, np.inf), axis=2, kind="stable")
         self.order = order
-        self.unit = np.take_along_axis(np.where(worth, unit, 0.0), order, axis=2)
-        self.room = np.take_along_axis(np.where(worth, self.cap * carries, 0.0), order, axis=2)
+        self.unit = np.take_along_axis(unit, order, axis=2)
+        self.room = np.take_along_axis(np.where(serves, self.cap * carries, 0.0), order, axis=2)
         self.reach = np.cumsum(self.room, axis=2)
 
     def cover(self, deficit: Array, with_rented: bool = False) -> Cover:
@@ -83,7 +84,7 @@ class Spot:
         R = len(self.cap)
         owed = np.maximum(deficit, 0.0)
         left = owed.copy()
-        price = np.broadcast_to(self.unmet_price, owed.shape).copy()
+        price = self.unmet_price.copy()
         cost = np.zeros((N, P, T))
         taken = np.zeros((N, P, R, T))
         for j in range(R - 1, -1, -1):
@@ -123,7 +124,7 @@ class Spot:
         Only the deficits change from one question to the next, so a month's last optimal basis stays dual
         feasible; where it is primal feasible too, it is optimal again and nothing has to be pivoted.
         """
-        rent, unmet_price = self.rent[:, month].T, self.unmet_price[:, month].T
+        rent, unmet_price = self.rent[:, month].T, self.unmet_price[future, :, month]
         programme = Sharing(owed, self.per_gpu[future], rent, unmet_price, self.cap[:, month].T)
         if self._remembered is None:
             N, T = len(self.per_gpu), self.cap.shape[1]

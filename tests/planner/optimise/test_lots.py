@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation, optimise
 from planner.optimise.futures import Orders
-from planner.optimise.lots import LotSearch, round_to_lots
+from planner.optimise.lots import LotSearch, _Moves, round_to_lots
 
 
 def within_limits(futures, plan):
@@ -98,3 +98,26 @@ def test_lots_of_any_size(synthetic, lot):
     futures = synthetic(40, T=8)
     futures = replace(futures, purchases=tuple(replace(s, lot_gpus=lot) for s in futures.purchases))
     within_limits(futures, round_to_lots(futures, optimise(futures).plan))
+
+
+@pytest.mark.parametrize("shape", [{"P": 1, "R": 2}, {"P": 2, "R": 1}, {"P": 2, "R": 2}, {"P": 3, "R": 2}])
+def test_odds_looked_up_are_those_of_evaluation(synthetic, shape):
+    """Equal with one pool or one rental, never above it otherwise."""
+    futures = synthetic(80, S=3, T=8, spot_cap=60, **shape)
+    formulation = Formulation(futures)
+    search = LotSearch(formulation, round_to_lots(formulation, formulation.solve().plan))
+    columns = np.arange(len(formulation.lots))
+    used = np.flatnonzero(search.state.point > 0)
+    rng = np.random.default_rng(1)
+    less = np.r_[np.full(20, -1), rng.choice(used, 20), rng.choice(used, 20)]
+    more = np.r_[rng.choice(columns, 20), np.full(20, -1), rng.choice(columns, 20)]
+    moves = _Moves(less, more, np.zeros(60))
+    looked_up = search.odds.after(search.state, moves)
+    for i in range(60):
+        state = search._after(moves, i)
+        exact = evaluate(formulation, formulation.whole_plan(state.point)).probability
+        np.testing.assert_allclose(state.probability, exact, atol=1e-12)
+        if min(shape.values()) == 1:
+            np.testing.assert_allclose(looked_up[i], exact, atol=1e-12)
+        else:
+            assert np.all(looked_up[i] <= exact + 1e-12)

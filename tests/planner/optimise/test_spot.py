@@ -101,3 +101,16 @@ def test_without_rentals_every_deficit_is_unmet(synthetic):
     futures = synthetic(10, R=0)
     cover = Spot(futures).cover(futures.base_deficit, with_rented=True)
     np.testing.assert_array_equal(cover.unmet, np.maximum(futures.base_deficit, 0))
+
+
+def test_spot_is_rented_first_even_where_it_costs_more_than_unmet_demand(synthetic):
+    """A future whose rented GPUs are weak: the price of unmet demand is raised to that of spot."""
+    futures = synthetic(20, P=1, S=1, R=1, T=4)
+    futures.rental_per_gpu[0] *= 1e-3
+    formulation = Formulation(futures)
+    assert np.all(formulation.spot.unmet_price >= futures.unmet_price)
+    assert formulation.spot.unmet_price[0, 0, 0] == pytest.approx(
+        futures.rentals[0].spot_price[0] / futures.rental_per_gpu[0, 0, 0]
+    )
+    cover = formulation.spot.cover(futures.base_deficit, with_rented=True)
+    assert cover.rented[0, 0, 0, 0] == pytest.approx(futures.rentals[0].spot_cap[0])
