@@ -40,8 +40,7 @@ MISSED = """### What is not known, and what misses
   out, those of throughput without rows hold fewer than 70 % of the groups: memory-tight replicas are the reason.
 - Other forms were tried on the same file (note of 2026-11-24): affine in the concurrency, with context and prefill
   share, err by 13 to 50 % with four rows; dropping collectives, the host's cost per sequence, the KV limit or the
-  benchmark's reading costs 1 to 6 points each. A single reading of the benchmark instead of the weighted ones costs
-  2 to 4 points of TTFT."""
+  benchmark's reading costs 1 to 5 points of TPOT each."""
 
 
 def with_section(page: str, name: str, section: str) -> str:
