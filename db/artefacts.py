@@ -1,34 +1,29 @@
 """The Parquet file of a run: its replication-level arrays, whole or not there at all.
 
 A file is written under a temporary name in its folder, synced and renamed, so that a reader never meets half
-of one; the run's row holds its SHA-256, and reading checks it. A row of the table is one replication; an
-array of more dimensions is a list column, and the file's metadata say its shape::
-
-    array need[replication, pool, month] of shape (2000, 2, 24) -> column need: 2000 lists of 48 figures
+of one; the run's row holds its SHA-256, and reading checks it. What is in the file: db/arrays.py.
 """
+
+from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from db.errors import ArtefactError, DatabaseReadOnlyError, DiskFullError
 
 FILE_NAME = "replications.parquet"
-_SHAPES = b"waferlag.arrays"
-_NUMBERS = "biuf"  # numpy's kinds: bool, integers, floats
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -58,20 +53,10 @@ class ArtefactStore:
         ``arrays``: by name; the first axis counts replications; booleans, integers or floats.
         Raises :class:`DiskFullError` or :class:`DatabaseReadOnlyError`; nothing half-written stays.
         """
-        table = _table(arrays)
-        floats = [field.name for field in table.schema if _is_float(field.type)]
+        from db.arrays import write_arrays
+
         path = self.folder / run_id / str(epoch) / FILE_NAME
-
-        def write(temporary: Path) -> None:
-            pq.write_table(
-                table,
-                temporary,
-                compression="zstd",
-                use_dictionary=False,
-                use_byte_stream_split=[_leaf(table.schema.field(name)) for name in floats],
-            )
-
-        replace_file(path, write)
+        replace_file(path, partial(write_arrays, arrays))
         return self.describe(path)
 
     def put(self, run_id: str, epoch: int, content: bytes) -> Artefact:
@@ -89,10 +74,9 @@ class ArtefactStore:
     def read(self, artefact: Artefact) -> dict[str, npt.NDArray[Any]]:
         """The arrays, in their shapes and types. Raises :class:`ArtefactError` if the file is not the one
         that was written."""
-        content = self.content(artefact)
-        table = pq.read_table(pa.BufferReader(content))
-        shapes = json.loads(table.schema.metadata[_SHAPES])
-        return {name: _array(table.column(name), **shape) for name, shape in shapes.items()}
+        from db.arrays import read_arrays
+
+        return read_arrays(self.content(artefact))
 
     def content(self, artefact: Artefact) -> bytes:
         """The file's bytes, checked against the SHA-256 of the row."""
@@ -170,41 +154,3 @@ def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _table(arrays: Arrays) -> pa.Table:
-    rows = max((len(array) for array in arrays.values()), default=0)
-    columns = {name: _column(name, np.asarray(array), rows) for name, array in arrays.items()}
-    shapes = {
-        name: {"shape": list(array.shape), "dtype": str(array.dtype)}
-        for name, array in ((name, np.asarray(array)) for name, array in arrays.items())
-    }
-    return pa.table(columns).replace_schema_metadata({_SHAPES: json.dumps(shapes).encode()})
-
-
-def _column(name: str, array: npt.NDArray[Any], rows: int) -> pa.Array:
-    """One array as a column of ``rows`` rows; an array with fewer replications ends in nulls."""
-    if array.ndim == 0 or array.dtype.kind not in _NUMBERS:
-        raise TypeError(f"array {name!r} must hold numbers by replication, not {array.dtype} {array.shape}")
-    values = pa.array(np.ascontiguousarray(array).reshape(-1))
-    if array.ndim > 1:
-        width = int(np.prod(array.shape[1:]))
-        values = pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1) * width, pa.int32()), values)
-    missing = rows - len(array)
-    return pa.concat_arrays([values, pa.nulls(missing, values.type)]) if missing else values
-
-
-def _array(column: pa.ChunkedArray, shape: list[int], dtype: str) -> npt.NDArray[Any]:
-    values = column.slice(0, shape[0]).combine_chunks()
-    if len(shape) > 1:
-        values = values.flatten()
-    return np.asarray(values.to_numpy(zero_copy_only=False)).astype(dtype).reshape(shape)
-
-
-def _is_float(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
-
-
-def _leaf(field: pa.Field) -> str:
-    """The Parquet path of a column's figures."""
-    return f"{field.name}.list.element" if pa.types.is_list(field.type) else str(field.name)

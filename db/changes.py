@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.record import Order, PlanRecord
+if TYPE_CHECKING:
+    from planner.record import Order, PlanRecord
 
 SCHEMA_VERSION = 1
 
@@ -119,7 +120,7 @@ class Changes(Part):
     causes: list[Cause]
 
 
-def compare(before: PlanRecord, after: PlanRecord, causes: list[Cause] | None = None) -> Changes:
+def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | None = None) -> Changes:
     """What changed from one plan to the next; ``causes`` as far as they were computed."""
     moves = [move for move in _moves(before, after) if move.before != move.after]
     orders = _order_moves(before, after)
@@ -137,7 +138,7 @@ def compare(before: PlanRecord, after: PlanRecord, causes: list[Cause] | None = 
 # --- the answer ------------------------------------------------------------------------------------
 
 
-def _moves(before: PlanRecord, after: PlanRecord) -> Iterator[Move]:
+def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
     old, new = before.answer, after.answer
     yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
     yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
@@ -180,7 +181,7 @@ def _day(day: dt.date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _order_moves(before: PlanRecord, after: PlanRecord) -> list[OrderMove]:
+def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
     old, new = _ordered(before.orders), _ordered(after.orders)
     moves = []
     for key in sorted({*old, *new}, key=lambda key: (key[3], key)):
@@ -196,7 +197,7 @@ def _order_moves(before: PlanRecord, after: PlanRecord) -> list[OrderMove]:
     return moves
 
 
-def _ordered(orders: list[Order]) -> dict[tuple[str, str, str, str], int]:
+def _ordered(orders: "list[Order]") -> dict[tuple[str, str, str, str], int]:
     totals: dict[tuple[str, str, str, str], int] = {}
     for order in orders:
         key = (order.pool, order.source, order.sku, order.month)
@@ -207,7 +208,7 @@ def _ordered(orders: list[Order]) -> dict[tuple[str, str, str, str], int]:
 # --- what went in ----------------------------------------------------------------------------------
 
 
-def input_moves(before: PlanRecord, after: PlanRecord) -> list[InputMove]:
+def input_moves(before: "PlanRecord", after: "PlanRecord") -> list[InputMove]:
     """Every field of the scenario that changed, and the version."""
     old, new = (record.scenario.model_dump(mode="json") for record in (before, after))
     moves = [

@@ -4,18 +4,20 @@ import hashlib
 import json
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from planner.scenario.load import scenario_hash
-from planner.scenario.models import Scenario
+if TYPE_CHECKING:
+    from planner.scenario.models import Scenario
 
 
-def run_identity(scenario: Scenario, version: str) -> str:
+def run_identity(scenario: "Scenario", version: str) -> str:
     """A run is a pure function of scenario, seed and version; equal identities have equal results.
 
     ``version``: of Waferlag. The number of processes is left out: it changes how long a run takes, not what
     comes out.
     """
+    from planner.scenario.load import scenario_hash
+
     content = scenario.model_copy(update={"run": scenario.run.model_copy(update={"processes": None})})
     return content_hash({"scenario": scenario_hash(content), "seed": scenario.seed, "version": version})
 

@@ -16,7 +16,6 @@ from db.errors import ArtefactError, DatabaseError
 from db.schema import ENDED, PlanRow, RunRow
 from db.session import Database
 from db.version import current_version
-from planner.record import PlanRecord
 
 DAY = 86_400.0
 ORPHAN_SECONDS = 3_600.0
@@ -66,6 +65,8 @@ def _problems_of(run: RunRow, has_plan: bool, store: ArtefactStore) -> list[str]
 
 
 def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:
+    from planner.record import PlanRecord
+
     try:
         PlanRecord.model_validate(body)
     except ValueError as error:

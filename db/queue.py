@@ -14,7 +14,7 @@ the run, so that a run has one result however often it was begun. All instants a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -27,7 +27,9 @@ from db.repository import full_run_id, insert_or_ignore, save_scenario
 from db.schema import ENDED, RunRow
 from db.session import Database
 from planner.errors import UserMistakeError
-from planner.scenario.models import Scenario
+
+if TYPE_CHECKING:
+    from planner.scenario.models import Scenario
 
 PLAN = "plan"
 COMPARE = "compare"
@@ -103,7 +105,7 @@ class RunQueue:
             return put(session, request)
 
     def put_scenario(
-        self, scenario: Scenario, overrides: tuple[str, ...], version: str, again: bool = False
+        self, scenario: "Scenario", overrides: tuple[str, ...], version: str, again: bool = False
     ) -> tuple[str, bool]:
         """Queue the plan of a scenario; returns the run's id and whether it is new.
 

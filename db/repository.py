@@ -1,14 +1,15 @@
 """Plans go in, plans come out; no caller sees a row."""
 
-from typing import Any
+from __future__ import annotations
 
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import audit
-from db.artefacts import Arrays, Artefact, ArtefactStore
+from db.artefacts import Artefact, ArtefactStore
 from db.changes import Changes
 from db.columns import now
 from db.errors import ArtefactError
@@ -17,9 +18,13 @@ from db.rows import plan_rows
 from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
 from db.session import Database
 from planner.errors import UnknownNameError, UserMistakeError
-from planner.record import PlanRecord
-from planner.scenario.load import scenario_hash
-from planner.scenario.models import Scenario
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from db.artefacts import Arrays
+    from planner.record import PlanRecord
+    from planner.scenario.models import Scenario
 
 
 class NoPlanError(UserMistakeError):
@@ -70,6 +75,8 @@ class RunRepository:
             if body is None:
                 state = session.get_one(RunRow, full).state
                 raise NoPlanError(f"run {full} is {state} and has no plan")
+        from planner.record import PlanRecord
+
         return PlanRecord.model_validate(body)
 
     def arrays(self, run_id: str) -> dict[str, npt.NDArray[Any]]:
@@ -155,6 +162,8 @@ def store_plan(session: Session, run_id: str, record: PlanRecord, artefact: Arte
 
 def save_scenario(session: Session, scenario: Scenario) -> str:
     """Keep a scenario once; changed content under the same name is a new version. Returns its hash."""
+    from planner.scenario.load import scenario_hash
+
     found = scenario_hash(scenario)
     known = select(ScenarioRow.hash).where(ScenarioRow.hash == found)
     while session.execute(known).scalar_one_or_none() is None:

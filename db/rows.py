@@ -1,8 +1,10 @@
 """A plan as rows: what screens and BI tools filter and sort by, beside the whole record."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.schema import (
     Base,
@@ -14,7 +16,9 @@ from db.schema import (
     ReservationRow,
     RivalRow,
 )
-from planner.record import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
+
+if TYPE_CHECKING:
+    from planner.record import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
 
 
 def plan_rows(run_id: str, record: PlanRecord) -> list[Base]:

@@ -126,7 +126,9 @@ class ScheduleRepository:
 
         Several processes may call it at once: each instant is fired by one of them.
         """
-        due = select(ScheduleRow).where(ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now())
+        due = select(ScheduleRow).where(
+            ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now()
+        )
         with self.database.read() as session:
             if session.execute(due.limit(1)).scalar_one_or_none() is None:
                 return []

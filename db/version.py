@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from db.errors import DatabaseVersionError, told_plainly
 from db.session import Database
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision in order; the last one is the version that this code reads and writes."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

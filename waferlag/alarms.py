@@ -2,10 +2,12 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.changes import Changes
-from planner.record import PlanRecord
+
+if TYPE_CHECKING:
+    from planner.record import PlanRecord
 
 SCHEMA_VERSION = 1
 TOPICS = ("goal", "order-by", "failed", "changed")
@@ -22,7 +24,7 @@ class Message:
 
 
 def about_plan(
-    run_id: str, schedule: str, record: PlanRecord, today: dt.date, warn_days: float
+    run_id: str, schedule: str, record: "PlanRecord", today: dt.date, warn_days: float
 ) -> list[Message]:
     """What the sinks of a schedule must know of a plan."""
     answer = record.answer

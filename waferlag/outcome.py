@@ -1,7 +1,9 @@
 """What goes into the process of a run, and what becomes of what comes out."""
 
+from __future__ import annotations
+
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db import notices
 from db.artefacts import Artefact
@@ -10,9 +12,11 @@ from db.queue import COMPARE, PLAN, Claim, Request, RunQueue, put
 from db.repository import RunRepository, previous_of, scenario_body, store_changes, store_plan
 from db.schedules import sinks_of
 from db.session import Database, Transaction
-from planner.record import PlanRecord
 from waferlag.alarms import Message, about_changes, about_failure, about_plan
 from waferlag.settings import Settings
+
+if TYPE_CHECKING:
+    from planner.record import PlanRecord
 
 COMPARE_PRIORITY = -1
 """Saying why a plan moved waits for the plans themselves."""
@@ -69,6 +73,8 @@ def _plan_of(
     """The plan that a process computed, or that of the identical run; None: that one is gone."""
     if "known" not in result:
         artefact = result["artefact"]
+        from planner.record import PlanRecord
+
         return PlanRecord.model_validate(result["record"]), Artefact(**artefact) if artefact else None
     repository = RunRepository(database)
     known = repository.find_identity(result["known"])

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -26,7 +26,9 @@ from planner.errors import (
     did_you_mean,
     shown,
 )
-from planner.scenario.models import Scenario
+
+if TYPE_CHECKING:
+    from planner.scenario.models import Scenario
 
 PREFIX = "WAFERLAG_"
 OUTSIDE = {"CONFIG", "DEBUG", "REQUIRE_POSTGRES", "TEST_POSTGRES_URL"}
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
         """Arguments before the environment, the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
-    def allow(self, scenario: Scenario) -> None:
+    def allow(self, scenario: "Scenario") -> None:
         """Raise :class:`planner.errors.LimitError` for a scenario that asks for more than is allowed."""
         for what, found, limit, name in (
             ("run.replications", scenario.run.replications, self.max_replications, "MAX_REPLICATIONS"),

@@ -170,7 +170,7 @@ def _ends_once(database: Database, run_ids: list[str]) -> None:
     assert check(database).files == len(run_ids)
 
 
-def _wait_until(condition, seconds: float = 30.0) -> None:
+def _wait_until(condition, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
@@ -197,7 +197,7 @@ def test_progress_is_seen_from_another_process_while_the_run_goes_on(database, w
     _wait_until(lambda: queries.run(database, "a").progress is not None)
     assert queries.run(database, "a").progress["step"] == "futures"
     RunQueue(database).cancel("a")
-    working.join(30)
+    working.join(120)
     assert queries.run(database, "a").state == "cancelled"
 
 
@@ -208,7 +208,7 @@ def test_a_cancelled_run_ends_within_a_few_beats_and_leaves_no_process(database,
     _wait_until(lambda: (database.runs_folder / "a" / "1" / "job.json").exists())
     began = time.monotonic()
     RunQueue(database).cancel("a")
-    working.join(30)
+    working.join(120)
     assert queries.run(database, "a").state == "cancelled"
     assert time.monotonic() - began < 10  # a beat is 0.4 s; the rest is room for a busy machine
     assert not _processes_of(database.runs_folder / "a")
@@ -282,10 +282,10 @@ def test_a_stopped_worker_gives_its_run_back_and_the_next_one_finishes_it(databa
     process = fleet.start()
     _wait_until(lambda: queries.run(database, "a").state == "running")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     run = queries.run(database, "a")
     assert (run.state, run.attempts) == ("queued", 0)
-    assert fleet.start("drain").wait(30) == 0
+    assert fleet.start("drain").wait(120) == 0
     _ends_once(database, ["a"])
 
 
@@ -295,7 +295,7 @@ def test_the_process_of_a_run_ends_with_its_worker(database, fleet, put):
     folder = database.runs_folder / "a"
     _wait_until(lambda: bool(_processes_of(folder)))
     process.kill()
-    _wait_until(lambda: not _processes_of(folder), 10)
+    _wait_until(lambda: not _processes_of(folder))
 
 
 # --- many workers, killed --------------------------------------------------------------------------
@@ -315,27 +315,30 @@ def test_workers_killed_at_ten_random_moments_leave_every_run_done_once(database
         workers[victim].kill()
         workers[victim].wait()
         workers[victim] = fleet.start()
-    _wait_until(RunQueue(database).is_empty, 90)
+    _wait_until(RunQueue(database).is_empty)
     _ends_once(database, run_ids)
     assert sum(queries.run(database, run_id).attempts for run_id in run_ids) > len(run_ids)
 
 
 @pytest.mark.slow
 def test_of_two_workers_one_killed_for_good_the_other_finishes_its_run_within_the_lease(database, fleet, put):
-    put("long", seconds=1.0)
+    put("long", seconds=4.0)
     first = fleet.start()
     _wait_until(lambda: queries.run(database, "long").state == "running")
     second = fleet.start()
-    run_ids = ["long", *(put(f"r{number}") for number in range(6))]
+    put("ready", steps=0)
+    _wait_until(lambda: queries.run(database, "ready").state == "done")
+    run_ids = ["long", "ready", *(put(f"r{number}") for number in range(6))]
     first.kill()
     killed = time.monotonic()
-    _wait_until(lambda: queries.run(database, "long").attempts == 2, 30)
-    # At worst: a lease that was just renewed, then the run the other one has in hand (0.5 s), then its look.
+    _wait_until(lambda: queries.run(database, "long").attempts == 2)
+    # At worst: a lease just renewed, then the run in the other one's hand (0.3 s), then its look; the rest is
+    # room for a busy machine.
     assert time.monotonic() - killed < LEASE + 10
-    _wait_until(RunQueue(database).is_empty, 60)
+    _wait_until(RunQueue(database).is_empty)
     _ends_once(database, run_ids)
     second.send_signal(signal.SIGTERM)
-    assert second.wait(20) == 0
+    assert second.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -344,7 +347,7 @@ def test_a_suspended_worker_that_wakes_after_the_take_over_changes_nothing(datab
     sleeper = fleet.start()
     _wait_until(lambda: queries.run(database, "a").state == "running")
     sleeper.send_signal(signal.SIGSTOP)
-    assert fleet.start("drain").wait(60) == 0
+    assert fleet.start("drain").wait(120) == 0
     done = queries.run(database, "a")
     assert (done.state, done.attempts) == ("done", 2)
     sleeper.send_signal(signal.SIGCONT)
@@ -387,7 +390,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file,
         time.sleep(1.2)
         holder.execute("ROLLBACK")
         holder.close()
-        working.join(60)
+        working.join(120)
         assert not working.is_alive()
         _ends_once(database, ["a"])
 
@@ -415,7 +418,7 @@ def test_a_postgresql_that_cuts_every_connection_is_waited_for(
                             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                         )
                     )
-        working.join(60)
+        working.join(120)
         assert not working.is_alive()
         _ends_once(database, ["a", "b", "c"])
 

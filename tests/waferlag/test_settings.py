@@ -1,0 +1,96 @@
+"""Settings: who speaks first, what is refused, and that the page tells all of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from planner.errors import FileError, LimitError, ScenarioError, UserMistakeError
+from waferlag.settings import Settings, SettingsError, Smtp, config_file, data_folder, read_settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "database.md"
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    """No setting of the machine that runs the tests gets in."""
+    for name in ("WAFERLAG_DB", "WAFERLAG_CONFIG", "WAFERLAG_RUNS_FOLDER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_by_default_the_database_is_a_file_in_the_users_data_folder(tmp_path):
+    assert data_folder() == tmp_path / "data" / "waferlag"
+    assert read_settings().db == f"sqlite:///{tmp_path / 'data' / 'waferlag' / 'waferlag.sqlite'}"
+
+
+def test_an_argument_goes_before_the_environment_and_the_environment_before_the_file(monkeypatch):
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text(
+        "lease_seconds = 20\nbeat_seconds = 5\nwarn_days = 3\n[smtp]\nhost = 'mail.example'\n"
+    )
+    monkeypatch.setenv("WAFERLAG_BEAT_SECONDS", "4")
+    monkeypatch.setenv("WAFERLAG_LEASE_SECONDS", "30")
+    found = read_settings(lease_seconds=60)
+    assert (found.lease_seconds, found.beat_seconds, found.warn_days) == (60, 4, 3)
+    assert found.smtp.host == "mail.example"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("WAFERLAG_LEASE_SECONDS", "-1", "lease_seconds.*got '-1'"),
+        ("WAFERLAG_LEASE_SECONDS", "nan", "lease_seconds"),
+        ("WAFERLAG_MAX_REPLICATIONS", "many", "max_replications.*got 'many'"),
+        ("WAFERLAG_LEASE_SECOND", "5", "did you mean WAFERLAG_LEASE_SECONDS"),
+        ("WAFERLAG_SMTP__PORT", "0", "smtp.port"),
+        ("WAFERLAG_CONFIG", "/no/such/file.toml", "no such file"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_with_place_and_mend(monkeypatch, variable, value, says):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserMistakeError) as raised:
+        read_settings()
+    assert re.search(says, str(raised.value)), str(raised.value)
+
+
+def test_a_misspelt_setting_in_the_file_is_refused(monkeypatch):
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text("leese_seconds = 20\n")
+    with pytest.raises(ScenarioError, match="did you mean lease_seconds"):
+        read_settings()
+    config_file().write_text("lease_seconds = [")
+    with pytest.raises(FileError, match="not valid TOML"):
+        read_settings()
+
+
+def test_a_variable_of_somebody_else_is_left_alone(monkeypatch):
+    monkeypatch.setenv("WAFERLAG_QZX", "1")
+    read_settings()
+    monkeypatch.setenv("WAFERLAG_DBB", "1")
+    with pytest.raises(SettingsError):
+        read_settings()
+
+
+def test_a_password_is_shown_nowhere(monkeypatch):
+    monkeypatch.setenv("WAFERLAG_SMTP__PASSWORD", "sesame")
+    assert "sesame" not in repr(read_settings())
+
+
+def test_a_scenario_beyond_the_limits_is_refused_and_the_setting_is_named(make_scenario):
+    chosen = read_settings(max_replications=100)
+    with pytest.raises(LimitError, match="WAFERLAG_MAX_REPLICATIONS"):
+        chosen.allow(make_scenario())
+    with pytest.raises(LimitError, match="WAFERLAG_MAX_HORIZON_MONTHS"):
+        read_settings(max_horizon_months=2).allow(make_scenario())
+    read_settings().allow(make_scenario())
+
+
+def test_every_setting_is_on_the_page_with_its_meaning():
+    told = dict(
+        re.findall(r"^\| `([a-z_.]+)` \| .* \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    expected = {name: field.description for name, field in Settings.model_fields.items() if name != "smtp"}
+    expected |= {f"smtp.{name}": field.description for name, field in Smtp.model_fields.items()}
+    assert {name: told.get(name) for name in expected} == expected
