@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planner.accuracy_page import score_text, serving_section, with_section
-from planner.measured import by_group, case_of, read_measured
+from planner.measured import by_group, case_of, read_measured, shipped_points
 from planner.score import METRICS, calibration_table, choose_rows, score, score_held_out
 from planner.serving import estimate_of
 
@@ -166,3 +166,12 @@ def test_a_held_out_prior_never_saw_the_group():
     # The group's own prior is the same, so its predictions are: measured three times slower, the ratio is a third.
     assert second.groups[0].tpot.bias == pytest.approx((1 + first.groups[0].tpot.bias) / 3 - 1, abs=1e-9)
     assert second.groups[1].tpot.bias != pytest.approx(first.groups[1].tpot.bias, abs=1e-6)
+
+
+def test_the_shipped_rows_are_those_that_the_rule_picks_from_the_public_file(cleaned):
+    def key(case):
+        return (str(case.group), case.setup.layout, case.load, case.ttft_ms, case.tpot_ms)
+
+    groups = by_group(cleaned.cases)
+    picked = {key(rows[place]) for rows in groups.values() for place in choose_rows(rows, 4)}
+    assert picked == {key(case) for case in shipped_points()}
