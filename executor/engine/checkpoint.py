@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,11 +19,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from executor.engine.linear import BLOCK, FP8, Weight, dequantise, quantise
+from executor.engine.linear import BLOCK, FP8, Weight, by_row, dequantise
 from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.weights import ModelWeights, build
-from executor.errors import BadInputError, DoesNotFitError, UnsupportedModelError, nearest_names
+from executor.engine.weights import ModelWeights, build, check_memory
+from executor.errors import BadInputError, UnsupportedModelError, nearest_names
 from executor.spec import ModelSpec, from_hf_config
 
 INDEX = "model.safetensors.index.json"
@@ -87,21 +86,6 @@ def read_json(path: Path) -> Any:
         raise BadInputError(f"{path.parent} has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as problem:
         raise BadInputError(f"{path}: not readable as JSON ({problem})") from problem
-
-
-def check_memory(name: str, need: int, device: torch.device) -> None:
-    """DoesNotFitError where ``need`` bytes exceed what the device has free."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > free:
-        short = (need - free) / 1e9
-        raise DoesNotFitError(
-            f"{name}: weights need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free,"
-            f" short by {short:.2f} GB",
-            short,
-        )
 
 
 def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
@@ -271,7 +255,7 @@ class Checkpoint:
         inner, columns, mine = spec.moe.expert_intermediate, part.expert_columns(spec), part.experts(spec)
         if f"{layer}.experts.gate_up_proj" in self.shards:
             return self._fused_experts(layer, spec, part)
-        gate_up, down = _Stack(len(mine)), _Stack(len(mine))
+        gate_up, down = _Stack(len(mine), self.dtype), _Stack(len(mine), self.dtype)
         for place, expert in enumerate(mine):
             name = f"{layer}.experts.{expert}"
             for half, which in enumerate(("gate", "up")):
@@ -387,17 +371,18 @@ class Checkpoint:
 class _Stack:
     """Experts' matrices copied into one tensor as they arrive."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, dtype: torch.dtype) -> None:
         self.count = count
+        self.dtype = dtype
         self._data: Tensor | None = None
         self._scale: Tensor | None = None
         self._scaling: Any = "none"
 
     def put(self, weight: Weight, place: int, half: int = 0, halves: int = 1) -> None:
-        if (halves > 1 and weight.scaling == "tensor") or (
-            halves > 1 and weight.scaling == "block" and weight.out_features % BLOCK
-        ):
-            weight = _by_row(weight)  # gate and up then share one kind of scale
+        if halves > 1 and weight.scaling == "tensor":
+            weight = by_row(weight)
+        elif halves > 1 and weight.scaling == "block" and weight.out_features % BLOCK:
+            weight = Weight(dequantise(weight, self.dtype))  # the halves' blocks do not line up
         self._scaling = weight.scaling
         self._data = _place(self._data, weight.data, self.count, place, half, halves)
         if weight.scale is not None:
@@ -406,16 +391,6 @@ class _Stack:
     def weight(self) -> Weight:
         assert self._data is not None
         return Weight(self._data, self._scale, self._scaling)
-
-
-def _by_row(weight: Weight) -> Weight:
-    """The same matrix with one scale a row: exact for a scale per tensor, requantised for ragged blocks."""
-    if weight.scaling == "tensor":
-        assert weight.scale is not None
-        return Weight(weight.data, weight.scale.expand(weight.out_features, 1), "row")
-    if weight.data.device.type == "meta":
-        return Weight(weight.data, torch.empty(weight.out_features, 1, device="meta"), "row")
-    return quantise(dequantise(weight, torch.float32), "row")
 
 
 def _place(stack: Tensor | None, part: Tensor, count: int, place: int, half: int, halves: int) -> Tensor:

@@ -27,7 +27,7 @@ from executor.engine.model import Decoder
 from executor.engine.routing import LEARNED, Routing, routing_tables
 from executor.engine.sampling import GREEDY, Sampling, SlotSettings
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build
+from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build, check_memory
 from executor.errors import BadInputError, DoesNotFitError
 from executor.scheduler import Limits, Request, Scheduler, Step
 from executor.spec import ModelSpec
@@ -147,6 +147,8 @@ class Engine:
     ) -> Engine:
         """An engine with seeded random weights made on the device, FP8 where ``scaling`` says so."""
         part = part.check(spec)
+        sizes = build(spec, part, DummyWeights(dtype, torch.device("meta"), scaling))
+        check_memory(spec.name, sizes.bytes, torch.device(device))
         source = DummyWeights(dtype, torch.device(device), scaling, seed)
         return cls(spec, build(spec, part, source), settings, part, routing)
 

@@ -66,6 +66,7 @@ Linear = Weight | Parts
 
 def stacked(weights: list[Weight]) -> Linear:
     """One matrix over the same input, or ``Parts`` where 128-blocks or scalings do not line up."""
+    weights = [by_row(weight) if weight.scaling == "tensor" else weight for weight in weights]
     first = weights[0]
     same = all(w.scaling == first.scaling and w.data.dtype == first.data.dtype for w in weights)
     aligned = first.scaling in ("none", "row") or (
@@ -82,6 +83,13 @@ def stacked(weights: list[Weight]) -> Linear:
         scaling=first.scaling,
         bias=torch.cat(biases) if biases else None,
     )
+
+
+def by_row(weight: Weight) -> Weight:
+    """The same matrix with a scale per row instead of one for all, so that it can be stacked with others."""
+    assert weight.scale is not None
+    scale = weight.scale.float().expand(weight.out_features, 1).contiguous()
+    return Weight(weight.data, scale, "row", weight.bias)
 
 
 def dequantise(weight: Weight, dtype: torch.dtype) -> Tensor:

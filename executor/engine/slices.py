@@ -7,6 +7,7 @@ all-reduce would add up. Whole models are the slice with one rank.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from executor.errors import BadInputError
@@ -53,9 +54,9 @@ class Slice:
                 raise BadInputError(f"{spec.name} has layers 0 to {spec.layers - 1}, not {layer}")
         return replace(self, layers=tuple(self.layers) if self.layers is not None else None)
 
-    def layer_indices(self, spec: ModelSpec) -> tuple[int, ...]:
+    def layer_indices(self, spec: ModelSpec) -> Sequence[int]:
         """The layers of the model that this device computes."""
-        return tuple(range(spec.layers)) if self.layers is None else self.layers
+        return range(spec.layers) if self.layers is None else self.layers
 
     def heads(self, spec: ModelSpec) -> range:
         """The query heads of this rank."""

@@ -7,6 +7,7 @@ I]; q, k and v become one matrix, gate and up another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from torch import Tensor
 from executor.engine.linear import FP8, FP8_MAX, Linear, Scaling, Weight, dequantise, stacked
 from executor.engine.moe import Experts
 from executor.engine.slices import Slice
+from executor.errors import DoesNotFitError
 from executor.spec import MlaSpec, ModelSpec, MoeSpec
 
 BLOCK = 128
@@ -222,6 +224,21 @@ def _moe(spec: ModelSpec, part: Slice, source: Source, name: str) -> MoeWeights:
     )
 
 
+def check_memory(name: str, need: int, device: torch.device) -> None:
+    """DoesNotFitError where ``need`` bytes exceed what the device has free."""
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > free:
+        short = (need - free) / 1e9
+        raise DoesNotFitError(
+            f"{name}: weights need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free,"
+            f" short by {short:.2f} GB",
+            short,
+        )
+
+
 class DummyWeights:
     """Seeded random weights made on the device: normal, scaled by fan-in, so that activations stay near one.
 
@@ -274,10 +291,11 @@ class DummyWeights:
     def _stack(self, name: str, count: int, shape: tuple[int, int]) -> Weight:
         first = self._matrix(f"{name}.0", shape)
         data = torch.empty(count, *shape, dtype=first.data.dtype, device=self.device)
+        places = range(count if self.device.type != "meta" else 0)
         scales = None
         if first.scale is not None:
             scales = torch.empty(count, *first.scale.shape, dtype=torch.float32, device=self.device)
-        for index in range(count):
+        for index in places:
             one = first if index == 0 else self._matrix(f"{name}.{index}", shape)
             data[index] = one.data
             if scales is not None:
@@ -301,6 +319,8 @@ class DummyWeights:
         return Weight(data, scale, self.scaling)
 
     def _normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        if self.device.type == "meta":  # sizes alone
+            return torch.empty(shape, dtype=self.dtype, device=self.device)
         stream = torch.Generator(device=self.device)
         stream.manual_seed(_stream_seed(self.seed, name))
         return torch.randn(shape, generator=stream, dtype=self.dtype, device=self.device)

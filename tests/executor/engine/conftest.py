@@ -72,6 +72,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"num_key_value_heads": 4, "tie_word_embeddings": True, "attention_bias": True},
     ),
     "qwen2, biased but for the output": ("Qwen2", {"num_key_value_heads": 2}),
+    "qwen2": ("Qwen2", {"num_key_value_heads": 2}),
     "llama linear rope": (
         "Llama",
         {
