@@ -38,6 +38,9 @@ _COARSE = 1e-3
 _SPARE = 0.004
 """A month that exceeds the goal by no more than this is close enough: one standard error at N = 5,000."""
 
+_SEARCHED = 2_000
+"""Whole lots are searched for on so many of the training futures at most, and judged on all fresh ones."""
+
 _STEPS = 40
 """Single-lot steps between two validations."""
 
@@ -145,6 +148,8 @@ class _Dial:
         self, formulation: Formulation, unseen: Formulation, goal: float, level: float, bound: float
     ) -> None:
         self.formulation, self.unseen = formulation, unseen
+        few = formulation.futures.count <= _SEARCHED
+        self.searched = formulation if few else Formulation(formulation.futures.take(slice(0, _SEARCHED)))
         self.goal, self.level, self.bound = goal, level, bound
         self.required = formulation.futures.must_meet
         self.target = np.where(self.required, goal, 0.0)
@@ -239,7 +244,7 @@ class _Dial:
     def _settle(self, solution: Solution, kept_share: Array) -> Array:
         """Whole lots, searched until the validated probability is on target; [T] by what months miss it."""
         rounded = round_to_lots(self.formulation, solution.plan)
-        search = LotSearch(self.formulation, rounded, self.level, self.bound)
+        search = LotSearch(self.searched, rounded, self.level, self.bound)
         margin = np.zeros_like(self.target)
         return self._search(search, solution, kept_share, margin, detours=0)
 
@@ -247,7 +252,7 @@ class _Dial:
         """From the best plan so far, detours included, down to what the validated probabilities spare."""
         assert self.best is not None
         _, _, solution, outcome = self.best
-        search = LotSearch(self.formulation, solution.plan, self.level, self.bound)
+        search = LotSearch(self.searched, solution.plan, self.level, self.bound)
         margin = search.state.probability - outcome.probability
         self._search(search, solution, self.steps[-1].kept_share, margin, detours=_DETOURS)
 
@@ -272,7 +277,7 @@ class _Dial:
                 break
             # A training future at least, where one is missing: less than one could not be seen there.
             shown = search.state.probability - outcome.probability
-            least = np.where(missing > 0, 1.0 / self.formulation.futures.count, 0.0)
+            least = np.where(missing > 0, 1.0 / self.searched.futures.count, 0.0)
             margin = np.maximum(margin, shown + least)
         return missing
 

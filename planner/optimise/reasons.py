@@ -15,6 +15,10 @@ from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders
 
 
+_MOVED_ON = 4_000
+"""Orders are moved month by month on so many of the futures at most; odds and costs are read off them all."""
+
+
 @dataclass(frozen=True)
 class OrderReason:
     """One line of the order calendar and its reasons."""
@@ -47,8 +51,12 @@ def order_reasons(validate: Futures | Formulation, calibration: Calibration) -> 
     """One `OrderReason` for each order of the calibrated plan, by month, source and pool."""
     formulation = validate if isinstance(validate, Formulation) else Formulation(validate)
     look = _Without(formulation, calibration.plan, calibration.goal)
+    mover = look
+    if formulation.futures.count > _MOVED_ON:
+        few = Formulation(formulation.futures.take(slice(0, _MOVED_ON)))
+        mover = _Without(few, calibration.plan, calibration.goal)
     placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(calibration.plan.orders > 0)]
-    return tuple(look.reason(p, s, m) for m, s, p in sorted(placed))
+    return tuple(look.reason(p, s, m, mover.last_safe_month(p, s, m)) for m, s, p in sorted(placed))
 
 
 class _Without:
@@ -74,12 +82,16 @@ class _Without:
         arrived = self.futures.arrival_month[:, s, m, None] <= np.arange(self.futures.months)
         return arrived * (gpus * self.futures.per_gpu[:, p, s])[:, None]
 
-    def reason(self, p: int, s: int, m: int) -> OrderReason:
+    def _without(self, p: int, s: int, m: int) -> Array:
+        """[N, P, T] deficits when the order is left out."""
+        without = self.deficit.copy()
+        without[:, p] += self._brought(p, s, m, int(self.plan.orders[p, s, m]))
+        return without
+
+    def reason(self, p: int, s: int, m: int, last_safe_month: int) -> OrderReason:
         """What the order of pool ``p`` from source ``s`` in month ``m`` is for."""
         futures, gpus = self.futures, int(self.plan.orders[p, s, m])
-        without = self.deficit.copy()
-        without[:, p] += self._brought(p, s, m, gpus)
-        met, cost = self._look(without)
+        met, cost = self._look(self._without(p, s, m))
         probability = met.mean(axis=0)
         month = int((self.probability - probability).argmax())
         arrival = futures.arrival_month[:, s, m]
@@ -98,12 +110,13 @@ class _Without:
             probability_without=float(probability[month]),
             weakest_without=float(probability.min()),
             cost_without=paired(self.cost + outlay, cost),
-            last_safe_month=self._last_safe(p, s, m, gpus, without),
+            last_safe_month=last_safe_month,
         )
 
-    def _last_safe(self, p: int, s: int, m: int, gpus: int, without: Array) -> int:
+    def last_safe_month(self, p: int, s: int, m: int) -> int:
         """Month by month later, until a cap, a closed month or the goal stops it."""
-        source = self.futures.purchases[s]
+        source, gpus = self.futures.purchases[s], int(self.plan.orders[p, s, m])
+        without = self._without(p, s, m)
         for later in range(m + 1, self.futures.months):
             taken = self.plan.orders[:, s, later].sum()
             if not source.may_order[p, later] or taken + gpus > source.monthly_cap:

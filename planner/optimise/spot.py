@@ -125,11 +125,45 @@ class Spot:
         feasible; where it is primal feasible too, it is optimal again and nothing has to be pivoted.
         """
         rent, unmet_price = self.rent[:, month].T, self.unmet_price[future, :, month]
+        if len(self.cap) == 1:
+            return share_one_rental(
+                owed, self.per_gpu[future, :, 0], rent[:, 0], unmet_price, self.cap[0, month]
+            )
         programme = Sharing(owed, self.per_gpu[future], rent, unmet_price, self.cap[:, month].T)
         if self._remembered is None:
             N, T = len(self.per_gpu), self.cap.shape[1]
             self._remembered = _Bases.none(N * T, self.per_gpu.shape[1] + len(self.cap))
         return programme.solve(self._remembered, future * self.cap.shape[1] + month)
+
+
+def share_one_rental(
+    owed: Array, carries: Array, rent: Array, unmet_price: Array, cap: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Sharing of a single rental whose cap the pools exceed together: dearest use first, in closed form.
+
+    A GPU is worth u_p k_p in pool p, so the pools are served in that order while the cap lasts. One more
+    request/s of a served pool takes its GPUs from the pool m that is served in part: it costs u_m k_m / k_p.
+
+    ``owed``, ``carries``, ``unmet_price`` [B, P], ``rent``, ``cap`` [B]; returns as `Sharing.solve`.
+    """
+    worth = unmet_price * carries
+    wanted = np.divide(owed, carries, out=np.zeros_like(owed), where=carries > 0)
+    order = np.argsort(-worth, axis=1, kind="stable")
+    queued = np.take_along_axis(wanted, order, axis=1)
+    ahead = np.cumsum(queued, axis=1) - queued
+    given = np.clip(cap[:, None] - ahead, 0.0, queued)
+    gpus = np.zeros_like(owed)
+    np.put_along_axis(gpus, order, given, axis=1)
+    unmet = np.where(carries > 0, np.maximum(owed - gpus * carries, 0.0), owed)
+    # The pool served in part, or not at all, that comes first in the order.
+    lacking = given < queued
+    first = np.where(lacking.any(axis=1), lacking.argmax(axis=1), owed.shape[1] - 1)
+    marginal = np.take_along_axis(order, first[:, None], axis=1)
+    lost = np.take_along_axis(worth, marginal, axis=1)
+    served = np.divide(lost, carries, out=np.full_like(owed, np.inf), where=carries > 0)
+    price = np.minimum(unmet_price, served)
+    cost = rent * gpus.sum(axis=1) + (unmet_price * unmet).sum(axis=1)
+    return gpus[:, :, None], unmet, price, cost
 
 
 @dataclass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from planner.optimise.formulation import Formulation
-from planner.optimise.spot import Sharing, Spot, _Bases, least_unmet
+from planner.optimise.spot import Sharing, Spot, _Bases, least_unmet, share_one_rental
 
 
 def cheapest_by_linprog(owed, carries, rent, unmet_price, cap):
@@ -43,11 +43,11 @@ def test_sharing_costs_what_a_linear_programme_says(seed, P, R):
     assert np.all(price >= 0)
 
 
-@given(seed=st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
-def test_price_is_a_subgradient_of_the_cost(synthetic, seed):
+@given(seed=st.integers(0, 10**6), R=st.integers(1, 2))
+@settings(max_examples=40, deadline=None)
+def test_price_is_a_subgradient_of_the_cost(synthetic, seed, R):
     """Q(d') >= Q(d) + λ(d' - d) for any other deficits, also when bases of the first question are reused."""
-    futures = synthetic(20, T=6, seed=3)
+    futures = synthetic(20, P=3, R=R, T=6, seed=3)
     spot = Spot(futures)
     rng = np.random.default_rng(seed)
     here = futures.base_deficit * rng.uniform(0.2, 2, futures.need.shape)
@@ -55,6 +55,26 @@ def test_price_is_a_subgradient_of_the_cost(synthetic, seed):
     first, second = spot.cover(here), spot.cover(there)
     plane = first.cost + (first.price * (there - here)).sum(axis=1)
     assert np.all(second.cost >= plane - 1e-6 * (1 + np.abs(plane)))
+
+
+@given(seed=st.integers(0, 10**6), P=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_one_rental_shared_in_closed_form_costs_what_a_linear_programme_says(seed, P):
+    rng = np.random.default_rng(seed)
+    owed = rng.uniform(0, 30, (4, P)) * (rng.random((4, P)) < 0.8)
+    carries = rng.uniform(0.1, 2, (4, P)) * (rng.random((4, P)) < 0.9)
+    rent = rng.uniform(0, 0.1, 4)
+    unmet_price = rng.uniform(2, 50, (4, P))
+    wanted = np.divide(owed, carries, out=np.zeros_like(owed), where=carries > 0).sum(axis=1)
+    cap = wanted * rng.uniform(0, 1, 4)  # the pools want more than there is
+    gpus, unmet, _, cost = share_one_rental(owed, carries, rent, unmet_price, cap)
+    for b in range(4):
+        expected = cheapest_by_linprog(
+            owed[b], carries[b, :, None], rent[b : b + 1], unmet_price[b], cap[b : b + 1]
+        )
+        assert cost[b] == pytest.approx(expected, rel=1e-7, abs=1e-7)
+    assert np.all(gpus[:, :, 0].sum(axis=1) <= cap + 1e-9)
+    np.testing.assert_allclose(gpus[:, :, 0] * carries + unmet, owed, atol=1e-9)
 
 
 def test_a_remembered_basis_gives_the_answer_of_a_fresh_one(synthetic):
