@@ -19,9 +19,11 @@ The rules, in order:
 3. then waiting requests are admitted in order of arrival, each with pages for all it has to compute; a step
    that preempted admits nobody.
 
+With ``prefill_first`` rules 2 and 3 come first and such a step holds prompts only: the decoding sequences wait.
+
 All decoding sequences advance together, so nothing is counted per sequence: a sequence's position is
 ``step.number - origin``, and page needs and ends by length wait in buckets by step number. A step without
-arrivals costs O(1) plus one pointer per decoding sequence.
+arrivals costs O(1) plus one pointer per decoding sequence, and ``advance`` takes many such steps at once.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from array import array
 from collections import abc, deque
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from heapq import heappop, heappush
+from itertools import count, repeat
+from typing import NamedTuple
 
 from executor.errors import BadInputError
 from executor.pages import PagePool
@@ -64,6 +69,8 @@ class Limits:
     prefix_caching: bool = True
     reserve_pages: int = 0
     """Pages an admission leaves free for the growth of those that run already."""
+    prefill_first: bool = False
+    """Prompts and decoding sequences never share a step, and prompts come first."""
 
     def __post_init__(self) -> None:
         for name in ("pages", "page_size", "max_batch", "token_budget", "max_length"):
@@ -148,7 +155,7 @@ class Sequence:
         return [] if self.tokens is None else self.tokens[self.prompt_length :]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would cost a microsecond for each
 class Chunk:
     """Part of one sequence's prompt (or of what a preemption made it lose): tokens start..start+count."""
 
@@ -159,8 +166,7 @@ class Chunk:
     """The chunk reaches the end of what is known, so a token is sampled after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What the device computes at once: one token of each of ``decodes``, then the chunks."""
 
     number: int
@@ -222,6 +228,8 @@ class Scheduler:
         self._free_slots = list(range(limits.max_batch - 1, -1, -1))
         self._due: dict[int, list[Sequence]] = {}
         self._last: dict[int, list[Sequence]] = {}
+        self._next_due: list[int] = []
+        self._next_last: list[int] = []
         self._blocked = False
         self._changes: list[tuple[int, int, int]] = []
 
@@ -236,6 +244,28 @@ class Scheduler:
     def running(self) -> int:
         """Sequences in the batch."""
         return self.limits.max_batch - len(self._free_slots)
+
+    @property
+    def decoding(self) -> int:
+        """Sequences that get a token from the next step, unless one of them is preempted for it."""
+        return len(self._decoding)
+
+    @property
+    def context(self) -> int:
+        """KV tokens that those read in the next step, their own included."""
+        return len(self._decoding) * (self._number + 2) - self._origins
+
+    @property
+    def is_quiet(self) -> bool:
+        """The next step decodes and nothing else, as far as is known before pages are given out."""
+        if self._prefilling or not self._decoding:
+            return False
+        return self._blocked or not self._waiting or not self._free_slots
+
+    @property
+    def quiet_at_most(self) -> int:
+        """Steps up to the next one in which a decoding sequence ends; ``advance`` takes no more."""
+        return self._next_last[0] - self._number if self._decoding else 0
 
     @property
     def unfinished(self) -> int:
@@ -259,27 +289,49 @@ class Scheduler:
 
     def schedule(self) -> Step | None:
         """The next step, or None where nothing can run (no work, or all of it waits for ``finish``)."""
+        if self.limits.prefill_first:
+            chunks = self._prompts(self.limits.token_budget, admit=True)
+            if chunks:  # the decoding sequences stand still, and so does the number their positions follow
+                return self._step(self._number, (), 0, chunks, [])
         number = self._number + 1
         preemptions = self.counters.preemptions
-        self._grow(number)
+        if self._next_due and self._next_due[0] == number:
+            self._grow(number)
         decodes = tuple(self._decoding)
         context = len(decodes) * (number + 1) - self._origins
-        closing = self._close(number)
+        closing = self._close(number) if self._next_last and self._next_last[0] == number else []
         budget = self.limits.token_budget - len(decodes)
-        chunks: list[Chunk] = []
-        if self._prefilling:
-            budget = self._continue_prompts(budget, chunks)
-        if self._waiting and self.counters.preemptions == preemptions:
-            self._admit(budget, chunks)
-        for chunk in chunks:
-            if chunk.samples:
-                self._start_decoding(chunk.sequence, number, closing)
-        changes, self._changes = tuple(self._changes), []
+        chunks = self._prompts(budget, admit=self.counters.preemptions == preemptions)
         if not decodes and not chunks:
+            self._changes = []
             return None
         self._number = number
-        self.counters.steps += 1
-        return Step(number, decodes, context, tuple(chunks), changes, tuple(closing))
+        return self._step(number, decodes, context, chunks, closing)
+
+    def advance(self, most: int) -> tuple[int, list[Sequence]]:
+        """Take up to ``most`` steps in which the decoding sequences get their tokens and nobody else runs.
+
+        They are scheduled and finished at once, pages included, up to the one with which a sequence ends.
+        Returns how many were taken and who ended: 0 where the next step has to be scheduled, because a prompt
+        is in it or a page is lacking. For sequences of which only lengths are known, with no step under way.
+        """
+        if not self.is_quiet:
+            return 0, []
+        until = min(self._number + most, self._next_last[0])
+        due = self._next_due
+        while due and due[0] <= until:
+            if self.pool.available < len(self._due[due[0]]):
+                until = due[0] - 1
+                break
+            self._grow(due[0])
+        taken = until - self._number
+        self._number = until
+        self.counters.steps += taken
+        self._changes = []
+        ended = self._close(until) if until == self._next_last[0] else []
+        for sequence in ended:
+            self._end(sequence, "length")
+        return taken, ended
 
     def finish(self, step: Step, tokens: abc.Sequence[int] | None = None) -> list[Sequence]:
         """Take in a computed step: one token id per ``step.samplers``, or None for lengths alone.
@@ -299,9 +351,35 @@ class Scheduler:
 
     # -- one step ------------------------------------------------------------------------------------------
 
+    def _step(
+        self,
+        number: int,
+        decodes: tuple[Sequence, ...],
+        context: int,
+        chunks: list[Chunk],
+        closing: list[Sequence],
+    ) -> Step:
+        """The step of that number; the prompts that it completes decode from the next one on."""
+        for chunk in chunks:
+            if chunk.samples:
+                self._start_decoding(chunk.sequence, number, closing)
+        changes, self._changes = tuple(self._changes), []
+        self.counters.steps += 1
+        return Step(number, decodes, context, tuple(chunks), changes, tuple(closing))
+
+    def _prompts(self, budget: int, admit: bool) -> list[Chunk]:
+        """Chunks of the prompts under way, then of those that can be admitted, as far as the budget goes."""
+        chunks: list[Chunk] = []
+        if self._prefilling:
+            budget = self._continue_prompts(budget, chunks)
+        if self._waiting and admit:
+            self._admit(budget, chunks)
+        return chunks
+
     def _grow(self, number: int) -> None:
         """Give a page to each decoding sequence whose next token starts one."""
-        for sequence in self._due.pop(number, ()):
+        heappop(self._next_due)
+        for sequence in self._due.pop(number):
             if sequence.state is not State.DECODING or sequence.due != number:
                 continue  # it ended or was preempted since
             while not self.pool.available:
@@ -316,7 +394,8 @@ class Scheduler:
     def _close(self, number: int) -> list[Sequence]:
         """The decoding sequences that sample their last token, by length, in this step."""
         closing: list[Sequence] = []
-        for sequence in self._last.pop(number, ()):
+        heappop(self._next_last)
+        for sequence in self._last.pop(number):
             if sequence.state is State.DECODING and sequence.last == number:  # not ended or preempted since
                 self._leave_batch(sequence)
                 sequence.state = State.CLOSING
@@ -360,24 +439,16 @@ class Scheduler:
             self.pool.release(reversed(found))
             return False
         sequence.slot = self._free_slots.pop()
-        for page in found:
-            self._give_page(sequence, page)
-        for _ in range(missing):
-            self._give_page(sequence, self.pool.take())
+        sequence.pages = found + self.pool.take_many(missing)
+        self._changes.extend(zip(repeat(sequence.slot), count(), sequence.pages, strict=False))
         sequence.computed = sequence.cached = len(found) * size
         self.counters.prompt_tokens_cached += sequence.cached
         return True
 
     def _find_prefix(self, sequence: Sequence) -> list[int]:
         """Cached pages of the longest known prefix; the last token is always computed, to sample after it."""
-        found: list[int] = []
-        for block in range((sequence.length - 1) // self.limits.page_size):
-            block_hash = self._hash(sequence, block)
-            page = None if block_hash is None else self.pool.find(block_hash)
-            if page is None:
-                break
-            found.append(page)
-        return found
+        known = (sequence.length - 1) // self.limits.page_size
+        return self.pool.find_run(self._hashes(sequence, known)[:known])
 
     def _take_chunk(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
         """As much of the prompt as the budget allows; returns the number of tokens."""
@@ -388,8 +459,7 @@ class Scheduler:
         self.counters.prompt_tokens_computed += count
         if self.limits.prefix_caching:
             size = self.limits.page_size
-            for block in range(start // size, sequence.computed // size):
-                self._publish(sequence, block)
+            self._publish(sequence, start // size, sequence.computed // size)
         return count
 
     def _start_decoding(self, sequence: Sequence, number: int, closing: list[Sequence]) -> None:
@@ -405,7 +475,7 @@ class Scheduler:
         sequence.origin = number + 1 - sequence.length
         self._decoding[sequence] = None
         self._origins += sequence.origin
-        self._last.setdefault(sequence.last, []).append(sequence)
+        self._put(self._last, self._next_last, sequence.last, sequence)
         self._await_page(sequence, sequence.origin + len(sequence.pages) * self.limits.page_size)
 
     # -- changes of one sequence ---------------------------------------------------------------------------
@@ -417,7 +487,7 @@ class Scheduler:
             return False
         size = self.limits.page_size
         if len(tokens) % size == 0 and sequence.pages and self.limits.prefix_caching:
-            self._publish(sequence, len(tokens) // size - 1)
+            self._publish(sequence, len(tokens) // size - 1, len(tokens) // size)
         tokens.append(token)
         request = sequence.request
         outputs = len(tokens) - sequence.prompt_length
@@ -475,29 +545,38 @@ class Scheduler:
 
     def _await_page(self, sequence: Sequence, number: int) -> None:
         sequence.due = number
-        self._due.setdefault(number, []).append(sequence)
+        self._put(self._due, self._next_due, number, sequence)
+
+    @staticmethod
+    def _put(buckets: dict[int, list[Sequence]], numbers: list[int], number: int, sequence: Sequence) -> None:
+        """Note a sequence for the step of that number; ``numbers`` is the heap of those noted."""
+        if number in buckets:
+            buckets[number].append(sequence)
+        else:
+            buckets[number] = [sequence]
+            heappush(numbers, number)
 
     # -- prefix hashes and checks --------------------------------------------------------------------------
 
-    def _publish(self, sequence: Sequence, block: int) -> None:
-        block_hash = self._hash(sequence, block)
-        if block_hash is not None:
-            self.pool.publish(sequence.pages[block], block_hash)
+    def _publish(self, sequence: Sequence, first: int, stop: int) -> None:
+        """Let the full pages first..stop be found by their names, where they have one."""
+        if first < stop:
+            self.pool.publish_run(sequence.pages[first:stop], self._hashes(sequence, stop)[first:stop])
 
-    def _hash(self, sequence: Sequence, block: int) -> abc.Hashable | None:
-        """A full page's name: a 128-bit hash of its tokens and of the name of the page before it."""
+    def _hashes(self, sequence: Sequence, pages: int) -> list[abc.Hashable]:
+        """Names of at least the first ``pages`` full pages, as far as there are any.
+
+        Where tokens are known, a name is a 128-bit hash of the page's tokens and of the name before it.
+        """
         hashes = sequence.hashes
-        if block < len(hashes):
-            return hashes[block]
-        if sequence.tokens is None:
-            return None
-        size = self.limits.page_size
-        while len(hashes) <= block:
-            start = len(hashes) * size
-            content = array("q", sequence.tokens[start : start + size])
-            before = str(hashes[-1]).encode() if hashes else b""
-            hashes.append(blake2b(before + content.tobytes(), digest_size=16).hexdigest())
-        return hashes[block]
+        if len(hashes) < pages and sequence.tokens is not None:
+            size = self.limits.page_size
+            while len(hashes) < pages:
+                start = len(hashes) * size
+                content = array("q", sequence.tokens[start : start + size])
+                before = str(hashes[-1]).encode() if hashes else b""
+                hashes.append(blake2b(before + content.tobytes(), digest_size=16).hexdigest())
+        return hashes
 
     def _check(self, request: Request) -> None:
         if request.id in self._sequences:
