@@ -1,14 +1,15 @@
 """A plan on the terminal: the sentence, orders, months with bars, rivals. Fits 80 columns."""
 
 import datetime as dt
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from planner.record import Dates, Interval, Month, PlanRecord, Quantiles
+from waferlag.screen import WIDTH, cut, displayed_width, table, wrapped
 
-WIDTH = 80
 BAR = 10
 """Cells of the bar that shows a month's probability."""
+SHORT = {"attention_dp": "dp", "moe_tp": "mtp", "moe_ep": "ep"}
+"""Names of a layout's parts that are too long for a table."""
 
 
 def plan_text(record: PlanRecord) -> str:
@@ -25,37 +26,15 @@ def plan_text(record: PlanRecord) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """A plain table: a head, a rule, rows; the columns in ``right`` are flush right.
-
-    >>> print(table(["name", "GPUs"], [["a", "8"], ["b", "128"]], right=[1]))
-    name  GPUs
-    ----  ----
-    a        8
-    b      128
-    """
-    lines = [list(map(str, head)), *[list(map(str, row)) for row in rows]]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
-    flush = set(right)
-
-    def laid(line: Sequence[str]) -> str:
-        cells = (
-            c.rjust(w) if at in flush else c.ljust(w)
-            for at, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
-        return "  ".join(cells).rstrip()
-
-    rule = ["-" * width for width in widths]
-    return "\n".join(laid(line) for line in [lines[0], rule, *lines[1:]])
-
-
 def share(interval: Interval) -> str:
     """A probability with its interval, in per cent: 93 % (91-94)."""
     return f"{100 * interval.value:.0f} % ({100 * interval.low:.0f}-{100 * interval.high:.0f})"
 
 
 def money(value: float, digits: int = 1) -> str:
-    """Money in millions or thousands, two significant places where that is honest."""
+    """Money in billions, millions or thousands, two significant places where that is honest."""
+    if abs(value) >= 1e9:
+        return f"{value / 1e9:,.{digits}f} bn"
     if abs(value) >= 1e6:
         return f"{value / 1e6:,.{digits}f} M"
     if abs(value) >= 1e3:
@@ -65,8 +44,8 @@ def money(value: float, digits: int = 1) -> str:
 
 def _answer(record: PlanRecord) -> str:
     answer = record.answer
-    lines = [*_wrapped(answer.sentence), *_wrapped(answer.waiting), "", "What this rests on:"]
-    lines += [line for fact in answer.rests_on for line in _wrapped(fact, "- ")]
+    lines = [*wrapped(answer.sentence), *wrapped(answer.waiting), "", "What this rests on:"]
+    lines += [line for fact in answer.rests_on for line in wrapped(fact, "- ")]
     return "\n".join(lines)
 
 
@@ -77,8 +56,8 @@ def _orders(record: PlanRecord) -> str:
     rows = [
         [
             str(order.order_on),
-            _cut(order.source, 20),
-            _cut(order.pool, 11),
+            cut(order.source, 20),
+            cut(order.pool, 11),
             str(order.gpus),
             dates(order.arrives),
             month_of(order.last_safe),
@@ -86,7 +65,7 @@ def _orders(record: PlanRecord) -> str:
         for order in record.orders
     ]
     note = "Last safe: the latest month to which the order may move with the goal still kept; -: any."
-    return "Orders\n" + table(head, rows, right=[3]) + "\n" + "\n".join(_wrapped(note))
+    return "Orders\n" + table(head, rows, right=[3], whole=[0, 4, 5]) + "\n" + "\n".join(wrapped(note))
 
 
 def _reservations(record: PlanRecord) -> str:
@@ -99,8 +78,8 @@ def _reservations(record: PlanRecord) -> str:
     for (source, pool), by_month in lines.items():
         for first, last, gpus in _runs(by_month):
             span = first if first == last else f"{first} to {last}"
-            rows.append([span, _cut(source, 24), _cut(pool, 14), str(gpus)])
-    return "Rent, reserved\n" + table(["months", "source", "for", "GPUs"], sorted(rows), right=[3])
+            rows.append([span, cut(source, 24), cut(pool, 14), str(gpus)])
+    return "Rent, reserved\n" + table(["months", "source", "for", "GPUs"], sorted(rows), right=[3], whole=[0])
 
 
 def _months(record: PlanRecord) -> str:
@@ -108,7 +87,14 @@ def _months(record: PlanRecord) -> str:
     head = ["month", "demand met", "", "GPUs needed", "in service", "rented"]
     rows = [_month_row(month, record.answer.goal) for month in record.months]
     note = f"GPUs as P10/P50/P90 over futures, counted as {' and '.join(units)}; bars end at 100 %."
-    return "Months\n" + table(head, rows, right=[3, 4, 5]) + "\n" + note
+    if any(row[1].endswith("!") for row in rows):
+        note += " !: below the goal."
+    drawn = table(head, rows, right=[3, 4, 5], whole=[0, 1, 2])
+    if max(map(displayed_width, drawn.splitlines())) > WIDTH:  # the bar only repeats the figure beside it
+        without = [[*line[:2], *line[3:]] for line in [head, *rows]]
+        drawn = table(without[0], without[1:], right=[2, 3, 4], whole=[0, 1])
+        note = note.replace("; bars end at 100 %", "")
+    return f"Months\n{drawn}\n" + "\n".join(wrapped(note))
 
 
 def _month_row(month: Month, goal: float) -> list[str]:
@@ -124,7 +110,7 @@ def _month_row(month: Month, goal: float) -> list[str]:
         f"[{bar:<{BAR}}]",
         spread(needed),
         spread(serving),
-        f"{rented:,.0f}",
+        count(rented),
     ]
 
 
@@ -135,7 +121,7 @@ def _rivals(record: PlanRecord) -> str:
     rows = [
         [
             "this plan",
-            f"{money(plan.mean_cost.value)}",
+            money(plan.mean_cost.value),
             "",
             share(record.answer.probability),
             f"{100 * plan.shortfall_share.value:.1f} %",
@@ -145,7 +131,7 @@ def _rivals(record: PlanRecord) -> str:
         [
             rival.name,
             money(rival.mean_cost.value),
-            f"{rival.cost_difference.value / 1e6:+,.1f} M",
+            _against(rival.cost_difference.value),
             share(rival.probability),
             f"{100 * rival.shortfall_share:.1f} %",
         ]
@@ -155,22 +141,27 @@ def _rivals(record: PlanRecord) -> str:
     return "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
 
 
+def _against(difference: float) -> str:
+    """What a rival costs more, with its sign; below 50,000 it is nothing in millions."""
+    return money(difference) if difference < 0 else f"+{money(difference)}"
+
+
 def _serving(record: PlanRecord) -> str:
     rows = []
     for item in record.sizing:
         goodput = item.requests_per_s
-        layout = "x".join(f"{key}{value}" for key, value in item.layout.items() if value > 1) or "one GPU"
+        layout = " ".join(f"{SHORT.get(key, key)}{n}" for key, n in item.layout.items() if n > 1) or "one GPU"
         figure = f"{goodput.value:.2f} ({goodput.low:.2f}-{goodput.high:.2f})" if goodput else "none"
         usage = f"{item.mfu:.2f} {item.mbu:.2f}" if item.mfu is not None and item.mbu is not None else ""
         rows.append(
-            [_cut(item.pool, 12), _cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"]
+            [cut(item.pool, 12), cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"]
         )
     head = ["pool", "GPU", "replica", "requests/s (80 %)", "MFU MBU", "label"]
-    return "Serving, one replica at the SLO\n" + table(head, rows, right=[3])
+    return "Serving, one replica at the SLO\n" + table(head, rows, right=[3], whole=[4])
 
 
 def _reasons(record: PlanRecord) -> str:
-    lines = [line for reason in record.reasons for line in _wrapped(reason, "- ")]
+    lines = [line for reason in record.reasons for line in wrapped(reason, "- ")]
     return "Why\n" + "\n".join(lines) if lines else ""
 
 
@@ -185,8 +176,22 @@ def month_of(day: dt.date | None, none: str = "-") -> str:
 
 
 def spread(quantiles: Quantiles) -> str:
-    """P10/P50/P90 without decimals."""
-    return f"{quantiles.p10:,.0f}/{quantiles.p50:,.0f}/{quantiles.p90:,.0f}"
+    """P10/P50/P90 without decimals: 940/1,210/1,504; from ten thousand on to three places."""
+    return "/".join(map(count, (quantiles.p10, quantiles.p50, quantiles.p90)))
+
+
+def count(value: float) -> str:
+    """A number of GPUs: 1,204, and 12.3k, 123k or 1.23M where that is all a table has room for.
+
+    >>> [count(value) for value in (8, 9999.4, 12_345, 123_456, 1_234_567, 2e12)]
+    ['8', '9,999', '12.3k', '123k', '1.23M', '2e+12']
+    """
+    if abs(value) < 1e4:
+        return f"{value:,.0f}"
+    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
+        if abs(value) < 999.5 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
 
 
 def _sum(parts: Sequence[Quantiles]) -> Quantiles:
@@ -212,12 +217,3 @@ def _runs(by_month: dict[str, int]) -> list[tuple[str, str, int]]:
 def _next(month: str) -> str:
     year, number = map(int, month.split("-"))
     return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
-
-
-def _wrapped(text: str, bullet: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet)) or [""]
-
-
-def _cut(text: str, length: int) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
