@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,33 +9,83 @@ from pathlib import Path
 from planner.errors import FileError
 
 
-def require_folders(paths: Iterable[Path | None]) -> None:
-    """Refuse before long work what could not be written after it.
+def require_folders(paths: Iterable[Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse before long work what could not be written after it, and what would write over an input.
 
-    :raises FileError: a folder is missing, or the path is a folder itself.
+    :raises FileError: a folder is missing or cannot be written, the path is a folder itself, or is given
+        twice, or is one of the inputs.
     """
+    taken = {str(path): "is the input itself" for path in inputs if path is not None}
     for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise FileError(path, "its folder does not exist", mend=f"make {path.parent} first")
-        if path is not None and path.is_dir():
+        if path is None:
+            continue
+        _require(path)
+        if str(path) in taken and not _is_stream(path):
+            raise FileError(path, taken[str(path)], mend="name another file")
+        taken[str(path)] = "is written twice"
+
+
+def _require(path: Path) -> None:
+    try:
+        if path.is_dir():
             raise FileError(path, "is a folder", mend="name a file in it")
+        if not path.parent.is_dir():
+            raise FileError(path, "its folder does not exist", mend=f"make {path.parent} first")
+        if _is_stream(path):
+            return
+        # A trial file tells what permissions alone do not: read-only mounts, /proc, a full disk.
+        with tempfile.TemporaryFile(dir=_target(path).parent, prefix=f".{path.name[:100]}."):
+            pass
+        path.exists()  # a name too long for the file system is refused here
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}", mend="name another file") from None
+    except ValueError as error:  # a NUL in the name
+        raise FileError(repr(str(path)), f"cannot be a file's name: {error}") from None
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write beside the target and rename, so that a reader never meets half a file.
 
+    What is no regular file (/dev/stdout, a named pipe) is written to instead of being replaced; a link keeps
+    pointing where it did.
+
     :raises FileError: the folder is missing or cannot be written.
     """
     raw = content.encode() if isinstance(content, str) else content
     try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if _is_stream(path):
+            path.write_bytes(raw)
+        else:
+            _replace(_target(path), raw)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from None
+
+
+def _replace(target: Path, raw: bytes) -> None:
+    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except OSError as error:
+        os.chmod(beside, _mode(target))
+        os.replace(beside, target)
+    except BaseException:  # Ctrl-C leaves nothing behind either
         Path(beside).unlink(missing_ok=True)
-        raise FileError(path, f"cannot be written: {error.strerror}") from None
+        raise
+
+
+def _target(path: Path) -> Path:
+    """The file that a link leads to, else the path itself."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _is_stream(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _mode(target: Path) -> int:
+    """Permissions of the file that is replaced, else what the user's mask leaves of read and write."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

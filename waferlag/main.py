@@ -3,6 +3,8 @@
 0 good; 1 the goal cannot be met (the reason is printed); 2 the user's mistake; 3 ours.
 """
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -24,6 +26,10 @@ from waferlag.commands.worker import run_due, worker
 
 USERS_MISTAKE = 2
 OUR_MISTAKE = 3
+INTERRUPTED = 130
+"""Ctrl-C, as shells report it."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""The user's disk, not our code, says no."""
 
 app = typer.Typer(
     name="waferlag",
@@ -56,16 +62,53 @@ for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("db", db.
 
 def main() -> None:
     """Run the command line and turn what escapes into one message and the right exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     try:
         app()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as stop:
+        code = _leaving(stop)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        code = _stopped()
     except Exception as error:
-        sys.exit(_tell(error))
+        code = _tell(error)
+    else:
+        code = 0
+    sys.exit(_written_out(code))
+
+
+def _leaving(stop: SystemExit) -> int:
+    """Exit code of what typer ended by itself; it takes a reader that left (`| head`) for a failure."""
+    if isinstance(stop.__context__, BrokenPipeError):
+        return 0
+    if stop.code == INTERRUPTED:
+        return _stopped()
+    return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+
+
+def _stopped() -> int:
+    _complain("stopped")
+    return INTERRUPTED
+
+
+def _written_out(code: int) -> int:
+    """Hand over what is still buffered while there is someone to tell that it failed."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code if isinstance(error, BrokenPipeError) or code == USERS_MISTAKE else _tell(error)
+
+
+def _complain(message: str) -> None:
+    """A message on stderr, if there is one; names in it cannot steer the terminal."""
+    from waferlag.screen import plain
+
+    if sys.stderr is not None:
+        print(plain(message), file=sys.stderr)
 
 
 def _tell(error: Exception) -> int:
@@ -74,14 +117,16 @@ def _tell(error: Exception) -> int:
     from planner.errors import UserMistakeError
 
     if isinstance(error, UserMistakeError | ExecutorError):
-        print(f"error: {error}", file=sys.stderr)
+        _complain(f"error: {error}")
+        return USERS_MISTAKE
+    if isinstance(error, OSError) and error.errno in FULL:
+        _complain(f"error: {error.filename or 'stdout'} cannot be written: {error.strerror}")
         return USERS_MISTAKE
     if os.environ.get("WAFERLAG_DEBUG"):
         traceback.print_exc()
-    print(
+    _complain(
         f"error: this is our mistake: {type(error).__name__}: {error}\n"
-        "       run again with WAFERLAG_DEBUG=1 to see where, and please report it",
-        file=sys.stderr,
+        "       run again with WAFERLAG_DEBUG=1 to see where, and please report it"
     )
     return OUR_MISTAKE
 
