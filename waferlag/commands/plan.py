@@ -1,10 +1,13 @@
 """`waferlag plan`: the whole story, the answer on stdout."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from waferlag.commands.db import Db, open_chosen
 
 if TYPE_CHECKING:
     from planner.plan import Study
@@ -30,57 +33,73 @@ def plan(
     seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    db: Db = None,
 ) -> None:
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
     from planner.intake import open_scenario
     from planner.plan import plan as run_plan
     from waferlag.cores import processes
-    from waferlag.files import require_folders
     from waferlag.progress import shown_progress
+    from waferlag.screen import say
+    from waferlag.settings import settings
     from waferlag.terminal import plan_text
 
     began = time.perf_counter()
-    require_folders([json_file, *(report or [])])
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    settings().allow(loaded.scenario)
+    _require_outlets(scenario, json_file, report or [], save, db)
     with shown_progress(quiet) as progress:
         study = run_plan(
             loaded.scenario, loaded.overrides, progress=progress, processes=processes(loaded.scenario)
         )
-    print(plan_text(study.record))
-    print()
+    say(plan_text(study.record) + "\n")
     _write_out(study.record, json_file, report or [])
     if save:
-        run = _keep(study, time.perf_counter() - began)
-        print(f"Kept as run {run}; see `waferlag runs list` and `waferlag dashboard`.")
-    print(f"Run again: {_command(scenario, with_ or [], replications, seed)}")
+        run = _keep(study, time.perf_counter() - began, db)
+        say(f"Kept as run {run}: see `waferlag runs list`.")
+    say(f"Run again: {_command(scenario, with_ or [], replications, seed)}")
     if not study.record.answer.feasible:
         raise typer.Exit(GOAL_NOT_MET)
 
 
+def _require_outlets(
+    scenario: str, json_file: Path | None, reports: list[Path], save: bool, db: str | None
+) -> None:
+    """Refuse before the work what would fail after it: files, report formats, the database."""
+    from waferlag.commands.report import report_format
+    from waferlag.files import require_folders
+
+    for path in reports:
+        report_format(path)
+    require_folders([json_file, *reports], inputs=[scenario])
+    if save:
+        open_chosen(db).close()
+
+
 def _write_out(record: "PlanRecord", json_file: Path | None, reports: list[Path]) -> None:
     from waferlag.files import write_whole
+    from waferlag.screen import say
 
     if json_file is not None:
         write_whole(json_file, record.model_dump_json(indent=2) + "\n")
-        print(f"JSON: {json_file}")
+        say(f"JSON: {json_file}")
     for path in reports:
         from waferlag.commands.report import rendered
 
         write_whole(path, rendered(record, path))
-        print(f"Report: {path}")
+        say(f"Report: {path}")
 
 
-def _keep(study: "Study", seconds: float) -> str:
+def _keep(study: "Study", seconds: float, db: str | None) -> str:
     from db.repository import RunRepository
-    from db.session import open_database
-    from waferlag.settings import settings
 
-    with open_database(settings().db) as database:
+    with open_chosen(db) as database:
         return RunRepository(database).add(study.record, study.arrays, seconds=seconds)
 
 
 def _command(scenario: str, overrides: list[str], replications: int | None, seed: int | None) -> str:
-    words = ["waferlag plan", scenario, *(f"--with {name}" for name in overrides)]
-    words += [f"--replications {replications}"] if replications is not None else []
-    words += [f"--seed {seed}"] if seed is not None else []
-    return " ".join(words)
+    words = ["waferlag", "plan", scenario]
+    words += [word for name in overrides for word in ("--with", name)]
+    words += ["--replications", str(replications)] if replications is not None else []
+    words += ["--seed", str(seed)] if seed is not None else []
+    return shlex.join(words)

@@ -1,7 +1,7 @@
 """`waferlag report`: a stored plan as one HTML file and as a tagged PDF."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -45,17 +45,27 @@ def rendered(
 
     Raises :class:`planner.errors.FileError` for an ending that names no format.
     """
+    if report_format(path, suffix) == "html":
+        from dashboard.report import html_report
+
+        return html_report(record, language, changed)
+    from dashboard.report import pdf_report
+
+    return pdf_report(record, language, changed)
+
+
+def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf"]:
+    """The format that ``suffix``, else the ending of ``path``, names.
+
+    Raises :class:`planner.errors.FileError` for an ending that names no format.
+    """
     from planner.errors import FileError
 
     wanted = (suffix or path.suffix).lower()
     if wanted in (".html", ".htm"):
-        from dashboard.report import html_report
-
-        return html_report(record, language, changed)
+        return "html"
     if wanted == ".pdf":
-        from dashboard.report import pdf_report
-
-        return pdf_report(record, language, changed)
+        return "pdf"
     raise FileError(path, "a report is HTML or PDF", found=path.suffix, mend="end the name in .html or .pdf")
 
 
