@@ -1,7 +1,6 @@
 """`waferlag check`, `schema` and `scenarios`: the scenario file before anything is computed."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +16,24 @@ def check(
     """Validate a scenario and say what it holds; all mistakes are told at once."""
     from planner.intake import open_scenario
     from planner.scenario.load import scenario_hash
+    from waferlag.screen import wrapped
+    from waferlag.settings import settings
 
     loaded = open_scenario(scenario, with_ or [])
     found = loaded.scenario
-    print(f"{found.name} is good: {found.title or 'no title'}")
-    print(f"  {found.start}, {found.horizon_months} months, in {found.currency}, seed {found.seed}")
-    print(f"  pools    {', '.join(pool.name for pool in found.pools)}")
-    print(f"  sources  {', '.join(source.name for source in found.sources)}")
-    print(f"  gates    {', '.join(gate.name for gate in found.gates) or 'none'}")
-    print(f"  hash     {scenario_hash(found)}")
+    settings().allow(found)
+    print("\n".join(wrapped(f"{found.name} is good: {found.title or 'no title'}")))
+    for what, said in (
+        ("horizon", f"{found.start}, {found.horizon_months} months"),
+        ("money", found.currency),
+        ("seed", str(found.seed)),
+        ("pools", ", ".join(pool.name for pool in found.pools)),
+        ("sources", ", ".join(source.name for source in found.sources)),
+        ("gates", ", ".join(gate.name for gate in found.gates) or "none"),
+        ("overrides", ", ".join(loaded.overrides) or "none"),
+        ("hash", scenario_hash(found)),
+    ):
+        print("\n".join(wrapped(said, f"  {what:<10}")))
 
 
 def schema() -> None:
@@ -67,23 +75,24 @@ def scenarios(
             print("\n".join(names()))
             return
     from planner.scenario.load import read, shipped
+    from waferlag.screen import wrapped
 
     for name, path in shipped().items():
-        print(f"{name:<20} {read(path).get('title', '')}")
+        print("\n".join(wrapped(read(path).get("title", ""), f"{name:<20} ")))
 
 
 def _copy(name: str, to: Path) -> None:
     from planner.errors import FileError, UnknownNameError
     from planner.scenario.load import shipped
+    from waferlag.files import require_folders, write_whole
 
     if name not in shipped():
         raise UnknownNameError("scenario", name, shipped())
     target = to / f"{name}.yaml"
-    if not to.is_dir():
-        raise FileError(to, "no such folder", mend="make it first, or name another with --to")
+    require_folders([target])
     if target.exists():
         raise FileError(target, "exists already", mend="move it away, or name another folder with --to")
-    shutil.copyfile(shipped()[name], target)
+    write_whole(target, shipped()[name].read_bytes())
     print(target)
 
 

@@ -1,6 +1,7 @@
 """`waferlag simulate`: deliveries of given orders."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from planner.orderbook import OrderLine
     from planner.scenario.models import Scenario
     from planner.trial import Trial
+
+FATES = {"delivered": "arr.", "in_pipeline": "wait", "cancelled": "canc.", "refused": "ref."}
+"""Outcomes, and what the table's narrow columns call them."""
+LEGEND = "Shares of futures at the horizon: arrived, waiting or under way, cancelled or lapsed, refused."
 
 
 def simulate(
@@ -32,14 +37,22 @@ def simulate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
+    from planner.errors import UserMistakeError
     from planner.intake import open_scenario
+    from planner.orderbook import departures
     from planner.trial import try_orders
     from waferlag.cores import processes
-    from waferlag.files import require_folders, write_whole
+    from waferlag.files import require_folders
+    from waferlag.settings import settings
 
-    require_folders([events, json_file])
+    if events is not None and engine == "fast":
+        raise UserMistakeError("--events needs the event trace, which only --engine simpy keeps")
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    settings().allow(loaded.scenario)
+    require_folders([events, json_file], inputs=[scenario, orders])
     lines = _lines(scenario, orders, loaded.scenario)
+    for note in departures(lines, loaded.scenario):
+        print(f"note: {note}", file=sys.stderr)
     trial = try_orders(
         loaded.scenario,
         lines,
@@ -49,14 +62,21 @@ def simulate(
         trace=events is not None,
     )
     _print(trial)
+    _write_out(trial, json_file, events)
+
+
+def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> None:
+    from waferlag.files import write_whole
+    from waferlag.screen import say
+
     if json_file is not None:
         write_whole(json_file, json.dumps(trial.as_json(), indent=2, ensure_ascii=False) + "\n")
-        print(f"JSON: {json_file}")
+        say(f"JSON: {json_file}")
     if events is not None:
         from planner.supply.events import events_table
 
         write_whole(events, events_table(trial.spec, trial.deliveries))
-        print(f"Events: {events}")
+        say(f"Events: {events}")
 
 
 def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[OrderLine, ...]":
@@ -66,38 +86,29 @@ def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[Ord
 
     if orders is not None:
         return read_order_lines(orders, scenario)
-    path = Path(source)
-    if path.suffix == ".json" and path.is_file():
-        return lines_of_plan(path, scenario)
+    if source.endswith(".json"):
+        return lines_of_plan(Path(source), scenario)
     raise UserMistakeError("--orders is required unless a plan's JSON is simulated")
 
 
 def _print(trial: "Trial") -> None:
     """Each line with its arrival and fate, then the account of all GPUs."""
     from planner.clock import month_label, month_starts
-    from waferlag.terminal import dates, table
+    from waferlag.screen import say, table, wrapped
+    from waferlag.terminal import dates
 
     months = [month_label(day) for day in month_starts(trial.scenario.start, trial.scenario.horizon_months)]
     rows = []
     for at, line in enumerate(trial.lines):
         fate = trial.shares(at)
-        percent = [f"{100 * fate[key]:.0f} %" for key in ("delivered", "in_pipeline", "cancelled", "refused")]
+        percent = [f"{100 * fate[key]:.0f} %" for key in FATES]
         arrives = dates(trial.arrives(at))
         rows.append([months[line.month], line.source, line.pool, str(line.gpus), arrives, *percent])
-    head = [
-        "month",
-        "source",
-        "pool",
-        "GPUs",
-        "serves P10/50/90",
-        "arrives",
-        "pending",
-        "cancelled",
-        "refused",
-    ]
-    print(table(head, rows, right=[3, 5, 6, 7, 8]))
-    count = len(trial.deliveries.replications)
-    account = ", ".join(f"{value:,.1f} {key.replace('_', ' ')}" for key, value in trial.gpus().items())
-    print(
-        f"\nGPUs on average over {count:,} futures: {sum(line.gpus for line in trial.lines):,} ordered = {account}"
-    )
+    head = ["month", "source", "pool", "GPUs", "serves P10/50/90", *FATES.values()]
+    if rows:
+        say(table(head, rows, right=[3, 5, 6, 7, 8], whole=[0, 4]))
+        say("\n".join(wrapped(LEGEND)) + "\n")
+    futures = len(trial.deliveries.replications)
+    account = ", ".join(f"{gpus:,.1f} {key.replace('_', ' ')}" for key, gpus in trial.gpus().items())
+    ordered = sum(line.gpus for line in trial.lines)
+    say("\n".join(wrapped(f"GPUs on average over {futures:,} futures: {ordered:,} ordered = {account}")))

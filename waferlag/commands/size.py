@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planner.need import PoolNeed
     from planner.record import Serving
 
 
@@ -24,27 +27,54 @@ def size(
     from planner.intake import open_scenario
     from planner.need import needs_of
     from waferlag.files import require_folders, write_whole
-    from waferlag.terminal import spread, table
+    from waferlag.screen import say
+    from waferlag.settings import settings
 
-    require_folders([json_file])
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    settings().allow(loaded.scenario)
+    require_folders([json_file], inputs=[scenario])
     needs = needs_of(loaded.scenario, loaded.overrides)
     for pool in needs.pools:
-        print(f"{pool.name}: {pool.model} at its SLO")
-        head = ["GPU", "replica", "requests/s (80 %)", "MFU", "MBU", "label"]
-        print(table(head, [_row(item) for item in pool.serving], right=[2, 3, 4]))
-        print("\nGPUs needed at the busy hour, headroom included: P10/P50/P90 over futures")
-        skus = [item.sku for item in pool.serving]
-        by_month = [
-            [month, *(spread(pool.gpus[sku][at]) for sku in skus)] for at, month in enumerate(needs.months)
-        ]
-        print(table(["month", *skus], by_month, right=range(1, len(skus) + 1)))
-        for item in pool.serving:
-            print(f"- {item.sku}: {item.limits}. {item.reason}")
-        print()
+        say(_pool_text(pool, needs.months) + "\n")
     if json_file is not None:
         write_whole(json_file, json.dumps(needs.as_json(), indent=2, ensure_ascii=False) + "\n")
-        print(f"JSON: {json_file}")
+        say(f"JSON: {json_file}")
+
+
+def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
+    """What a replica carries, GPUs by month, and how each figure came about."""
+    from waferlag.screen import table, wrapped
+
+    head = ["GPU", "replica", "requests/s (80 %)", "MFU", "MBU", "label"]
+    parts = [
+        *wrapped(f"{pool.name}: {pool.model} at its SLO"),
+        table(head, [_row(item) for item in pool.serving], right=[2, 3, 4], whole=[1, 5]),
+        "",
+        "GPUs needed at the busy hour, headroom included: P10/P50/P90 over futures",
+        _by_month(pool, months),
+    ]
+    for item in pool.serving:
+        parts += wrapped(f"{item.sku}: {item.limits}. {item.reason}", "- ")
+    return "\n".join(parts)
+
+
+def _by_month(pool: "PoolNeed", months: "Sequence[str]") -> str:
+    """One table, or several where the kinds of GPU do not fit side by side."""
+    from waferlag.screen import WIDTH, table
+    from waferlag.terminal import spread
+
+    def drawn(skus: "Sequence[str]") -> str:
+        rows = [[month, *(spread(pool.gpus[sku][at]) for sku in skus)] for at, month in enumerate(months)]
+        return table(["month", *skus], rows, right=range(1, len(skus) + 1))
+
+    tables: list[list[str]] = []
+    for item in pool.serving:
+        beside = [*tables[-1], item.sku] if tables else [item.sku]
+        if tables and max(map(len, drawn(beside).splitlines())) <= WIDTH:
+            tables[-1] = beside
+        else:
+            tables.append([item.sku])
+    return "\n\n".join(drawn(skus) for skus in tables)
 
 
 def _row(item: "Serving") -> list[str]:
