@@ -10,13 +10,12 @@ rows and over parameter draws. Times are seconds inside, milliseconds where a na
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from executor.cost import GPUS_PER_NODE, Layout, ReplicaCost, replica_cost, stack
 from executor.errors import BadInputError, UnknownNameError
@@ -656,9 +655,40 @@ def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Arra
         inner = jacobian(work, theta) / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
         return np.concatenate([inner.reshape(-1, len(PARAMETERS)), whiten])
 
-    found = least_squares(residuals, before.theta, jac=slopes, method="lm", max_nfev=60)
-    precision = found.jac.T @ found.jac
-    return found.x, np.linalg.inv(precision), float(found.cost)
+    theta, precision, cost = _least_squares(residuals, slopes, before.theta)
+    return theta, np.linalg.inv(precision), cost
+
+
+def _least_squares(
+    residuals: Callable[[Array], Array], slopes: Callable[[Array], Array], start: Array, most_steps: int = 100
+) -> tuple[Array, Array, float]:
+    """Levenberg-Marquardt: the minimum of half the sum of squares, J'J there, and the value.
+
+    step = -(J'J + m diag(J'J))^-1 J'r,   m / 5 after a step that lowers the sum, x 4 after one that does not
+
+    Written out because importing scipy.optimize takes 0.4 s, a seventh of the time a quick plan has; the
+    tests hold it against scipy's least_squares. The prior's rows keep J'J regular.
+    """
+    theta, damping = start, 1e-3
+    r, j = residuals(theta), slopes(theta)
+    cost = 0.5 * float(r @ r)
+    for _ in range(most_steps):
+        curvature = j.T @ j
+        damped = curvature + damping * np.diag(np.diag(curvature))
+        step = np.linalg.solve(damped, -(j.T @ r))
+        tried = residuals(theta + step)
+        lowered = 0.5 * float(tried @ tried)
+        if not lowered < cost:
+            damping *= 4.0
+            if damping > 1e12:
+                break
+            continue
+        gained = cost - lowered
+        theta, r, cost, damping = theta + step, tried, lowered, damping / 5.0
+        j = slopes(theta)
+        if gained <= 1e-9 * cost or float(np.max(np.abs(step))) < 1e-7:
+            break
+    return theta, j.T @ j, cost
 
 
 def _soft(r: Array) -> Array:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from executor.cost import Layout, MemoryFit, decode_step_bytes, memory_fit, request_flops
 from executor.errors import BadInputError
@@ -542,7 +542,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     is not much longer than its mean, so for r below about 0.9; bursts beyond Poisson need a replay of the
     trace.
     """
-    z = float(ndtri(replica.slo.percentile / 100))
+    z = NormalDist().inv_cdf(replica.slo.percentile / 100)
     work = replica.work
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))

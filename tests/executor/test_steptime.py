@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from executor.cost import Layout
 from executor.errors import BadInputError, UnknownNameError
@@ -224,6 +225,26 @@ def test_a_fit_finds_the_parameters_that_made_the_rows():
     again = step_times(rows, found.theta)
     np.testing.assert_allclose(again.tpot, made.tpot, rtol=0.03)
     np.testing.assert_allclose(again.throughput_per_gpu, made.throughput_per_gpu, rtol=0.03)
+
+
+def test_the_minimum_found_is_the_one_that_scipy_finds():
+    """Rows far from the prior. Half the sum of squares within 1e-5 of it: both stop where little is left to gain."""
+    rows = work([(i, o, c) for i in (1024, 4096) for o in (128, 512) for c in (8, 128)])
+    before = uncalibrated(prior_for("sglang"))
+    true = before.theta + np.random.default_rng(3).normal(0, 0.5, len(PARAMETERS))
+    made = step_times(rows, true)
+    target = np.log(np.stack([made.ttft, made.tpot, made.cycle]))
+
+    def residuals(theta):
+        misfit = (step_times(rows, theta).logs() - target) / np.array([0.2, 0.04, 0.04])[:, None]
+        # Soft L1 with its knee at 2, as scipy states it, and the prior left as it is.
+        loss = np.sqrt(8.0 * (np.sqrt(1.0 + misfit**2 / 4.0) - 1.0))
+        return np.concatenate([loss.ravel(), (theta - before.theta) / prior_for("sglang").sd])
+
+    expected = least_squares(residuals, before.theta, method="trf", xtol=1e-12, ftol=1e-12, max_nfev=500)
+    found = fit(rows, Measured(made.ttft, made.tpot, rows.osl), before)
+    ours = 0.5 * float(np.sum(residuals(found.theta) ** 2))
+    assert ours <= expected.cost * (1 + 1e-5)
 
 
 def test_one_absurd_row_does_not_carry_the_fit():
