@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.optimise.calibrate import Calibration, calibrate
+from planner.optimise.calibrate import Calibration, calibrate, reconsider
 from planner.optimise.policies import Rival, everything_now, nine_month_mrp, nothing_until_cleared, only_from
 from planner.optimise.reasons import order_reasons, value_of_waiting
 from planner.prospects import Prospects, draw_prospects
@@ -52,6 +52,8 @@ def plan(
     )
     tell(0.75, "rivals")
     rivals = _rivals(scenario, train, fresh, chosen)
+    static = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
+    chosen = reconsider(train.futures, fresh.futures, chosen, static, cvar_level=scenario.goal.cvar_level)
     tell(0.88, "waiting a month")
     waiting = value_of_waiting(train.futures, fresh.futures, chosen, cvar_level=scenario.goal.cvar_level)
     tell(0.94, "reasons")

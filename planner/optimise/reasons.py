@@ -14,7 +14,6 @@ from planner.optimise.evaluate import QUANTILES, Difference, Outcome, all_met, p
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders
 
-
 _MOVED_ON = 4_000
 """Orders are moved month by month on so many of the futures at most; odds and costs are read off them all."""
 
