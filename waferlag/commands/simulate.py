@@ -75,7 +75,8 @@ def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> N
     if events is not None:
         from planner.supply.events import events_table
 
-        write_whole(events, events_table(trial.spec, trial.deliveries))
+        pools = [pool.name for pool in trial.scenario.pools]
+        write_whole(events, events_table(trial.spec, trial.deliveries, pools))
         say(f"Events: {events}")
 
 
