@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, text
 from db import audit
 from db.artefacts import Artefact, ArtefactStore, replace_file
 from db.columns import now
-from db.errors import ArtefactError, DatabaseError
+from db.errors import ArtefactError, DatabaseError, DatabaseVersionError
 from db.schema import ENDED, PlanRow, RunRow
 from db.session import Database
 from db.version import current_version
@@ -34,6 +34,13 @@ class Health:
 
 def check(database: Database) -> Health:
     """Read all that is stored: the database's own check, every plan, every file against its SHA-256."""
+    try:
+        return _examine(database)
+    except DatabaseVersionError as error:  # so damaged that SQLite cannot go on
+        return Health(None, 0, 0, [str(error)])
+
+
+def _examine(database: Database) -> Health:
     store = ArtefactStore(database.runs_folder)
     problems = []
     with database.read() as session:

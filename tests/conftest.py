@@ -32,7 +32,7 @@ def make_scenario() -> Callable[..., Scenario]:
                     "name": "chat",
                     "model": "Qwen/Qwen3-32B",
                     "layouts": {"H20-96GB": {"tp": 4}},
-                    "load": {"trace": "azure-2024-code", "requests_per_second": 3.5},
+                    "load": {"trace": "azure-code-2024", "requests_per_second": 3.5},
                     "slo": {"ttft_ms": 2000, "tpot_ms": 50},
                 }
             ],

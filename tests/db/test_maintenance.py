@@ -1,0 +1,138 @@
+"""A database is checked against its files, copied while in use, and lets old runs go."""
+
+import os
+import sqlite3
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+
+from db import queries
+from db.errors import DatabaseError
+from db.maintenance import backup, check, clear
+from db.repository import RunRepository
+from db.session import open_database
+
+
+@pytest.fixture
+def sqlite_database(tmp_path):
+    with open_database(str(tmp_path / "plans.db")) as database:
+        yield database
+
+
+def test_a_sound_database_has_no_problems(database, make_record):
+    RunRepository(database).add(make_record(), {"need": [1.0]})
+    health = check(database)
+    assert (health.runs, health.files, health.problems) == (1, 1, [])
+
+
+def test_each_kind_of_damage_is_found_and_named(database, make_record):
+    repository = RunRepository(database)
+    lost, changed, empty, unreadable = (
+        repository.add(make_record(), {"need": [float(number)]}) for number in range(4)
+    )
+    (database.runs_folder / repository.artefact(lost).path).unlink()
+    (database.runs_folder / repository.artefact(changed).path).write_bytes(b"PAR1")
+    with database.write() as session:
+        session.execute(text("DELETE FROM plan WHERE run_id = :id"), {"id": empty})
+        session.execute(text("UPDATE plan SET record = '{}' WHERE run_id = :id"), {"id": unreadable})
+    problems = "\n".join(check(database).problems)
+    assert f"run {lost}" in problems
+    assert f"run {changed}" in problems
+    assert f"run {empty} is done and has no plan" in problems
+    assert f"run {unreadable}: its plan cannot be read" in problems
+    assert len(check(database).problems) == 4
+
+
+def test_a_damaged_sqlite_file_is_found(sqlite_database, make_record):
+    for _ in range(5):
+        RunRepository(sqlite_database).add(make_record())
+    path = sqlite_database.engine.url.database
+    sqlite_database.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA writable_schema=ON")
+        root = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name='run_by_identity'"
+        ).fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * size + size - 200)
+        file.write(b"\xff" * 200)
+    with open_database(path) as database:
+        assert check(database).problems
+
+
+def test_a_backup_is_one_file_with_the_runs_beside_it_and_opens_as_a_database(
+    sqlite_database, make_record, tmp_path
+):
+    repository = RunRepository(sqlite_database)
+    run_id = repository.add(make_record(), {"need": [1.0, 2.0]})
+    target = tmp_path / "copy" / "plans.db"
+    written = backup(sqlite_database, target)
+    assert [path.exists() for path in written] == [True, True]
+    assert not list(target.parent.glob("*-wal"))
+    with open_database(str(target)) as copy:
+        assert RunRepository(copy).get(run_id) == make_record()
+        assert RunRepository(copy).arrays(run_id)["need"].tolist() == [1.0, 2.0]
+        assert check(copy).problems == []
+    with pytest.raises(DatabaseError, match="overwrites nothing"):
+        backup(sqlite_database, target)
+
+
+def test_a_backup_during_writing_is_of_one_moment(sqlite_database, make_record, tmp_path):
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            RunRepository(sqlite_database).add(make_record())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(0.3)
+    backup(sqlite_database, tmp_path / "copy.db")
+    stop.set()
+    writer.join()
+    with open_database(str(tmp_path / "copy.db")) as copy:
+        assert check(copy).problems == []
+        assert queries.runs(copy)
+
+
+@pytest.mark.postgres
+def test_postgresql_is_told_how_to_back_up_without_its_password(postgres_url, tmp_path):
+    with (
+        open_database(postgres_url, tmp_path / "runs") as database,
+        pytest.raises(DatabaseError, match="pg_dump --format=custom"),
+    ):
+        backup(database, tmp_path / "copy")
+
+
+def test_only_ended_runs_go_and_the_last_of_a_schedule_stays(database, make_record):
+    repository = RunRepository(database)
+    old, new, scheduled, queued = (repository.add(make_record()) for _ in range(4))
+    with database.write() as session:
+        long_ago = "UPDATE run SET ended = ended - 1e7 WHERE id IN (:a, :b, :c)"
+        session.execute(text(long_ago), {"a": old, "b": scheduled, "c": queued})
+        session.execute(text("UPDATE run SET schedule = 'weekly' WHERE id = :id"), {"id": scheduled})
+        session.execute(text("UPDATE run SET state = 'queued' WHERE id = :id"), {"id": queued})
+    assert clear(database, keep_days=None).runs == 0
+    assert clear(database, keep_days=30).runs == 1
+    assert {run.id for run in queries.runs(database)} == {new, scheduled, queued}
+    assert queries.months(database, new)
+    assert check(database).problems == []
+
+
+def test_a_folder_that_no_run_knows_goes_once_it_is_old(database):
+    young, old = database.runs_folder / "young" / "1", database.runs_folder / "old" / "1"
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+        (folder / "part").write_bytes(b"x" * 1000)
+    past = time.time() - 7200
+    for path in (old / "part", old, old.parent):
+        os.utime(path, (past, past))
+    cleared = clear(database, None)
+    assert (cleared.folders, cleared.size) == (1, 1000)
+    assert young.exists()
+    assert not old.parent.exists()
