@@ -60,6 +60,10 @@ PARAMETERS = (
 """Names of the fitted parameters, in the order of every parameter array; meanings and units in
 data/engines.json.
 """
+DIFFERENCE = 1e-4
+"""Step in a log parameter for slopes by central differences."""
+ENOUGH_GAIN = 1e-5
+"""A fit ends when a step lowers the sum of squares by less than this share of it."""
 _UNIT = {"ms": 1e-3, "us": 1e-6}
 
 
@@ -646,21 +650,19 @@ def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Arra
     target = measured.logs()
     whiten = np.linalg.cholesky(np.linalg.inv(before.covariance)).T
 
-    def residuals(theta: Array) -> Array:
-        misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
-        return np.concatenate([_soft(misfit).ravel(), whiten @ (theta - before.theta)])
+    def residuals_and_slopes(theta: Array) -> tuple[Array, Array]:
+        logs, slopes = _logs_and_slopes(work, theta)
+        misfit = (logs - target) / SIGMA_LOG[:, None]
+        inner = slopes / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
+        residuals = np.concatenate([_soft(misfit).ravel(), whiten @ (theta - before.theta)])
+        return residuals, np.concatenate([inner.reshape(-1, len(PARAMETERS)), whiten])
 
-    def slopes(theta: Array) -> Array:
-        misfit = (step_times(work, theta).logs() - target) / SIGMA_LOG[:, None]
-        inner = jacobian(work, theta) / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
-        return np.concatenate([inner.reshape(-1, len(PARAMETERS)), whiten])
-
-    theta, precision, cost = _least_squares(residuals, slopes, before.theta)
+    theta, precision, cost = _least_squares(residuals_and_slopes, before.theta)
     return theta, np.linalg.inv(precision), cost
 
 
 def _least_squares(
-    residuals: Callable[[Array], Array], slopes: Callable[[Array], Array], start: Array, most_steps: int = 100
+    residuals_and_slopes: Callable[[Array], tuple[Array, Array]], start: Array, most_steps: int = 100
 ) -> tuple[Array, Array, float]:
     """Levenberg-Marquardt: the minimum of half the sum of squares, J'J there, and the value.
 
@@ -670,13 +672,12 @@ def _least_squares(
     tests hold it against scipy's least_squares. The prior's rows keep J'J regular.
     """
     theta, damping = start, 1e-3
-    r, j = residuals(theta), slopes(theta)
+    r, j = residuals_and_slopes(theta)
     cost = 0.5 * float(r @ r)
     for _ in range(most_steps):
         curvature = j.T @ j
-        damped = curvature + damping * np.diag(np.diag(curvature))
-        step = np.linalg.solve(damped, -(j.T @ r))
-        tried = residuals(theta + step)
+        step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -(j.T @ r))
+        tried, slopes = residuals_and_slopes(theta + step)
         lowered = 0.5 * float(tried @ tried)
         if not lowered < cost:
             damping *= 4.0
@@ -684,9 +685,8 @@ def _least_squares(
                 break
             continue
         gained = cost - lowered
-        theta, r, cost, damping = theta + step, tried, lowered, damping / 5.0
-        j = slopes(theta)
-        if gained <= 1e-9 * cost or float(np.max(np.abs(step))) < 1e-7:
+        theta, r, j, cost, damping = theta + step, tried, slopes, lowered, damping / 5.0
+        if gained <= ENOUGH_GAIN * cost:
             break
     return theta, j.T @ j, cost
 
@@ -702,13 +702,18 @@ def _soft_slope(r: Array) -> Array:
     return outer * (1.0 - (r / 2.0) ** 2 / (2.0 * root * (root + 1.0)))
 
 
-def jacobian(work: Work, theta: Array, burst_share: float | None = None, step: float = 1e-4) -> Array:
+def jacobian(work: Work, theta: Array, burst_share: float | None = None) -> Array:
     """Slopes of ln(TTFT), ln(TPOT), ln(T) in the log parameters, (3, rows, 16), by central differences."""
-    shifts = step * np.eye(len(PARAMETERS))
-    both = np.concatenate([theta[:, None] + shifts, theta[:, None] - shifts], axis=1)[:, :, None]
-    logs = step_times(work, both, burst_share).logs()
+    return _logs_and_slopes(work, theta, burst_share)[1]
+
+
+def _logs_and_slopes(work: Work, theta: Array, burst_share: float | None = None) -> tuple[Array, Array]:
+    """ln(TTFT), ln(TPOT), ln(T) of each row, (3, rows), and their slopes, from one evaluation."""
     count = len(PARAMETERS)
-    return np.moveaxis((logs[:, :count] - logs[:, count:]) / (2 * step), 1, 2)
+    shifts = DIFFERENCE * np.concatenate([np.zeros((count, 1)), np.eye(count), -np.eye(count)], axis=1)
+    logs = step_times(work, (theta[:, None] + shifts)[:, :, None], burst_share).logs()
+    slopes = (logs[:, 1 : count + 1] - logs[:, count + 1 :]) / (2 * DIFFERENCE)
+    return logs[:, 0], np.moveaxis(slopes, 1, 2)
 
 
 @dataclass(frozen=True)
