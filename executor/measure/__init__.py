@@ -1,0 +1,1 @@
+"""Measures engines: operators and steps on a device, closed and open loops behind an endpoint."""
