@@ -31,7 +31,7 @@ class Background:
     def ask(self, question: str, *arguments: Any) -> Any:
         """The answer of the job named ``question``.
 
-        Raises what the job raised if it is one of ours (a user's mistake, say), else BackgroundError.
+        Raises BackgroundError with the message of whatever the job raised.
         """
         with self._lock:
             process = self._running()
@@ -43,12 +43,12 @@ class Background:
                 self._process = None
                 raise BackgroundError("the computing process was stopped; try again") from error
         if kind == "error":
-            raise answer
+            raise BackgroundError(answer)
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            command = [sys.executable, "-m", "dashboard.background"]
+            command = [sys.executable, "-c", "from dashboard.background import main; main()"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._process
 
@@ -69,10 +69,10 @@ def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
     try:
         return "result", _jobs()[question](*arguments)
     except (WaferlagError, ExecutorError) as error:
-        return "error", BackgroundError(str(error))
+        return "error", str(error)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        return "error", BackgroundError(f"this is our mistake: {type(error).__name__}: {error}")
+        return "error", f"this is our mistake: {type(error).__name__}: {error}"
 
 
 def _jobs() -> dict[str, Callable[..., Any]]:
@@ -105,7 +105,3 @@ def main() -> None:
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr
     serve(sys.stdin.buffer, answers)
-
-
-if __name__ == "__main__":
-    main()

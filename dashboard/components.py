@@ -265,11 +265,11 @@ def _inert(value: Any) -> Any:
 
 def answer_card(record: PlanRecord) -> None:
     """The answer: the sentence, what waiting costs, and what it rests on."""
-    from dashboard.telling import answer_sentence, in_language, waiting_sentence
+    from dashboard.telling import answer_sentence, rests_on, waiting_sentence
 
     words, colours = say(), look()
     edge = colours.in_service if record.answer.feasible else colours.unmet
-    points = "".join(f"<li>{safe(fact)}</li>" for fact in in_language(record.answer.rests_on, words))
+    points = "".join(f"<li>{safe(fact)}</li>" for fact in rests_on(record, words))
     st.html(
         f'<div style="border-left:5px solid {edge};padding:.15rem 0 .15rem 1rem;overflow-wrap:anywhere">'
         f'<p style="font-size:1.35rem;line-height:1.4;font-weight:600;margin:0 0 .5rem">'

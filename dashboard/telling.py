@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dashboard.wording import Wording
-from planner.record import PlanRecord
+from planner.record import Order, PlanRecord
 
 
 def answer_sentence(record: PlanRecord, say: Wording) -> str:
@@ -52,6 +52,74 @@ def waiting_sentence(record: PlanRecord, say: Wording) -> str:
         low=say.money(cost.low, currency),
         high=say.money(cost.high, currency),
     )
+
+
+def rests_on(record: PlanRecord, say: Wording) -> list[str]:
+    """The facts that would change the answer most. English: the record's own; else from the same figures."""
+    if say.language == "en":
+        return list(record.answer.rests_on)
+    told = [
+        say(
+            "{gate} is {state}: an order of today serves within the horizon in {odds} of futures; with this gate "
+            "always open in {opened}.",
+            gate=gate.gate,
+            state=say(gate.state),
+            odds=say.odds(gate.arrives),
+            opened=say.odds(gate.arrives_if_open),
+        )
+        for gate in record.gate_odds
+    ]
+    last = record.months[-1]
+    for first, part in zip(record.months[0].pools, last.pools, strict=True):
+        told.append(
+            say(
+                "{pool}: need grows from {first} to {low}–{high} GPUs by {month} in 8 of 10 futures.",
+                pool=part.pool,
+                first=say.count(first.need_gpus.p50),
+                low=say.count(part.need_gpus.p10),
+                high=say.count(part.need_gpus.p90),
+                month=say.month(last.month),
+            )
+        )
+    return told
+
+
+def order_why(order: Order, currency: str, say: Wording) -> str:
+    """Why an order is in the plan. English: the record's own words; else from the same figures."""
+    if say.language == "en":
+        return order.why
+    cost = say("Without it the plan costs {change}.", change=say.change(order.cost_without.value, currency))
+    if order.protects is None:
+        return cost
+    saved = say(
+        "Protects {month}: without it demand is met there in {odds} of futures.",
+        month=say.month(order.protects),
+        odds=say.odds(order.probability_without),
+    )
+    return f"{saved} {cost}"
+
+
+def reasons(record: PlanRecord, say: Wording) -> list[str]:
+    """Why this plan. English: the record's own words; else the orders that protect a month, told anew."""
+    if say.language == "en":
+        return list(record.reasons)
+    currency = record.scenario.currency
+    told = [
+        say(
+            "{gpus} {sku} on {day}: {why}",
+            gpus=order.gpus,
+            sku=order.sku,
+            day=say.day(order.order_on),
+            why=order_why(order, currency, say),
+        )
+        for order in record.orders
+        if order.gpus > 0 and order.protects is not None
+    ]
+    return told[:_FEW] or in_language(record.reasons, say)
+
+
+_FEW = 5
+"""Reasons told; the Orders page has them all."""
 
 
 def in_language(sentences: Sequence[str], say: Wording) -> list[str]:

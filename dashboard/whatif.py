@@ -194,7 +194,7 @@ def tornado(scenario: Scenario) -> list[Row]:
     base = quick_answer(scenario)
     rows: list[Row] = []
     for name, low, high in _swings(scenario):
-        row: Row = {"input": name, "cost_base": float(base.cost.mean())}
+        row: Row = {**name, "cost_base": float(base.cost.mean())}
         row["probability_base"] = base.probability(base.weakest).value
         for side, changes in (("low", low), ("high", high)):
             found = quick_answer(changes.applied(scenario))
@@ -209,8 +209,8 @@ def _reach(row: Row) -> float:
     return float(max(costs) - min(costs))
 
 
-def _swings(scenario: Scenario) -> list[tuple[str, Changes, Changes]]:
-    """Each input with a low and a high value of it."""
+def _swings(scenario: Scenario) -> list[tuple[dict[str, str], Changes, Changes]]:
+    """Each input (a wording's text, and the gate it names) with a low and a high value of it."""
     swings = [
         ("demand, 20 % less or more", Changes(demand=0.8), Changes(demand=1.2)),
         ("growth, halved or half as much again", Changes(growth=0.5), Changes(growth=1.5)),
@@ -218,9 +218,10 @@ def _swings(scenario: Scenario) -> list[tuple[str, Changes, Changes]]:
         ("rental price, 20 % less or more", Changes(rental_price=0.8), Changes(rental_price=1.2)),
         ("caps, halved or doubled", Changes(caps=0.5), Changes(caps=2.0)),
     ]
-    return swings + [
+    plain = [({"input": name, "gate": ""}, low, high) for name, low, high in swings]
+    return plain + [
         (
-            f"{gate.name}, closed or open",
+            {"input": "{gate}, closed or open", "gate": gate.name},
             Changes(gates={gate.name: "closed"}),
             Changes(gates={gate.name: "open"}),
         )

@@ -85,7 +85,7 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
         for side, colour in (("low", look.domestic), ("high", look.in_service)):
             drawn.append(
                 {
-                    "input": say(row["input"]),
+                    "input": say(row["input"], gate=row["gate"]),
                     "side": say(side),
                     "base": row["cost_base"],
                     "cost": row[f"cost_{side}"],
@@ -97,12 +97,12 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
     if rows:
         takeaway = say(
             "{input} moves the cost most: {low} to {high} around {base}.",
-            input=say(rows[0]["input"]),
+            input=say(rows[0]["input"], gate=rows[0]["gate"]),
             low=say.money(min(rows[0]["cost_low"], rows[0]["cost_high"]), currency),
             high=say.money(max(rows[0]["cost_low"], rows[0]["cost_high"]), currency),
             base=say.money(rows[0]["cost_base"], currency),
         )
-    names = [say(row["input"]) for row in rows]
+    names = [say(row["input"], gate=row["gate"]) for row in rows]
     y = alt.Y("input:N", sort=names, axis=None, scale=alt.Scale(paddingInner=0.2))
     axis = alt.Axis(
         title=say("mean cost, {currency}, small sample", currency=currency), format="~s", grid=True

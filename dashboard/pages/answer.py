@@ -19,7 +19,7 @@ from dashboard.components import (
     table,
 )
 from dashboard.report.content import headline_facts
-from dashboard.telling import in_language
+from dashboard.telling import reasons
 from db import queries
 from db.queries import RunSummary
 from planner.record import PlanRecord
@@ -44,7 +44,7 @@ def page() -> None:
         show(charts.rivals_compared(record, colours, words), "rivals")
     _rival_table(record)
     st.header(plain(words("Why this plan")))
-    for reason in in_language(record.reasons, words):
+    for reason in reasons(record, words):
         st.markdown(f"- {plain(reason)}")
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.components import look, page_head, plain, safe, say, show, shown_plan, table
-from dashboard.telling import in_language, rental_spans
+from dashboard.telling import order_why, rental_spans
 from planner.record import Order, PlanRecord
 
 
@@ -76,7 +76,7 @@ def _card(order: Order, record: PlanRecord) -> None:
         f'<p style="margin:.15rem 0"><span style="color:{look().quiet}">{safe(name)}</span> {safe(value)}</p>'
         for name, value in lines
     )
-    why = safe(in_language([order.why], words)[0])
+    why = safe(order_why(order, currency, words))
     st.html(
         f'<div style="overflow-wrap:anywhere"><p style="margin:0;font-weight:600;font-size:1.08rem">{safe(what)}</p>'
         f'<p style="margin:0 0 .4rem;color:{look().quiet}">{safe(words("for {pool}", pool=order.pool))}</p>'

@@ -1,5 +1,7 @@
 """What-if: change the inputs that matter against a pinned baseline, on the same luck, and see the difference."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
@@ -53,7 +55,8 @@ def _form(record: PlanRecord) -> tuple[Changes, bool, str]:
         price = one.number_input(words("Purchase prices, times"), 0.1, 10.0, 1.0, key="price", **number)
         rent = two.number_input(words("Rental prices, times"), 0.1, 10.0, 1.0, key="rent", **number)
         caps = three.number_input(words("Caps, times"), 0.0, 10.0, 1.0, key="caps", **number)
-        gates, columns = {}, []
+        gates: dict[str, str | None] = {}
+        columns: list[Any] = []
         for at, gate in enumerate(record.scenario.gates):
             columns = st.columns(3) if at % 3 == 0 else columns
             gates[gate.name] = columns[at % 3].selectbox(

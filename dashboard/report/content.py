@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict
 from dashboard import charts
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
-from dashboard.telling import answer_sentence, in_language, rental_spans, waiting_sentence
+from dashboard.telling import (
+    answer_sentence,
+    in_language,
+    order_why,
+    reasons,
+    rental_spans,
+    rests_on,
+    waiting_sentence,
+)
 from dashboard.wording import ENGLISH, Wording, displayable
 from planner.record import Dates, PlanRecord, Quantiles
 from planner.scenario.models import Purchase, Rental
@@ -119,7 +127,7 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
         met=answer.feasible,
         waiting=waiting_sentence(record, say),
         rests_title=say("What this rests on"),
-        rests_on=in_language(answer.rests_on, say),
+        rests_on=rests_on(record, say),
         facts=headline_facts(record, say),
         labels=_label_colours(say),
         sections=sections,
@@ -264,7 +272,13 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
     if record.reservations:
         tables.append(_reservations(record, say))
     points = [
-        say("{gpus} {sku} on {day}: {why}", gpus=o.gpus, sku=o.sku, day=say.day(o.order_on), why=o.why)
+        say(
+            "{gpus} {sku} on {day}: {why}",
+            gpus=o.gpus,
+            sku=o.sku,
+            day=say.day(o.order_on),
+            why=order_why(o, currency, say),
+        )
         for o in placed
     ]
     pages = range(0, len(placed), _LINES_ON_A_PAGE)
@@ -456,7 +470,7 @@ def _rivals(record: PlanRecord, say: Wording) -> Section:
 
 
 def _why(record: PlanRecord, say: Wording) -> Section:
-    return Section(title=say("Why this plan"), points=in_language(record.reasons, say))
+    return Section(title=say("Why this plan"), points=reasons(record, say))
 
 
 def _assumptions(record: PlanRecord, say: Wording) -> Section:

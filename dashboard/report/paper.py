@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.report.content import ReportData, report_data
+from planner.errors import UserMistakeError
 from planner.record import PlanRecord
 
 _FOLDER = Path(__file__).parent
 _UNBROKEN = {"cell": 12, "line": 60}
 """A longer word may be broken after so many characters, so that it does not run out of its cell or line."""
+
+
+class FontMissingError(UserMistakeError):
+    """The language asked for cannot be set with the fonts of this machine."""
 
 
 def pdf_report(record: PlanRecord, language: str = "en", changed: Sequence[str] = ()) -> bytes:
@@ -38,6 +43,10 @@ def paper(data: ReportData) -> bytes:
     except typst.TypstError as error:
         if "could not be displayed" not in str(error):
             raise
+        if data.language == "zh":
+            raise FontMissingError(
+                "no font for Chinese is installed; install one, for example fonts-noto-cjk"
+            ) from None
         pdf = typst.compile(files, **settings)
     return bytes(pdf)
 

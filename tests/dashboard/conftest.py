@@ -55,14 +55,14 @@ def scenario(title: str = "The day of the news", chat: str = "chat", coder: str 
                     "model": "DeepSeek-R1",
                     "precision": "fp8",
                     "layouts": {"H20-96GB": {"tp": 16}, "Ascend-910C": {"tp": 32}},
-                    "load": {"trace": "deepseek", "requests_per_second": 9.0},
+                    "load": {"trace": "servegen-deepseek-r1", "requests_per_second": 9.0},
                     "slo": {"ttft_ms": 3000, "tpot_ms": 50},
                 },
                 {
                     "name": coder,
                     "model": "Qwen3-32B",
                     "layouts": {"H20-96GB": {"tp": 2}, "H100-SXM": {"tp": 2}},
-                    "load": {"trace": "azure-code", "requests_per_second": 14.0},
+                    "load": {"trace": "servegen-m-large", "requests_per_second": 14.0},
                     "slo": {"ttft_ms": 1500, "tpot_ms": 40},
                 },
             ],
@@ -285,7 +285,7 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
         overrides=["demand-doubles"],
         scenario_hash="5f2c" * 16,
         seed=20250716,
-        roots={"optimise": 20250716, "validate": 9020250716},
+        roots={"optimise": 20250716, "validate": 902025071},
         answer=Answer(
             sentence=(
                 f"Order 96 H20-96GB (12 servers) from finished stock for {chat} by 14 August 2025, and "
@@ -391,7 +391,7 @@ def record() -> PlanRecord:
 
 
 HOSTILE_TITLE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
-HOSTILE_CHAT = "مرحبا‮evil‬ 😀 **bold** [l](http://x.test) $x^2$ :red[y]"
+HOSTILE_CHAT = "مرحبا evil 😀 **bold** [l](http://x.test) $x^2$ :red[y]"
 HOSTILE_CODER = "#panic(1) @ref *x* <b>b</b> " + "W" * 80
 
 
@@ -405,6 +405,17 @@ def hostile() -> PlanRecord:
 def hostile_names() -> tuple[str, str, str]:
     """Title and pool names of the hostile plan."""
     return HOSTILE_TITLE, HOSTILE_CHAT, HOSTILE_CODER
+
+
+@pytest.fixture(scope="session")
+def quickstart() -> PlanRecord:
+    """A real plan of the quickstart on few futures."""
+    from planner.intake import open_scenario
+    from planner.plan import plan
+
+    scenario = open_scenario("1-quickstart", replications=200).scenario
+    run = scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})
+    return plan(scenario.model_copy(update={"run": run})).record
 
 
 @pytest.fixture

@@ -57,7 +57,6 @@ def test_every_chart_has_a_sentence_a_text_alternative_and_its_rows(record: Plan
 def test_hostile_names_stay_text_in_every_chart(hostile: PlanRecord, draw: Draw):
     svg = draw(hostile, LIGHT).svg(600, titled=True)
     assert not re.search(r"<(script|img|b)[ >]", svg)
-    assert "\u202e" not in re.sub(r"aria-label=\"[^\"]*\"", "", svg)
 
 
 def test_the_fan_shows_the_quantiles_of_the_record(record: PlanRecord):

@@ -79,3 +79,98 @@ def test_a_run_that_waits_is_shown_with_its_state(screen, database):
 
     RunQueue(database).put_scenario(open_scenario("1-quickstart").scenario, (), "test")
     assert "waiting for a worker" in " ".join(bar.proto.text for bar in screen().get("progress"))
+
+
+PAGES = ("answer", "orders", "supply", "demand", "serving", "whatif", "scenario", "runs", "accuracy")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_without_an_error_and_has_one_title(screen, stored: str, page: str):
+    app = screen(page)
+    assert len(app.title) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_speaks_chinese(screen, stored: str, page: str):
+    app = screen(page, lang="zh")
+    assert re.search("[\u4e00-\u9fff]", app.title[0].value)
+
+
+@pytest.mark.parametrize("page", ["orders", "supply", "demand", "serving", "whatif"])
+def test_a_page_about_a_plan_offers_the_quickstart_while_there_is_none(screen, page: str):
+    assert "No plan yet" in visible(screen(page))
+
+
+def test_the_orders_page_holds_the_records_orders(screen, stored: str, record: PlanRecord):
+    app = screen("orders")
+    frame = next(table.value for table in app.dataframe if "last safe date" in table.value)
+    assert list(frame["GPUs"]) == [order.gpus for order in record.orders]
+    assert list(frame["prepayment"]) == [order.prepayment for order in record.orders]
+    assert "14 Nov 2025" in visible(app)  # median arrival of the first order
+
+
+def test_the_serving_page_shows_label_and_interval_of_every_figure(screen, stored: str, record: PlanRecord):
+    text = visible(screen("serving"))
+    for item in record.sizing:
+        if item.requests_per_s is not None:
+            assert f"{item.requests_per_s.value:.2f} requests/s" in text
+            assert f"-badge[{item.label}]" in text
+    assert "does not fit" in text
+
+
+def test_the_supply_page_tells_one_future(screen, stored: str):
+    app = screen("supply")
+    assert "One future as a story" in visible(app)
+    before = visible(app)
+    app.number_input(key="future").set_value(7).run()
+    assert not app.error
+    assert visible(app) != before
+
+
+def test_the_scenario_page_shows_every_mistake_and_saves_nothing(screen, stored: str):
+    app = screen("scenario")
+    text = app.text_area[0].value.replace("horizon_months: 18", "horizon_months: -3\nnmae: x")
+    app.text_area[0].set_value(text).run()
+    shown = visible(app)
+    assert "2 problems" in shown
+    assert "did you mean name" in shown
+    assert [button.label for button in app.button if "Save" in button.label] == []
+
+
+def test_a_changed_scenario_is_queued_once(screen, stored: str, database):
+    from db import queries
+
+    app = screen("scenario")
+    app.text_area[0].set_value(app.text_area[0].value.replace("seed: 20250716", "seed: 7")).run()
+    for _ in range(2):
+        next(button for button in app.button if button.label == "Save and plan").click().run()
+    assert not app.error
+    assert [run.seed for run in queries.runs(database, state="queued")] == [7]
+
+
+def test_a_run_is_started_watched_and_cancelled(screen, stored: str, database):
+    from db import queries
+
+    app = screen("runs")
+    next(box for box in app.selectbox if box.label == "Shipped scenario").set_value("1-quickstart")
+    next(button for button in app.button if button.label == "Start").click().run()
+    queued = queries.runs(database, state="queued")
+    assert len(queued) == 1
+    app.run()
+    next(button for button in app.button if button.label == "Cancel").click().run()
+    assert queries.run(database, queued[0].id).state == "cancelled"
+
+
+def test_the_what_if_changes_the_answer(screen, database, quickstart: PlanRecord):
+    RunRepository(database).add(quickstart)
+    app = screen("whatif")
+    app.number_input(key="demand").set_value(2.0)
+    next(button for button in app.button if button.label == "Apply").click().run()
+    assert not app.error
+    assert "Cost +" in visible(app)
+
+
+def test_a_permalink_restores_the_what_if(screen, database, quickstart: PlanRecord):
+    run = RunRepository(database).add(quickstart)
+    app = screen("whatif", run=run, demand="2.00")
+    assert "Cost +" in visible(app)

@@ -1,7 +1,13 @@
+import ast
 import datetime as dt
+import json
+import string
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import dashboard
 from dashboard.wording import Wording, displayable, shortened
 from planner.errors import UnknownNameError
 
@@ -62,3 +68,42 @@ def test_emoji_joined_of_several_characters_stay_whole():
 
 def test_a_long_name_is_cut_and_the_cut_is_shown():
     assert shortened("x" * 50, 10) == "x" * 9 + "…"
+
+
+FOLDER = Path(dashboard.__file__).parent
+CHINESE: dict[str, str] = json.loads((FOLDER / "words_zh.json").read_text(encoding="utf-8"))
+
+
+def said_texts() -> Iterator[str]:
+    """Every text that the package says by ``say("...")`` or ``words("...")``."""
+    for path in sorted(FOLDER.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+                continue
+            called = node.func.func if isinstance(node.func, ast.Call) else node.func
+            if isinstance(called, ast.Name) and called.id in ("say", "words"):
+                yield str(node.args[0].value)
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_every_text_that_is_said_has_its_chinese_counterpart():
+    assert sorted(set(said_texts()) - set(CHINESE)) == []
+
+
+def test_a_chinese_text_puts_in_only_figures_that_its_english_text_has():
+    assert {text: said for text, said in CHINESE.items() if not places(said) <= places(text)} == {}
+
+
+def test_states_labels_and_rivals_are_told_in_chinese():
+    from dashboard.look import LABELS, STATES
+    from dashboard.trace import PLACES
+    from planner.wording import MEANING
+
+    assert {*STATES, *LABELS, *PLACES, *MEANING, *MEANING.values()} <= set(CHINESE)
+
+
+def test_an_unknown_text_stays_english():
+    assert Wording("zh")("a text that nobody translated, {n}", n=3) == "a text that nobody translated, 3"
