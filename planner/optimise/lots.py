@@ -19,7 +19,7 @@ from planner.optimise.evaluate import MET, all_met
 from planner.optimise.formulation import Formulation, cvar, tail_weights
 from planner.optimise.futures import Array, Flags, Futures, Orders, Whole
 
-_SCREENED = 300
+_SCREENED = 200
 """Exchanges of two lots whose probabilities are looked up in each step, best by derivative first."""
 
 _TRIED = 4
@@ -366,14 +366,14 @@ class _Odds:
         lots = self._lots(involved, n, t)
         less = np.where(moves.less >= 0, np.searchsorted(involved, moves.less), -1)
         more = np.where(moves.more >= 0, np.searchsorted(involved, moves.more), -1)
-        by_month = np.zeros((len(n), len(base)))
-        by_month[np.arange(len(n)), t] = 1.0 / len(need)
-        before = met[n, t].astype(float)
+        months, starts = np.unique(t, return_index=True)
+        before = np.add.reduceat(met[n, t], starts, dtype=np.int64)
         chunk = max(1, _CELLS // (len(n) * need.shape[1]))
         for first in range(0, len(changed), chunk):
             part = slice(first, first + chunk)
             ends = self._met(owing[n, :, t], self.alone[n, :, t], lots, involved, less[part], more[part])
-            changed[part] = (ends - before) @ by_month
+            counts = np.add.reduceat(ends, starts, axis=1, dtype=np.int64) - before
+            changed[part, months] = counts / len(need)
         return base + changed
 
     def _tipped(self, owing: Array, parts: Array, met: Flags) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -384,7 +384,8 @@ class _Odds:
             others = np.delete(parts, p, axis=1).sum(axis=1)
             tipped |= met & (others + _parts(owing[:, p] + lot, self.alone[:, p]) > 1.0)
             tipped |= ~met & (others + _parts(owing[:, p] - lot, self.alone[:, p]) <= 1.0)
-        n, t = np.nonzero(tipped)
+        # By month, so that counts per month are sums over stretches.
+        t, n = np.nonzero(tipped.T)
         return n, t
 
     def _lots(self, columns: NDArray[np.intp], n: NDArray[np.intp], t: NDArray[np.intp]) -> Array:
@@ -408,8 +409,8 @@ class _Odds:
         involved: NDArray[np.intp],
         less: NDArray[np.intp],
         more: NDArray[np.intp],
-    ) -> Array:
-        """[moves, cells] one where all pools are met after the move."""
+    ) -> Flags:
+        """[moves, cells] whether all pools are met after the move."""
         total = np.zeros((len(less), len(owing)))
         for p in range(owing.shape[1]):
             moved = np.broadcast_to(owing[:, p], total.shape).copy()
@@ -417,7 +418,7 @@ class _Odds:
                 ours = np.flatnonzero((ends >= 0) & (self.pool[involved[ends]] == p))
                 moved[ours] += sign * lots[ends[ours]]
             total += _parts(moved, alone[:, p])
-        return (total <= 1.0).astype(float)
+        return total <= 1.0
 
 
 def _parts(owing: Array, alone: Array) -> Array:

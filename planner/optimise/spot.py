@@ -80,9 +80,11 @@ class Spot:
 
     def cover(self, deficit: Array, with_rented: bool = False) -> Cover:
         """The cheapest cover of ``deficit`` [N, P, T] (negative: spare capacity, which is not shared)."""
-        N, P, T = deficit.shape
-        R = len(self.cap)
         owed = np.maximum(deficit, 0.0)
+        if len(self.cap) == 1:
+            return self._cover_from_one_rental(owed, with_rented)
+        N, P, T = owed.shape
+        R = len(self.cap)
         left = owed.copy()
         price = self.unmet_price.copy()
         cost = np.zeros((N, P, T))
@@ -98,7 +100,7 @@ class Spot:
         price[owed <= 0] = 0.0
         total = cost.sum(axis=1)
         rented = self._gpus(taken) if with_rented or P > 1 else None
-        if P > 1 and R > 0 and rented is not None:
+        if P > 1 and rented is not None:
             over = (rented.sum(axis=1) > self.cap * (1 + 1e-12)).any(axis=1)
             future, month = np.nonzero(over)
             if len(future):
@@ -108,6 +110,28 @@ class Spot:
                 price[future, :, month] = np.where(owed[future, :, month] > 0, dual, 0.0)
                 total[future, month] = least
         return Cover(total, left, price, rented if with_rented else None)
+
+    def _cover_from_one_rental(self, owed: Array, with_rented: bool) -> Cover:
+        """All is rented where the cap allows it; elsewhere the pools share the cap (closed form)."""
+        carries, rent, cap = self.per_gpu[:, :, 0, None], self.rent[0], self.cap[0]
+        wanted = np.divide(owed, carries, out=np.where(owed > 0, np.inf, 0.0), where=carries > 0)
+        gpus = wanted.sum(axis=1)
+        future, month = np.nonzero(gpus > cap)
+        gpus[future, month] = 0.0
+        cost = rent * gpus
+        price = np.where(owed > 0, self.unit[:, :, 0], 0.0)
+        unmet = np.zeros_like(owed)
+        if len(future):
+            short = owed[future, :, month]
+            unmet_price = self.unmet_price[future, :, month]
+            given, left, dual, least = share_one_rental(
+                short, carries[future, :, 0], rent[month], unmet_price, cap[month]
+            )
+            wanted[future, :, month] = given
+            unmet[future, :, month] = left
+            price[future, :, month] = np.where(short > 0, dual, 0.0)
+            cost[future, month] = least
+        return Cover(cost, unmet, price, wanted[:, :, None] if with_rented else None)
 
     def _gpus(self, taken: Array) -> Array:
         """[N, P, R, T] GPUs by rental, from requests/s in merit order."""
@@ -125,10 +149,6 @@ class Spot:
         feasible; where it is primal feasible too, it is optimal again and nothing has to be pivoted.
         """
         rent, unmet_price = self.rent[:, month].T, self.unmet_price[future, :, month]
-        if len(self.cap) == 1:
-            return share_one_rental(
-                owed, self.per_gpu[future, :, 0], rent[:, 0], unmet_price, self.cap[0, month]
-            )
         programme = Sharing(owed, self.per_gpu[future], rent, unmet_price, self.cap[:, month].T)
         if self._remembered is None:
             N, T = len(self.per_gpu), self.cap.shape[1]
@@ -144,7 +164,8 @@ def share_one_rental(
     A GPU is worth u_p k_p in pool p, so the pools are served in that order while the cap lasts. One more
     request/s of a served pool takes its GPUs from the pool m that is served in part: it costs u_m k_m / k_p.
 
-    ``owed``, ``carries``, ``unmet_price`` [B, P], ``rent``, ``cap`` [B]; returns as `Sharing.solve`.
+    ``owed``, ``carries``, ``unmet_price`` [B, P], ``rent``, ``cap`` [B]; returns GPUs, unmet and price λ [B, P]
+    and cost [B].
     """
     worth = unmet_price * carries
     wanted = np.divide(owed, carries, out=np.zeros_like(owed), where=carries > 0)
@@ -163,7 +184,7 @@ def share_one_rental(
     served = np.divide(lost, carries, out=np.full_like(owed, np.inf), where=carries > 0)
     price = np.minimum(unmet_price, served)
     cost = rent * gpus.sum(axis=1) + (unmet_price * unmet).sum(axis=1)
-    return gpus[:, :, None], unmet, price, cost
+    return gpus, unmet, price, cost
 
 
 @dataclass

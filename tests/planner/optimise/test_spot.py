@@ -73,8 +73,8 @@ def test_one_rental_shared_in_closed_form_costs_what_a_linear_programme_says(see
             owed[b], carries[b, :, None], rent[b : b + 1], unmet_price[b], cap[b : b + 1]
         )
         assert cost[b] == pytest.approx(expected, rel=1e-7, abs=1e-7)
-    assert np.all(gpus[:, :, 0].sum(axis=1) <= cap + 1e-9)
-    np.testing.assert_allclose(gpus[:, :, 0] * carries + unmet, owed, atol=1e-9)
+    assert np.all(gpus.sum(axis=1) <= cap + 1e-9)
+    np.testing.assert_allclose(gpus * carries + unmet, owed, atol=1e-9)
 
 
 def test_a_remembered_basis_gives_the_answer_of_a_fresh_one(synthetic):
