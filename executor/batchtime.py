@@ -20,6 +20,11 @@ MOST_STEPS = 1 << 40
 """Steps that a run of equal pace may have; more than any replay takes."""
 VECTOR_STEPS = 4096
 """Steps timed at once where their times do not form an arithmetic series."""
+SECONDS = (
+    *("dense", "experts", "gemm", "context", "square", "latency", "collective", "launch", "fixed"),
+    *("sequence", "request", "first_token", "front_end"),
+)
+"""Fields of ``BatchTime`` that are times."""
 _VANISHING, _BOUNDLESS = 1e-9, 1e15
 
 
@@ -142,6 +147,10 @@ class BatchTime:
             larger = np.maximum(rest, moved)
             whole = larger * ((rest / larger) ** 4 + (moved / larger) ** 4) ** 0.25
         return np.maximum(whole, self.front_end * sequences)
+
+    def scaled(self, factor: float) -> BatchTime:
+        """Every second of a step times ``factor``; memory stays."""
+        return replace(self, **{name: factor * getattr(self, name) for name in SECONDS})
 
     @property
     def is_arithmetic(self) -> bool:

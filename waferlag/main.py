@@ -17,7 +17,10 @@ from waferlag.commands import db, runs, schedule
 from waferlag.commands.check import check, scenarios, schema
 from waferlag.commands.dashboard import dashboard
 from waferlag.commands.estimate import estimate
+from waferlag.commands.generate import generate
+from waferlag.commands.hindcast import hindcast
 from waferlag.commands.plan import plan
+from waferlag.commands.replay import replay
 from waferlag.commands.report import report
 from waferlag.commands.score import score
 from waferlag.commands.simulate import simulate
@@ -57,7 +60,7 @@ def _options(
 
 
 VERBS = (
-    *(plan, simulate, size, estimate, score),
+    *(plan, simulate, size, estimate, replay, score, generate, hindcast),
     *(check, schema, scenarios),
     *(report, dashboard, worker, run_due),
 )

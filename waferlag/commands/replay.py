@@ -1,0 +1,314 @@
+"""`waferlag replay`: what requests of a trace meet at replicas, by the engine's scheduler on a modelled clock."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from waferlag.commands.db import Db
+
+if TYPE_CHECKING:
+    from executor.metrics import Bounds
+    from executor.profile import Figure
+    from executor.replay import Peak, Replayed
+    from waferlag.replica import Replica
+    from waferlag.workload import Workload
+
+SCHEMA_VERSION = 1
+SHOWN = ("ttft", "tpot", "itl", "e2el")
+
+
+def replay(
+    trace: Annotated[str, typer.Argument(help="A shipped trace's name, or a trace file.")],
+    profile: Annotated[str | None, typer.Option("--profile", help="Id of a stored serving profile.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Instead of a profile: the model.")] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="Accelerator, for example H20-96GB.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    engine: Annotated[
+        str, typer.Option("--engine", help="sglang, trtllm, vllm, waferlag, generic.")
+    ] = "generic",
+    engine_version: Annotated[str, typer.Option("--engine-version", help="Version of the engine.")] = "",
+    tp: Annotated[int, typer.Option("--tp", help="Tensor parallel GPUs.")] = 1,
+    pp: Annotated[int, typer.Option("--pp", help="Pipeline stages.")] = 1,
+    attention_dp: Annotated[
+        int, typer.Option("--attention-dp", help="Data parallel ranks of attention.")
+    ] = 1,
+    moe_tp: Annotated[
+        int | None, typer.Option("--moe-tp", help="Tensor parallel cut of the experts.")
+    ] = None,
+    moe_ep: Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut.")] = None,
+    kv_precision: Annotated[str | None, typer.Option("--kv-precision", help="bf16 or fp8.")] = None,
+    kv_tokens: Annotated[
+        float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
+    ] = None,
+    replicas: Annotated[int, typer.Option("--replicas", min=1, max=10_000, help="Equal replicas.")] = 1,
+    route: Annotated[str, typer.Option("--route", help="least-loaded or round-robin.")] = "least-loaded",
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Mean requests/s of all replicas; without it the trace's.")
+    ] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            "--requests", min=1, max=2_000_000, help="The first so many, or so many drawn (10,000)."
+        ),
+    ] = None,
+    burst: Annotated[
+        float | None, typer.Option("--burst", help="Standard deviation / mean of drawn gaps; 1 is Poisson.")
+    ] = None,
+    goodput: Annotated[
+        list[str] | None,
+        typer.Option("--goodput", help="Bounds in ms, like 'ttft:2000 tpot:50'; may be given again."),
+    ] = None,
+    search: Annotated[
+        float | None,
+        typer.Option("--search", help="Find the highest rate at which so many per cent meet --goodput."),
+    ] = None,
+    max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Sequences running at once.")] = 256,
+    draws: Annotated[
+        int, typer.Option("--draws", min=0, max=1000, help="Draws behind the intervals; 0: no intervals.")
+    ] = 12,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Root of the luck of drawn requests.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here as JSON.")] = None,
+    db: Db = None,
+) -> None:
+    """Replay a trace on a modelled clock: TTFT, TPOT, ITL, end-to-end, goodput, KV use."""
+    from executor.cost import Layout
+    from executor.errors import UnknownNameError
+    from executor.metrics import bounds_of
+    from executor.replay import ROUTES
+    from planner.errors import UserMistakeError
+    from waferlag.files import require_folders, write_whole
+    from waferlag.replica import replica_of, replica_of_profile
+    from waferlag.screen import say
+    from waferlag.settings import settings
+    from waferlag.workload import workload
+
+    if route not in ROUTES:
+        raise UnknownNameError("router", route, ROUTES)
+    require_folders([json_file], inputs=[trace])
+    bounds = bounds_of(goodput) if goodput else None
+    if search is not None and (bounds is None or not 0 < search <= 100):
+        raise UserMistakeError("--search takes a share in per cent, 0 to 100, and needs --goodput")
+    if profile is not None:
+        if model is not None or gpu is not None:
+            raise UserMistakeError("say either --profile, or --model and --gpu")
+        replica = replica_of_profile(_stored_profile(profile, db))
+    elif model is None or gpu is None:
+        raise UserMistakeError("say what serves the trace: --profile ID, or --model and --gpu")
+    else:
+        replica = replica_of(
+            model,
+            gpu,
+            precision,
+            engine,
+            Layout(tp, pp, attention_dp, moe_tp, moe_ep),
+            version=engine_version,
+            kv_precision=kv_precision,
+            kv_tokens=kv_tokens,
+        )
+    load = workload(trace, settings().max_trace_bytes, requests=requests, rate=rate, cv=burst, seed=seed)
+    asked = _Asked(replica, load, replicas, route, max_batch, draws, bounds)
+    found, metrics = asked.run()
+    peak = None if search is None or bounds is None else asked.search(bounds, search / 100)
+    for line in _report(asked, found, metrics, peak):
+        say(line)
+    if json_file is not None:
+        document = _document(asked, found, metrics, peak, seed)
+        write_whole(json_file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        say(f"JSON: {json_file}")
+
+
+class _Asked:
+    """One replay as asked for: the figures at the belief's mode, and their spread over its draws."""
+
+    def __init__(
+        self,
+        replica: "Replica",
+        load: "Workload",
+        replicas: int,
+        route: Any,
+        max_batch: int,
+        draws: int,
+        bounds: "Bounds | None",
+    ) -> None:
+        self.replica, self.load, self.replicas, self.route = replica, load, replicas, route
+        self.max_batch, self.count, self.bounds = max_batch, draws, bounds
+        arrivals = load.arrivals
+        self.mean_tokens = float(arrivals.prompt.mean() + arrivals.output.mean() / 2)
+        self.time = replica.time(self.mean_tokens)
+
+    def run(self) -> tuple["Replayed", "dict[str, Figure]"]:
+        """The replay, and each metric with the central 80 % interval of the belief."""
+        from executor.profile import Figure
+
+        found = self._replayed(self.time)
+        metrics = found.metrics(self.bounds)
+        drawn = [
+            self._replayed(time).metrics(self.bounds)
+            for time in self.replica.draws(self.count, self.mean_tokens)
+        ]
+        return found, {
+            name: Figure(value, *_interval(value, [each.get(name, value) for each in drawn]))
+            for name, value in metrics.items()
+        }
+
+    def search(self, bounds: "Bounds", share: float) -> "Peak":
+        """The highest rate in the trace's own rhythm that keeps the bounds."""
+        from executor.replay import highest_rate, replica_limits
+
+        arrivals = self.load.arrivals
+        return highest_rate(
+            arrivals.at_rate,
+            self.time,
+            bounds,
+            share,
+            replica_limits(self.time, arrivals.block_tokens, self.max_batch),
+            self.replicas,
+            self.route,
+            start=arrivals.rate,
+        )
+
+    def _replayed(self, time: Any) -> "Replayed":
+        from executor.replay import replay as replayed
+        from executor.replay import replica_limits
+
+        arrivals = self.load.arrivals
+        limits = replica_limits(time, arrivals.block_tokens, self.max_batch)
+        return replayed(arrivals, time, limits, self.replicas, self.route)
+
+
+def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
+    """Central 80 % about the figure from the spread of the draws' logarithms; the figure itself without draws."""
+    import numpy as np
+
+    from executor.steptime import Z_80
+
+    logs = np.log([each for each in drawn if each > 0])
+    if value <= 0 or logs.size < 2:
+        return value, value
+    spread = float(np.sqrt(np.mean((logs - np.log(value)) ** 2)))
+    return value * float(np.exp(-Z_80 * spread)), value * float(np.exp(Z_80 * spread))
+
+
+def _stored_profile(profile_id: str, db: str | None) -> Any:
+    from db.repository import ProfileRepository
+    from executor.profile import profile_from_json
+    from waferlag.commands.db import open_chosen
+
+    with open_chosen(db) as database:
+        body = ProfileRepository(database).get(profile_id)
+    return profile_from_json(json.dumps(body), f"profile {profile_id}")
+
+
+def _report(asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak: "Peak | None") -> list[str]:
+    """The replay on a terminal: what was served, percentiles with intervals, use, and why to believe it."""
+    from waferlag.screen import table, wrapped
+
+    belief = asked.replica.belief
+    arrivals = asked.load.arrivals
+    lines = [
+        *wrapped(f"{asked.load.name} on {asked.replicas} replica(s) of {asked.replica.name}"),
+        *(line for note in asked.load.notes for line in wrapped(note, "- ")),
+        "",
+        f"requests   {len(arrivals):,} at {arrivals.rate:.3g}/s, {found.refused:,} refused",
+        f"tokens     {arrivals.prompt.mean():,.0f} in, {arrivals.output.mean():,.0f} out on average",
+    ]
+    head = ["ms, 80 %", "mean", "p50", "p90", "p99"]
+    rows = [[name.upper(), *(_cell(metrics, f"{part}_{name}_ms") for part in head[1:])] for name in SHOWN]
+    lines += ["", table(head, rows, right=range(1, 5), whole=[0]), ""]
+    named = {"output_throughput": "output tokens/s", "request_throughput": "requests/s"}
+    lines += [f"{label:17s} {_cell(metrics, name)}" for name, label in named.items()]
+    if "request_goodput" in metrics:
+        lines.append(f"{'goodput':17s} {_cell(metrics, 'request_goodput')} requests/s met every bound")
+    hits = found.prompt_tokens_cached / max(1, found.prompt_tokens_cached + found.prompt_tokens_computed)
+    lines += [
+        f"{'KV cache':17s} {found.kv_mean:.1%} held on average, {found.kv_peak:.1%} at most,"
+        f" of {asked.time.kv_tokens:,} tokens",
+        f"{'prefix hits':17s} {hits:.1%} of prompt tokens",
+        f"{'preemptions':17s} {int(found.preemptions.sum()):,}",
+        f"{'busy':17s} {found.busy:.1%} of the time",
+    ]
+    if peak is not None:
+        lines += ["", *wrapped(_peak_text(peak))]
+    lines += ["", *wrapped(f"label: {belief.label}; {belief.reason}")]
+    return lines
+
+
+def _peak_text(peak: "Peak") -> str:
+    if not peak.rate:
+        return f"No rate keeps the bounds: {peak.reason}."
+    return f"Highest rate that keeps the bounds: {peak.rate:.4g} requests/s ({peak.reason})."
+
+
+def _cell(metrics: "dict[str, Figure]", name: str) -> str:
+    figure = metrics.get(name)
+    if figure is None:
+        return "-"
+    if figure.low == figure.high:
+        return _short(figure.value)
+    return f"{_short(figure.value)}, {_short(figure.low, 2)}-{_short(figure.high, 2)}"
+
+
+def _short(value: float, digits: int = 3) -> str:
+    """A number in so many digits, thousands as k.
+
+    >>> _short(4819.7), _short(3560.0, 2), _short(97.3, 2), _short(108_000.0)
+    ('4.82k', '3.6k', '97', '108k')
+    """
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded / 1e3:.{digits}g}k" if rounded >= 1000 else f"{rounded:.{max(digits, 3)}g}"
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: a bound that is not set is null."""
+    return {name: None if value == float("inf") else value for name, value in values.items()}
+
+
+def _document(
+    asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak: "Peak | None", seed: int
+) -> dict[str, Any]:
+    """Everything that is needed to run it again, and what came out."""
+    from dataclasses import asdict
+
+    from waferlag import __version__
+
+    setup, belief, arrivals = asked.replica.setup, asked.replica.belief, asked.load.arrivals
+    time = {name: value for name, value in asdict(asked.time).items() if not name.startswith("_")}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "versions": {"waferlag": __version__},
+        "trace": asked.load.name,
+        "notes": asked.load.notes,
+        "seed": seed,
+        "requests": len(arrivals),
+        "rate": arrivals.rate,
+        "replica": {
+            "model": setup.spec.name,
+            "gpu": setup.accelerator.name,
+            "precision": setup.precision,
+            "kv_precision": setup.kv_type,
+            "engine": setup.engine.name,
+            "layout": asdict(setup.layout),
+            "seconds": time,
+        },
+        "replicas": asked.replicas,
+        "route": asked.route,
+        "max_batch": asked.max_batch,
+        "draws": asked.count,
+        "bounds": None if asked.bounds is None else _finite(asdict(asked.bounds)),
+        "label": belief.label,
+        "reason": belief.reason,
+        "interval": 0.8,
+        "metrics": {name: asdict(figure) for name, figure in metrics.items()},
+        "refused": found.refused,
+        "kv": {"mean": found.kv_mean, "peak": found.kv_peak, "tokens": asked.time.kv_tokens},
+        "preemptions": int(found.preemptions.sum()),
+        "prompt_tokens_cached": found.prompt_tokens_cached,
+        "prompt_tokens_computed": found.prompt_tokens_computed,
+        "busy": found.busy,
+        "steps": found.steps,
+        "highest_rate": None
+        if peak is None
+        else {"requests_per_s": peak.rate, "reason": peak.reason, "tried": peak.tried},
+    }

@@ -1,0 +1,126 @@
+"""From names or a stored profile to the step times of one replica, with what is believed about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from executor.batchtime import BatchTime, batch_time
+from executor.cost import Layout
+from executor.profile import Point, ServingProfile
+from executor.steptime import FLOOR_LOG, Setup
+from planner.belief import Belief, belief, setup_of
+from planner.measured import Case, case_of
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica: its set-up and the belief about its step time."""
+
+    setup: Setup
+    belief: Belief
+
+    @property
+    def name(self) -> str:
+        """Model, precision, GPUs, layout and engine in a line."""
+        setup = self.setup
+        return (
+            f"{setup.spec.name} in {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
+            f" ({setup.layout}), {setup.engine.name}"
+        )
+
+    def time(self, mean_tokens: float) -> BatchTime:
+        """Step times at the heaviest mode of the belief."""
+        return batch_time(self.setup, self.belief.calibration.theta, mean_tokens)
+
+    def draws(self, count: int, mean_tokens: float) -> list[BatchTime]:
+        """Step times at draws from the belief, the model's own error included."""
+        calibration = self.belief.calibration
+        theta = calibration.draws(count + 1, calibration.widen)[:, 1:, 0]
+        spread = float(np.hypot(calibration.widen * FLOOR_LOG[1], self.belief.extra_sd))
+        noise = np.random.default_rng(20251126).standard_normal(count)
+        return [
+            batch_time(self.setup, theta[:, draw], mean_tokens).scaled(float(np.exp(spread * noise[draw])))
+            for draw in range(count)
+        ]
+
+
+def replica_of(
+    model: str,
+    gpu: str,
+    precision: str,
+    engine: str,
+    layout: Layout,
+    *,
+    version: str = "",
+    kv_precision: str | None = None,
+    kv_tokens: float | None = None,
+    figures: Mapping[str, float] | None = None,
+) -> Replica:
+    """The replica of those names; UnknownNameError, MissingFigureError or DoesNotFitError where it cannot be."""
+    setup = setup_of(
+        model, gpu, precision, engine, layout, kv_precision=kv_precision, kv_tokens=kv_tokens, figures=figures
+    )
+    return _believed(setup, version, ())
+
+
+def replica_of_profile(profile: ServingProfile) -> Replica:
+    """The replica of a stored profile; its measured closed-loop points calibrate the step time."""
+    setup = setup_of(
+        profile.model,
+        profile.gpu,
+        profile.precision,
+        profile.engine,
+        profile.layout,
+        kv_precision=profile.kv_precision or None,
+    )
+    return _believed(setup, profile.engine_version, measured_cases(profile))
+
+
+def measured_cases(profile: ServingProfile) -> tuple[Case, ...]:
+    """The profile's closed-loop points with a mean TTFT and TPOT, as rows that calibrate."""
+    return tuple(
+        case_of(at, _cells(profile, point), measured=True)
+        for at, point in enumerate(profile.points, start=1)
+        if point.concurrency is not None
+        and point.output_tokens >= 2
+        and point.metrics.get("mean_ttft_ms", 0) > 0
+        and point.metrics.get("mean_tpot_ms", 0) > 0
+    )
+
+
+def _cells(profile: ServingProfile, point: Point) -> dict[str, str]:
+    layout = profile.layout
+    return {
+        "gpu": profile.gpu,
+        "engine": profile.engine,
+        "engine_version": profile.engine_version,
+        "model": profile.model,
+        "precision": profile.precision,
+        "kv_precision": profile.kv_precision,
+        "input_tokens": repr(point.input_tokens),
+        "output_tokens": repr(point.output_tokens),
+        "concurrency": repr(point.concurrency),
+        **{
+            name: str(getattr(layout, name) or 1) for name in ("tp", "pp", "attention_dp", "moe_tp", "moe_ep")
+        },
+        "ttft_ms": repr(point.metrics["mean_ttft_ms"]),
+        "tpot_ms": repr(point.metrics["mean_tpot_ms"]),
+    }
+
+
+def _believed(setup: Setup, version: str, rows: tuple[Case, ...]) -> Replica:
+    """The belief from own rows where there are two or more, else from the shipped ones."""
+    from executor.cost import memory_fit
+
+    memory_fit(setup.spec, setup.layout, setup.precision, setup.accelerator, setup.kv_type).require(
+        0.0, f"{setup.spec.name} {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
+    )
+    found = belief(setup, version, rows if len(rows) >= 2 else None)
+    if 0 < len(rows) < 2:
+        found = replace(
+            found, reason=f"{found.reason}; the profile's one closed-loop point does not calibrate"
+        )
+    return Replica(found.on(setup), found)

@@ -1,0 +1,174 @@
+"""From a trace's name or file to requests that a replica can be offered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from executor.arrivals import Arrivals, arrival_times, lengths_of_cells
+from planner.demand.catalogue import shipped_summary
+from planner.demand.reader import read_trace
+from planner.demand.summary import JointLengths, Margin, NotInTraceError, Origin, TraceSummary, summarise
+from planner.demand.trace import Requests
+from planner.reference.traces import trace_names
+from planner.serving import Lengths
+
+PREFIX_FAMILIES = 64
+"""Prompts of a summary share their prefixes within so many families; only the share reused is published.
+Ours, evidence: estimate."""
+PAGE_TOKENS = 64
+MOST_REQUESTS = 2_000_000
+QUANTILES = (
+    ("p10", 0.1),
+    ("p25", 0.25),
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p90", 0.9),
+    ("p95", 0.95),
+    ("p99", 0.99),
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests, and in words where each side of them comes from."""
+
+    name: str
+    arrivals: Arrivals
+    notes: tuple[str, ...]
+
+
+def workload(
+    trace: str,
+    max_bytes: int,
+    *,
+    requests: int | None = None,
+    rate: float | None = None,
+    cv: float | None = None,
+    seed: int = 0,
+) -> Workload:
+    """The requests of a trace: those of a file, one by one, or drawn from the summary of a shipped one.
+
+    ``requests``: the first so many of a file, or so many drawn (10,000 by default). ``rate`` is the mean in
+    requests/s, by default the trace's own. ``cv`` is the variability of the gaps of drawn requests.
+    UnknownNameError, FileError or NotInTraceError where the trace cannot be had or lacks what is needed.
+    """
+    path = Path(trace)
+    if trace in trace_names() or not (path.suffix or "/" in trace):
+        return _drawn(shipped_summary(trace), requests or 10_000, rate, cv, seed)
+    found = read_trace(path, max_bytes=max_bytes)
+    if found.requests is None:
+        origin = Origin(
+            title="the user's own trace",
+            source=str(path),
+            date="not stated",
+            licence="not stated",
+            attribution="the user",
+            evidence="reported",
+        )
+        return _drawn(summarise(found, origin), requests or 10_000, rate, cv, seed)
+    return _observed(found.name, found.requests, requests, rate)
+
+
+def _observed(name: str, found: Requests, count: int | None, rate: float | None) -> Workload:
+    arrivals = Arrivals(
+        arrival_s=found.arrival_s,
+        prompt=np.maximum(1, found.input_tokens),
+        output=np.maximum(1, found.output_tokens),
+        blocks=found.blocks,
+        block_tokens=found.block_tokens if found.blocks is not None else PAGE_TOKENS,
+    )
+    whole = len(arrivals)
+    notes = ["arrivals and lengths as observed"]
+    if count is not None and count < whole:
+        arrivals = arrivals.first(count)
+        notes.append(f"the first {count:,} of {whole:,} requests")
+    if rate is not None:
+        notes.append(f"played at {rate / arrivals.rate:.3g} times the speed of the trace")
+        arrivals = arrivals.at_rate(rate)
+    if found.blocks is not None:
+        notes.append(f"shared prefixes as observed, in blocks of {found.block_tokens} tokens")
+    return Workload(name, arrivals, tuple(notes))
+
+
+def _drawn(summary: TraceSummary, count: int, rate: float | None, cv: float | None, seed: int) -> Workload:
+    """Requests with the summary's joint lengths, hours, burst and reuse."""
+    if summary.lengths is None:
+        mend = "replay one that has lengths, or a file with requests"
+        raise NotInTraceError(summary.name, "lengths of requests", mend)
+    mean = rate or summary.mean_rps
+    if mean is None:
+        raise NotInTraceError(summary.name, "rate", "give --rate")
+    chance = np.random.default_rng([20251124, seed])
+    hours = _hours(summary)
+    spread, burst = _burst(summary, cv)
+    times = arrival_times(count, mean, spread, chance, hours)
+    prompt, output = _lengths(summary.lengths, count, chance)
+    reuse = 0.0 if summary.prefix is None else summary.prefix.share
+    notes = [
+        f"{count:,} requests drawn from the summary of {summary.name} with seed {seed}",
+        f"lengths: {summary.lengths.pairing}",
+        f"hours of the {'week' if len(hours) == 168 else 'day'} from the busiest on"
+        if hours
+        else "an even rate",
+        burst,
+    ]
+    if reuse:
+        notes.append(
+            f"{reuse:.1%} of the prompt shared within {PREFIX_FAMILIES} families of prompts (assumed)"
+        )
+    blocks = _families(prompt, reuse, chance) if reuse else None
+    return Workload(summary.name, Arrivals(times, prompt, output, blocks, PAGE_TOKENS), tuple(notes))
+
+
+def _hours(summary: TraceSummary) -> list[float]:
+    """The hourly ratios from the busiest hour on; a gap counts as the mean."""
+    if summary.rhythm is None:
+        return []
+    ratios = [1.0 if hour is None else hour for hour in summary.rhythm.hours]
+    busiest = int(np.argmax(ratios))
+    return ratios[busiest:] + ratios[:busiest]
+
+
+def _burst(summary: TraceSummary, cv: float | None) -> tuple[float, str]:
+    if cv is not None:
+        return cv, f"gaps of variability {cv:g} as given"
+    if summary.burst is None:
+        return 1.0, "Poisson arrivals: the trace does not tell its gaps"
+    if "artefact" in summary.burst.kind:
+        return 1.0, f"Poisson arrivals: the trace's gaps are an {summary.burst.kind}"
+    return summary.burst.cv, f"gaps of variability {summary.burst.cv:g} ({summary.burst.kind})"
+
+
+def _lengths(
+    lengths: JointLengths, count: int, chance: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """From the joint cells; from the margins, input and output independent, where only they are published."""
+    if lengths.cells:
+        weight, prompt, output = (
+            np.array([getattr(cell, name) for cell in lengths.cells])
+            for name in ("weight", "input", "output")
+        )
+        return lengths_of_cells(count, weight, prompt, output, chance)
+    margins = Lengths(lengths.input.mean, lengths.output.mean, _pairs(lengths.input), _pairs(lengths.output))
+    sides = (chance.permutation(margins.grid(side, count)) for side in ("input", "output"))
+    prompt, output = (np.maximum(1, np.rint(side)).astype(np.int64) for side in sides)
+    return prompt, output
+
+
+def _pairs(margin: Margin) -> tuple[tuple[float, float], ...]:
+    pairs = ((share, getattr(margin, name)) for name, share in QUANTILES)
+    return tuple((share, float(tokens)) for share, tokens in pairs if tokens is not None)
+
+
+def _families(
+    prompt: npt.NDArray[np.int64], reuse: float, chance: np.random.Generator
+) -> tuple[Sequence[tuple[int, int]], ...]:
+    """Names of prompt pages such that about ``reuse`` of the prompt is found in a warm cache."""
+    family = chance.integers(0, PREFIX_FAMILIES, prompt.size).tolist()
+    pages = np.rint(reuse * prompt / PAGE_TOKENS).astype(np.int64).tolist()
+    return tuple([(own, page) for page in range(count)] for own, count in zip(family, pages, strict=True))
