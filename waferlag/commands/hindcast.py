@@ -1,0 +1,108 @@
+"""`waferlag hindcast`: the gate law replayed on the real history, scored against what happened and against rivals."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from planner.hindcast import Hindcast
+
+
+def hindcast(
+    as_of: Annotated[
+        list[dt.datetime] | None,
+        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Forecast from this day; may be given again."),
+    ] = None,
+    reading: Annotated[
+        str, typer.Option("--reading", help="Reading of the record: main, literal, paper or mild.")
+    ] = "main",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every forecast and outcome here.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the section into this accuracy page.")
+    ] = None,
+) -> None:
+    """Forecast the gates from past days with what was public then, and score it against what happened."""
+    from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
+    from planner.hindcast_page import forecast_table, hindcast_section
+    from waferlag.files import require_folders, write_whole
+
+    require_folders([json_file, markdown])
+    _require_known(reading)
+    days = tuple(moment.date() for moment in as_of) if as_of else TWELVE_DATES
+    replay = hindcast(_within_record(days), reading=reading)
+    if as_of:
+        print(forecast_table(replay))
+        print(f"\nBrier {replay.brier():.3f}, log {replay.log():.3f} over {len(replay.targets)} states.")
+    else:
+        readings = {name: hindcast(days, reading=name) for name in ("literal", "paper", "mild")}
+        section = hindcast_section(replay, hindcast(monthly_dates(), reading=reading), readings)
+        print(section)
+        if markdown is not None:
+            _into_page(markdown, section)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(_document(replay), indent=2, default=str) + "\n")
+        print(f"JSON: {json_file}")
+
+
+def _require_known(reading: str) -> None:
+    from planner.errors import UnknownNameError
+
+    known = ("main", "literal", "paper", "mild")
+    if reading not in known:
+        raise UnknownNameError("reading", reading, known)
+
+
+def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
+    """The days, if each lies where there was something to forecast and something happened afterwards."""
+    from planner.errors import UserMistakeError
+    from planner.hindcast import END
+
+    first = dt.date(2022, 11, 8)
+    for day in days:
+        if not first <= day < END:
+            raise UserMistakeError(
+                f"--as-of: the record can be replayed from {first} to before {END} (got {day})"
+            )
+    return days
+
+
+def _into_page(page: Path, section: str) -> None:
+    from planner.accuracy_page import with_section
+    from waferlag.files import write_whole
+
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    write_whole(page, with_section(before, "hindcast", section))
+    print(f"Section written into {page}")
+
+
+def _document(replay: "Hindcast") -> dict[str, Any]:
+    """Every forecast and outcome, with what is needed to get them again."""
+    from planner.hindcast import LAWS
+    from planner.record import SCHEMA_VERSION
+    from planner.versions import versions
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "versions": versions().model_dump(),
+        "dates": [str(day) for day in replay.dates],
+        "reading": replay.reading,
+        "draws": replay.draws,
+        "scores": {law: {"brier": replay.brier(law), "log": replay.log(law)} for law in LAWS},
+        "coverage_80": replay.coverage,
+        "targets": [
+            {
+                "as_of": str(target.as_of),
+                "product": target.product,
+                "gate": target.gate,
+                "days": target.days,
+                "said": {law: [float(share) for share in target.said[law]] for law in LAWS},
+                "happened": target.truth.name.lower(),
+            }
+            for target in replay.targets
+        ],
+    }
