@@ -18,6 +18,7 @@ from planner.sizing import Capacity, capacities
 from planner.summary import gate_odds, record_of
 from planner.supply.build import FOREIGN
 from planner.supply.simulate import Engine
+from planner.supply.spread import Spread
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""
@@ -36,7 +37,7 @@ def plan(
     scenario: Scenario,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
-    processes: int = 1,
+    processes: int | Spread = 1,
 ) -> Study:
     """Which GPUs to order, from whom, by when; with what probability; what waiting costs; and why.
 
@@ -65,7 +66,7 @@ def plan(
 
 
 def _futures(
-    scenario: Scenario, serving: Sequence[Capacity], processes: int, tell: Progress
+    scenario: Scenario, serving: Sequence[Capacity], processes: int | Spread, tell: Progress
 ) -> tuple[Prospects, Prospects]:
     """Futures that the optimiser sees, and fresh ones that judge it."""
 

@@ -29,6 +29,7 @@ from planner.supply.deliveries import Deliveries
 from planner.supply.fast_engine import CannotExpressError
 from planner.supply.simulate import Engine, simulate
 from planner.supply.spec import Orders, SupplySpec
+from planner.supply.spread import Spread
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -59,7 +60,7 @@ def draw_prospects(
     root: int,
     replications: int,
     engine: Engine = "fast",
-    processes: int = 1,
+    processes: int | Spread = 1,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Prospects:
     """N futures of the scenario under ``root``; both engines give the same ones."""
@@ -82,7 +83,7 @@ def draw_prospects(
 
 
 def carried_out(
-    spec: SupplySpec, orders: Orders, key: Key, numbers: Sequence[int], engine: Engine, processes: int = 1
+    spec: SupplySpec, orders: Orders, key: Key, numbers: Sequence[int], engine: Engine, processes: int | Spread = 1
 ) -> Deliveries:
     """The deliveries of some orders, by SimPy where the fast engine cannot express the spec."""
     if engine == "fast":

@@ -16,6 +16,7 @@ from planner.supply.build import supply_spec
 from planner.supply.deliveries import Deliveries, Outcome
 from planner.supply.simulate import Engine, simulate
 from planner.supply.spec import SupplySpec
+from planner.supply.spread import Spread
 from planner.versions import versions
 
 LATER = None
@@ -80,7 +81,7 @@ def try_orders(
     lines: tuple[OrderLine, ...],
     overrides: tuple[str, ...] = (),
     engine: Engine | None = None,
-    processes: int = 1,
+    processes: int | Spread = 1,
     trace: bool = False,
 ) -> Trial:
     """Carry the lines through every replication of the scenario, under the root that validates plans."""

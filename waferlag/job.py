@@ -74,15 +74,15 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from db.identity import run_identity
     from planner.plan import plan
     from waferlag import __version__
-    from waferlag.cores import processes
     from waferlag.intake import scenario_of
     from waferlag.settings import settings
+    from waferlag.spread import spread
 
     scenario, overrides = scenario_of(job)
     settings().allow(scenario)
     if not job["args"].get("again") and link.is_known(run_identity(scenario, __version__)):
         return {"known": run_identity(scenario, __version__)}
-    study = plan(scenario, overrides, link.progress, processes(scenario))
+    study = plan(scenario, overrides, link.progress, spread(scenario))
     store = ArtefactStore(Path(job["runs_folder"]))
     artefact = store.write(job["run_id"], job["epoch"], study.arrays) if study.arrays else None
     return {
@@ -98,12 +98,12 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.record import PlanRecord
     from planner.scenario.models import Scenario
     from waferlag.attribution import causes
-    from waferlag.cores import processes
+    from waferlag.spread import spread
 
     before, after = (PlanRecord.model_validate(job[name]) for name in ("previous", "run"))
 
     def planned(scenario: Scenario) -> PlanRecord:
-        return plan(scenario, processes=processes(scenario)).record
+        return plan(scenario, processes=spread(scenario)).record
 
     why = causes(before, after, planned, link.progress)
     return compare(before, after, why).model_dump(mode="json")

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     """A run whose process was killed (out of memory, say) waits so long before it is tried again."""
     outage_seconds: Annotated[float, Field(ge=0)] = 600
     """A worker gives up when the database has been locked, full or away for so long."""
+    backend: Annotated[str, Field(pattern="^(processes|dask)$")] = "processes"
+    """What computes replications: processes of this machine, or the workers of a dask cluster."""
+    scheduler: str | None = None
+    """Address of the dask scheduler, as tcp://HOST:8786."""
     keep_days: Annotated[float, Field(gt=0)] | None = None
     """Ended runs older than this are removed with their files, once a day. None: kept for ever."""
     warn_days: Annotated[float, Field(ge=0)] = 14

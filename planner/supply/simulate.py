@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.context import BaseContext
 from typing import Literal
 
 from planner.chance import Key
@@ -16,6 +13,7 @@ from planner.supply.fast_engine import CannotExpressError
 from planner.supply.luck import draw_backlog, draw_luck
 from planner.supply.paths import draw_paths
 from planner.supply.spec import Orders, SupplySpec
+from planner.supply.spread import Processes, Spread
 
 Engine = Literal["simpy", "fast"]
 ENGINES = ("simpy", "fast")
@@ -31,7 +29,7 @@ def simulate(
     replications: Sequence[int],
     engine: Engine = "simpy",
     trace: bool = False,
-    processes: int = 1,
+    processes: int | Spread = 1,
 ) -> Deliveries:
     """What becomes of the orders in each replication.
 
@@ -40,7 +38,8 @@ def simulate(
     replications   their numbers; replication r alone equals r among others
     engine         "simpy" is the specification; "fast" gives the same integers
     trace          also return one row for each visit to a stage or point (SimPy engine)
-    processes      contiguous parts run side by side; the result does not depend on it
+    processes      contiguous parts run side by side, or wherever a ``Spread`` puts them; the result does not
+                   depend on it
 
     Conservation of lots and money is asserted after every run.
     """
@@ -51,12 +50,8 @@ def simulate(
     numbers = list(replications)
     chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
     jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
-    if processes > 1 and len(jobs) > 1:
-        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=_context()) as pool:
-            parts = list(pool.map(_run_chunk, *zip(*jobs, strict=True)))
-    else:
-        parts = [_run_chunk(*job) for job in jobs]
-    made = Deliveries.joined(parts)
+    spread = Processes(processes) if isinstance(processes, int) else processes
+    made = Deliveries.joined(spread.map(_run_chunk, jobs))
     check_conservation(spec, made)
     return made
 
@@ -70,12 +65,3 @@ def _run_chunk(
     if engine == "fast":
         return fast_engine.run(spec, orders, paths, luck, backlog, replications)
     return simpy_engine.run(spec, orders, paths, luck, backlog, replications, trace)
-
-
-def _context() -> BaseContext:
-    """Processes that inherit no threads: forked from a server with the package imported, or new ones."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["planner.supply"])
-    return context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waferlag.commands.backend import Backend, Scheduler
 from waferlag.commands.db import Db, open_chosen
 
 if TYPE_CHECKING:
@@ -33,25 +34,26 @@ def plan(
     seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    backend: Backend = None,
+    scheduler: Scheduler = None,
     db: Db = None,
 ) -> None:
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
     from planner.intake import open_scenario
     from planner.plan import plan as run_plan
-    from waferlag.cores import processes
     from waferlag.progress import shown_progress
     from waferlag.screen import say
     from waferlag.settings import settings
+    from waferlag.spread import spread
     from waferlag.terminal import plan_text
 
     began = time.perf_counter()
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
     settings().allow(loaded.scenario)
     _require_outlets(scenario, json_file, report or [], save, db)
+    where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:
-        study = run_plan(
-            loaded.scenario, loaded.overrides, progress=progress, processes=processes(loaded.scenario)
-        )
+        study = run_plan(loaded.scenario, loaded.overrides, progress=progress, processes=where)
     say(plan_text(study.record) + "\n")
     _write_out(study.record, json_file, report or [])
     if save:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from waferlag.commands.backend import Backend, Scheduler
+
 if TYPE_CHECKING:
     from planner.orderbook import OrderLine
     from planner.scenario.models import Scenario
@@ -35,15 +37,17 @@ def simulate(
         Path | None, typer.Option("--events", help="Write one row per stage visit to this Parquet file.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    backend: Backend = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
     from planner.errors import UserMistakeError
     from planner.intake import open_scenario
     from planner.orderbook import departures
     from planner.trial import try_orders
-    from waferlag.cores import processes
     from waferlag.files import require_folders
     from waferlag.settings import settings
+    from waferlag.spread import spread
 
     if events is not None and engine == "fast":
         raise UserMistakeError("--events needs the event trace, which only --engine simpy keeps")
@@ -58,7 +62,7 @@ def simulate(
         lines,
         loaded.overrides,
         engine="simpy" if events is not None else engine,
-        processes=processes(loaded.scenario),
+        processes=spread(loaded.scenario, backend, scheduler),
         trace=events is not None,
     )
     _print(trial)

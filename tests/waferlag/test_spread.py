@@ -1,0 +1,132 @@
+"""Replications on a Dask cluster: the same bits as here, also when a worker is killed half-way."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from planner.chance import Key
+from planner.errors import UnknownNameError
+from planner.scenario.load import load
+from planner.supply.build import candidate_orders, supply_spec
+from planner.supply.simulate import simulate
+from planner.supply.spread import Processes
+from waferlag.spread import ClusterError, Dask, spread
+
+pytest.importorskip("distributed")
+ROOT = Path(__file__).parents[2]
+
+
+def _square(number: int) -> int:
+    return number * number
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """A scheduler and workers as processes of their own."""
+
+    def __init__(self) -> None:
+        self.address = f"tcp://127.0.0.1:{_free_port()}"
+        self.processes: list[subprocess.Popen] = []
+        port = self.address.rpartition(":")[2]
+        self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+
+    def add_worker(self) -> subprocess.Popen:
+        return self._start("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+
+    def _start(self, *words: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster():
+    made = Cluster()
+    yield made
+    made.close()
+
+
+def test_processes_keep_the_order_of_the_jobs():
+    jobs = [(number,) for number in range(7)]
+    assert Processes(1).map(_square, jobs) == Processes(2).map(_square, jobs) == [n * n for n in range(7)]
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_worker_killed_half_way_gives_the_same_bits_as_the_serial_run(cluster):
+    scenario = load("1-quickstart").scenario
+    spec, orders = supply_spec(scenario), candidate_orders(scenario)
+    numbers = range(2560)  # ten parts
+    serial = simulate(spec, orders, Key(7), numbers, engine="simpy")
+
+    victim = cluster.add_worker()
+    cluster.add_worker()
+    found = []
+    computing = threading.Thread(
+        target=lambda: found.append(
+            simulate(spec, orders, Key(7), numbers, engine="simpy", processes=Dask(cluster.address))
+        )
+    )
+    computing.start()
+    _wait_until_busy(cluster.address)
+    victim.kill()
+    computing.join(240)
+    (made,) = found
+    for field in fields(serial):
+        one, other = getattr(serial, field.name), getattr(made, field.name)
+        if isinstance(one, np.ndarray):
+            assert (one.dtype, one.shape) == (other.dtype, other.shape)
+            assert one.tobytes() == other.tobytes(), field.name
+
+
+def _wait_until_busy(address: str) -> None:
+    """Until both workers are there and at least one part is done, so that the kill falls half-way."""
+    from distributed import Client
+
+    with Client(address, timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=120)
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            told = client.run_on_scheduler(
+                lambda dask_scheduler: [t.state for t in dask_scheduler.tasks.values()]
+            )
+            if "memory" in told and "processing" in told:
+                return
+            time.sleep(0.02)
+    raise AssertionError("the cluster never was half-way")
+
+
+def test_a_scheduler_that_does_not_answer_is_said_so(make_scenario, monkeypatch):
+    monkeypatch.setattr("waferlag.spread.CONNECT_SECONDS", 1)
+    with pytest.raises(ClusterError, match="no Dask scheduler answers"):
+        Dask(f"tcp://127.0.0.1:{_free_port()}").map(_square, [(1,)])
+
+
+def test_what_was_asked_for_wrongly_is_said_with_the_mend(make_scenario):
+    with pytest.raises(ClusterError, match="--scheduler tcp://HOST:8786"):
+        spread(make_scenario(), "dask")
+    with pytest.raises(UnknownNameError, match="did you mean dask"):
+        spread(make_scenario(), "dusk")
+    assert spread(make_scenario(run={"processes": 3})) == 3
+    assert spread(make_scenario(), "dask", "tcp://a:1") == Dask("tcp://a:1")
