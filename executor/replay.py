@@ -22,6 +22,7 @@ from executor.arrivals import Arrivals, Floats, Ints
 from executor.batchtime import VECTOR_STEPS, BatchTime
 from executor.errors import BadInputError, UnknownNameError
 from executor.metrics import Bounds, Latencies, bench_metrics
+from executor.ratesearch import bracket, narrowed
 from executor.scheduler import Limits, Request, Scheduler, Step
 from executor.scheduler import Sequence as Running
 
@@ -531,7 +532,7 @@ def highest_rate(
             kept[rate] = found
         return min(met) >= share
 
-    low, high = _bracket(good, start)
+    low, high = bracket(good, start)
     if high is None:
         return Peak(low, tuple(tried), "every rate tried keeps the bounds", kept.get(low))
     if not low:
@@ -541,31 +542,10 @@ def highest_rate(
             f" {share:.1%} should"
         )
         return Peak(0.0, tuple(tried), reason, None)
-    while high - low > precision * high:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if good(middle) else (low, middle)
+    low, high = narrowed(good, low, high, precision)
     broken = next(each for each in reversed(tried) if each[0] == high)
     name = "TTFT" if broken[1] < share else "TPOT"
     return Peak(low, tuple(tried), f"{name} bound: above it {min(broken[1:]):.1%} meet it", kept[low])
-
-
-MOST_DOUBLINGS = 12
-
-
-def _bracket(good: Callable[[float], bool], start: float) -> tuple[float, float | None]:
-    """A rate that is good and twice it that is not; (0, rate) where none is, (rate, None) where all are."""
-    rate = start
-    if good(rate):
-        for _ in range(MOST_DOUBLINGS):
-            if not good(2 * rate):
-                return rate, 2 * rate
-            rate *= 2
-        return rate, None
-    for _ in range(MOST_DOUBLINGS):
-        rate /= 2
-        if good(rate):
-            return rate, 2 * rate
-    return 0.0, rate
 
 
 def goodput_by_replay(
