@@ -26,6 +26,8 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0, le=3660, allow_inf_nan=False)]
 """A span of time as a scenario file writes it; the simulation's clock counts integer minutes."""
 Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Tokens = Annotated[float, Field(ge=1, le=1e7, allow_inf_nan=False)]
+"""A mean length of requests or answers."""
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -118,13 +120,13 @@ class Load(Model):
 
     trace: str | dict[str, Any]
     """Name of a shipped trace, a trace file beside the scenario, or a trace summary written out."""
-    requests_per_second: Positive
+    requests_per_second: Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
     """Mean arrival rate in the first month."""
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)] = 1.0
     """Multiplies the arrival rate; overrides use it."""
-    input_tokens: Positive | None = None
+    input_tokens: Tokens | None = None
     """Mean input length. None: the trace's own; a figure scales the trace's lengths."""
-    output_tokens: Positive | None = None
+    output_tokens: Tokens | None = None
     """Mean output length. None: the trace's own; a figure scales the trace's lengths."""
     prefix_reuse: Share | None = None
     """Share of input tokens served from the prefix cache. None: the trace's own where it is known, else 0."""

@@ -45,18 +45,18 @@ TINY: dict[str, Any] = {
     ],
     "fleet": [{"sku": "H20-96GB", "pool": "chat", "gpus": 32}],
     "sources": [
-        {"name": "h20", "sku": "H20-96GB", "entry": "part-finished", "price": 150_000, "gates": ["us"]},
+        {"name": "h20", "sku": "H20-96GB", "entry": "part-finished", "price": 20_000, "gates": ["us"]},
         {
             "name": "cloud",
             "sku": "H20-96GB",
             "price_per_gpu_hour": 9,
-            "max_gpus": 128,
-            "max_spot_gpus": 64,
+            "max_gpus": 16,
+            "max_spot_gpus": 16,
             "notice_days": 0,
         },
     ],
     "gates": [{"name": "us", "authority": "us", "always": "open"}],
-    "goal": {"probability": 0.8, "from_month": 2, "unmet_price_per_gpu_hour": 60},
+    "goal": {"probability": 0.6, "from_month": 2, "unmet_price_per_gpu_hour": 60},
     "run": {"scenarios": 24, "replications": 48, "processes": 1, "engine": "fast"},
 }
 
