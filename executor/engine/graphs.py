@@ -39,26 +39,41 @@ class DecodeGraphs:
         self._slots = torch.full((max_batch,), tables.trash_slot, dtype=torch.int32, device=device)
         self._rows = torch.arange(max_batch, device=device)
         self._graphs: dict[int, Any] = {}
-        self._logits: dict[int, Tensor] = {}
+        self._logits: Tensor | None = None
 
     def capture(self) -> None:
         """Record every bucket, largest first so that the pool is sized once."""
         pool = torch.cuda.graph_pool_handle()
         for size in reversed(self.sizes):
-            for _ in range(2):  # the first run compiles and tunes kernels, which a capture must not
-                self._run(size)
+            logits = self._run(size)  # the first run compiles kernels, which a capture must not
+            if self._logits is None:
+                self._logits = torch.empty_like(logits)
+            del logits
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=pool):
-                self._logits[size] = self._run(size)
+                self._logits[:size].copy_(self._run(size))  # one buffer for all graphs
             self._graphs[size] = graph
 
     def replay(self, batch: Batch) -> Tensor:
         """Logits [decodes, vocabulary] of a step without chunks, valid until the next replay."""
         size = self.sizes[bisect.bisect_left(self.sizes, batch.decodes)]
         self._fill(batch)
+        return self.replay_size(size)[: batch.decodes]
+
+    def replay_size(self, size: int) -> Tensor:
+        """Logits [size, vocabulary] for whatever the static inputs hold: for measurements."""
+        assert self._logits is not None
         self._graphs[size].replay()
-        return self._logits[size][: batch.decodes]
+        return self._logits[:size]
+
+    def set_inputs(self, slots: Tensor, positions: Tensor) -> None:
+        """Put rows into the static inputs; those beyond them pad in the trash slot."""
+        rows = slots.shape[0]
+        self._positions.zero_()
+        self._slots.fill_(self._tables.trash_slot)
+        self._positions[:rows] = positions
+        self._slots[:rows] = slots
 
     def fits(self, batch: Batch) -> bool:
         """Whether there is a graph for this step."""
@@ -87,11 +102,7 @@ class DecodeGraphs:
         return self._forward(padded)[: batch.decodes]
 
     def _fill(self, batch: Batch) -> None:
-        rows = batch.decodes
-        self._positions.zero_()
-        self._slots.fill_(self._tables.trash_slot)
-        self._positions[:rows] = batch.positions
-        self._slots[:rows] = batch.slots
+        self.set_inputs(batch.slots, batch.positions)
 
     def _run(self, size: int) -> Tensor:
         return self._forward(self.static_batch(size))

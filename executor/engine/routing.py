@@ -43,6 +43,8 @@ class Routing:
 
 
 LEARNED = Routing()
+MOST_DRAWN = 32_768
+"""Tokens drawn for a layer; a longer table repeats them, which changes no load by more than a per cent."""
 
 
 def choose_experts(logits: Tensor, moe: MoeSpec, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -100,12 +102,12 @@ def routing_tables(
             tables.append(None)
             continue
         chance = np.random.default_rng([routing.seed, layer])
+        need = tokens * part.ep_size
         if record is not None:
             chosen = record[(layer - moe.first_dense_layers) % len(record)]
-            need = tokens * part.ep_size
-            chosen = np.resize(chosen, (need, chosen.shape[1]))
         else:
-            chosen = draw(moe, routing, tokens * part.ep_size, chance)
+            chosen = draw(moe, routing, min(need, MOST_DRAWN), chance)
+        chosen = np.resize(chosen, (need, moe.top_k))
         tables.append(torch.from_numpy(received(chosen, moe.experts, part, tokens)).to(device))
     return tables
 

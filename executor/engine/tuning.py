@@ -7,7 +7,6 @@ over inputs of the model's own sizes: pages scattered over the whole cache, expe
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -18,12 +17,16 @@ from executor.engine.kernels import attention, experts
 from executor.engine.kernels.attention import GQA_SHAPES, MLA_SHAPES, DecodeShape
 from executor.engine.kernels.experts import FEW_ROWS, MANY_ROWS, ProductShape, default_shape
 from executor.engine.kv import KvCache, LayerCache
+from executor.engine.linear import FP8
 from executor.engine.moe import Experts
+from executor.engine.timing import time_calls
 from executor.spec import ModelSpec
 
 Shape = TypeVar("Shape")
 BUCKETS = (1, 4, 16, 64, 256)
 """Rows for which shapes are timed; a batch takes those of the nearest bucket at or above it."""
+TURNS = 8
+"""Calls a sample; the experts' rotate over the layers."""
 CONTEXT = 2048
 """Tokens of context at which decoding attention is timed: the bar of notes on operators is set there."""
 
@@ -33,7 +36,7 @@ class Tuning:
 
     def __init__(self) -> None:
         self.chosen: dict[tuple[object, ...], object] = {}
-        self.milliseconds: dict[tuple[object, ...], float] = {}
+        self.seconds: dict[tuple[object, ...], float] = {}
 
     def gqa(self, rows: int, sharing: int, width: int) -> DecodeShape:
         """For grouped-query decoding: rows, query heads a KV head, head width."""
@@ -55,39 +58,28 @@ class Tuning:
         return found
 
     def choose(
-        self, key: tuple[object, ...], candidates: Sequence[Shape], run: Callable[[Shape], object]
+        self,
+        key: tuple[object, ...],
+        candidates: Sequence[Shape],
+        run: Callable[[Shape], object],
+        device: torch.device,
     ) -> None:
         """Time the candidates and keep the fastest; one that does not compile or launch here is left out."""
         times: dict[int, float] = {}
         for index, candidate in enumerate(candidates):
             try:
-                times[index] = milliseconds(partial(run, candidate))
+                times[index] = time_calls([partial(run, candidate)] * TURNS, device, samples=5).median
             except Exception:  # a shape may exceed this device's shared memory or registers
                 continue
         if times:
             best = min(times, key=times.__getitem__)
             self.chosen[key] = candidates[best]
-            self.milliseconds[key] = times[best]
+            self.seconds[key] = times[best]
 
 
 def bucket(rows: float) -> int:
     """The smallest bucket that holds ``rows``, or the largest bucket."""
     return next((size for size in BUCKETS if rows <= size), BUCKETS[-1])
-
-
-def milliseconds(run: Callable[[], object], repeats: int = 10) -> float:
-    """Median device time of a call, after one that compiles it."""
-    run()
-    torch.cuda.synchronize()
-    samples = []
-    for _ in range(repeats):
-        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        before.record()
-        run()
-        after.record()
-        after.synchronize()
-        samples.append(before.elapsed_time(after))
-    return statistics.median(samples)
 
 
 def tune(
@@ -110,7 +102,8 @@ def tune(
 def _tune_decoding(
     tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCache, cache: KvCache, rows: int
 ) -> None:
-    device, dtype = layer.keys.device, torch.bfloat16
+    device = layer.keys.device
+    dtype = layer.keys.dtype if layer.keys.dtype != FP8 else torch.bfloat16
     width = max(1, min(-(-CONTEXT // cache.page_size), cache.pages // rows))
     pages = torch.randperm(cache.pages, device=device)[: rows * width]
     tables = pages.resize_(rows, width).int() % cache.pages
@@ -124,6 +117,7 @@ def _tune_decoding(
             lambda shape: attention.decode_gqa(
                 q, layer.keys, layer.values, tables, slots, positions, 0.1, shape
             ),
+            device,
         )
         return
     rank = spec.mla.kv_lora_rank
@@ -134,6 +128,7 @@ def _tune_decoding(
         lambda shape: attention.decode_mla(
             q[..., :rank], q[..., rank:], layer.keys, tables, slots, positions, 0.1, shape
         ),
+        device,
     )
 
 
@@ -144,9 +139,10 @@ def _tune_experts(tuning: Tuning, spec: ModelSpec, layers: Sequence[Experts], ro
     moe = spec.moe
     assert moe is not None
     tokens = max(1, rows * count // moe.top_k)
-    x = torch.randn(tokens, spec.hidden, device=device, dtype=torch.bfloat16)
+    dtype = first.gate_up.data.dtype if first.gate_up.scaling == "none" else torch.bfloat16
+    x = torch.randn(tokens, spec.hidden, device=device, dtype=dtype)
     ids = torch.rand(tokens, count, device=device).topk(min(moe.top_k, count), dim=-1).indices
-    weights = torch.full(ids.shape, 1 / moe.top_k, device=device, dtype=torch.bfloat16)
+    weights = torch.full(ids.shape, 1 / moe.top_k, device=device, dtype=dtype)
     turn = 0
 
     def run(shape: ProductShape) -> object:
@@ -155,4 +151,4 @@ def _tune_experts(tuning: Tuning, spec: ModelSpec, layers: Sequence[Experts], ro
         return experts.run_experts(x, ids, weights, layers[turn % len(layers)], shape)
 
     key = ("experts", rows, *first.gate_up.data.shape, first.gate_up.scaling)
-    tuning.choose(key, FEW_ROWS if rows <= 16 else MANY_ROWS, run)
+    tuning.choose(key, FEW_ROWS if rows <= 16 else MANY_ROWS, run, device)
