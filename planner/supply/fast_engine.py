@@ -25,7 +25,7 @@ from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Point
 from planner.supply.line import Arrivals, busy_servers, serve
 from planner.supply.luck import SourceLuck
-from planner.supply.paths import GatePath, month_states
+from planner.supply.paths import NEVER, GatePath, month_states
 from planner.supply.route import Stage
 from planner.supply.spec import Orders, Source, SupplySpec
 
@@ -113,17 +113,16 @@ class Convoy:
         self._end(refused & ~lapsed, minute, Outcome.REFUSED, refund)
         self.now = self.accepted = np.where(lapsed | refused, self.far, minute)
         said_no, no_refund, longest = self._apply(self.now)
-        self.papers = np.where(said_no < self.far, self.far, self.now + longest)
+        self.papers = np.where(said_no < NEVER, self.far, self.now + longest)
         revoked, refund = self.border.revoked(PROCESS, self.now)
-        denied = self.now + said_no
-        self._set_stop(revoked, refund, np.where(said_no < self.far, denied, self.far), no_refund)
+        self._set_stop(revoked, refund, self.now + said_no, no_refund)
 
     def _apply(self, minute: Ints) -> tuple[Ints, Floats, Ints]:
         """Reviews that gates ask for at a minute and that were not yet had.
 
-        Minutes to the first no (far: none) with its refund, and to the last yes (0: no review).
+        Minutes to the first no (NEVER: none) with its refund, and to the last yes (0: no review).
         """
-        said_no, refund = np.full(minute.shape, self.far), np.full(minute.shape, np.nan)
+        said_no, refund = np.full(minute.shape, NEVER), np.full(minute.shape, np.nan)
         longest = np.zeros(minute.shape, dtype=np.int64)
         for k, (place, four) in enumerate(zip(self.border.places, self.border.effects, strict=True)):
             if not any(effect.review for effect in four):
@@ -160,10 +159,10 @@ class Convoy:
             self._turned_away(refused, minute, refund)
             minute = np.where(refused, self.far, minute)
             said_no, no_refund, longest = self._apply(minute)
-            late = (said_no < self.far) | (longest > 0)
+            late = (said_no < NEVER) | (longest > 0)
             if not late.any():
                 break
-            denied = said_no < self.far
+            denied = said_no < NEVER
             self._turned_away(denied, minute + said_no, no_refund)
             again, refused, refund = self.border.passes(Point.RELEASE, minute + longest)
             refused = refused & late & ~denied

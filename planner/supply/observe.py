@@ -1,14 +1,8 @@
-"""What a run shows: the event trace as a file, the pipeline by stage on any date, lead times, one future as a story."""
+"""What a run shows: the pipeline by stage on any date, lead times, one lot's future as a story."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from planner.clock import MINUTES_PER_DAY, day_of
@@ -19,50 +13,12 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Events = NDArray[np.void]
 
-SCHEMA_VERSION = 1
-
 
 def trace_of(made: Deliveries) -> Events:
     """The run's events; ValueError where it was made without a trace."""
     if made.events is None:
         raise ValueError("this run kept no trace: simulate with trace=True")
     return made.events
-
-
-def write_events(spec: SupplySpec, made: Deliveries, path: Path) -> int:
-    """Write the trace as Parquet, one row for each visit of a lot to a stage or point; returns the rows written.
-
-    Columns: replication, lot (place among the orders), source, order_month, pool, gpus, stage, enter, start, leave;
-    times are minutes since the spec's start, empty for what lies beyond the horizon. The file appears whole or not
-    at all.
-    """
-    events, orders = trace_of(made), made.orders
-    names = [source.route.visits for source in spec.sources]
-    sources = orders.source[events["lot"]]
-    stages = [names[s][v] for s, v in zip(sources.tolist(), events["visit"].tolist(), strict=True)]
-    columns = {
-        "replication": pa.array(events["replication"]),
-        "lot": pa.array(events["lot"]),
-        "source": pa.array([spec.sources[s].name for s in sources.tolist()]).dictionary_encode(),
-        "order_month": pa.array(orders.month[events["lot"]]),
-        "pool": pa.array(orders.pool[events["lot"]]),
-        "gpus": pa.array(orders.gpus[events["lot"]]),
-        "stage": pa.array(stages, type=pa.string()).dictionary_encode(),
-        **{name: pa.array(events[name], mask=events[name] == UNSEEN) for name in ("enter", "start", "leave")},
-    }
-    notes = {
-        "schema_version": SCHEMA_VERSION,
-        "start": str(spec.start),
-        "horizon_minutes": spec.horizon_minutes,
-    }
-    table = pa.table(columns).replace_schema_metadata({"waferlag": json.dumps(notes)})
-    temporary = path.with_name(path.name + ".part")
-    try:
-        pq.write_table(table, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return len(events)
 
 
 def pipeline_by_stage(spec: SupplySpec, made: Deliveries, minute: int) -> dict[tuple[str, str], Ints]:

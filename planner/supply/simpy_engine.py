@@ -9,181 +9,94 @@ priority carries both parts of the rule.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
-from planner.supply.gate import Effect, Fate, Passage, Point
+from planner.supply.gate import Effect, Passage, Point
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import GatePath, month_states
-from planner.supply.route import Side, Stage
-from planner.supply.spec import Orders, Source, SupplySpec
+from planner.supply.route import Route
+from planner.supply.simpy_parts import (
+    ARRIVAL,
+    GATE_CHANGE,
+    NEW_ORDER,
+    SERVER_FREE,
+    Border,
+    EndedError,
+    Ending,
+    Moment,
+    Servers,
+    Story,
+)
+from planner.supply.spec import Orders, SupplySpec
 
-Story = Generator[simpy.Event, Any, None]
 Ints = NDArray[np.int64]
-
-SERVER_FREE, GATE_CHANGE, ARRIVAL, NEW_ORDER = (k << 40 for k in (1, 2, 3, 4))
-"""Ranks of what happens at one instant; a lot's own rank is added."""
+Row = list[int]
 
 
-class Moment(simpy.Event):
-    """Something that happens ``delay`` minutes from now, at its place in the order of the instant."""
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """One step of a route as a lot meets it.
 
-    def __init__(self, env: simpy.Environment, delay: int, order: int) -> None:
-        self.env = env
-        self.callbacks: list[Any] = []
-        self._value, self._ok = None, True
-        env.schedule(self, order, delay)
+    point    a point, or None for a stage
+    visit    place among the route's visits
+    number   place of the stage among the route's stages
+    line     where it needs a server
+    joins    sides that must have ended before it starts
+    starts   (side, place among the minutes, visit) of the sides that start with it
+    clock    name of the border's clock that runs here
+    settles  whether, after a server, the lot's next step depends on its place in the order of the instant
+    """
 
-
-@dataclass(frozen=True)
-class Ending:
-    """Why an order ends: the outcome and the share of what was paid that comes back."""
-
-    outcome: Outcome
-    refund: float
-
-
-class EndedError(Exception):
-    """The order ended at a point or after a review."""
-
-    def __init__(self, ending: Ending) -> None:
-        self.ending = ending
-
-
-STANDSTILL = object()
-"""Cause of an interruption: work stops where it is."""
-
-
-class Clock:
-    """The time in which goods of one source move on: it stands while any gate holds them."""
-
-    def __init__(self, env: simpy.Environment, can_stop: bool) -> None:
-        self.env, self.can_stop, self.stopped = env, can_stop, False
-        self.restarted = env.event()
-        self.working: dict[simpy.Process, None] = {}
-
-    def work(self, minutes: int, order: int) -> Story:
-        """Pass so many minutes of this clock."""
-        if not self.can_stop:
-            yield Moment(self.env, minutes, order)
-            return
-        me = self.env.active_process
-        while True:
-            while self.stopped:
-                yield self.restarted
-            began = self.env.now
-            self.working[me] = None
-            try:
-                yield Moment(self.env, minutes, order)
-                return
-            except simpy.Interrupt as stop:
-                if stop.cause is not STANDSTILL:
-                    raise
-                minutes -= self.env.now - began
-            finally:
-                del self.working[me]
-
-    def set(self, stopped: bool) -> None:
-        """The gates have changed."""
-        if stopped and not self.stopped:
-            self.stopped = True
-            for process in list(self.working):
-                process.interrupt(STANDSTILL)
-        elif self.stopped and not stopped:
-            self.stopped = False
-            self.restarted.succeed()
-            self.restarted = self.env.event()
-
-
-class Border:
-    """The gates of one source, as its lots meet them."""
-
-    def __init__(self, env: simpy.Environment, source: Source, effects: dict[int, Sequence[Effect]]) -> None:
-        self.source, self.effects = source, effects
-        fates = [effect for four in effects.values() for effect in four]
-        self.in_process: dict[Journey, None] = {}
-        self.in_transit: dict[Journey, None] = {}
-        self.process_clock = Clock(env, any(effect.in_process is Fate.HOLD for effect in fates))
-        self.transit_clock = Clock(env, any(effect.in_transit is Fate.HOLD for effect in fates))
-        self.waiting: dict[Point, list[simpy.Event]] = {point: [] for point in Point}
-        self.state: dict[int, int] = {}
-
-    def verdict(self, point: Point) -> Passage:
-        """The strictest of the gates decides."""
-        return max((four[self.state[k]].at(point) for k, four in self.effects.items()), default=Passage.PASS)
-
-    def refund_of(self, effect: Effect) -> float:
-        """What comes back when this effect ends an order."""
-        return self.source.refund if effect.refund is None else effect.refund
-
-    def refusal(self, point: Point) -> Ending:
-        """The ending at a point where some gate refuses; the first such gate sets the refund."""
-        refusing = (four[self.state[k]] for k, four in self.effects.items())
-        first = next(effect for effect in refusing if effect.at(point) is Passage.REFUSE)
-        return Ending(Outcome.REFUSED, self.refund_of(first))
-
-    def fee(self) -> float:
-        """Share of the price owed for a release now."""
-        return sum(four[self.state[k]].fee for k, four in self.effects.items())
-
-    def change(self, entered: dict[int, int]) -> None:
-        """Gates have entered states: revocations first, then standstills, then those who wait at a point."""
-        mine = {k: state for k, state in entered.items() if k in self.effects}
-        if not mine:
-            return
-        self.state.update(mine)
-        for goods, name in ((self.in_process, "in_process"), (self.in_transit, "in_transit")):
-            new = [self.effects[k][state] for k, state in mine.items()]
-            revoking = [effect for effect in new if getattr(effect, name) is Fate.REVOKE]
-            if revoking:
-                for journey in list(goods):
-                    journey.process.interrupt(Ending(Outcome.CANCELLED, self.refund_of(revoking[0])))
-        now = [four[self.state[k]] for k, four in self.effects.items()]
-        self.process_clock.set(any(effect.in_process is Fate.HOLD for effect in now))
-        self.transit_clock.set(any(effect.in_transit is Fate.HOLD for effect in now))
-        for point, waiting in self.waiting.items():
-            if waiting and (verdict := self.verdict(point)) is not Passage.HOLD:
-                self.waiting[point] = []
-                for turn in waiting:
-                    if not turn.triggered:
-                        turn.succeed(verdict)
+    point: Point | None
+    visit: int
+    number: int
+    line: str | None
+    joins: tuple[str, ...]
+    starts: tuple[tuple[str, int, int], ...]
+    clock: str
+    settles: bool
 
 
 class Journey:
     """One lot, from the order to the rack."""
 
-    def __init__(self, world: World, lot: int, border: Border, column: int) -> None:
+    __slots__ = (
+        "border", "column", "env", "lot", "minutes", "papers", "process", "rank", "reviewed", "sides", "world",
+    )  # fmt: skip
+
+    def __init__(self, world: World, lot: int, border: Border, column: int, minutes: list[int]) -> None:
         self.world, self.env, self.lot, self.border = world, world.env, lot, border
-        self.route, self.source = border.source.route, border.source
-        self.rank = int(world.ranks[lot])
-        self.minutes = world.minutes[lot]
+        self.rank = world.ranks[lot]
+        self.minutes = minutes
         self.column = column
-        self.sides: dict[str, simpy.Process] = {}
+        self.sides: dict[str, simpy.Event] = {}
         self.reviewed: set[int] = set()
         self.papers: simpy.Event | None = None
         self.process = self.env.process(self.story())
 
     def story(self) -> Story:
         """Order, stages and points in turn, delivery; or an end on the way."""
+        env, arrival, minutes, border = self.env, ARRIVAL + self.rank, self.minutes, self.border
         try:
+            yield Moment(env, self.world.placed_at[self.lot], NEW_ORDER + self.rank)
             yield from self.order()
-            k = 0
-            for step in self.route.steps:
-                if isinstance(step, Stage):
-                    yield from self.stage(k, step)
-                    k += 1
-                elif step is Point.RELEASE:
-                    yield from self.release()
+            for halt, only_time in self.world.itineraries[border]:
+                if only_time:
+                    yield Moment(env, minutes[halt.number], arrival)
+                elif halt.point is None:
+                    yield from self.stage(halt)
+                elif halt.point is Point.RELEASE:
+                    yield from self.release(halt)
                 else:
-                    yield from self.pass_point(step)
-                    if step is Point.RECEIPT:
-                        self.border.in_transit.pop(self, None)
+                    yield from self.pass_point(halt.point, halt.visit)
+                    if halt.point is Point.RECEIPT:
+                        border.in_transit.pop(self, None)
             self.world.deliver(self)
         except EndedError as end:
             self.world.end(self, end.ending)
@@ -191,11 +104,15 @@ class Journey:
             self.world.end(self, stop.cause)
 
     def order(self) -> Story:
-        """Place the order, wait until every gate lets it be accepted, pay, apply for the reviews it needs."""
-        yield Moment(self.env, self.world.placed_at[self.lot], NEW_ORDER + self.rank)
-        yield from self.pass_point(Point.ORDER, self.source.valid_minutes)
+        """Wait until every gate lets the order be accepted, pay, apply for the reviews it needs."""
+        row = self.world.enter(self, 0)
+        if self.border.verdict(Point.ORDER) is not Passage.PASS:
+            yield from self.be_let_through(Point.ORDER, self.border.source.valid_minutes)
+        self.world.pass_by(row)
         self.world.accept(self)
         self.border.in_process[self] = None
+        if not self.border.reviewing:
+            return
         reviews = self.apply()
         refused = [review for review in reviews if not review[1]]
         if refused:
@@ -214,26 +131,23 @@ class Journey:
     def apply(self) -> list[tuple[int, bool, float]]:
         """(minutes, approved, refund) of each review that a gate asks for now and that was not yet had."""
         reviews = []
-        for k, four in self.border.effects.items():
+        for k in self.border.reviewing:
             state = self.border.state[k]
-            if k not in self.reviewed and four[state].review is not None:
+            effect = self.border.effects[k][state]
+            if k not in self.reviewed and effect.review is not None:
                 self.reviewed.add(k)
-                luck = self.world.luck[self.lot].reviews[k, state]
-                at = self.world.place, self.column
-                refund = self.border.refund_of(four[state])
-                reviews.append((int(luck.minutes[at]), bool(luck.approved[at]), refund))
+                luck, at = self.world.luck[self.lot].reviews[k, state], (self.world.place, self.column)
+                reviews.append(
+                    (int(luck.minutes[at]), bool(luck.approved[at]), self.border.refund_of(effect))
+                )
         return reviews
 
-    def pass_point(self, point: Point, valid: int | None = None) -> Story:
-        """Stand at a point until every gate lets the goods, or the order, pass."""
-        row = self.world.enter(self, self.visit_of(point))
-        yield from self.be_let_through(point, valid)
-        self.world.start(row)
-        self.world.leave(row)
-
-    def visit_of(self, step: Stage | Point) -> int:
-        """Place of a stage or point among the route's visits."""
-        return 0 if step is Point.ORDER else 1 + self.route.steps.index(step)
+    def pass_point(self, point: Point, visit: int) -> Story:
+        """Stand at a point until every gate lets the goods pass."""
+        row = self.world.enter(self, visit)
+        if self.border.verdict(point) is not Passage.PASS:
+            yield from self.be_let_through(point)
+        self.world.pass_by(row)
 
     def be_let_through(self, point: Point, valid: int | None = None) -> Story:
         """Wait while a gate holds; an order that is valid only so long may lapse meanwhile."""
@@ -251,18 +165,18 @@ class Journey:
         if verdict is Passage.REFUSE:
             raise EndedError(self.border.refusal(point))
 
-    def release(self) -> Story:
+    def release(self, halt: Halt) -> Story:
         """Wait for the papers and for the gates; a gate that asks for a review only now gets its application."""
-        row = self.world.enter(self, self.visit_of(Point.RELEASE))
+        row = self.world.enter(self, halt.visit)
         if self.papers is not None:
             yield self.papers
-        yield from self.be_let_through(Point.RELEASE)
-        while reviews := self.apply():
+        if self.border.verdict(Point.RELEASE) is not Passage.PASS:
+            yield from self.be_let_through(Point.RELEASE)
+        while self.border.reviewing and (reviews := self.apply()):
             yield from self.be_reviewed(reviews)
             yield from self.be_let_through(Point.RELEASE)
-        self.world.start(row)
-        self.world.leave(row)
-        self.world.release(self, self.border.fee())
+        self.world.pass_by(row)
+        self.world.release(self)
         del self.border.in_process[self]
         self.border.in_transit[self] = None
 
@@ -274,54 +188,58 @@ class Journey:
         if refused:
             raise EndedError(Ending(Outcome.REFUSED, min(refused, key=lambda review: review[0])[2]))
 
-    def stage(self, k: int, stage: Stage) -> Story:
+    def stage(self, halt: Halt) -> Story:
         """Wait for what joins here, for a server where the stage has a line, and pass the time."""
-        row = self.world.enter(self, self.visit_of(stage))
-        for side in self.route.sides:
-            if side.joins_at == stage.name:
-                yield self.sides[side.stage.name]
-        for j, side in enumerate(self.route.sides):
-            if side.starts_with == stage.name:
-                self.sides[side.stage.name] = self.env.process(self.beside(j, side))
-        if stage.line is None:
+        row = self.world.enter(self, halt.visit)
+        for side in halt.joins:
+            yield self.sides[side]
+        for side, place, visit in halt.starts:
+            self.sides[side] = self.beside(self.minutes[place], visit)
+        if halt.line is None:
             self.world.start(row)
-            yield from self.pass_time(k, ARRIVAL)
+            yield from self.border.clocks[halt.clock].work(self.minutes[halt.number], ARRIVAL + self.rank)
         else:
-            with self.world.lines[stage.line].request() as turn:
-                yield turn
-                self.world.start(row)
-                yield from self.pass_time(k, SERVER_FREE)
-            yield Moment(self.env, 0, ARRIVAL + self.rank)
+            yield from self.be_served(halt, self.world.lines[halt.line], row)
         self.world.leave(row)
 
-    def pass_time(self, k: int, place: int) -> Story:
-        """The time of stage k, on the clock of where the goods are."""
-        order = place + self.rank
-        if self in self.border.in_process:
-            yield from self.border.process_clock.work(self.minutes[k], order)
-        elif self in self.border.in_transit:
-            yield from self.border.transit_clock.work(self.minutes[k], order)
-        else:
-            yield Moment(self.env, self.minutes[k], order)
+    def be_served(self, halt: Halt, line: Servers, row: Row | None) -> Story:
+        """Wait for one's turn in the line and pass the time at a server."""
+        clock, minutes = self.border.clocks[halt.clock], self.minutes[halt.number]
+        turn = line.join()
+        try:
+            if turn is not None:
+                yield turn
+            self.world.start(row)
+            if clock.can_stop:
+                yield from clock.work(minutes, SERVER_FREE + self.rank)
+            else:
+                yield Moment(self.env, minutes, SERVER_FREE + self.rank)
+        finally:
+            line.leave(turn)
+        if halt.settles:
+            yield Moment(self.env, 0, ARRIVAL + self.rank)
 
-    def beside(self, j: int, side: Side) -> Story:
-        """Work beside the route."""
-        row = self.world.enter(self, 1 + len(self.route.steps) + j)
+    def beside(self, minutes: int, visit: int) -> simpy.Event:
+        """Work beside the route begins; the event of its end."""
+        if self.border.clocks["in_process"].can_stop or self.world.book.rows is not None:
+            return self.env.process(self.beside_story(minutes, visit))
+        return Moment(self.env, minutes, ARRIVAL + self.rank)
+
+    def beside_story(self, minutes: int, visit: int) -> Story:
+        """Work beside the route where the clock can stop or a trace is kept."""
+        row = self.world.enter(self, visit)
         self.world.start(row)
-        minutes = self.minutes[len(self.route.stages) + j]
-        yield from self.border.process_clock.work(minutes, ARRIVAL + self.rank)
+        yield from self.border.clocks["in_process"].work(minutes, ARRIVAL + self.rank)
         self.world.leave(row)
 
 
 class World:
-    """One replication: the environment, the gates, the lines, the journeys and the book that is kept of
-    them.
-    """
+    """One replication: the environment, the gates, the lines, the journeys and the book kept of them."""
 
     def __init__(
         self,
         spec: SupplySpec,
-        orders: Orders,
+        plan: Plan,
         paths: Sequence[GatePath],
         luck: Sequence[SourceLuck],
         backlog: Mapping[str, Ints],
@@ -330,19 +248,26 @@ class World:
     ) -> None:
         self.env = simpy.Environment()
         self.place, self.book = place, book
-        self.placed_at = orders.placed_at.tolist()
-        self.ranks = book.ranks
-        self.lines = {line.name: simpy.Resource(self.env, line.servers) for line in spec.lines}
-        self.borders = [_border(self.env, spec, source) for source in spec.sources]
-        self.minutes: dict[int, list[int]] = {}
+        self.accepted_at, self.released_at = book.accepted_at[place], book.released_at[place]
+        self.delivered_at, self.ended_at = book.delivered_at[place], book.ended_at[place]
+        self.outcome, self.paid_share = book.outcome[place], book.paid_share[place]
+        self.refunded_share, self.fee_share = book.refunded_share[place], book.fee_share[place]
+        self.placed_at, self.ranks = plan.placed_at, plan.ranks
+        self.lines = {line.name: Servers(self.env, line.servers) for line in spec.lines}
+        borders = [Border(self.env, s, e) for s, e in zip(spec.sources, plan.effects, strict=True)]
+        self.borders = borders
+        self.itineraries = {
+            border: [(halt, _only_time(halt, border, book)) for halt in halts]
+            for border, halts in zip(borders, plan.itineraries, strict=True)
+        }
         self.luck: dict[int, SourceLuck] = {}
         self.calendar = _calendar(paths, place)
         self.change(self.calendar.pop(0, {}))
-        for source_luck in luck:
+        for border, source_luck in zip(borders, luck, strict=True):
             times = source_luck.minutes[:, place, :].T.tolist()
             for column, lot in enumerate(source_luck.lots.tolist()):
-                self.minutes[lot], self.luck[lot] = times[column], source_luck
-                Journey(self, lot, self.borders[orders.source[lot]], column)
+                self.luck[lot] = source_luck
+                Journey(self, lot, border, column, times[column])
         for name, minutes in backlog.items():
             for needs in minutes[:, place].tolist():
                 self.env.process(self.work_for_others(name, needs))
@@ -356,9 +281,11 @@ class World:
 
     def work_for_others(self, line: str, minutes: int) -> Story:
         """A lot of somebody else's that stood in the line when the scenario started."""
-        with self.lines[line].request() as turn:
+        turn = self.lines[line].join()
+        if turn is not None:
             yield turn
-            yield Moment(self.env, minutes, SERVER_FREE)
+        yield Moment(self.env, minutes, SERVER_FREE)
+        self.lines[line].leave(turn)
 
     def change(self, entered: dict[int, int]) -> None:
         """Tell every source."""
@@ -367,53 +294,58 @@ class World:
 
     def accept(self, journey: Journey) -> None:
         """The order is accepted: the prepayment is due."""
-        self.book.accepted_at[self.place, journey.lot] = self.env.now
-        self.book.paid_share[self.place, journey.lot] += journey.source.prepayment
+        self.accepted_at[journey.lot] = self.env.now
+        self.paid_share[journey.lot] += journey.border.source.prepayment
 
-    def release(self, journey: Journey, fee: float) -> None:
+    def release(self, journey: Journey) -> None:
         """The goods leave the factory: fees are due."""
-        self.book.released_at[self.place, journey.lot] = self.env.now
-        self.book.fee_share[self.place, journey.lot] = fee
+        self.released_at[journey.lot] = self.env.now
+        self.fee_share[journey.lot] = journey.border.fee()
 
     def deliver(self, journey: Journey) -> None:
         """The GPUs can serve: the rest of the price is due."""
         journey.border.in_process.pop(journey, None)
         journey.border.in_transit.pop(journey, None)
-        self.book.delivered_at[self.place, journey.lot] = self.env.now
-        self.book.outcome[self.place, journey.lot] = Outcome.DELIVERED
-        self.book.paid_share[self.place, journey.lot] += 1.0 - journey.source.prepayment
+        self.delivered_at[journey.lot] = self.env.now
+        self.outcome[journey.lot] = Outcome.DELIVERED
+        self.paid_share[journey.lot] += 1.0 - journey.border.source.prepayment
 
     def end(self, journey: Journey, ending: Ending) -> None:
         """The order ends: part of what was paid comes back."""
         journey.border.in_process.pop(journey, None)
         journey.border.in_transit.pop(journey, None)
-        at = self.place, journey.lot
-        self.book.ended_at[at] = self.env.now
-        self.book.outcome[at] = ending.outcome
-        self.book.refunded_share[at] = ending.refund * self.book.paid_share[at]
+        self.ended_at[journey.lot] = self.env.now
+        self.outcome[journey.lot] = ending.outcome
+        self.refunded_share[journey.lot] = ending.refund * self.paid_share[journey.lot]
 
-    def enter(self, journey: Journey, visit: int) -> list[int] | None:
+    def enter(self, journey: Journey, visit: int) -> Row | None:
         """A row of the trace begins."""
         if self.book.rows is None:
             return None
-        now = int(self.env.now)
-        row = [int(self.book.replications[self.place]), journey.lot, visit, now, UNSEEN, UNSEEN]
+        row = [self.book.replications[self.place], journey.lot, visit, int(self.env.now), UNSEEN, UNSEEN]
         self.book.rows.append(row)
         return row
 
-    def start(self, row: list[int] | None) -> None:
+    def start(self, row: Row | None) -> None:
         """The wait is over: work begins, or the goods may pass."""
         if row is not None:
             row[4] = int(self.env.now)
 
-    def leave(self, row: list[int] | None) -> None:
+    def pass_by(self, row: Row | None) -> None:
+        """A point lets the goods pass."""
+        if row is not None:
+            row[4] = row[5] = int(self.env.now)
+
+    def leave(self, row: Row | None) -> None:
         """The visit is over."""
         if row is not None:
             row[5] = int(self.env.now)
 
 
-def _border(env: simpy.Environment, spec: SupplySpec, source: Source) -> Border:
-    return Border(env, source, {k: spec.gates[k].effects for k in spec.gates_of(source)})
+def _only_time(halt: Halt, border: Border, book: Book) -> bool:
+    """Whether nothing but time passes here, so that the lot needs no more than one moment."""
+    busy = halt.point is not None or halt.line is not None or halt.joins or halt.starts
+    return not busy and book.rows is None and not border.clocks[halt.clock].can_stop
 
 
 def _calendar(paths: Sequence[GatePath], place: int) -> dict[int, dict[int, int]]:
@@ -425,19 +357,83 @@ def _calendar(paths: Sequence[GatePath], place: int) -> dict[int, dict[int, int]
     return dict(sorted(calendar.items()))
 
 
-class Book:
-    """The arrays that a chunk of replications fills."""
-
-    def __init__(self, spec: SupplySpec, orders: Orders, replications: Sequence[int], trace: bool) -> None:
-        shape = len(replications), len(orders)
-        self.replications = np.asarray(replications, dtype=np.int64)
-        self.ranks = orders.rank
-        self.accepted_at, self.released_at, self.delivered_at, self.ended_at = (
-            np.full(shape, UNSEEN, dtype=np.int64) for _ in range(4)
+def itinerary(route: Route) -> list[Halt]:
+    """The route as a lot meets it, step by step."""
+    halts: list[Halt] = []
+    clock, number, stages = "in_process", 0, len(route.stages)
+    for at, step in enumerate(route.steps):
+        if isinstance(step, Point):
+            halts.append(Halt(step, 1 + at, -1, None, (), (), clock, False))
+            if step is Point.RELEASE:
+                clock = "in_transit"
+            elif step is Point.RECEIPT and clock == "in_transit":
+                clock = "at_site"
+            continue
+        joins = tuple(side.stage.name for side in route.sides if side.joins_at == step.name)
+        starts = tuple(
+            (side.stage.name, stages + j, 1 + len(route.steps) + j)
+            for j, side in enumerate(route.sides)
+            if side.starts_with == step.name
         )
-        self.outcome = np.full(shape, Outcome.IN_PIPELINE, dtype=np.int8)
-        self.paid_share, self.refunded_share, self.fee_share = (np.zeros(shape) for _ in range(3))
-        self.rows: list[list[int]] | None = [] if trace else None
+        following = route.steps[at + 1] if at + 1 < len(route.steps) else None
+        settles = following is None or isinstance(following, Point) or following.line is not None
+        halts.append(Halt(None, 1 + at, number, step.line, joins, starts, clock, settles))
+        number += 1
+    return halts
+
+
+class Plan:
+    """What all replications have in common."""
+
+    def __init__(self, spec: SupplySpec, orders: Orders) -> None:
+        self.placed_at: list[int] = orders.placed_at.tolist()
+        self.ranks: list[int] = orders.rank.tolist()
+        self.itineraries = [itinerary(source.route) for source in spec.sources]
+        self.effects: list[dict[int, Sequence[Effect]]] = [
+            {k: spec.gates[k].effects for k in spec.gates_of(source)} for source in spec.sources
+        ]
+
+
+class Book:
+    """What a chunk of replications has come to, by replication and lot."""
+
+    def __init__(self, orders: Orders, replications: Sequence[int], trace: bool) -> None:
+        reps, lots = len(replications), len(orders)
+        self.replications = list(replications)
+        self.accepted_at, self.released_at, self.delivered_at, self.ended_at = (
+            [[UNSEEN] * lots for _ in range(reps)] for _ in range(4)
+        )
+        self.outcome = [[int(Outcome.IN_PIPELINE)] * lots for _ in range(reps)]
+        self.paid_share, self.refunded_share, self.fee_share = (
+            [[0.0] * lots for _ in range(reps)] for _ in range(3)
+        )
+        self.rows: list[Row] | None = [] if trace else None
+        self.orders = orders
+
+    def closed(self, paths: Sequence[GatePath], months: Sequence[int]) -> Deliveries:
+        """The book as arrays."""
+        shape = len(self.replications), len(self.orders)
+
+        def minutes(rows: list[list[int]]) -> Ints:
+            return np.array(rows, dtype=np.int64).reshape(shape)
+
+        def shares(rows: list[list[float]]) -> NDArray[np.float64]:
+            return np.array(rows, dtype=np.float64).reshape(shape)
+
+        return Deliveries(
+            orders=self.orders,
+            replications=np.asarray(self.replications, dtype=np.int64),
+            accepted_at=minutes(self.accepted_at),
+            released_at=minutes(self.released_at),
+            delivered_at=minutes(self.delivered_at),
+            ended_at=minutes(self.ended_at),
+            outcome=np.array(self.outcome, dtype=np.int8).reshape(shape),
+            paid_share=shares(self.paid_share),
+            refunded_share=shares(self.refunded_share),
+            fee_share=shares(self.fee_share),
+            gate_state=month_states(paths, months, shape[0]),
+            events=None if self.rows is None else np.array([tuple(row) for row in self.rows], dtype=EVENT),
+        )
 
 
 def run(
@@ -450,20 +446,7 @@ def run(
     trace: bool = False,
 ) -> Deliveries:
     """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
-    book = Book(spec, orders, replications, trace)
+    book, plan = Book(orders, replications, trace), Plan(spec, orders)
     for place in range(len(replications)):
-        World(spec, orders, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
-    return Deliveries(
-        orders=orders,
-        replications=book.replications,
-        accepted_at=book.accepted_at,
-        released_at=book.released_at,
-        delivered_at=book.delivered_at,
-        ended_at=book.ended_at,
-        outcome=book.outcome,
-        paid_share=book.paid_share,
-        refunded_share=book.refunded_share,
-        fee_share=book.fee_share,
-        gate_state=month_states(paths, spec.month_minutes, len(replications)),
-        events=None if book.rows is None else np.array([tuple(row) for row in book.rows], dtype=EVENT),
-    )
+        World(spec, plan, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
+    return book.closed(paths, spec.month_minutes)

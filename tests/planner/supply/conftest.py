@@ -48,7 +48,9 @@ def world():
         source = Source(
             "plain", "H20-96GB", Route(steps, tuple(sides)), tuple(g.name for g in gates), **terms
         )
-        spec = SupplySpec(dt.date(2025, 1, 1), horizon_days * DAY, (source,), tuple(gates), tuple(lines))
+        spec = SupplySpec(
+            dt.date(2025, 1, 1), round(horizon_days * DAY), (source,), tuple(gates), tuple(lines)
+        )
         return spec, Orders.of((0, 0, k, 0, 8, round(at * DAY)) for k, at in enumerate(placed))
 
     return make

@@ -172,3 +172,11 @@ def test_the_trace_has_a_row_for_every_visit(plain, script):
     events = plain(ROUTE, gates=[gate], horizon_days=20, trace=True).events
     rows = [(int(e["visit"]), e["enter"] / 1440, e["leave"] / 1440) for e in events]
     assert rows == [(0, 0, 0), (1, 0, 10), (2, 10, 15), (3, 15, 17), (4, 17, 17), (5, 17, -1 / 1440)]
+
+
+def test_a_review_whose_no_would_come_after_the_horizon_keeps_the_order_waiting(plain, script, engine):
+    review = Review(Constant(3), approval=0.0, resubmissions=1)
+    gate = script({CONDITIONAL: Effect(review=review)}, [(0, CONDITIONAL)])
+    made = plain((("fab", 1), Point.RELEASE), gates=[gate], horizon_days=6 - 1 / 1440, engine=engine)
+    assert made.outcome.tolist() == [[Outcome.IN_PIPELINE]]
+    assert made.released_at.tolist() == [[-1]]

@@ -1,7 +1,6 @@
-"""The trace as a file, as a pipeline and as a story."""
+"""The trace as a pipeline, as lead times and as a story."""
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from planner.chance import Key
@@ -18,7 +17,7 @@ from planner.supply import (
     simulate,
     supply_spec,
 )
-from planner.supply.observe import lead_time_days, pipeline_by_stage, stage_days, story, write_events
+from planner.supply.observe import lead_time_days, pipeline_by_stage, stage_days, story
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +25,6 @@ def july():
     scenario = load("2-h20-july-2025").scenario
     spec, orders = supply_spec(scenario), candidate_orders(scenario)
     return spec, simulate(spec, orders, Key(9), range(5, 25), trace=True)
-
-
-def test_the_trace_comes_back_from_parquet_as_it_was_written(july, tmp_path):
-    spec, made = july
-    path = tmp_path / "events.parquet"
-    assert write_events(spec, made, path) == len(made.events)
-    table = pq.read_table(path)
-    assert table.column("enter").to_pylist() == made.events["enter"].tolist()
-    assert table.column("leave").null_count == (made.events["leave"] == -1).sum() > 0
-    assert set(table.column("source").to_pylist()) == {source.name for source in spec.sources}
-    assert b"2025-07-16" in table.schema.metadata[b"waferlag"]
-    assert [file.name for file in tmp_path.iterdir()] == ["events.parquet"]
 
 
 def test_the_pipeline_of_any_date_holds_what_was_placed_and_neither_arrived_nor_ended(july):
