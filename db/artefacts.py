@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from db.errors import ArtefactError, DatabaseReadOnlyError, DiskFullError
+from db.errors import ArtefactError, DatabaseError, DatabaseReadOnlyError, DiskFullError
 
 FILE_NAME = "replications.parquet"
 
@@ -128,10 +128,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         _sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _file_error(path, error) from error
+        raise file_error(path, error) from error
 
 
-def _file_error(path: Path, error: OSError) -> Exception:
+def file_error(path: Path, error: OSError) -> DatabaseError:
+    """Our error for the operating system's."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFullError(f"{path}: no room left on the disk; free some, then run it again")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):

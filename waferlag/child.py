@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.artefacts import replace_file
+from db.artefacts import file_error, replace_file
 
 LOG_TAIL = 2_000
 """Characters of a failed run's log that its error shows."""
@@ -32,9 +32,17 @@ class Child:
         self.question: str | None = None
         text = json.dumps(job, allow_nan=False)
         replace_file(folder / "job.json", lambda path: path.write_text(text, encoding="utf-8"))
-        with (folder / "log.txt").open("wb") as log_file:
-            self.process = subprocess.Popen(
-                [*command, str(folder)],
+        try:
+            self.process = self._started(command)
+        except OSError as error:
+            raise file_error(folder, error) from error
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _started(self, command: Sequence[str]) -> "subprocess.Popen[str]":
+        with (self.folder / "log.txt").open("wb") as log_file:
+            return subprocess.Popen(
+                [*command, str(self.folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
@@ -42,8 +50,6 @@ class Child:
                 encoding="utf-8",
                 start_new_session=True,
             )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from db.errors import DatabaseError, DiskFullError
+from db.errors import DatabaseError
 from db.maintenance import clear
 from db.notices import Outbox
 from db.queue import Claim, RunQueue
@@ -92,12 +92,7 @@ class Worker:
         """See one run through: done, failed, cancelled, given back, or lost to another worker."""
         log.info("run %s begins, attempt %d: %s", claim.run_id, claim.attempt, claim.scenario_name)
         folder = self.database.runs_folder / claim.run_id / str(claim.epoch)
-        try:
-            child = Child(self.command, folder, self.patience.during(lambda: job_of(self.database, claim)))
-        except DiskFullError as error:
-            why = str(error)
-            self.patience.during(lambda: self.queue.give_back(claim, why, self.settings.retry_seconds))
-            return
+        child = self.patience.during(lambda: Child(self.command, folder, job_of(self.database, claim)))
         try:
             verdict = self._watch(claim, child)
         finally:
@@ -153,8 +148,19 @@ class Worker:
             mine = self.queue.finish(claim, "failed", words)
             words = f"failed: {words.splitlines()[-1]}"
         else:
-            mine, words = store(self.queue, claim, child.result(), self.settings), "done"
+            mine, words = self._store(claim, child)
         return words if mine else "lost; its result was not stored"
+
+    def _store(self, claim: Claim, child: Child) -> tuple[bool, str]:
+        """Store what the process left. What cannot be read fails its run, and not one worker after the other."""
+        try:
+            return store(self.queue, claim, child.result(), self.settings), "done"
+        except DatabaseError:
+            raise
+        except Exception as error:
+            log.exception("run %s", claim.run_id)
+            words = f"its result cannot be read: {type(error).__name__}: {error}"
+            return self.queue.finish(claim, "failed", words), words
 
     def _send_notices(self) -> None:
         """Tell the sinks, in a thread of its own: a slow one must not cost a run its lease."""

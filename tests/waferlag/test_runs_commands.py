@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -215,3 +217,20 @@ def test_a_schedule_that_is_due_is_run_compared_and_told(run, database, tmp_path
     assert "demand: " in out
     lines = [json.loads(line) for line in told.read_text().splitlines()]
     assert any(line["topic"] == "changed" and line["run"] == second for line in lines)
+
+
+def test_help_loads_no_database():
+    code = "import sys, waferlag.main; print(sorted({'sqlalchemy', 'alembic', 'cronsim'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_loads_nothing_of_what_its_runs_need():
+    heavy = {"numpy", "scipy", "pyarrow", "planner.plan", "planner.record", "highspy"}
+    code = f"import sys, waferlag.worker; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"

@@ -62,6 +62,9 @@ for step in range(int(args.get("steps", 3))):
 if args.get("deaths", 0) > len(list(folder.parent.glob("*/died"))):
     (folder / "died").write_text("")
     os.kill(os.getpid(), signal.SIGKILL)
+if "result" in args:
+    (folder / "result.json").write_text(args["result"])
+    sys.exit(0)
 if "exit" in args:
     print(args.get("says", ""), file=sys.stderr)
     sys.exit(args["exit"])
@@ -252,6 +255,15 @@ def test_a_run_whose_process_is_killed_each_time_has_failed(database, worker, pu
     run = queries.run(database, "a")
     assert run.state == "failed"
     assert "SIGKILL, 3 times" in run.error
+
+
+@pytest.mark.parametrize("result", ["", "{}", '{"record": {"scenario": 1}, "artefact": null}'])
+def test_a_result_that_cannot_be_read_fails_its_run_and_not_the_worker(database, worker, put, result):
+    put("a", result=result)
+    put("b")
+    worker.work(drain=True)
+    assert "its result cannot be read" in queries.run(database, "a").error
+    assert queries.run(database, "b").state == "done"
 
 
 def test_an_unknown_kind_has_failed_and_the_known_ones_are_named(database, monkeypatch):
