@@ -17,6 +17,8 @@ from planner.scenario.models import Gate, Purchase, Rental, Scenario
 
 HOURS_PER_MONTH = 730.0
 """8,760 hours a year over twelve months."""
+DEAREST = 1e12
+"""No price is higher, in the scenario's currency: the programme's figures must stand side by side."""
 SPOT_MARKUP = 1.5
 """Spot over reserved price where the scenario names none; ours, an estimate."""
 
@@ -125,7 +127,10 @@ def _goal(scenario: Scenario) -> Iterator[Problem]:
 def _money(scenario: Scenario) -> Iterator[Problem]:
     broken = False
     for place, money in _amounts(scenario):
-        if money.currency is not None and rate(money.currency, scenario.currency, scenario.exchange) is None:
+        factor = rate(money.currency or scenario.currency, scenario.currency, scenario.exchange)
+        if factor is not None and place != "goal.budget" and money.amount * factor > DEAREST:
+            yield Problem(place, f"is above {DEAREST:g} {scenario.currency}", money.amount * factor)
+        if factor is None:
             broken = True
             yield Problem(
                 place,
