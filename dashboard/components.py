@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
@@ -91,7 +91,7 @@ def require_sign_in() -> None:
     """Where OIDC is set up, nobody sees a plan before signing in."""
     if _signing_in() and not st.user.is_logged_in:
         st.title("Waferlag")
-        st.button(say()("Sign in"), on_click=st.login, type="primary")
+        st.button(say()("Sign in"), on_click=st.login, type=main_button())
         end_page()
 
 
@@ -293,6 +293,11 @@ def facts_row(facts: Sequence[Any]) -> None:
     )
     grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.7rem;margin:0"
     st.html(f'<div style="{grid}">{cards}</div>')
+
+
+def main_button() -> Literal["primary", "secondary"]:
+    """The kind of a page's main button: Streamlit sets white on the accent, which the dark accent cannot bear."""
+    return "primary" if look() is LIGHT else "secondary"
 
 
 def badge(label: str | None) -> str:

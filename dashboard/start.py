@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components import QUICKSTART, database, finished_runs, may_plan, plain, say
+from dashboard.components import QUICKSTART, database, finished_runs, main_button, may_plan, plain, say
 from db import queries
 from db.queue import RunQueue
 from planner.scenario.models import Scenario
@@ -20,7 +20,10 @@ def offer_quickstart() -> None:
         words("Waferlag answers which GPUs to order, from whom and by when. Start with the small sample:")
     )
     if st.button(
-        words("Plan the quickstart"), type="primary", icon=":material/play_arrow:", disabled=not may_plan()
+        words("Plan the quickstart"),
+        type=main_button(),
+        icon=":material/play_arrow:",
+        disabled=not may_plan(),
     ):
         enqueue(QUICKSTART)
         st.rerun()

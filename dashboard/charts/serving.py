@@ -190,10 +190,12 @@ def throughput_curve(
         curve.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(
             x=x, y=alt.Y("roof:Q", axis=y), order="concurrency:Q"
         ),
-        alt.Chart(values(points))
-        .mark_point(shape="diamond", size=110, filled=True, color=look.labels["measured"], opacity=1)
-        .encode(x=x, y=alt.Y("throughput:Q", axis=y), tooltip=tip),
     ]
+    if points:  # an empty layer would be a picture without a text alternative
+        diamonds = alt.Chart(values(points)).mark_point(
+            shape="diamond", size=110, filled=True, color=look.labels["measured"], opacity=1
+        )
+        layers.append(diamonds.encode(x=x, y=alt.Y("throughput:Q", axis=y), tooltip=tip))
     if lines:
         layers += _curve_labels(lines[-1], modelled[-1].label, colour, look, say)
     return Figure(

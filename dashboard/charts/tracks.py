@@ -80,6 +80,8 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
 
 
 def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
+    if not marks:  # an empty layer would be a picture without a text alternative
+        return []
     base = alt.Chart(values(marks)).encode(
         x="at:T",
         tooltip=[

@@ -6,6 +6,7 @@ from dashboard.components import (
     database,
     finished_runs,
     look,
+    main_button,
     may_plan,
     plain,
     plan_of,
@@ -52,7 +53,7 @@ def _start() -> None:
     with st.expander(plain(words("Start a run")), icon=":material/add:"), st.form("start-run", border=False):
         scenario = st.selectbox(words("Shipped scenario"), list(shipped()))
         overrides = st.multiselect(words("Overrides"), list(common_overrides()))
-        if st.form_submit_button(words("Start"), type="primary", disabled=not may_plan()) and scenario:
+        if st.form_submit_button(words("Start"), type=main_button(), disabled=not may_plan()) and scenario:
             run_id = enqueue(scenario, tuple(overrides))
             st.success(plain(words("Queued as run {run}.", run=run_id)))
 
@@ -129,7 +130,9 @@ def _compare() -> None:
     if not after or not before or after == before:
         return
     found = compare(plan_of(before), plan_of(after))
-    st.html(f'<p style="font-weight:600;color:{look().ink}">{safe(found.sentence)}</p>')
+    st.html(
+        f'<p style="font-weight:600;overflow-wrap:anywhere;color:{look().ink}">{safe(found.sentence)}</p>'
+    )
     for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))

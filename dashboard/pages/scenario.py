@@ -6,7 +6,17 @@ from pathlib import Path
 import streamlit as st
 import yaml
 
-from dashboard.components import chosen_run, database, download, may_plan, plain, plan_of, say, table
+from dashboard.components import (
+    chosen_run,
+    database,
+    download,
+    main_button,
+    may_plan,
+    plain,
+    plan_of,
+    say,
+    table,
+)
 from dashboard.start import enqueue_scenario
 from dashboard.whatif import input_differences
 from db import queries
@@ -102,7 +112,7 @@ def _save(scenario: Scenario, unchanged: bool) -> None:
         with database().write() as session:
             save_scenario(session, scenario)
         st.success(plain(words("{name} is saved.", name=scenario.name)))
-    if right.button(words("Save and plan"), type="primary", disabled=not may_plan(), width="stretch"):
+    if right.button(words("Save and plan"), type=main_button(), disabled=not may_plan(), width="stretch"):
         run_id = enqueue_scenario(scenario, ())
         st.success(plain(words("Queued as run {run}.", run=run_id)))
 

@@ -5,7 +5,18 @@ from typing import Any
 import streamlit as st
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from dashboard.components import computed, look, may_plan, page_head, plain, say, show, shown_plan, table
+from dashboard.components import (
+    computed,
+    look,
+    main_button,
+    may_plan,
+    page_head,
+    plain,
+    say,
+    show,
+    shown_plan,
+    table,
+)
 from dashboard.start import enqueue_scenario
 from dashboard.whatif import Changes, QuickAnswer, compare, input_differences, order_differences
 from planner.record import PlanRecord
@@ -72,7 +83,7 @@ def _form(record: PlanRecord) -> tuple[Changes, bool, str]:
         name = st.text_input(
             words("Name of the scenario"), f"{record.scenario.name}-what-if"[:120], max_chars=120
         )
-        st.form_submit_button(words("Apply"), type="primary")
+        st.form_submit_button(words("Apply"), type=main_button())
     kept = {gate: state for gate, state in gates.items() if state and state != _AS_PLANNED}
     changed_goal = None if goal == planned else goal
     return Changes(demand, growth, changed_goal, price, rent, caps, kept), in_full, name.strip()

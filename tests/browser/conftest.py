@@ -1,0 +1,173 @@
+"""A real dashboard with a worker beside it, and a real Chromium to look at it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import dashboard
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE_POOL = '<img src=x onerror="document.title=1"> ![p](http://x.test/p.png) :red[z] مرحبا 😀 ' + "W" * 30
+START_SECONDS = 90
+"""A machine with two busy cores needs half a minute to import everything."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running dashboard: its address, and the ids of the plans in its database."""
+
+    url: str
+    plan: str
+    hostile: str
+    database_url: str
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; without one the tests are skipped, unless WAFERLAG_REQUIRE_BROWSER asks for it."""
+    found = (
+        os.environ.get("WAFERLAG_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
+    if found:
+        return found
+    if os.environ.get("WAFERLAG_REQUIRE_BROWSER") == "1":
+        pytest.fail("WAFERLAG_REQUIRE_BROWSER is set, and there is no Chromium (apt-get install chromium)")
+    pytest.skip("no Chromium on this machine (apt-get install chromium)")
+
+
+@pytest.fixture(scope="session")
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The dashboard over a database with a real plan and one under hostile names, and a worker."""
+    from db.repository import RunRepository
+    from db.session import open_database
+    from planner.intake import open_scenario
+    from planner.plan import plan
+    from planner.record import PlanRecord
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'waferlag.sqlite'}"
+    scenario = open_scenario("1-quickstart", replications=200).scenario
+    record = plan(
+        scenario.model_copy(
+            update={"run": scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})}
+        )
+    ).record
+    renamed = record.model_dump_json().replace('"chat"', json.dumps(HOSTILE_POOL))
+    with open_database(url) as database:
+        hostile = RunRepository(database).add(PlanRecord.model_validate_json(renamed))
+        stored = RunRepository(database).add(record)
+    port = free_port()
+    environment = {**os.environ, "WAFERLAG_DB": url}
+    entry = Path(dashboard.__file__).parent / "entry" / "waferlag.py"
+    server = [sys.executable, "-m", "streamlit", "run", str(entry), "--server.port", str(port)]
+    server += ["--server.headless", "true", "--server.address", "127.0.0.1"]
+    children = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in (server, [sys.executable, "-m", "waferlag", "worker"])
+    ]
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_healthy(f"{address}/_stcore/health")
+        yield Site(address, stored, hostile, url)
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_healthy(address: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"the dashboard did not start within {START_SECONDS} s")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[object]:
+    """One Chromium for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Visitor:
+    """Opens pages of the site in one window and notes every request that leaves it."""
+
+    site: Site
+    page: object
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "", **parameters: str) -> None:
+        """Go to a page and wait until Streamlit has drawn it."""
+        asked = "&".join(f"{name}={value}" for name, value in parameters.items())
+        self.page.goto(f"{self.site.url}/{path}" + (f"?{asked}" if asked else ""))
+        self.page.get_by_role("heading", level=1).first.wait_for(timeout=90_000)
+        self.settle()
+
+    def settle(self) -> None:
+        """Until the script has run and nothing is being computed."""
+        self.page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'",
+            timeout=120_000,
+        )
+
+    def errors(self) -> list[str]:
+        """Texts of the error boxes on the page."""
+        boxes = self.page.locator("[data-testid=stException], [data-testid=stAlertContentError]")
+        return boxes.all_inner_texts()
+
+    def note(self, request: object) -> None:
+        own = (self.site.url, self.site.url.replace("http", "ws", 1), "data:", "blob:")
+        if not request.url.startswith(own):
+            self.outside.append(request.url)
+
+
+@pytest.fixture
+def visit(site: Site, browser: object) -> Iterator[object]:
+    """``visit(width, scheme)`` opens a window on the site."""
+    contexts = []
+
+    def window(width: int = 1280, scheme: str = "light") -> Visitor:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        visitor = Visitor(site, context.new_page())
+        visitor.page.on("request", visitor.note)
+        return visitor
+
+    yield window
+    for context in contexts:
+        context.close()

@@ -1,0 +1,151 @@
+"""The dashboard in a real browser: every page, light and dark, wide and narrow, and what people do there."""
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+PLAN_PAGES = ("", "orders", "supply", "demand", "serving")
+WORK_PAGES = ("whatif", "scenario", "runs", "accuracy")
+CHARTS = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg.marks"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit, width: int, scheme: str):
+    window = visit(width, scheme)
+    for path in (*PLAN_PAGES, *WORK_PAGES):
+        window.open(path)
+        assert window.errors() == [], path
+        if path in PLAN_PAGES:
+            window.page.locator(CHARTS).first.wait_for(timeout=60_000)
+        main = window.page.locator("[data-testid=stMain]")
+        assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
+        background = window.page.locator("[data-testid=stApp]").evaluate(
+            "a => getComputedStyle(a).backgroundColor"
+        )
+        assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(17, 22, 28)")
+    assert window.outside == []
+
+
+def test_the_answer_page_shows_what_the_record_says(visit):
+    from db.repository import RunRepository
+    from db.session import open_database
+
+    window = visit()
+    window.open()
+    with open_database(window.site.database_url) as database:
+        record = RunRepository(database).get(window.site.plan)
+    text = " ".join(window.page.locator("[data-testid=stMain]").inner_text().split())
+    assert record.answer.sentence in text
+    assert f"{100 * record.answer.probability.value:.0f} %" in text
+
+
+def test_the_address_restores_the_plan_on_every_page(visit):
+    window = visit()
+    window.open("orders", run=window.site.hostile)
+    assert f"run={window.site.hostile}" in window.page.url
+    window.page.get_by_role("link", name="Demand").click()
+    window.page.get_by_role("heading", level=1, name="Demand").wait_for()
+    window.settle()
+    assert f"run={window.site.hostile}" in window.page.url
+
+
+def test_hostile_names_are_shown_and_not_obeyed(visit):
+    window = visit()
+    dialogs: list[str] = []
+    window.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for path in (*PLAN_PAGES, "whatif", "scenario"):
+        window.open(path, run=window.site.hostile)
+        assert window.errors() == [], path
+        main = window.page.locator("[data-testid=stMain]")
+        assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
+        assert window.page.locator("img[src*='x.test'], img[src='x']").count() == 0
+    assert window.page.title() != "1"
+    assert dialogs == []
+    assert window.outside == []
+
+
+def test_the_what_if_changes_the_answer_and_its_address_restores_it(visit):
+    window = visit()
+    window.open("whatif")
+    demand = window.page.get_by_label("Demand, times")
+    demand.fill("2")
+    demand.press("Tab")
+    window.page.get_by_role("button", name="Apply").click()
+    change = window.page.get_by_role("heading", level=3).filter(has_text="Cost +")
+    change.wait_for(timeout=120_000)
+    said = change.inner_text()
+    assert "demand=2" in window.page.url
+    other = visit()
+    other.page.goto(window.page.url)
+    again = other.page.get_by_role("heading", level=3).filter(has_text="Cost +")
+    again.wait_for(timeout=120_000)
+    assert again.inner_text() == said
+
+
+def test_a_run_is_started_and_its_plan_appears(visit):
+    window = visit()
+    window.open("runs")
+    window.page.get_by_text("Start a run").click()
+    window.page.get_by_role("button", name="Start", exact=True).click()
+    window.page.get_by_text("Queued as run").wait_for(timeout=30_000)
+    window.page.get_by_text("No run waits or is under way.").wait_for(timeout=300_000)
+    assert window.errors() == []
+
+
+def test_a_run_is_cancelled(visit):
+    from db import queries
+    from db.session import open_database
+
+    window = visit()
+    window.open("runs")
+    window.page.get_by_text("Start a run").click()
+    window.page.get_by_label("Shipped scenario").click()
+    window.page.get_by_role("option", name="2-h20-july-2025").click()
+    window.page.get_by_role("button", name="Start", exact=True).click()
+    window.page.get_by_role("button", name="Cancel").first.click(timeout=60_000)
+    window.page.get_by_text("No run waits or is under way.").wait_for(timeout=120_000)
+    with open_database(window.site.database_url) as database:
+        newest = queries.runs(database, scenario="2-h20-july-2025", limit=1)[0]
+    assert newest.state == "cancelled"
+
+
+def test_the_language_is_switched_and_kept_in_the_address(visit):
+    window = visit()
+    window.open()
+    window.page.get_by_text("中文").click()
+    window.page.get_by_role("heading", level=1, name="答案").wait_for(timeout=60_000)
+    assert "lang=zh" in window.page.url
+
+
+def test_the_keyboard_reaches_the_pages_and_opens_one(visit):
+    window = visit()
+    window.open()
+    for _ in range(40):
+        window.page.keyboard.press("Tab")
+        if "Orders" in window.page.evaluate("document.activeElement.innerText || ''").split("\n"):
+            break
+    else:
+        pytest.fail("no number of tabs reached the Orders page")
+    window.page.keyboard.press("Enter")
+    window.page.get_by_role("heading", level=1, name="Orders").wait_for(timeout=60_000)
+
+
+UPSTREAM = {"list", "listitem"}
+"""Rules broken by Streamlit's own frame (the lists of its sidebar), not by our pages."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_problem_of_ours(visit, scheme: str):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    window = visit(1280, scheme)
+    found: dict[str, list[str]] = {}
+    for path in (*PLAN_PAGES, *WORK_PAGES):
+        window.open(path)
+        for problem in axe.Axe().run(window.page).response["violations"]:
+            if problem["impact"] in ("serious", "critical") and problem["id"] not in UPSTREAM:
+                places = [node["html"][:160] for node in problem["nodes"][:3]]
+                found.setdefault(problem["id"], []).append(f"{path or 'answer'}: {places}")
+    assert found == {}
