@@ -139,7 +139,8 @@ def _payments(
 def order_prices(scenario: Scenario, source: Purchase) -> Array:
     """[M] price per GPU by order month, scenario currency."""
     months = np.arange(scenario.horizon_months)
-    return scenario.in_currency(source.price) * source.price_change_per_month**months
+    path = source.price_change_per_month**months
+    return np.asarray(scenario.in_currency(source.price) * path, dtype=np.float64)
 
 
 def board_power(scenario: Scenario, sku: str) -> float:
