@@ -91,7 +91,7 @@ def wrapped(text: str, bullet: str = "") -> list[str]:
     """
     lines, line = [], bullet
     room = " " * displayed_width(bullet)
-    for word in _pieces(plain(text), WIDTH - displayed_width(bullet)):
+    for word in _pieces(plain(" ".join(text.split())), WIDTH - displayed_width(bullet)):
         joined = f"{line}{word}" if line in (bullet, room) else f"{line} {word}"
         if displayed_width(joined) > WIDTH:
             lines.append(line)

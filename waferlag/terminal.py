@@ -191,7 +191,7 @@ def count(value: float) -> str:
     for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
         if abs(value) < 999.5 * size:
             return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+    return f"{value:.0e}"
 
 
 def _sum(parts: Sequence[Quantiles]) -> Quantiles:
