@@ -20,7 +20,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.formulation import Formulation, Solution, cvar
@@ -108,18 +107,20 @@ def calibrate(
     cvar_bound: float = np.inf,
     turns: int = 2,
     start: Orders | None = None,
+    out_of_reach: tuple[OutOfReach, ...] | None = None,
 ) -> Calibration:
     """The cheapest plan found on ``train`` whose probability on ``validate`` meets the goal each month.
 
     ``turns``: how often the kept shares are turned and the programme solved again; lots settle the rest.
-    ``start`` is the plan of a neighbouring study that needed the dial; the search goes on from it.
+    ``start`` is a plan that may be ordered, from a neighbouring study; the search goes on from it.
+    ``out_of_reach``: what that study found out of reach, where it holds here too; None: to be found.
     Where no step meets it, the plan that comes nearest is returned: `Calibration.meets_goal` is false, and
     `Calibration.out_of_reach` names the months that no plan could serve as often.
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
     dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound)
-    return dial.turn(turns, start)
+    return dial.turn(turns, start, out_of_reach)
 
 
 def reconsider(
@@ -158,7 +159,7 @@ class _Dial:
         self.steps: list[Step] = []
         self.best: tuple[float, float, Solution, Outcome] | None = None
 
-    def turn(self, turns: int, start: Orders | None) -> Calibration:
+    def turn(self, turns: int, start: Orders | None, known: tuple[OutOfReach, ...] | None) -> Calibration:
         """First without the dial, unless a neighbour is known; where that falls short, turn it; then polish."""
         months = np.arange(len(self.target))
         if start is None:
@@ -166,7 +167,7 @@ class _Dial:
             months = np.flatnonzero(self._round(plain) > 0)
             start = plain.plan
         if len(months):
-            self._give_up_the_unreachable(months)
+            self._give_up(out_of_reach(self.unseen, self.goal, months) if known is None else known)
             self._turn_up(start, turns)
         self._polish()
         return self._calibration()
@@ -202,8 +203,9 @@ class _Dial:
             required=self.required,
         )
 
-    def _give_up_the_unreachable(self, months: NDArray[np.intp]) -> None:
-        self.out_of_reach = out_of_reach(self.unseen, self.goal, months)
+    def _give_up(self, months: tuple[OutOfReach, ...]) -> None:
+        """Aim lower in months that cannot reach the goal."""
+        self.out_of_reach = tuple(month for month in months if self.required[month.month])
         for month in self.out_of_reach:
             self.target[month.month] = max(0.0, min(self.goal, month.best - _NEAR))
             self.accepted[month.month] = max(0.0, min(self.goal, month.best - 2 * _NEAR))

@@ -118,13 +118,14 @@ class Formulation:
                 caps.append(cap)
                 self.limits.append((kind, name, month))
 
-        for index, source in enumerate(futures.purchases):
-            of_source = np.r_[s == index, np.zeros(n - orders, dtype=bool)]
+        for members in futures.allotments:
+            source = futures.purchases[members[0]]
+            name = source.allotment or source.name
+            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
             for month in range(futures.months):
                 in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
-                chosen = (of_source & in_month).astype(float)
-                add(chosen, source.monthly_cap, "monthly cap", source.name, month)
-            add(of_source.astype(float), source.total_cap, "total cap", source.name, None)
+                add((ours & in_month).astype(float), source.monthly_cap, "monthly cap", name, month)
+            add(ours.astype(float), source.total_cap, "total cap", name, None)
         for index, rental in enumerate(futures.rentals):
             for month in range(futures.months):
                 chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]

@@ -35,6 +35,8 @@ class Purchase:
     """The most GPUs all pools together may order over the horizon; inf: no limit."""
     may_order: Flags
     """[P, M] whether the pool may order from this source in the month."""
+    allotment: str | None = None
+    """Sources of the same allotment share their caps, which must be equal; None: the source has its own."""
 
     def __post_init__(self) -> None:
         _require_lot(self.name, self.lot_gpus)
@@ -104,6 +106,9 @@ class Futures:
     passing: Flags | None = None
     """[N, S, M] whether the source's gates were all seen passing in the month; needed by the policy that
     orders nothing until cleared."""
+    regime: NDArray[np.int8] | None = None
+    """[N, S, M] the state that the least open of the source's gates was seen in, 0 closed, 1 promised,
+    2 passing; None: known only as far as ``passing`` tells."""
 
     def __post_init__(self) -> None:
         P, T, S, R = len(self.pools), self.months, len(self.purchases), len(self.rentals)
@@ -137,6 +142,14 @@ class Futures:
             raise ValueError(f"passing has shape {self.passing.shape}, expected {(N, S, T)}")
         if self.budget is not None and not self.budget >= 0:
             raise UserMistakeError(f"budget must be 0 or more (got {self.budget})")
+
+    @cached_property
+    def allotments(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the sources that share caps; every source is in one allotment."""
+        members: dict[str, list[int]] = {}
+        for s, source in enumerate(self.purchases):
+            members.setdefault(source.allotment or f"source {s}", []).append(s)
+        return tuple(tuple(places) for places in members.values())
 
     @property
     def count(self) -> int:
@@ -217,7 +230,8 @@ class Futures:
             for name in ("need", "owned", "per_gpu", "rental_per_gpu", "arrival_month", "outlay")
         }
         passing = None if self.passing is None else self.passing[futures]
-        return replace(self, **part, passing=passing)
+        regime = None if self.regime is None else self.regime[futures]
+        return replace(self, **part, passing=passing, regime=regime)
 
 
 @dataclass(frozen=True)

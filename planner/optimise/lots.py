@@ -47,8 +47,12 @@ def round_to_lots(futures: Futures | Formulation, plan: Orders) -> Orders:
         total = np.cumsum(plan.orders[:, s].astype(float), axis=1) / source.lot_gpus
         lots = np.diff(np.floor(total + 0.5), axis=1, prepend=0.0).astype(np.int64)
         # A lot that rounding pushes into a month closed to orders waits for none: it is left out.
-        lots = np.where(futures.may_order[:, s], lots, 0)
-        orders[:, s] = _within(lots, source.lot_gpus, source.monthly_cap, source.total_cap) * source.lot_gpus
+        orders[:, s] = np.where(futures.may_order[:, s], lots, 0)
+    for members in futures.allotments:
+        source = futures.purchases[members[0]]
+        lots = orders[:, list(members)].reshape(-1, futures.months)
+        lots = _within(lots, source.lot_gpus, source.monthly_cap, source.total_cap)
+        orders[:, list(members)] = lots.reshape(-1, len(members), futures.months) * source.lot_gpus
     reserved = np.zeros(plan.reserved.shape, dtype=np.int64)
     for r, rental in enumerate(futures.rentals):
         lots = np.floor(plan.reserved[:, r].astype(float) / rental.lot_gpus + 0.5).astype(np.int64)
@@ -59,7 +63,7 @@ def round_to_lots(futures: Futures | Formulation, plan: Orders) -> Orders:
 
 
 def _within(lots: Whole, lot_gpus: int, monthly_cap: float, total_cap: float) -> Whole:
-    """Lots [P, M] trimmed to the caps: from the largest order of the month, then from the last month."""
+    """Lots [..., M] trimmed to the caps: from the largest order of the month, then from the last month."""
     lots = lots.copy()
     for m in range(lots.shape[1]):
         while lots[:, m].sum() * lot_gpus > monthly_cap:
