@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.columns import STRICT, CalendarDate, Document, Flag, Real, Whole
+from db.columns import CalendarDate, Document, Flag, Real, Whole
 
 RUN_STATES = ("queued", "running", "done", "failed", "cancelled")
 """queued -> running -> done, failed or cancelled; queued -> cancelled; running -> queued on a stop."""
@@ -30,7 +30,7 @@ Key = Annotated[str, mapped_column(primary_key=True)]
 
 
 class Base(DeclarativeBase):
-    """Python's types to columns (db/columns.py), STRICT on SQLite where its version knows it."""
+    """Python's types to columns (db/columns.py). The migrations make the tables, on SQLite as STRICT ones."""
 
     type_annotation_map = {  # noqa: RUF012, SQLAlchemy reads it as a class attribute
         str: Text(),
@@ -42,14 +42,11 @@ class Base(DeclarativeBase):
     }
 
 
-_STRICT_TABLE = {"sqlite_strict": STRICT}
-
-
 class ScenarioRow(Base):
     """A scenario as it was planned; the same name gets a new version when its content changes."""
 
     __tablename__ = "scenario"
-    __table_args__ = (UniqueConstraint("name", "version", name="scenario_name_version"), _STRICT_TABLE)
+    __table_args__ = (UniqueConstraint("name", "version", name="scenario_name_version"),)
 
     hash: Mapped[Key]
     name: Mapped[str]
@@ -75,7 +72,6 @@ class RunRow(Base):
             postgresql_where=text("state = 'running'"),
         ),
         Index("run_dedup", "dedup", unique=True),
-        _STRICT_TABLE,
     )
 
     id: Mapped[Key]
@@ -125,7 +121,6 @@ class PlanRow(Base):
     """The whole record of a plan, with its headline figures as columns."""
 
     __tablename__ = "plan"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     record: Mapped[dict[str, Any]]
@@ -154,7 +149,6 @@ class MonthRow(Base):
     """One month of a plan."""
 
     __tablename__ = "month"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     month: Mapped[Key]
@@ -172,7 +166,6 @@ class PoolMonthRow(Base):
     """One pool in one month: what is needed, what serves, what is missing, as quantiles over futures."""
 
     __tablename__ = "pool_month"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     month: Mapped[Key]
@@ -200,7 +193,6 @@ class GateMonthRow(Base):
     """Share of futures in which a gate is in a state on the month's first day."""
 
     __tablename__ = "gate_month"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     month: Mapped[Key]
@@ -213,7 +205,6 @@ class OrderRow(Base):
     """One line of the order calendar."""
 
     __tablename__ = "order_line"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     line: Mapped[int] = mapped_column(primary_key=True)
@@ -241,7 +232,6 @@ class ReservationRow(Base):
     """Rental reserved for one month."""
 
     __tablename__ = "reservation"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     line: Mapped[int] = mapped_column(primary_key=True)
@@ -258,7 +248,6 @@ class RivalRow(Base):
     """Another way to act, on the same futures."""
 
     __tablename__ = "rival"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     name: Mapped[Key]
@@ -280,7 +269,6 @@ class ProfileRow(Base):
     """A serving profile: what one replica delivers, measured or brought in."""
 
     __tablename__ = "profile"
-    __table_args__ = _STRICT_TABLE
 
     id: Mapped[Key]
     """The first twelve digits of the SHA-256 of its body."""
@@ -297,7 +285,7 @@ class AuditRow(Base):
     """Something that happened to a run or a schedule. Not tied to the run's row: it outlives it."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index("audit_by_run", "run_id", "id"), _STRICT_TABLE)
+    __table_args__ = (Index("audit_by_run", "run_id", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     at: Mapped[float]
@@ -316,7 +304,6 @@ class ScheduleRow(Base):
         CheckConstraint("overlap IN ('skip', 'queue', 'cancel')", name="schedule_overlap"),
         CheckConstraint("misfire IN ('once', 'all')", name="schedule_misfire"),
         Index("schedule_by_next", "active", "next_at"),
-        _STRICT_TABLE,
     )
 
     name: Mapped[Key]
@@ -343,7 +330,6 @@ class DifferenceRow(Base):
     """What changed between a run and the one before it in its schedule."""
 
     __tablename__ = "difference"
-    __table_args__ = _STRICT_TABLE
 
     run_id: Mapped[OfRun]
     previous_run_id: Mapped[str]
@@ -359,7 +345,6 @@ class NoticeRow(Base):
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'sent', 'failed')", name="notice_state"),
         Index("notice_by_state", "state", "not_before"),
-        _STRICT_TABLE,
     )
 
     id: Mapped[Key]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.scenario import Replications, Scenario, Seed, With
 
 if TYPE_CHECKING:
     from db.queries import AuditLine, RunSummary
@@ -81,14 +82,10 @@ def show(
 
 @app.command()
 def add(
-    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
-    ] = None,
-    replications: Annotated[
-        int | None, typer.Option("--replications", help="Fresh futures that validate the plan.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    scenario: Scenario,
+    with_: With = None,
+    replications: Replications = None,
+    seed: Seed = None,
     again: Annotated[
         bool, typer.Option("--again", help="Compute it even if an identical run is there.")
     ] = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.scenario import Replications, Scenario, Seed, With
 
 if TYPE_CHECKING:
     from db.queries import ScheduleSummary
@@ -24,16 +25,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @app.command()
 def add(
     name: Name,
-    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
+    scenario: Scenario,
     cron: Annotated[str, typer.Option("--cron", help="Minute hour day month weekday, as in '0 7 * * MON'.")],
     zone: Annotated[str, typer.Option("--zone", help="IANA time zone, as in Asia/Shanghai.")] = "UTC",
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
-    ] = None,
-    replications: Annotated[
-        int | None, typer.Option("--replications", help="Fresh futures that validate the plan.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    with_: With = None,
+    replications: Replications = None,
+    seed: Seed = None,
     start_on_due_date: Annotated[
         bool, typer.Option("--start-on-due-date", help="Plan from the day of the run, not the file's start.")
     ] = False,
