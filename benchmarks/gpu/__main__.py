@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.gpu import operators, serving, steps
 from benchmarks.gpu.bars import BARS
 from benchmarks.gpu.device import Telemetry, provenance
 from benchmarks.gpu.sizes import CPU, GPU, Sizes
+from executor.engine import backends
 
 SECTIONS = ("operators", "serving", "steps", "peers")
 SCHEMA_VERSION = 1
@@ -78,13 +80,13 @@ class Report:
         self.found["skipped"].append({"what": what, "reason": "the time was up"})
         return False
 
-    def attempt(self, section: str, what: str, run: Callable[[], list[dict[str, Any]]]) -> None:
+    def attempt(self, section: str, what: str, run: Callable[[], Iterable[dict[str, Any]]]) -> None:
         """Run one item; a failure is noted and the rest goes on."""
         if not self.time_left(what):
             return
         start = time.monotonic()
         try:
-            rows = run()
+            rows = list(run())
         except Exception as problem:  # one item must not cost the others
             self.found["skipped"].append({"what": what, "reason": f"{type(problem).__name__}: {problem}"})
             print(f"  {what}: not measured: {type(problem).__name__}: {problem}", flush=True)
@@ -132,9 +134,7 @@ class Report:
         """To a temporary name beside the file, then renamed."""
         if self.path is None:
             return
-        from executor.engine.backends import REPORT
-
-        self.found["backends"] = dict(REPORT)
+        self.found["backends"] = dict(backends.REPORT)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(self.path.name + ".part")
         part.write_text(json.dumps(self.found, indent=1) + "\n")
@@ -148,7 +148,7 @@ def run_operators(report: Report, sizes: Sizes) -> None:
     """Ceilings first, then every operator as a fraction of them."""
     print("operators (share: of the time the measured ceilings allow)")
     with torch.inference_mode():
-        operators.operators(report.device, None)  # chooses and checks the back ends
+        backends.operators(report.device, None)  # chooses and checks the back ends
         limits = operators.ceilings(sizes, report.device)
         report.found["ceilings"] = limits
         print(
@@ -156,35 +156,39 @@ def run_operators(report: Report, sizes: Sizes) -> None:
             f" {limits['fp8'] / 1e12:.1f} TFLOP/s FP8"
         )
         for make in operators.problems(sizes, report.device):
-            name = f"{make.func.__name__} {make.args[3:]}" if hasattr(make, "func") else str(make)
-            report.attempt(
-                "operators",
-                name,
-                lambda make=make: [operators.measure(make(), limits, sizes, report.device)],
-            )
+            what = f"{make.func.__name__} {make.args[-1]}"
+            report.attempt("operators", what, partial(_measured, make, limits, sizes, report.device))
+
+
+def _measured(
+    make: Callable[[], operators.Problem], limits: dict[str, float], sizes: Sizes, device: torch.device
+) -> list[dict[str, Any]]:
+    return [operators.measure(make(), limits, sizes, device)]
 
 
 def run_serving(report: Report, sizes: Sizes) -> None:
     """The closed loops of the bars."""
     print("serving")
     for loop in serving.LOOPS:
-        report.attempt("serving", loop.name, lambda loop=loop: [serving.run_loop(loop, sizes, report.device)])
+        report.attempt("serving", loop.name, partial(_one, serving.run_loop, loop, sizes, report.device))
 
 
 def run_steps(report: Report, sizes: Sizes) -> None:
     """Single ranks of large models, all layers."""
     print("steps")
     for case in steps.CASES:
-        report.attempt("steps", case.name, lambda case=case: list(steps.measure(case, sizes, report.device)))
+        report.attempt("steps", case.name, partial(steps.measure, case, sizes, report.device))
 
 
 def run_peers(report: Report, sizes: Sizes) -> None:
     """nano-vllm's workload on the built-in engine and on transformers, one after the other."""
     print("nano-vllm's workload")
-    report.attempt("serving", "nano-vllm", lambda: [serving.run_loop(serving.NANO, sizes, report.device)])
-    report.attempt(
-        "serving", "transformers", lambda: [serving.run_transformers(serving.NANO, sizes, report.device)]
-    )
+    for what, run in (("nano-vllm", serving.run_loop), ("transformers", serving.run_transformers)):
+        report.attempt("serving", what, partial(_one, run, serving.NANO, sizes, report.device))
+
+
+def _one(run: Callable[..., dict[str, Any]], *arguments: Any) -> list[dict[str, Any]]:
+    return [run(*arguments)]
 
 
 def _line(row: dict[str, Any]) -> str:

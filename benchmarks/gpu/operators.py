@@ -91,7 +91,7 @@ def measure(problem: Problem, limits: dict[str, float], sizes: Sizes, device: to
     return row
 
 
-def problems(sizes: Sizes, device: torch.device) -> Iterator[Callable[[], Problem]]:
+def problems(sizes: Sizes, device: torch.device) -> Iterator[functools.partial[Problem]]:
     """All problems, each made only when its turn comes."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     ops = operators(device, None)

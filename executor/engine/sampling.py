@@ -76,7 +76,7 @@ class SlotSettings:
         self._numbers[slot] = sampling.temperature, sampling.top_k, sampling.top_p
         self._seeds[slot] = seed
         self._truncated[slot] = sampling.truncated
-        self._changed = self._changed or not sampling.greedy
+        self._changed = True
 
     def sample(self, logits: Tensor, slots: list[int], device_slots: Tensor, positions: Tensor) -> Tensor:
         """Tokens [S] from logits [S, vocabulary]; ``positions`` [S] are those of the tokens sampled after."""

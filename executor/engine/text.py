@@ -23,7 +23,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How to generate. ``raw`` continues the prompt even where the directory has a chat template."""
+    """How to generate. ``raw`` continues the prompt even where the directory has a chat template; the text
+    ends before the first of ``stops``.
+    """
 
     max_tokens: int = 128
     temperature: float = 0.0
@@ -33,6 +35,7 @@ class TextSettings:
     dtype: str = "auto"
     device: str = "auto"
     raw: bool = False
+    stops: tuple[str, ...] = ()
 
 
 def stream_text(directory: Path, prompt: str, settings: TextSettings) -> Iterator[str]:
@@ -55,9 +58,11 @@ def stream_text(directory: Path, prompt: str, settings: TextSettings) -> Iterato
     spec, weights = load(directory, dtype, device)
     log.info("%s: %.2f GB of weights on %s", spec.name, weights.bytes / 1e9, device)
     engine = Engine(spec, weights, one_request(length, len(tokens)))
-    text = tokenizer.stream()
+    text = tokenizer.stream(settings.stops)
     for token in engine.stream(tokens, sampling):
         yield text.add(token)
+        if text.stopped:
+            return
     yield text.end()
 
 

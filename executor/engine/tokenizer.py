@@ -57,9 +57,9 @@ class Tokenizer:
         """Text of token ids, special tokens left out."""
         return str(self._fast.decode(list(tokens), skip_special_tokens=True))
 
-    def stream(self) -> TextStream:
-        """Text of tokens that come one by one."""
-        return TextStream(self)
+    def stream(self, stops: Sequence[str] = ()) -> TextStream:
+        """Text of tokens that come one by one, up to the first of the stop texts."""
+        return TextStream(self, stops)
 
     def _stop_ids(self, directory: Path) -> frozenset[int]:
         """What ends an answer: generation_config.json, or else the config's or the tokenizer's end of text."""
@@ -74,33 +74,56 @@ class Tokenizer:
 
 
 class TextStream:
-    """Turns tokens into pieces of text as soon as they are whole characters.
+    """Turns tokens into pieces of text as soon as they are whole characters and no stop text may have begun.
 
-    A piece is what the last few tokens add to their text; nothing is given out while it ends in half a
-    character. All pieces together are exactly the text of all tokens.
+    A piece is what the newest tokens add to the text of the few before them; nothing is given out while it ends
+    in half a character. All pieces together are the text of all tokens, up to the first stop text.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+        self.stopped = False
         self._tokenizer = tokenizer
+        self._stops = tuple(stop for stop in stops if stop)
         self._tokens: list[int] = []
-        self._given = ""
+        self._before = 0  # tokens whose text the newer ones are read after
+        self._read = 0  # tokens whose text has been taken
+        self._held = ""
 
     def add(self, token: int) -> str:
         """The text that this token completes; often empty."""
         self._tokens.append(token)
-        text = self._tokenizer.decode(self._tokens)
-        if text.endswith("\N{REPLACEMENT CHARACTER}") or not text.startswith(self._given):
+        known = self._tokenizer.decode(self._tokens[self._before : self._read])
+        text = self._tokenizer.decode(self._tokens[self._before :])
+        if text.endswith("\N{REPLACEMENT CHARACTER}") or len(text) <= len(known):
             return ""
-        return self._give(text)
+        self._before, self._read = self._read, len(self._tokens)
+        return self._give(text[len(known) :], last=False)
 
     def end(self) -> str:
         """What is left, half characters as replacement characters."""
-        text = self._tokenizer.decode(self._tokens)
-        return self._give(text) if text.startswith(self._given) else ""
+        known = self._tokenizer.decode(self._tokens[self._before : self._read])
+        text = self._tokenizer.decode(self._tokens[self._before :])
+        return self._give(text[len(known) :], last=True)
 
-    def _give(self, text: str) -> str:
-        piece, self._given = text[len(self._given) :], text
-        return piece
+    def _give(self, text: str, last: bool) -> str:
+        """Hold back what may be the beginning of a stop text; cut at a whole one."""
+        if self.stopped:
+            return ""
+        text = self._held + text
+        ends = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        if ends:
+            self.stopped, self._held = True, ""
+            return text[: min(ends)]
+        kept = 0 if last else max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - kept :]
+        return text[: len(text) - kept]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Characters at the end of ``text`` that ``stop`` begins with."""
+    return next(
+        (size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0
+    )
 
 
 def render(template: str, **values: Any) -> str:

@@ -25,6 +25,7 @@ from executor.spec import ModelSpec
 Shape = TypeVar("Shape")
 BUCKETS = (1, 4, 16, 64, 256)
 """Rows for which shapes are timed; a batch takes those of the nearest bucket at or above it."""
+SAMPLES = 5
 TURNS = 8
 """Calls a sample; the experts' rotate over the layers."""
 CONTEXT = 2048
@@ -68,7 +69,7 @@ class Tuning:
         times: dict[int, float] = {}
         for index, candidate in enumerate(candidates):
             try:
-                times[index] = time_calls([partial(run, candidate)] * TURNS, device, samples=5).median
+                times[index] = time_calls([partial(run, candidate)] * TURNS, device, SAMPLES).median
             except Exception:  # a shape may exceed this device's shared memory or registers
                 continue
         if times:

@@ -28,6 +28,9 @@ def generate(
         typer.Option("--dtype", help="float32, bfloat16, float16; auto: float32 on the CPU, else bfloat16."),
     ] = "auto",
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
+    stop: Annotated[
+        list[str] | None, typer.Option("--stop", help="End before this text; may be given again.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the prompt; leave the chat template out.")
     ] = False,
@@ -38,7 +41,9 @@ def generate(
     """
     from executor.engine.text import TextSettings, stream_text
 
-    settings = TextSettings(max_tokens, temperature, top_p, top_k, seed, dtype, device, raw)
+    settings = TextSettings(
+        max_tokens, temperature, top_p, top_k, seed, dtype, device, raw, tuple(stop or ())
+    )
     try:
         for piece in stream_text(weights, prompt, settings):
             sys.stdout.write(piece)

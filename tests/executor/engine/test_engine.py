@@ -119,6 +119,15 @@ def test_a_seeded_request_gets_the_same_tokens_however_it_is_run(changes):
     assert expected[0] != tiny().generate([prompts[0]], Sampling(temperature=1.0, seed=9, max_tokens=30))[0]
 
 
+def test_a_greedy_request_in_a_slot_that_sampled_before_is_greedy_beside_one_that_samples():
+    engine = tiny(max_batch=2)
+    greedy, hot = Sampling(max_tokens=20), Sampling(temperature=3.0, seed=1, max_tokens=20)
+    expected = tiny().generate([[5, 6]], greedy)[0]
+    engine.generate([[1], [2]], hot)
+    assert engine.generate([[5, 6], [7]], [greedy, hot])[0] == expected
+    assert engine.generate([[7], [5, 6]], [hot, greedy])[1] == expected
+
+
 def test_an_engines_own_seed_makes_unseeded_requests_repeatable():
     sampling = Sampling(temperature=1.0, max_tokens=20)
     one, two, other = (tiny(seed=seed).generate([[1]], sampling) for seed in (1, 1, 2))

@@ -117,6 +117,27 @@ def test_pieces_are_whole_characters_and_add_up_to_the_text(directory):
     assert half.end() == "\N{REPLACEMENT CHARACTER}"
 
 
+def test_a_stop_text_ends_the_text_before_it_even_across_tokens(directory):
+    whole = written(directory, "Hello")
+    stop = whole[7:10]
+    assert written(directory, "Hello", stops=(stop, "never")) == whole[: whole.index(stop)]
+    stream = Tokenizer(directory).stream(["abc"])
+    tokens = [Tokenizer(directory).encode(letter)[0] for letter in "xababd"]
+    assert [stream.add(token) for token in tokens] == ["x", "", "", "ab", "", "abd"]
+
+
+def test_a_long_text_costs_the_same_per_token_at_its_end(directory):
+    """Decoding looks back over a few tokens only."""
+    tokenizer = Tokenizer(directory)
+    sizes = []
+    decode = tokenizer.decode
+    tokenizer.decode = lambda tokens: sizes.append(len(tokens)) or decode(tokens)
+    stream = tokenizer.stream()
+    text = "naïve 漢字 " * 50
+    assert "".join(map(stream.add, tokenizer.encode(text))) + stream.end() == text
+    assert max(sizes) < 12
+
+
 def run_command(*arguments, **options):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

@@ -16,6 +16,7 @@ from executor.engine.moe import Experts
 from executor.scheduler import Limits
 from executor.spec import MoeSpec
 
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")  # rows of no expert hold old memory
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -313,12 +314,14 @@ def test_a_weight_knows_its_bytes():
     assert Weight(randn(2, 3)).bytes == 24
 
 
-def test_the_whole_engine_on_kernels_gives_transformers_tokens(small_model, main_family):
+@pytest.mark.parametrize("name", ["qwen3_moe", "deepseek_v3"])
+def test_the_whole_engine_on_kernels_gives_transformers_tokens(small_model, name):
+    """Both kinds of attention, norm of queries and keys, both routers, shared expert; the rest is the same code."""
     from executor.engine.engine import Engine, Settings
     from executor.engine.sampling import Sampling
 
-    model = small_model(main_family)
-    settings = Settings(max_batch=3, token_budget=24, page_size=16, pages=12, max_length=64, triton=True)
+    model = small_model(name)
+    settings = Settings(max_batch=3, token_budget=16, page_size=16, pages=12, max_length=64, triton=True)
     engine = Engine.load(model.directory, torch.float32, DEVICE, settings)
-    prompts = [[1, 2, 3], list(range(5, 35))]
-    assert engine.generate(prompts, Sampling(max_tokens=4)) == [model.greedy(p, 4) for p in prompts]
+    prompts = [[1, 2, 3], list(range(5, 23))]
+    assert engine.generate(prompts, Sampling(max_tokens=3)) == [model.greedy(p, 3) for p in prompts]
