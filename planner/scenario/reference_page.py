@@ -3,7 +3,7 @@
 `python -m planner.scenario.reference_page > docs/scenario.md`
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -56,7 +56,7 @@ def _section(model: type[BaseModel]) -> str:
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split())
         lines.append(
-            f"| `{name}` | {_type(field.annotation)}{_bounds(field)} | {_default(field)} | {meaning} |"
+            f"| `{name}` | {_type(field.annotation)}{_bounds(field.metadata)} | {_default(field)} | {meaning} |"
         )
     return "\n".join([*lines, ""])
 
@@ -79,20 +79,22 @@ def _type(annotation: Any) -> str:
     if origin is Union or str(origin) == "<class 'types.UnionType'>":
         return " or ".join(_type(arg) for arg in args if arg is not NoneType)
     if hasattr(annotation, "__metadata__"):
-        return _type(args[0])
+        inner = [piece for item in annotation.__metadata__ for piece in getattr(item, "metadata", [])]
+        return _type(args[0]) + _bounds(inner)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{_title(annotation)}](#{_title(annotation).lower()})"
     names = {"str": "text", "int": "whole number", "float": "number", "date": "date", "bool": "yes or no"}
     return names.get(getattr(annotation, "__name__", ""), "any")
 
 
-def _bounds(field: FieldInfo) -> str:
+def _bounds(metadata: Iterable[Any]) -> str:
+    """Limits in brackets: (≥ 0, ≤ 1)."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [
-        f"{sign} {getattr(piece, name):g}"
-        for piece in field.metadata
+        f"{sign} {limit:g}" if isinstance(limit, float) else f"{sign} {limit}"
+        for piece in metadata
         for name, sign in signs.items()
-        if getattr(piece, name, None) is not None
+        if (limit := getattr(piece, name, None)) is not None
     ]
     return f" ({', '.join(found)})" if found else ""
 
