@@ -36,6 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[all]' -c constraints.txt
+	$(BIN)/python -m compileall -q waferlag planner executor db dashboard
 	@touch $@
 
 # Without find-links in force: a local CPU build of torch must not become the pin.

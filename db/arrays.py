@@ -51,12 +51,23 @@ def _column(name: str, array: npt.NDArray[Any], rows: int) -> pa.Array:
     """One array as a column of ``rows`` rows; an array with fewer replications ends in nulls."""
     if array.ndim == 0 or array.dtype.kind not in _NUMBERS:
         raise TypeError(f"array {name!r} must hold numbers by replication, not {array.dtype} {array.shape}")
-    values = pa.array(np.ascontiguousarray(array).reshape(-1))
+    values = _flat(np.ascontiguousarray(array).reshape(-1))
     if array.ndim > 1:
         width = int(np.prod(array.shape[1:]))
-        values = pa.ListArray.from_arrays(pa.array(np.arange(len(array) + 1) * width, pa.int32()), values)
+        ends = np.arange(len(array) + 1, dtype=np.int32) * width
+        values = pa.ListArray.from_arrays(_flat(ends.astype(np.int32)), values)
     missing = rows - len(array)
     return pa.concat_arrays([values, pa.nulls(missing, values.type)]) if missing else values
+
+
+def _flat(values: npt.NDArray[Any]) -> pa.Array:
+    """Numbers as a column over the same memory.
+
+    ``pa.array`` would do, but imports pandas to see whether it was given any, which costs most of a second.
+    """
+    if values.dtype.kind == "b":  # Arrow packs booleans into bits
+        return pa.array(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
 def _array(column: pa.ChunkedArray, shape: list[int], dtype: str) -> npt.NDArray[Any]:
