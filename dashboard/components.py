@@ -168,17 +168,16 @@ def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
     st.title(plain(words(title)))
     named = record.scenario.title or record.scenario.name
     ended = "" if run.ended is None else words(", computed {at} UTC", at=f"{run.ended:%Y-%m-%d %H:%M}")
-    st.caption(
-        plain(
-            words(
-                "{title} ({name}), as of {day}",
-                title=named,
-                name=record.scenario.name,
-                day=words.day(record.scenario.start),
-            )
-            + ended
-        )
-        + f" · [{plain(words('link to this plan'))}](?run={run.id})"
+    about = words(
+        "{title} ({name}), as of {day}",
+        title=named,
+        name=record.scenario.name,
+        day=words.day(record.scenario.start),
+    )
+    colours = look()
+    st.html(
+        f'<p style="margin:0;font-size:.9rem;overflow-wrap:anywhere;color:{colours.quiet}">{safe(about + ended)} · '
+        f'<a style="color:{colours.ink}" href="?run={safe(run.id)}">{safe(words("link to this plan"))}</a></p>'
     )
 
 
