@@ -70,7 +70,7 @@ def run_progress(run: queries.RunSummary) -> None:
     """One run under way, with a button that cancels it."""
     words = say()
     share = float((run.progress or {}).get("share", 0.0))
-    stage = str((run.progress or {}).get("stage", ""))
+    stage = str((run.progress or {}).get("step", ""))
     doing = words("waiting for a worker") if run.state == "queued" else stage or words("starting")
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(min(1.0, max(0.0, share)), text=plain(f"{run.scenario}: {doing}"))

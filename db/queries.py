@@ -43,7 +43,7 @@ class RunSummary:
     ended: dt.datetime | None
     attempts: int
     progress: dict[str, Any] | None
-    """stage: what is being done, in words; share: how much of it, 0..1."""
+    """step: what is being done, in words; share: how much of the run is done, 0..1."""
     owner: str | None
     error: str | None
     retry_of: str | None

@@ -114,6 +114,8 @@ def _args(
         return args | {"body": loaded.scenario.model_dump(mode="json")}
     path = locate(scenario)
     source = scenario if path in shipped().values() else str(path.absolute())
+    # A worker has another working folder: files among the overrides need their whole path.
+    args["overrides"] = [str(Path(name).absolute()) if Path(name).is_file() else name for name in overrides]
     return args | {"source": source, "replications": replications, "seed": seed}
 
 
