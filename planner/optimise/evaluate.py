@@ -168,7 +168,7 @@ def wilson(successes: NDArray[np.integer] | int, n: int, level: float = 0.9) -> 
     Unlike p̂ ± z·s it never leaves [0, 1] and does not collapse at 0 or n successes.
 
     >>> wilson(90, 100).round(4).tolist()
-    [0.8391, 0.9394]
+    [0.8396, 0.9393]
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     seen = np.asarray(successes) / n
