@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -26,6 +26,8 @@ _QUANTISED = re.compile(r"([-_](fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w8a8|w4a1
 """What the name of a quantised copy ends with."""
 
 KNOWN_TYPES = GQA_TYPES + MLA_TYPES
+_MOST_COUNTED = 10**9
+"""No width, count or length of a model comes near it; beyond it sizes overflow."""
 
 
 @dataclass(frozen=True)
@@ -331,8 +333,10 @@ class _Fields:
 
     def count(self, field: str, default: int | None = None) -> int:
         value = self.number(field, default)
-        if value != int(value):
-            raise BadInputError(f"{self.name}: {field} must be a whole number (got {value!r})")
+        if value != int(value) or value > _MOST_COUNTED:
+            raise BadInputError(
+                f"{self.name}: {field} must be a whole number of at most {_MOST_COUNTED} (got {value!r})"
+            )
         return int(value)
 
     def count_of(self, field: str, newer: str) -> int:
@@ -342,6 +346,13 @@ class _Fields:
     def count_or_zero(self, field: str, default: int = 0) -> int:
         value = self.config.get(field)
         return default if value is None else 0 if value == 0 else self.count(field)
+
+    def object(self, field: str) -> Mapping[str, Any]:
+        """A nested object; empty where the field is absent."""
+        value = self.config.get(field)
+        if value is not None and not isinstance(value, Mapping):
+            raise BadInputError(f"{self.name}: {field} must be an object (got {value!r})")
+        return value or {}
 
 
 def _read_mla(read: _Fields) -> MlaSpec:
@@ -387,9 +398,9 @@ def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
 
 def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
     """Both spellings: ``rope_theta`` with ``rope_scaling``, or the newer ``rope_parameters`` with both."""
-    parameters = read.config.get("rope_parameters") or {}
+    parameters = read.object("rope_parameters")
     theta = _Fields({"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}, read.name)
-    scaling = parameters or read.config.get("rope_scaling") or {}
+    scaling = parameters or read.object("rope_scaling")
     kind: Any = scaling.get("rope_type") or scaling.get("type") or "default"
     if kind == "default":
         return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
@@ -411,7 +422,7 @@ def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
             beta_fast=numbers.number("beta_fast", 32.0),
             beta_slow=numbers.number("beta_slow", 1.0),
             mscale=numbers.number("mscale", 1.0),
-            mscale_all_dim=float(scaling.get("mscale_all_dim") or 0.0),
+            mscale_all_dim=numbers.number("mscale_all_dim") if scaling.get("mscale_all_dim") else 0.0,
         ),
         interleaved,
     )
@@ -423,10 +434,12 @@ def _read_quantisation(read: _Fields) -> QuantSpec | None:
         return None
     method = stored.get("quant_method")
     if method == "fp8":
-        block: Sequence[int] | None = stored.get("weight_block_size")
-        return QuantSpec("fp8", block=(int(block[0]), int(block[1])) if block else None)
+        block: Any = stored.get("weight_block_size")
+        if block and not (isinstance(block, list) and len(block) == 2 and all(type(n) is int for n in block)):
+            raise BadInputError(f"{read.name}: weight_block_size must be two whole numbers (got {block!r})")
+        return QuantSpec("fp8", block=(block[0], block[1]) if block else None)
     if method == "compressed-tensors":
-        groups = stored.get("config_groups") or {}
+        groups = _Fields(stored, read.name).object("config_groups")
         weights = [group.get("weights") or {} for group in groups.values() if isinstance(group, Mapping)]
         if weights and all(weight.get("num_bits") == 4 for weight in weights):
             kept = " ".join(str(pattern) for pattern in stored.get("ignore") or ())

@@ -60,7 +60,7 @@ def load(
         survey = Checkpoint(shards, spec, dtype, torch.device("meta"))
         needed = build(spec, part, survey)
         survey.tell_problems(part)
-        check_memory(spec.name, needed.bytes, device)
+        check_memory(f"{spec.name}: weights", needed.bytes, device)
         return spec, build(spec, part, Checkpoint(shards, spec, dtype, device))
 
 
@@ -104,6 +104,12 @@ def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
         "mlp_bias": bool(text.get("mlp_bias")),
         "partial_rotary_factor": (text.get("partial_rotary_factor") or 1.0) != 1.0,
     }
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    for field in ("attention_factor", "truncate"):
+        if rope.get(field) not in (None, True):
+            raise UnsupportedModelError(
+                f"{spec.name}: rope scaling with {field} is not computed by the engine"
+            )
     for field in (name for name, found in odd.items() if found):
         raise UnsupportedModelError(f"{spec.name}: {field} {text.get(field)!r} is not computed by the engine")
     width = spec.mla.qk_rope if spec.mla is not None else spec.head_dim

@@ -148,7 +148,7 @@ class Engine:
         """An engine with seeded random weights made on the device, FP8 where ``scaling`` says so."""
         part = part.check(spec)
         sizes = build(spec, part, DummyWeights(dtype, torch.device("meta"), scaling))
-        check_memory(spec.name, sizes.bytes, torch.device(device))
+        check_memory(f"{spec.name}: weights", sizes.bytes, torch.device(device))
         source = DummyWeights(dtype, torch.device(device), scaling, seed)
         return cls(spec, build(spec, part, source), settings, part, routing)
 
@@ -284,6 +284,8 @@ def _decoder(
     """The model with its cache, tables and operators."""
     device = weights.embedding.device
     dtype = settings.kv_dtype or weights.embedding.dtype
+    need = (limits.pages + 1) * page_bytes(spec, part, limits.page_size, dtype)
+    check_memory(f"{spec.name}: {limits.pages} KV pages", need, device)
     return Decoder(
         spec=spec,
         part=part,

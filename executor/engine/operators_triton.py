@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from executor.engine import moe
@@ -105,7 +106,9 @@ class TritonOperators(TorchOperators):
         )
 
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
-        """Flash attention of ragged chunks."""
+        """Flash attention of ragged chunks; plain where it was not checked, that is, for other types than BF16."""
+        if q.dtype != torch.bfloat16:
+            return plain(q, keys, values, chunks, scale)
         chosen = self._prompt if keys.shape[-1] == values.shape[-1] else self._prompt_mla
         return chosen(q, keys, values, chunks, scale)
 

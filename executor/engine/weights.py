@@ -224,7 +224,7 @@ def _moe(spec: ModelSpec, part: Slice, source: Source, name: str) -> MoeWeights:
     )
 
 
-def check_memory(name: str, need: int, device: torch.device) -> None:
+def check_memory(what: str, need: int, device: torch.device) -> None:
     """DoesNotFitError where ``need`` bytes exceed what the device has free."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
@@ -233,7 +233,7 @@ def check_memory(name: str, need: int, device: torch.device) -> None:
     if need > free:
         short = (need - free) / 1e9
         raise DoesNotFitError(
-            f"{name}: weights need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free,"
+            f"{what} need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free,"
             f" short by {short:.2f} GB",
             short,
         )

@@ -223,8 +223,13 @@ def test_a_config_that_is_no_object_is_told(copy_of, content):
     [
         ({"hidden_size": None}, "lacks hidden_size"),
         ({"num_hidden_layers": -1}, "num_hidden_layers must be a positive number"),
-        ({"num_hidden_layers": 10**12}, "is missing"),
-        ({"vocab_size": 10**12}, "config.json asks for"),
+        ({"num_hidden_layers": 10**9}, "is missing"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers must be a whole number of at most"),
+        ({"vocab_size": 10**9}, "config.json asks for"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "attention_factor": 3.0}},
+            "attention_factor",
+        ),
         ({"head_dim": 31}, "rotary width must be even"),
         ({"num_attention_heads": 3}, "cannot share"),
         ({"model_type": "gpt2"}, "is not modelled"),
@@ -241,6 +246,46 @@ def test_a_config_that_cannot_be_is_told(copy_of, changes, message):
         assert message in refusal(directory, ExecutorError)
     else:
         load(directory, torch.float32, CPU)
+
+
+ODD_VALUES = [
+    None, "x", "", [], {}, [1, 2], {"a": 1}, -1, 0, 1, 1.5, float("nan"), float("inf"), 1e300, 10**30, True, [[]], "64",
+    {"rope_type": "yarn"}, {"rope_theta": "x"}, {"rope_type": "llama3", "factor": 0}, {"rope_type": 5},
+    {"rope_type": "yarn", "factor": 2.0, "mscale_all_dim": [1]}, {"rope_type": "yarn", "factor": 1e308, "mscale": "a"},
+    {"quant_method": "fp8", "weight_block_size": "ab"}, {"quant_method": "fp8", "weight_block_size": [1]},
+    {"quant_method": "fp8", "weight_block_size": [128, 128]}, {"quant_method": ["x"]},
+    {"quant_method": "compressed-tensors", "config_groups": [1]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["qwen3", "deepseek_v3"])
+def test_any_odd_value_of_any_field_loads_or_gives_one_of_our_errors(copy_of, name):
+    """Never a traceback: each field of the config is set to each odd value in turn."""
+    directory = copy_of(name)
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    fields = [
+        *config,
+        "rope_scaling",
+        "quantization_config",
+        "text_config",
+        "scoring_func",
+        "partial_rotary_factor",
+    ]
+    skipped = {"architectures", "transformers_version", "dtype", "initializer_range", "use_cache"}
+    refused = 0
+    for field in fields:
+        for value in ODD_VALUES if field not in skipped else []:
+            path.write_text(json.dumps({**config, field: value}))
+            try:
+                with checkpoint.Shards(directory) as shards:
+                    spec = read_spec(directory)
+                    survey = checkpoint.Checkpoint(shards, spec, torch.float32, torch.device("meta"))
+                    build(spec, WHOLE, survey)
+                    survey.tell_problems(WHOLE)
+            except ExecutorError:
+                refused += 1
+    assert refused > 200
 
 
 def test_a_missing_shard_is_told_by_name(copy_of):
