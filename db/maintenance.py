@@ -13,6 +13,7 @@ from db import audit
 from db.artefacts import Artefact, ArtefactStore, replace_file
 from db.columns import now
 from db.errors import ArtefactError, DatabaseError, DatabaseVersionError
+from db.queue import PLAN
 from db.schema import ENDED, PlanRow, RunRow
 from db.session import Database
 from db.version import current_version
@@ -41,7 +42,6 @@ def check(database: Database) -> Health:
 
 
 def _examine(database: Database) -> Health:
-    store = ArtefactStore(database.runs_folder)
     problems = []
     with database.read() as session:
         version = current_version(session.connection())
@@ -49,26 +49,37 @@ def _examine(database: Database) -> Health:
             problems += [row for (row,) in session.execute(text("PRAGMA integrity_check")) if row != "ok"]
             for table, *_ in session.execute(text("PRAGMA foreign_key_check")):
                 problems.append(f"table {table}: a row refers to one that is not there")
-        runs = session.execute(select(RunRow)).scalars().all()
-        plans = set(session.execute(select(PlanRow.run_id)).scalars())
-        for run in runs:
-            problems += _problems_of(run, run.id in plans, store)
+        runs = session.execute(_RUNS).all()
         for run_id, body in session.execute(select(PlanRow.run_id, PlanRow.record)):
             problems += _unreadable(run_id, body)
-        files = sum(run.artefact is not None for run in runs)
-    return Health(version, len(runs), files, problems)
+    store = ArtefactStore(database.runs_folder)
+    for run in runs:
+        if run.state == "done" and run.kind == PLAN and run.plan is None:
+            problems.append(f"run {run.id} is done and has no plan")
+        if run.artefact is not None:
+            problems += _damage(
+                run.id, Artefact(run.artefact, run.artefact_sha256, run.artefact_bytes), store
+            )
+    return Health(version, len(runs), sum(run.artefact is not None for run in runs), problems)
 
 
-def _problems_of(run: RunRow, has_plan: bool, store: ArtefactStore) -> list[str]:
-    problems = []
-    if run.state == "done" and run.kind == "plan" and not has_plan:
-        problems.append(f"run {run.id} is done and has no plan")
-    if run.artefact is not None:
-        try:
-            store.content(Artefact(run.artefact, str(run.artefact_sha256), int(run.artefact_bytes or 0)))
-        except ArtefactError as error:
-            problems.append(f"run {run.id}: {error}")
-    return problems
+_RUNS = select(
+    RunRow.id,
+    RunRow.kind,
+    RunRow.state,
+    RunRow.artefact,
+    RunRow.artefact_sha256,
+    RunRow.artefact_bytes,
+    PlanRow.run_id.label("plan"),
+).outerjoin(PlanRow, PlanRow.run_id == RunRow.id)
+
+
+def _damage(run_id: str, artefact: Artefact, store: ArtefactStore) -> list[str]:
+    try:
+        store.content(artefact)
+    except ArtefactError as error:
+        return [f"run {run_id}: {error}"]
+    return []
 
 
 def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:

@@ -24,7 +24,7 @@ from db import audit
 from db.columns import now
 from db.identity import new_run_id, run_identity
 from db.repository import full_run_id, insert_or_ignore, save_scenario
-from db.schema import ENDED, RunRow
+from db.schema import ENDED, PlanRow, RunRow
 from db.session import Database
 from planner.errors import UserMistakeError
 
@@ -113,27 +113,24 @@ class RunQueue:
         unless ``again``.
         """
         identity = run_identity(scenario, version)
-        same = select(RunRow.id).where(
-            RunRow.identity == identity, RunRow.state.in_(("done", "running", "queued")), RunRow.kind == PLAN
-        )
-        with self.database.write() as session:
-            known = session.execute(same.order_by(RunRow.created.desc()).limit(1)).scalar_one_or_none()
-            if known is not None and not again:
-                return known, False
-            request = Request(
-                kind=PLAN,
-                args={"overrides": list(overrides)},
-                scenario_name=scenario.name,
-                scenario_hash=save_scenario(session, scenario),
-                identity=identity,
-                seed=scenario.seed,
-                dedup=None if again else f"i:{identity}",
-            )
-            run_id = put(session, request)
+        while True:
+            with self.database.write() as session:
+                known = None if again else _identical(session, identity)
+                if known is not None:
+                    return known, False
+                request = Request(
+                    kind=PLAN,
+                    args={"overrides": list(overrides), "again": again},
+                    scenario_name=scenario.name,
+                    scenario_hash=save_scenario(session, scenario),
+                    identity=identity,
+                    seed=scenario.seed,
+                    dedup=None if again else f"i:{identity}",
+                )
+                run_id = put(session, request)
             if run_id is not None:
                 return run_id, True
-            # On PostgreSQL somebody queued the same in this instant; their row is visible now.
-            return session.execute(select(RunRow.id).where(RunRow.dedup == request.dedup)).scalar_one(), False
+            # Somebody queued the same in this instant, and their row is visible now: look again.
 
     def claim(self, owner: str, lease_seconds: float) -> Claim | None:
         """Take the next run: a waiting one, or one whose lease ran out. None: there is nothing to do.
@@ -236,7 +233,7 @@ class RunQueue:
                 raise RunStateError(f"run {old.id} is {old.state}: cancel it first, or wait for its end")
             new = Request(
                 kind=old.kind,
-                args=old.args or {"overrides": []},
+                args={**(old.args or _args_of(session, old.id)), "again": True},
                 scenario_name=old.scenario_name,
                 scenario_hash=old.scenario_hash,
                 identity=old.identity,
@@ -267,6 +264,19 @@ class RunQueue:
         with self.database.read() as session:
             busy = select(func.count()).where(RunRow.state.in_(("queued", "running")))
             return session.execute(busy).scalar_one() == 0
+
+
+def _args_of(session: Session, run_id: str) -> dict[str, Any]:
+    """What a run that was never queued, but stored by `waferlag plan`, would have been asked with."""
+    record = session.execute(select(PlanRow.record).where(PlanRow.run_id == run_id)).scalar_one()
+    return {"overrides": record["overrides"]}
+
+
+def _identical(session: Session, identity: str) -> str | None:
+    """The newest run of an identity that is done, under way or waiting."""
+    same = select(RunRow.id).where(RunRow.identity == identity, RunRow.kind == PLAN)
+    alive = same.where(RunRow.state.in_(("done", "running", "queued")))
+    return session.execute(alive.order_by(RunRow.created.desc()).limit(1)).scalar_one_or_none()
 
 
 def put(session: Session, request: Request) -> str | None:

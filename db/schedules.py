@@ -135,7 +135,7 @@ class ScheduleRepository:
         with self.database.write() as session:
             moment = session.execute(select(now())).scalar_one()
             locked = session.execute(due.with_for_update(skip_locked=True)).scalars().all()
-            return [run_id for row in locked for run_id in _fire(session, row, moment, calendar)]
+            return [run_id for row in locked for run_id in _fire_or_pause(session, row, moment, calendar)]
 
 
 _KEPT = [name for name in Schedule.__dataclass_fields__ if name != "sinks"]
@@ -157,6 +157,16 @@ def _row(session: Session, name: str) -> ScheduleRow:
 def _next_from_now(session: Session, cron: str, zone: str, calendar: Calendar) -> float | None:
     moment = session.execute(select(now())).scalar_one()
     return calendar(cron, zone, moment, moment).next_at
+
+
+def _fire_or_pause(session: Session, row: ScheduleRow, moment: float, calendar: Calendar) -> list[str]:
+    """A schedule that means nothing any more, its zone abolished say, must not stop the others."""
+    try:
+        return _fire(session, row, moment, calendar)
+    except UserMistakeError as error:
+        row.active, row.last_at, row.last_note = False, moment, f"paused: {error}"
+        audit.note(session, "schedule paused", schedule=row.name, text=str(error))
+        return []
 
 
 def _fire(session: Session, row: ScheduleRow, moment: float, calendar: Calendar) -> list[str]:

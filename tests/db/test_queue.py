@@ -198,9 +198,17 @@ def test_a_retry_is_a_run_of_its_own_that_names_the_old_one(database, queue):
     queue.finish(queue.claim("w", LEASE), "failed", "no")
     new = queue.retry("a")
     claim = queue.claim("w", LEASE)
-    assert (claim.run_id, claim.args) == (new, {"n": 1})
+    assert (claim.run_id, claim.args) == (new, {"n": 1, "again": True})
     assert queries.run(database, new).retry_of == "a"
     assert queries.run(database, "a").state == "failed"
+
+
+def test_a_plan_that_was_never_queued_can_be_computed_again_with_its_overrides(database, queue, make_record):
+    stored = RunRepository(database).add(make_record(overrides=["slow-licence"]))
+    queue.retry(stored)
+    claim = queue.claim("w", LEASE)
+    assert claim.args == {"overrides": ["slow-licence"], "again": True}
+    assert claim.scenario_hash is not None
 
 
 def test_an_identical_run_is_found_while_it_waits_and_when_it_is_done(

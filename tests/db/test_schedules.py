@@ -159,6 +159,23 @@ def test_a_paused_schedule_does_not_run_and_makes_up_for_nothing_when_resumed(da
     assert schedules.fire_due(every_minute) == []
 
 
+def test_a_schedule_that_means_nothing_any_more_is_paused_and_stops_no_other(database, schedules):
+    _add(schedules, "broken")
+    _add(schedules, "sound")
+    _due_since(database, 0)
+
+    def calendar(cron, zone, first, now):
+        if calendar.asked:
+            return every_minute(cron, zone, first, now)
+        calendar.asked = True
+        raise ScheduleError("no such zone")
+
+    calendar.asked = False
+    assert len(schedules.fire_due(calendar)) == 1
+    paused = [row for row in queries.schedules(database) if not row.active]
+    assert [row.last_note for row in paused] == ["paused: no such zone"]
+
+
 def test_a_run_by_hand_belongs_to_the_schedule_and_has_no_instant(database, schedules):
     _add(schedules)
     run = queries.run(database, schedules.run_now("weekly"))
