@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from planner.errors import UnknownNameError, UserMistakeError
@@ -94,10 +95,7 @@ def _check_workers(client: Any) -> None:
 
 def versions() -> dict[str, str]:
     """What must agree for equal bits."""
-    import numpy
-    import simpy
-
-    return {"waferlag": __version__, "numpy": numpy.__version__, "simpy": simpy.__version__}
+    return {"waferlag": __version__, "numpy": version("numpy"), "simpy": version("simpy")}
 
 
 def _told(found: dict[str, str]) -> str:
