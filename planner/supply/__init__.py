@@ -26,10 +26,11 @@ from planner.supply.gate import (
 )
 from planner.supply.route import Route, Side, Stage
 from planner.supply.simulate import simulate
-from planner.supply.spec import Line, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Line, Orders, Source, SupplySpec
 
 __all__ = [
     "UNSEEN",
+    "Allotment",
     "Always",
     "Deliveries",
     "Dwell",

@@ -23,11 +23,11 @@ from planner.errors import UserMistakeError
 from planner.supply.border import Border
 from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Point
-from planner.supply.line import Arrivals, busy_servers, serve
+from planner.supply.line import Arrivals, allot, busy_servers, serve
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import NEVER, GatePath, month_states
 from planner.supply.route import Stage
-from planner.supply.spec import Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Orders, Source, SupplySpec
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -53,6 +53,7 @@ class Convoy:
         self.source, self.route, self.border, self.luck = source, source.route, border, luck
         self.lines = [stage.line for stage in source.route.stages if stage.line is not None]
         self.rank, placed = orders.rank[luck.lots], orders.placed_at[luck.lots]
+        self.gpus = orders.gpus[luck.lots]
         self.far = spec.horizon_minutes + 1
         shape = rows, len(luck.lots)
         self.now = np.broadcast_to(placed, shape)
@@ -219,7 +220,16 @@ class Convoy:
         assert stage.line is not None
         stops = np.minimum(self.stops, self.ended)
         return Arrivals(
-            stage.line, minute, first, self.rank, self.luck.minutes[k], stops, self.border, self.fate
+            line=stage.line,
+            minute=minute,
+            first=first,
+            rank=self.rank,
+            needs=self.luck.minutes[k],
+            stops=stops,
+            denied=self.stop_outcome == int(Outcome.REFUSED),
+            gpus=self.gpus,
+            border=self.border,
+            fate=self.fate,
         )
 
 
@@ -240,12 +250,19 @@ def run(
         if places not in borders:
             borders[places] = Border([(k, spec.gates[k]) for k in places], paths, rows, spec.horizon_minutes)
         convoys.append(Convoy(spec, source, borders[places], orders, source_luck, rows))
-    free = {line.name: busy_servers(line.servers, backlog[line.name]) for line in spec.lines}
-    _advance(spec, convoys, free)
+    _advance(spec, convoys, backlog)
     return _deliveries(spec, orders, paths, convoys, replications)
 
 
-def _advance(spec: SupplySpec, convoys: list[Convoy], key_free: dict[str, Ints]) -> None:
+def _served(spec: SupplySpec, name: str, arrivals: list[Arrivals], backlog: Mapping[str, Ints]) -> list[Ints]:
+    """The line or allotment of this name does its work."""
+    (line,) = (line for line in spec.lines if line.name == name)
+    if isinstance(line, Allotment):
+        return allot(arrivals, line.gpus, line.period_minutes, spec.horizon_minutes + 1)
+    return serve(arrivals, busy_servers(line.servers, backlog[name]), spec.horizon_minutes + 1)
+
+
+def _advance(spec: SupplySpec, convoys: list[Convoy], backlog: Mapping[str, Ints]) -> None:
     """Run every convoy to its end; a line serves when all who will ever come to it have come."""
     journeys = [convoy.journey() for convoy in convoys]
     waiting = {k: first for k, journey in enumerate(journeys) if (first := next(journey, None)) is not None}
@@ -265,7 +282,7 @@ def _advance(spec: SupplySpec, convoys: list[Convoy], key_free: dict[str, Ints])
             )
         name = ready[0]
         who = visitors.pop(name)
-        ends = serve([waiting.pop(k) for k in who], key_free[name], spec.horizon_minutes + 1)
+        ends = _served(spec, name, [waiting.pop(k) for k in who], backlog)
         for k, end in zip(who, ends, strict=True):
             try:
                 waiting[k] = journeys[k].send(end)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from planner.supply.border import Border
 
 Ints = NDArray[np.int64]
+
+_GATE_CHANGE, _NEW_PERIOD, _ARRIVAL = 0, 1, 2
+"""Places in the order of an instant; the rank of a lot is added to the last, new orders follow all arrivals."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Arrivals:
     rank        int64 [lot]: who goes first among equals
     needs       minutes of service, on the clock of the border and fate (None: it never stops)
     stops       minute in which the order ends at the latest: the lot then leaves the line or its server
+    denied      whether that end is a review's no, which comes after a month begins, and not a gate's revocation
+    gpus        int64 [lot]: what it takes of an allotment
     """
 
     line: str
@@ -30,6 +36,8 @@ class Arrivals:
     rank: Ints
     needs: Ints
     stops: Ints
+    denied: NDArray[np.bool_]
+    gpus: Ints
     border: Border
     fate: str | None
 
@@ -47,44 +55,99 @@ def busy_servers(servers: int, backlog: Ints) -> Ints:
     return free
 
 
+@dataclass(frozen=True)
+class _Queue:
+    """All who come to a line, [replication, place in the line]."""
+
+    arrived: Ints
+    needs: Ints
+    stops: Ints
+    denied: NDArray[np.bool_]
+    gpus: Ints
+    code: Ints
+    """Place of the arrival in the order of an instant."""
+    rank_code: Ints
+    """Place of a review's no in the order of an instant."""
+    group: Ints
+    """Which of the groups of arrivals a lot belongs to."""
+
+
 def serve(arrivals: Sequence[Arrivals], free: Ints, far: int) -> list[Ints]:
     """The minutes in which service ends, for each group of arrivals; ``far`` where it never begins.
 
     start_k = max(arrival_k, earliest free server);  finish_k on the lot's clock;  the server is free again at
     min(finish_k, stop_k).  A lot whose stop is not later than its start leaves the line unserved.
     """
-    column = np.concatenate([np.full(len(a.rank), int(a.first)) for a in arrivals])
-    rank = np.concatenate([a.rank for a in arrivals])
-    still = np.lexsort((rank, column))
-    minute = np.concatenate([a.minute for a in arrivals], axis=1)[:, still]
-    order = np.argsort(minute, axis=1, kind="stable")
-    arrived = np.take_along_axis(minute, order, axis=1)
-    needs = np.take_along_axis(np.concatenate([a.needs for a in arrivals], axis=1)[:, still], order, axis=1)
-    stops = np.take_along_axis(np.concatenate([a.stops for a in arrivals], axis=1)[:, still], order, axis=1)
-    group = np.concatenate([np.full(len(a.rank), k) for k, a in enumerate(arrivals)])[still][order]
-    finished = _pass(arrivals, arrived, needs, stops, group, free.copy(), far)
-    back = np.empty_like(minute)
-    np.put_along_axis(back, order, finished, axis=1)
-    ends = np.empty_like(back)
-    ends[:, still] = back
-    return np.split(ends, np.cumsum([len(a.rank) for a in arrivals])[:-1], axis=1)
-
-
-def _pass(
-    arrivals: Sequence[Arrivals], arrived: Ints, needs: Ints, stops: Ints, group: Ints, free: Ints, far: int
-) -> Ints:
-    """The recursion itself, lot after lot in the order of the line."""
-    rows = np.arange(len(arrived))
-    finished = np.empty_like(arrived)
-    for k in range(arrived.shape[1]):
+    queue, put_back = _lined_up(arrivals)
+    rows, free = np.arange(len(queue.arrived)), free.copy()
+    finished = np.full_like(queue.arrived, far)
+    for k in range(queue.arrived.shape[1]):
         server = free.argmin(axis=1)
-        start = np.maximum(arrived[:, k], free[rows, server])
-        served = (start < stops[:, k]) & (start < far)
-        finish = _finish(arrivals, start, needs[:, k], group[:, k])
-        leaves = np.minimum(finish, stops[:, k])
+        start = np.maximum(queue.arrived[:, k], free[rows, server])
+        served = (start < queue.stops[:, k]) & (start < far)
+        finish = _finish(arrivals, start, queue.needs[:, k], queue.group[:, k])
+        leaves = np.minimum(finish, queue.stops[:, k])
         free[rows, server] = np.where(served, leaves, free[rows, server])
         finished[:, k] = np.where(served, np.minimum(finish, far), far)
-    return finished
+    return put_back(finished)
+
+
+def allot(arrivals: Sequence[Arrivals], cap: int, period: int, far: int) -> list[Ints]:
+    """The same for an allotment: a lot starts once those before it have and the period has room for it.
+
+    start_k = max(arrival_k, start_{k-1}), or the beginning of the next period where the rest is too small. One who
+    leaves the line at its stop has held up those behind it until then. Here the order within an instant counts, for
+    who starts uses up what is left; so moments are compared as minute x scale + place in the instant.
+    """
+    queue, put_back = _lined_up(arrivals)
+    scale = int(queue.code.max(initial=0)) + 1
+    never = far * scale
+    come = np.minimum(queue.arrived, far) * scale + queue.code
+    gone = queue.stops * scale + np.where(queue.denied, queue.rank_code, _GATE_CHANGE)
+    head = np.full(len(come), _NEW_PERIOD, dtype=np.int64)
+    current, left = np.zeros_like(head), np.full_like(head, cap)
+    finished = np.full_like(queue.arrived, far)
+    for k in range(queue.arrived.shape[1]):
+        ready = np.maximum(come[:, k], head)
+        now = (ready - _NEW_PERIOD) // (period * scale)
+        room = np.where(now > current, cap, left)
+        fits = queue.gpus[:, k] <= room
+        moment = np.where(fits, ready, (now + 1) * period * scale + _NEW_PERIOD)
+        joined = come[:, k] < gone[:, k]
+        started = joined & (moment < gone[:, k]) & (moment < never)
+        current = np.where(started, np.where(fits, now, now + 1), current)
+        left = np.where(started, np.where(fits, room, cap) - queue.gpus[:, k], left)
+        head = np.where(started, moment, np.where(joined, np.maximum(head, gone[:, k]), head))
+        finish = _finish(arrivals, moment // scale, queue.needs[:, k], queue.group[:, k])
+        finished[:, k] = np.where(started, np.minimum(finish, far), far)
+    return put_back(finished)
+
+
+def _lined_up(arrivals: Sequence[Arrivals]) -> tuple[_Queue, Callable[[Ints], list[Ints]]]:
+    """Everybody in the order of the line, and the way back to the groups and their lots."""
+    first = np.concatenate([np.full(len(a.rank), int(a.first)) for a in arrivals])
+    rank = np.concatenate([a.rank for a in arrivals])
+    still = np.lexsort((rank, first))
+    minute = np.concatenate([a.minute for a in arrivals], axis=1)[:, still]
+    order = np.argsort(minute, axis=1, kind="stable")
+
+    def lined(name: str) -> NDArray[Any]:
+        joined = np.concatenate([getattr(a, name) for a in arrivals], axis=-1)
+        return np.take_along_axis(np.broadcast_to(joined, minute.shape)[:, still], order, axis=1)
+
+    def put_back(ends: Ints) -> list[Ints]:
+        sorted_back, found = np.empty_like(ends), np.empty_like(ends)
+        np.put_along_axis(sorted_back, order, ends, axis=1)
+        found[:, still] = sorted_back
+        return np.split(found, np.cumsum([len(a.rank) for a in arrivals])[:-1], axis=1)
+
+    group = np.concatenate([np.full(len(a.rank), k) for k, a in enumerate(arrivals)])[still][order]
+    rank_code = _ARRIVAL + rank
+    code = rank_code + first * (int(rank.max(initial=0)) + 1)
+    arrived = np.take_along_axis(minute, order, axis=1)
+    columns = {name: lined(name) for name in ("needs", "stops", "denied", "gpus")}
+    codes = {"code": code[still][order], "rank_code": rank_code[still][order]}
+    return _Queue(arrived=arrived, group=group, **codes, **columns), put_back
 
 
 def _finish(arrivals: Sequence[Arrivals], start: Ints, needs: Ints, group: Ints) -> Ints:

@@ -19,7 +19,7 @@ from planner.chance import Key, entity_id, uniform_stages
 from planner.clock import MINUTES_PER_DAY, month_starts
 from planner.supply.gate import Review
 from planner.supply.route import Route
-from planner.supply.spec import Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Orders, Source, SupplySpec
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -66,6 +66,8 @@ def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dic
     reps = np.asarray(replications, dtype=np.int64)
     found = {}
     for line in spec.lines:
+        if isinstance(line, Allotment):
+            continue
         u = uniform_stages(key.root, "backlog", reps, entity_id(line.name), line.backlog_lots)
         found[line.name] = _whole_minutes(line.backlog_law.quantile(u))
     return found

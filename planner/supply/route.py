@@ -10,7 +10,7 @@ from planner.supply.gate import Point
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: ``law`` in days; ``line`` the name of the capacity it needs a server of (None: no limit).
+    """One stage: ``law`` in days; ``line`` the name of the line or allotment it waits for (None: no limit).
 
     A duration is drawn once, rounded to whole minutes, and is at least one minute.
     """

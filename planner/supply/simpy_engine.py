@@ -1,9 +1,9 @@
 """The specification: lots, gates and lines as SimPy processes, one replication at a time.
 
-What happens at one instant happens in this order: servers become free, gates change, goods arrive, new
-orders are placed; and among equals by source, month, lot and pool. So goods that arrive as a gate closes
-find it closed, a lot that would leave the factory in the minute of a revocation is revoked, and an order
-that is accepted in that minute is not. SimPy's heap orders events by (time, priority, number); the
+What happens at one instant happens in this order: servers become free, gates change, allotments are renewed,
+goods arrive, new orders are placed; and among equals by source, month, lot and pool. So goods that arrive as
+a gate closes find it closed, a lot that would leave the factory in the minute of a revocation is revoked, and
+an order that is accepted in that minute is not. SimPy's heap orders events by (time, priority, number); the
 priority carries both parts of the rule.
 """
 
@@ -30,10 +30,11 @@ from planner.supply.simpy_parts import (
     EndedError,
     Ending,
     Moment,
+    Quota,
     Servers,
     Story,
 )
-from planner.supply.spec import Orders, SupplySpec
+from planner.supply.spec import Allotment, Line, Orders, SupplySpec
 
 Ints = NDArray[np.int64]
 Row = list[int]
@@ -202,20 +203,22 @@ class Journey:
             yield from self.be_served(halt, self.world.lines[halt.line], row)
         self.world.leave(row)
 
-    def be_served(self, halt: Halt, line: Servers, row: Row | None) -> Story:
+    def be_served(self, halt: Halt, line: Servers | Quota, row: Row | None) -> Story:
         """Wait for one's turn in the line and pass the time at a server."""
         clock, minutes = self.border.clocks[halt.clock], self.minutes[halt.number]
-        turn = line.join()
+        gpus, started = self.world.gpus[self.lot], False
+        turn = line.join(gpus)
         try:
             if turn is not None:
                 yield turn
+            started = True
             self.world.start(row)
             if clock.can_stop:
                 yield from clock.work(minutes, SERVER_FREE + self.rank)
             else:
                 yield Moment(self.env, minutes, SERVER_FREE + self.rank)
         finally:
-            line.leave(turn)
+            line.leave(turn, gpus, started)
         if halt.settles:
             yield Moment(self.env, 0, ARRIVAL + self.rank)
 
@@ -252,8 +255,8 @@ class World:
         self.delivered_at, self.ended_at = book.delivered_at[place], book.ended_at[place]
         self.outcome, self.paid_share = book.outcome[place], book.paid_share[place]
         self.refunded_share, self.fee_share = book.refunded_share[place], book.fee_share[place]
-        self.placed_at, self.ranks = plan.placed_at, plan.ranks
-        self.lines = {line.name: Servers(self.env, line.servers) for line in spec.lines}
+        self.placed_at, self.ranks, self.gpus = plan.placed_at, plan.ranks, plan.gpus
+        self.lines = {line.name: _line(self.env, line) for line in spec.lines}
         borders = [Border(self.env, s, e) for s, e in zip(spec.sources, plan.effects, strict=True)]
         self.borders = borders
         self.itineraries = {
@@ -281,11 +284,11 @@ class World:
 
     def work_for_others(self, line: str, minutes: int) -> Story:
         """A lot of somebody else's that stood in the line when the scenario started."""
-        turn = self.lines[line].join()
+        turn = self.lines[line].join(0)
         if turn is not None:
             yield turn
         yield Moment(self.env, minutes, SERVER_FREE)
-        self.lines[line].leave(turn)
+        self.lines[line].leave(turn, 0, started=True)
 
     def change(self, entered: dict[int, int]) -> None:
         """Tell every source."""
@@ -342,6 +345,12 @@ class World:
             row[5] = int(self.env.now)
 
 
+def _line(env: simpy.Environment, line: Line | Allotment) -> Servers | Quota:
+    return (
+        Servers(env, line.servers) if isinstance(line, Line) else Quota(env, line.gpus, line.period_minutes)
+    )
+
+
 def _only_time(halt: Halt, border: Border, book: Book) -> bool:
     """Whether nothing but time passes here, so that the lot needs no more than one moment."""
     busy = halt.point is not None or halt.line is not None or halt.joins or halt.starts
@@ -388,6 +397,7 @@ class Plan:
     def __init__(self, spec: SupplySpec, orders: Orders) -> None:
         self.placed_at: list[int] = orders.placed_at.tolist()
         self.ranks: list[int] = orders.rank.tolist()
+        self.gpus: list[int] = orders.gpus.tolist()
         self.itineraries = [itinerary(source.route) for source in spec.sources]
         self.effects: list[dict[int, Sequence[Effect]]] = [
             {k: spec.gates[k].effects for k in spec.gates_of(source)} for source in spec.sources

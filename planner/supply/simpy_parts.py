@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Story = Generator[simpy.Event, Any, None]
 
-SERVER_FREE, GATE_CHANGE, ARRIVAL, NEW_ORDER = (k << 40 for k in (1, 2, 3, 4))
+SERVER_FREE, GATE_CHANGE, NEW_PERIOD, ARRIVAL, NEW_ORDER = (k << 40 for k in (1, 2, 3, 4, 5))
 """Ranks of what happens at one instant; a lot's own rank is added."""
 
 
@@ -54,7 +54,7 @@ class Servers:
         self.env, self.free = env, count
         self.queue: deque[simpy.Event] = deque()
 
-    def join(self) -> simpy.Event | None:
+    def join(self, gpus: int) -> simpy.Event | None:
         """Take a free server (None), or a place in the line: the event of one's turn."""
         if self.free:
             self.free -= 1
@@ -63,7 +63,7 @@ class Servers:
         self.queue.append(turn)
         return turn
 
-    def leave(self, turn: simpy.Event | None) -> None:
+    def leave(self, turn: simpy.Event | None, gpus: int, started: bool) -> None:
         """Give the server to the next in line; one whose turn has not come leaves the line."""
         if turn is not None and not turn.triggered:
             self.queue.remove(turn)
@@ -71,6 +71,48 @@ class Servers:
             self.queue.popleft().succeed()
         else:
             self.free += 1
+
+
+class Quota:
+    """What an allotment leaves of the period, and those who wait for the next: first come, first served."""
+
+    def __init__(self, env: simpy.Environment, gpus: int, period_minutes: int) -> None:
+        self.env, self.cap, self.left = env, gpus, gpus
+        env.process(self.periods(period_minutes))
+        self.queue: deque[tuple[simpy.Event, int]] = deque()
+
+    def join(self, gpus: int) -> simpy.Event | None:
+        """Take a part of the period (None), or a place in the line: the event of one's turn."""
+        if not self.queue and gpus <= self.left:
+            self.left -= gpus
+            return None
+        turn = self.env.event()
+        self.queue.append((turn, gpus))
+        return turn
+
+    def leave(self, turn: simpy.Event | None, gpus: int, started: bool) -> None:
+        """Work that has started has used its part; who ends before gives it back or leaves the line."""
+        if started:
+            return
+        if turn is not None and not turn.triggered:
+            self.queue.remove((turn, gpus))
+        else:
+            self.left += gpus
+        self.admit()
+
+    def periods(self, minutes: int) -> Story:
+        """Period after period begins, each with the whole allotment."""
+        while True:
+            yield Moment(self.env, minutes, NEW_PERIOD)
+            self.left = self.cap
+            self.admit()
+
+    def admit(self) -> None:
+        """Let in who fits, in the order of the line."""
+        while self.queue and self.queue[0][1] <= self.left:
+            turn, gpus = self.queue.popleft()
+            self.left -= gpus
+            turn.succeed()
 
 
 STANDSTILL = object()

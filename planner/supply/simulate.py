@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from planner.chance import Key
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, UserMistakeError
 from planner.supply import fast_engine, simpy_engine
 from planner.supply.deliveries import Deliveries, check_conservation
 from planner.supply.fast_engine import CannotExpressError
 from planner.supply.luck import draw_backlog, draw_luck
 from planner.supply.paths import draw_paths
-from planner.supply.spec import Orders, SupplySpec
+from planner.supply.spec import Allotment, Orders, SupplySpec
 from planner.supply.spread import Processes, Spread
 
 Engine = Literal["simpy", "fast"]
@@ -47,6 +47,7 @@ def simulate(
         raise UnknownNameError("engine", engine, ENGINES)
     if engine == "fast" and trace:
         raise CannotExpressError("the fast engine keeps no trace: ask the SimPy engine for it")
+    _check_allotments(spec, orders)
     numbers = list(replications)
     chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
     jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
@@ -54,6 +55,20 @@ def simulate(
     made = Deliveries.joined(spread.map(_run_chunk, jobs))
     check_conservation(spec, made)
     return made
+
+
+def _check_allotments(spec: SupplySpec, orders: Orders) -> None:
+    """A lot that no period has room for would wait for ever; UserMistakeError says which."""
+    caps = {line.name: line.gpus for line in spec.lines if isinstance(line, Allotment)}
+    for place, source in enumerate(spec.sources):
+        largest = int(orders.gpus[orders.source == place].max(initial=0))
+        for stage in source.route.stages:
+            cap = caps.get(stage.line or "")
+            if cap is not None and largest > cap:
+                raise UserMistakeError(
+                    f"source {source.name}: a lot of {largest} GPUs never fits the allotment {stage.line}"
+                    f" of {cap} a period (order smaller lots)"
+                )
 
 
 def _run_chunk(

@@ -38,6 +38,28 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Allotment:
+    """A cap on what may start a stage in a period: a licence's quantity, a vendor's allocation to us.
+
+    First come, first served: a lot that does not fit into what is left of the period holds up those behind it until
+    the next one begins. What a period leaves over lapses. Periods follow one another from the scenario's start.
+    """
+
+    name: str
+    gpus: int
+    period_days: float
+
+    def __post_init__(self) -> None:
+        if self.gpus < 1 or self.period_minutes < 1:
+            raise ValueError(f"allotment {self.name}: needs at least one GPU and one minute for a period")
+
+    @property
+    def period_minutes(self) -> int:
+        """``period_days`` on the integer clock."""
+        return round(self.period_days * MINUTES_PER_DAY)
+
+
+@dataclass(frozen=True)
 class Source:
     """Where GPUs are bought: a route, the gates across it and the terms of payment.
 
@@ -74,7 +96,7 @@ class SupplySpec:
     horizon_minutes: int
     sources: tuple[Source, ...]
     gates: tuple[Gate, ...] = ()
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Line | Allotment, ...] = ()
 
     def __post_init__(self) -> None:
         if self.horizon_minutes < 1:

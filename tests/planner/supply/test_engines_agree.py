@@ -13,6 +13,7 @@ from planner.chance import Empirical, Key
 from planner.errors import UnknownNameError
 from planner.scenario.load import load
 from planner.supply import (
+    Allotment,
     Always,
     Dwell,
     Effect,
@@ -105,6 +106,13 @@ def routes(draw, with_lines):
 
 
 @st.composite
+def lines_of(draw, name):
+    if draw(st.booleans()):
+        return Allotment(name, draw(st.sampled_from([8, 12, 20])), draw(st.integers(2, 9)) / 1440)
+    return Line(name, draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(laws()))
+
+
+@st.composite
 def worlds(draw, with_lines=False):
     their_gates = [draw(gates(k)) for k in range(draw(st.integers(0, 3)))]
     names = [gate.name for gate in their_gates]
@@ -117,9 +125,7 @@ def worlds(draw, with_lines=False):
         )
         for k in range(draw(st.integers(1, 3)))
     )  # fmt: skip
-    lines = tuple(
-        Line(name, draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(laws())) for name in LINES
-    )
+    lines = tuple(draw(lines_of(name)) for name in LINES)
     spec = SupplySpec(
         START, draw(st.integers(5, 60)), sources, tuple(their_gates), lines if with_lines else ()
     )
@@ -135,7 +141,7 @@ def worlds(draw, with_lines=False):
             max_size=9,
         )
     )
-    return spec, Orders.of((s, m, k, p, 8, t) for s, m, k, p, t in rows)
+    return spec, Orders.of((s, m, k, p, 4 + 4 * (m % 2), t) for s, m, k, p, t in rows)
 
 
 def assert_engines_agree(world, root):
