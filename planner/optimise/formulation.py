@@ -74,7 +74,7 @@ class Solution:
     cvar_level: float
     cvar_bound: float
     lower_bound: float
-    """No plan that meets the bound costs less in this sample, money."""
+    """No plan that meets the bound costs less in this sample, money; not a number where none is known."""
     gap: float
     rounds: int
     settled: bool
@@ -311,6 +311,8 @@ class Formulation:
 
     def _solution(self, found: Optimum, level: float, bound: float, emphasis: Array) -> Solution:
         plan = self.plan(found.point)
+        # With an excess over the bound the objective holds its price, and bounds no cost.
+        exceeded = bool(found.functions[self.futures.months :].max(initial=0.0) > bound + 1e-6)
         share = self.shortfall_share(plan, emphasis)
         limits = tuple(
             Limit(kind, name, month, -price * (self.money if kind != "budget" else 1.0))
@@ -323,7 +325,7 @@ class Formulation:
             shortfall_cvar=cvar(share, level),
             cvar_level=level,
             cvar_bound=bound,
-            lower_bound=found.lower * self.money,
+            lower_bound=float("nan") if exceeded else found.lower * self.money,
             gap=found.gap,
             rounds=found.rounds,
             settled=found.settled,
