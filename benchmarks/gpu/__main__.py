@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import gc
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the sections asked for, print tables, write one JSON file. Exit 1 where a kernel was wrong."""
     asked = _arguments(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() and not asked.small else "cpu")
+    if asked.out is None and device.type == "cuda":
+        asked.out = _default_path(device)
     sizes = GPU if device.type == "cuda" else CPU
     torch.manual_seed(0)
     with Telemetry(device) as telemetry:
@@ -208,9 +212,17 @@ def _line(row: dict[str, Any]) -> str:
     return f"{name} {row['output_tokens_per_s']:9.0f} tokens/s{tpot}"
 
 
+def _default_path(device: torch.device) -> Path:
+    """measurements/, named after the card and the day."""
+    card = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name(device).lower()).strip("-")
+    return Path(__file__).parents[2] / "measurements" / f"{card}-{datetime.date.today().isoformat()}.json"
+
+
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--out", type=Path, help="JSON file for the results, as in measurements/")
+    parser.add_argument(
+        "--out", type=Path, help="JSON file for the results; on a GPU, measurements/CARD-DAY.json"
+    )
     parser.add_argument("--minutes", type=float, default=9.0, help="no item begins later than this")
     parser.add_argument("--small", action="store_true", help="miniatures on the CPU, whatever the device")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -226,10 +227,7 @@ def _moe(spec: ModelSpec, part: Slice, source: Source, name: str) -> MoeWeights:
 
 def check_memory(what: str, need: int, device: torch.device) -> None:
     """DoesNotFitError where ``need`` bytes exceed what the device has free."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = free_memory(device)
     if need > free:
         short = (need - free) / 1e9
         raise DoesNotFitError(
@@ -237,6 +235,18 @@ def check_memory(what: str, need: int, device: torch.device) -> None:
             f" short by {short:.2f} GB",
             short,
         )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken: of the GPU, or of the machine with its file cache given up."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        return kib * 1024
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class DummyWeights:

@@ -395,7 +395,7 @@ def test_several_files_without_an_index_are_refused(copy_of):
 
 def test_weights_larger_than_the_memory_are_refused_before_they_are_read(copy_of, monkeypatch):
     directory = copy_of("qwen3")
-    monkeypatch.setattr(weights.os, "sysconf", lambda name: 1000 if name == "SC_PAGE_SIZE" else 2)
+    monkeypatch.setattr(weights, "free_memory", lambda device: 2000)
     monkeypatch.setattr(checkpoint.Shards, "read", lambda *_: pytest.fail("a tensor was read"))
     assert "short by" in refusal(directory, DoesNotFitError)
 
