@@ -196,7 +196,7 @@ def show(figure: Any, key: str, height: int | None = None) -> None:
     """A figure with its takeaway above, its data and its downloads below."""
     words = say()
     st.markdown(f"**{plain(figure.takeaway)}**")
-    st.altair_chart(figure.chart, theme=None, width="stretch", key=f"chart-{key}")
+    st.vega_lite_chart(figure.fitted(), theme=None, width="stretch", key=f"chart-{key}")
     with st.popover(words("Data and downloads"), icon=":material/download:"):
         st.dataframe(shown_rows(figure.rows), hide_index=True, width="stretch")
         left, right = st.columns(2)

@@ -34,19 +34,27 @@ class Figure:
 
     def sized(self, width: int) -> dict[str, Any]:
         """The Vega-Lite specification at a width in pixels, without a title: the page sets it as text."""
-        spec: dict[str, Any] = self.chart.properties(width=width).to_dict()
-        return spec
+        return _written(self.chart.properties(width=width))
 
     def titled(self, width: int) -> dict[str, Any]:
         """The specification with the takeaway as its title, for a picture that travels alone."""
         lines = textwrap.wrap(self.takeaway, max(20, int(width * _CHARACTERS_PER_PIXEL))) or [""]
-        spec: dict[str, Any] = self.chart.properties(width=width, title=lines).to_dict()
-        return spec
+        return _written(self.chart.properties(width=width, title=lines))
+
+    def fitted(self) -> dict[str, Any]:
+        """The specification without a width: whoever shows it gives it one."""
+        return _written(self.chart)
 
     def svg(self, width: int = 640, titled: bool = False) -> str:
         """The chart as SVG, drawn without a browser and without a network."""
         converter = _converter()
         return str(converter.vegalite_to_svg(json.dumps(self.titled(width) if titled else self.sized(width))))
+
+
+def _written(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The specification; the tests check it against Vega-Lite's schema, which would take a page half a second."""
+    spec: dict[str, Any] = chart.to_dict(validate=False)
+    return spec
 
 
 @cache
@@ -74,6 +82,11 @@ def values(rows: Sequence[Row]) -> alt.Data:
 def moment(day: dt.date) -> str:
     """A day as Vega reads it in local time, so that no time zone moves it to the day before."""
     return f"{day.isoformat()}T00:00:00"
+
+
+def month_after(day: dt.date) -> dt.date:
+    """The first of the next month: where a step that stands for a month ends."""
+    return dt.date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
 def month_axis(days: Sequence[dt.date], say: Wording, title: str | None = None) -> alt.Axis:

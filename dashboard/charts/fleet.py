@@ -4,7 +4,17 @@ import datetime as dt
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, halo_text, moment, month_axis, month_cells, values
+from dashboard.charts.figure import (
+    Figure,
+    Row,
+    finished,
+    halo_text,
+    moment,
+    month_after,
+    month_axis,
+    month_cells,
+    values,
+)
 from dashboard.charts.sources import kinds_of_source
 from dashboard.look import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
@@ -28,6 +38,7 @@ def fleet_fan(
         *_bands(rows, [month.start for month, _ in months], unit, y, look, say),
         *_arrivals(record, pool, look, say),
         *_band_labels(rows, y, look, say),
+        *_rental_label(rows, y, look, say),
     ]
     takeaway = _fan_takeaway(pool, months, say)
     chart = finished(alt.layer(*layers), look, takeaway, height)
@@ -76,6 +87,8 @@ def _bands(
     rows: list[Row], days: list[dt.date], unit: str, y: alt.Scale, look: Look, say: Wording
 ) -> list[alt.Chart]:
     base = alt.Chart(values(rows)).encode(x=alt.X("start:T", axis=month_axis(days, say)))
+    ended = [*rows, {**rows[-1], "start": moment(month_after(days[-1]))}]
+    stepped = alt.Chart(values(ended)).encode(x=alt.X("start:T", axis=month_axis(days, say)))
     axis = alt.Axis(
         title=say("GPUs, counted in {unit}", unit=shortened(unit, 24)), tickCount=6, format=",.0f"
     )
@@ -91,21 +104,21 @@ def _bands(
         alt.Tooltip("probability:Q", title=say("probability met"), format=".1%"),
     ]
     layers = []
-    for stem, colour, interpolate in (
-        ("in_service", look.in_service, "step-after"),
-        ("need", look.need, "monotone"),
+    for stem, colour, interpolate, drawn in (
+        ("in_service", look.in_service, "step-after", stepped),
+        ("need", look.need, "monotone", base),
     ):
         layers += [
-            base.mark_area(opacity=0.24, color=colour, interpolate=interpolate).encode(
+            drawn.mark_area(opacity=0.24, color=colour, interpolate=interpolate).encode(
                 y=alt.Y(f"{stem}_p10:Q", scale=y, axis=axis), y2=f"{stem}_p90:Q"
             ),
-            base.mark_line(color=colour, strokeWidth=2.5, interpolate=interpolate).encode(
+            drawn.mark_line(color=colour, strokeWidth=2.5, interpolate=interpolate).encode(
                 y=alt.Y(f"{stem}_p50:Q", scale=y, axis=axis), tooltip=tip
             ),
         ]
     if any(row["with_rental"] > row["in_service_p50"] for row in rows):
         layers.append(
-            base.mark_line(
+            stepped.mark_line(
                 color=look.reserved, strokeWidth=1.8, strokeDash=[5, 3], interpolate="step-after"
             ).encode(y=alt.Y("with_rental:Q", scale=y, axis=axis), tooltip=tip)
         )
@@ -209,6 +222,28 @@ def _band_labels(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> lis
         )
         layers += [mark.encode(x="at:T", y=alt.Y("height:Q", scale=y), text="words:N") for mark in marks]
     return layers
+
+
+def _rental_label(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> list[alt.Chart]:
+    """What the dashed line is, where it stands furthest above the fleet of one's own."""
+    widest = max(rows, key=lambda row: row["with_rental"] - row["in_service_p50"])
+    if widest["with_rental"] <= widest["in_service_p50"]:
+        return []
+    late = widest["start"] > rows[len(rows) * 2 // 3]["start"]
+    data = values(
+        [{"at": widest["start"], "height": widest["with_rental"], "words": say("with rental, P50")}]
+    )
+    marks = halo_text(
+        data,
+        look,
+        align="right" if late else "left",
+        baseline="bottom",
+        dy=-4,
+        dx=-4 if late else 4,
+        fontSize=11,
+        color=look.reserved,
+    )
+    return [mark.encode(x="at:T", y=alt.Y("height:Q", scale=y), text="words:N") for mark in marks]
 
 
 def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:

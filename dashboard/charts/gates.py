@@ -40,6 +40,14 @@ def gate_shares(record: PlanRecord, gate: str, look: Look = LIGHT, say: Wording 
     return Figure(f"gate-{shortened(gate, 20)}", takeaway, chart, data)
 
 
+def state_legend(names: dict[str, str]) -> str:
+    """Vega expression that writes each state's letter before its name in a legend."""
+    cases = [
+        f"datum.value == '{names[state]}' ? '{STATE_LETTERS[state]}  {names[state]}'" for state in STATES
+    ]
+    return " : ".join([*cases, "''"])
+
+
 def _stack(rows: list[dict[str, object]], look: Look, say: Wording) -> alt.LayerChart:
     months = list(dict.fromkeys(str(row["month"]) for row in rows))
     base = alt.Chart(values(rows)).encode(x=month_cells(months, say))

@@ -4,7 +4,7 @@ import datetime as dt
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, moment, month_axis, values
+from dashboard.charts.figure import Figure, Row, finished, moment, month_after, month_axis, values
 from dashboard.charts.sources import kinds_of_source
 from dashboard.look import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
@@ -102,7 +102,7 @@ def order_calendar(
     """
     every = [order for order in record.orders if order.gpus > 0]
     placed = every[lines]
-    end = _end_of_plan(record)
+    end = month_after(record.months[-1].start)
     kinds = kinds_of_source(record)
     rows = [_calendar_row(index, order, end, look, kinds, say) for index, order in enumerate(placed)]
     takeaway = _calendar_takeaway(every, placed, say)
@@ -149,11 +149,6 @@ def order_calendar(
         "serves_p90",
     )
     return Figure("order-calendar", takeaway, chart, [{key: row[key] for key in shown} for row in rows])
-
-
-def _end_of_plan(record: PlanRecord) -> dt.date:
-    last = record.months[-1].start
-    return dt.date(last.year + last.month // 12, last.month % 12 + 1, 1)
 
 
 def _calendar_row(

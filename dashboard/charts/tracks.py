@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, moment, month_cells, values
+from dashboard.charts.figure import Figure, Row, finished, moment, month_after, month_cells, values
+from dashboard.charts.gates import state_legend
 from dashboard.look import LIGHT, STATE_LETTERS, STATES, Look
 from dashboard.trace import PLACES, Story
 from dashboard.wording import ENGLISH, Wording, shortened
@@ -50,7 +51,9 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
     colour = alt.Color(
         "state_shown:N",
         scale=alt.Scale(domain=shown, range=[look.states[state] for state in STATES]),
-        legend=alt.Legend(title=None, symbolType="square"),
+        legend=alt.Legend(
+            title=None, symbolType="square", labelExpr=state_legend({state: say(state) for state in STATES})
+        ),
     )
     layers = [
         base.mark_rect().encode(
@@ -70,6 +73,9 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
         .mark_text(fontWeight=600, fontSize=11)
         .encode(x="middle:T", y="level:Q", text="letter:N", color=alt.Color("ink:N", scale=None)),
         alt.Chart(values([{"at": moment(today)}])).mark_rule(color=look.ink, strokeWidth=2).encode(x="at:T"),
+        alt.Chart(values([{"at": moment(today), "words": say.day(today)}]))
+        .mark_text(align="left", baseline="top", dx=5, dy=-13, fontSize=11, color=look.ink)
+        .encode(x="at:T", y=alt.value(0), text="words:N"),
         *_event_marks(marks, look, say),
     ]
     for row in rows:
@@ -129,8 +135,7 @@ def _future(record: PlanRecord, gate: Gate) -> list[Row]:
     """Shares of the futures, month by month, stacked from closed to open."""
     rows: list[Row] = []
     days = [month.start for month in record.months]
-    last = days[-1]
-    ends = [*days[1:], dt.date(last.year + last.month // 12, last.month % 12 + 1, 1)]
+    ends = [*days[1:], month_after(days[-1])]
     for month, end in zip(record.months, ends, strict=True):
         floor = 0.0
         for state in STATES:

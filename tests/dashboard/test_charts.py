@@ -51,6 +51,7 @@ def test_every_chart_has_a_sentence_a_text_alternative_and_its_rows(record: Plan
     assert figure.sized(600)["description"] == figure.takeaway
     assert figure.rows
     json.dumps(figure.rows)
+    figure.chart.to_dict(validate=True)
 
 
 @pytest.mark.parametrize("draw", EVERY.values(), ids=EVERY.keys())

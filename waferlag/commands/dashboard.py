@@ -40,15 +40,19 @@ def dashboard(
         raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
     chosen = settings()
     url = db or chosen.db
-    open_chosen(url).close()  # a database that cannot be used is told here, not on the page
     environment = _environment(url, chosen.runs_folder)
     at = _free_port(host, port)
+    quiet = subprocess.DEVNULL
+    children = [subprocess.Popen(_server(host, at, browser), env=environment, stdout=quiet)]
+    try:
+        open_chosen(url).close()  # a database that cannot be used is told here, not on the page
+    except BaseException:
+        children[0].kill()
+        raise
     print(
         f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)",
         flush=True,
     )
-    quiet = subprocess.DEVNULL
-    children = [subprocess.Popen(_server(host, at, browser), env=environment, stdout=quiet)]
     if worker:
         work = [sys.executable, "-m", "waferlag", "worker"]
         children.append(subprocess.Popen(work, env=environment, stdout=quiet))
@@ -71,7 +75,7 @@ def _server(host: str, port: int, browser: bool) -> list[str]:
         "client.toolbarMode": "viewer",
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+    return [sys.executable, "-c", "from dashboard.serve import main; main()", "run", str(app), *flags]
 
 
 def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
