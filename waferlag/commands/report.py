@@ -88,11 +88,14 @@ def _from_file(path: Path) -> "PlanRecord":
 
     from planner.errors import FileError
     from planner.record import PlanRecord
+    from planner.scenario.load import read
+    from planner.scenario.stored import require_version
 
+    document = read(path)
+    if "schema_version" in document:
+        require_version(document, path)
     try:
-        return PlanRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from None
+        return PlanRecord.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
