@@ -8,16 +8,18 @@ from collections.abc import Callable
 MOST_DOUBLINGS = 12
 
 
-def bracket(good: Callable[[float], bool], start: float) -> tuple[float, float | None]:
+def bracket(
+    good: Callable[[float], bool], start: float, doublings: int = MOST_DOUBLINGS
+) -> tuple[float, float | None]:
     """A rate that is good and one of twice that is not; (0, rate) where none is, (rate, None) where all are."""
     rate = start
     if good(rate):
-        for _ in range(MOST_DOUBLINGS):
+        for _ in range(doublings):
             if not good(2 * rate):
                 return rate, 2 * rate
             rate *= 2
         return rate, None
-    for _ in range(MOST_DOUBLINGS):
+    for _ in range(doublings):
         rate /= 2
         if good(rate):
             return rate, 2 * rate

@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from waferlag import __version__
-from waferlag.commands import db, runs, schedule
+from waferlag.commands import db, profiles, runs, schedule
 from waferlag.commands.check import check, scenarios, schema
 from waferlag.commands.dashboard import dashboard
 from waferlag.commands.estimate import estimate
 from waferlag.commands.generate import generate
 from waferlag.commands.hindcast import hindcast
+from waferlag.commands.measure import measure
 from waferlag.commands.plan import plan
 from waferlag.commands.replay import replay
 from waferlag.commands.report import report
@@ -60,13 +61,18 @@ def _options(
 
 
 VERBS = (
-    *(plan, simulate, size, estimate, replay, score, generate, hindcast),
+    *(plan, simulate, size, estimate, measure, replay, score, generate, hindcast),
     *(check, schema, scenarios),
     *(report, dashboard, worker, run_due),
 )
 for _verb in VERBS:
     app.command()(_verb)
-for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("db", db.app)):
+for _name, _group in (
+    ("runs", runs.app),
+    ("schedule", schedule.app),
+    ("profiles", profiles.app),
+    ("db", db.app),
+):
     app.add_typer(_group, name=_name)
 
 

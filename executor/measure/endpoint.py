@@ -132,7 +132,7 @@ class Client:
                 connection.close()
             listed = json.loads(body)["data"]
             names = tuple(str(entry["id"]) for entry in listed)
-        except (OSError, EOFError, TimeoutError, h11.RemoteProtocolError) as problem:
+        except (_ProblemError, OSError, EOFError, TimeoutError, h11.RemoteProtocolError) as problem:
             raise BadInputError(f"{self.endpoint.url} cannot be reached: {_words(problem)}") from None
         except (ValueError, KeyError, TypeError):
             raise BadInputError(

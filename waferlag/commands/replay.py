@@ -78,6 +78,7 @@ def replay(
     from executor.metrics import bounds_of
     from executor.replay import ROUTES
     from planner.errors import UserMistakeError
+    from waferlag.commands.profiles import stored_profile
     from waferlag.files import require_folders, write_whole
     from waferlag.replica import replica_of, replica_of_profile
     from waferlag.screen import say
@@ -93,7 +94,7 @@ def replay(
     if profile is not None:
         if model is not None or gpu is not None:
             raise UserMistakeError("say either --profile, or --model and --gpu")
-        replica = replica_of_profile(_stored_profile(profile, db))
+        replica = replica_of_profile(stored_profile(profile, db))
     elif model is None or gpu is None:
         raise UserMistakeError("say what serves the trace: --profile ID, or --model and --gpu")
     else:
@@ -189,16 +190,6 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
         return value, value
     spread = float(np.sqrt(np.mean((logs - np.log(value)) ** 2)))
     return value * float(np.exp(-Z_80 * spread)), value * float(np.exp(Z_80 * spread))
-
-
-def _stored_profile(profile_id: str, db: str | None) -> Any:
-    from db.repository import ProfileRepository
-    from executor.profile import profile_from_json
-    from waferlag.commands.db import open_chosen
-
-    with open_chosen(db) as database:
-        body = ProfileRepository(database).get(profile_id)
-    return profile_from_json(json.dumps(body), f"profile {profile_id}")
 
 
 def _report(asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak: "Peak | None") -> list[str]:

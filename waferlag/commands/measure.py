@@ -1,0 +1,314 @@
+"""`waferlag measure`: closed and open loops on an endpoint or the built-in engine, kept as a serving profile."""
+
+import datetime as dt
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from waferlag.commands.db import Db
+
+if TYPE_CHECKING:
+    from executor.measure.loadgen import Run
+    from executor.measure.points import Bench, HighestRate
+    from executor.metrics import Bounds
+
+SCHEMA_VERSION = 1
+
+
+def measure(
+    model: Annotated[
+        str,
+        typer.Argument(help="The model's name in the profile; without --endpoint, or a weights directory."),
+    ],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="OpenAI-compatible server, http://HOST:PORT.")
+    ] = None,
+    served_as: Annotated[
+        str | None, typer.Option("--served-as", help="Name in the request; without it the server's first.")
+    ] = None,
+    api: Annotated[str, typer.Option("--api", help="completions or chat.")] = "completions",
+    prompts: Annotated[str, typer.Option("--prompts", help="words, or ids below --vocab.")] = "words",
+    vocab: Annotated[
+        int, typer.Option("--vocab", min=1, help="Ids of --prompts ids are below this.")
+    ] = 30_000,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos/--may-stop", help="Ask for answers of full length (vLLM, SGLang).")
+    ] = True,
+    key_variable: Annotated[
+        str, typer.Option("--key-variable", help="Environment variable that holds the API key.")
+    ] = "OPENAI_API_KEY",
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds after which an answer is slow.")
+    ] = 600.0,
+    isl: Annotated[int, typer.Option("--isl", min=1, help="Prompt tokens.")] = 1024,
+    osl: Annotated[int, typer.Option("--osl", min=1, help="Output tokens.")] = 256,
+    concurrency: Annotated[
+        str | None, typer.Option("--concurrency", help="Closed loops: clients, like 1,8,32.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="Open loops: requests/s, Poisson, like 0.5,1,2.")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option("--trace", help="Open loop: a shipped trace or a file, at its own times.")
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of each measurement.")] = 64,
+    warmup: Annotated[int, typer.Option("--warmup", min=0, help="Requests before it that do not count.")] = 2,
+    goodput: Annotated[
+        list[str] | None, typer.Option("--goodput", help="Bounds in ms, like 'ttft:2000 tpot:50'.")
+    ] = None,
+    search: Annotated[
+        float | None,
+        typer.Option(
+            "--search", help="Find the highest Poisson rate at which so many per cent meet --goodput."
+        ),
+    ] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="GPU that serves, for the profile.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="Precision of the weights.")] = "bf16",
+    kv_precision: Annotated[str, typer.Option("--kv-precision", help="bf16 or fp8.")] = "bf16",
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Engine that serves, for the profile.")
+    ] = None,
+    engine_version: Annotated[str, typer.Option("--engine-version", help="And its version.")] = "",
+    tp: Annotated[int, typer.Option("--tp", min=1, help="Tensor parallel GPUs.")] = 1,
+    pp: Annotated[int, typer.Option("--pp", min=1, help="Pipeline stages.")] = 1,
+    attention_dp: Annotated[int, typer.Option("--attention-dp", min=1, help="Attention ranks.")] = 1,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Device and driver where the server is another machine.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Root of prompts and arrival times.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the profile here as JSON.")] = None,
+    store: Annotated[bool, typer.Option("--store/--no-store", help="Keep it in the database.")] = True,
+    db: Db = None,
+) -> None:
+    """Measure what an endpoint, or the built-in engine, serves; keep it as a serving profile."""
+    from executor.cost import Layout
+    from executor.measure.points import profile_of
+    from executor.metrics import bounds_of
+    from executor.profile import Provenance
+    from planner.errors import UserMistakeError
+    from waferlag.files import require_folders, write_whole
+    from waferlag.screen import say, wrapped
+
+    require_folders([json_file])
+    bounds = bounds_of(goodput) if goodput else None
+    if search is not None and (bounds is None or not 0 < search <= 100):
+        raise UserMistakeError("--search takes a share in per cent, 0 to 100, and needs --goodput")
+    if endpoint is not None and (gpu is None or engine is None):
+        raise UserMistakeError("say what serves behind the endpoint, for the profile: --gpu and --engine")
+    loads = _loads(concurrency, rate, trace, search)
+    bench = (
+        _built_in(model, precision, warmup, seed)
+        if endpoint is None
+        else _endpoint_bench(
+            _endpoint(endpoint, served_as, api, key_variable, timeout, ignore_eos),
+            None if prompts == "words" else _ids(prompts, vocab),
+            warmup,
+            seed,
+        )
+    )
+    runs = [_told(_measured(bench, load, isl, osl, requests, seed), bounds) for load in loads]
+    if search is not None and bounds is not None:
+        runs += _searched(bench, bounds, search / 100, isl, osl, requests, runs)
+    profile = profile_of(
+        runs,
+        model=model,
+        gpu=gpu or _own_device(),
+        precision=precision,
+        engine=engine or "waferlag",
+        engine_version=engine_version or _own_version(endpoint),
+        layout=Layout(tp, pp, attention_dp),
+        kv_precision=kv_precision,
+        provenance=Provenance(**_provenance(endpoint, device)),
+        bounds=bounds,
+    )
+    for line in wrapped(profile.notes):
+        say(line)
+    if json_file is not None:
+        write_whole(json_file, profile.to_json() + "\n")
+        say(f"JSON: {json_file}")
+    if store:
+        from waferlag.commands.profiles import store_profile
+
+        say(f"profile {store_profile(profile, db)}")
+
+
+def _loads(
+    concurrency: str | None, rate: str | None, trace: str | None, search: float | None
+) -> list[tuple[str, Any]]:
+    """What to measure, in order: ("closed", clients), ("poisson", rate) or ("trace", name)."""
+    from planner.errors import UserMistakeError
+
+    loads: list[tuple[str, Any]] = []
+    for text in concurrency.split(",") if concurrency else ():
+        if not text.strip().isdecimal() or not 0 < int(text) <= 100_000:
+            raise UserMistakeError(f"--concurrency {concurrency}: {text!r} is no number of clients")
+        loads.append(("closed", int(text)))
+    for text in rate.split(",") if rate else ():
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value < 1e6:
+            raise UserMistakeError(f"--rate {rate}: {text!r} is no number of requests/s")
+        loads.append(("poisson", value))
+    if trace is not None:
+        loads.append(("trace", trace))
+    return loads or ([] if search is not None else [("closed", 1), ("closed", 8)])
+
+
+def _ids(prompts: str, vocab: int) -> int:
+    from planner.errors import UnknownNameError
+
+    if prompts != "ids":
+        raise UnknownNameError("kind of prompts", prompts, ("words", "ids"))
+    return vocab
+
+
+def _endpoint(
+    url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
+) -> Any:
+    """The endpoint as asked for; its model's name from the server where none is given."""
+    import asyncio
+    from dataclasses import replace
+
+    from executor.measure.endpoint import PATHS, Client, Endpoint
+    from planner.errors import UnknownNameError, UserMistakeError
+
+    if api not in PATHS:
+        raise UnknownNameError("API", api, PATHS)
+    extra = {"ignore_eos": True} if ignore_eos else {}
+    found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
+    if served_as is None:
+
+        async def listed() -> tuple[str, ...]:
+            async with Client(replace(found, timeout_s=min(timeout, 30.0))) as client:
+                return await client.models()
+
+        names = asyncio.run(listed())
+        if not names:
+            raise UserMistakeError(f"{url} lists no model: give its name by --served-as")
+        return replace(found, model=names[0])
+    return found
+
+
+def _endpoint_bench(endpoint: Any, vocab: int | None, warmup: int, seed: int) -> "Bench":
+    from contextlib import asynccontextmanager
+
+    from executor.measure.endpoint import Client
+    from executor.measure.points import Bench, Dummy
+
+    @asynccontextmanager
+    async def opened() -> Any:
+        async with Client(endpoint) as client:
+            yield client.ask
+
+    return Bench(opened, Dummy(vocab, seed), warmup)
+
+
+def _built_in(model: str, precision: str, warmup: int, seed: int) -> "Bench":
+    """The built-in engine in this process: weights of a directory, or dummies of a built-in model."""
+    from executor.measure.inprocess import asking, built_in
+    from executor.measure.points import Bench, Dummy
+
+    engine = built_in(model, precision)
+    return Bench(lambda: asking(engine), Dummy(engine.spec.vocab, seed), warmup)
+
+
+def _measured(bench: "Bench", load: tuple[str, Any], isl: int, osl: int, requests: int, seed: int) -> "Run":
+    from waferlag.settings import settings
+    from waferlag.workload import workload
+
+    kind, amount = load
+    if kind == "closed":
+        return bench.closed(isl, osl, amount, max(requests, amount))
+    if kind == "poisson":
+        return bench.poisson(isl, osl, amount, requests)
+    found = workload(amount, settings().max_trace_bytes, requests=requests, seed=seed)
+    return bench.trace(found.arrivals)
+
+
+def _searched(
+    bench: "Bench",
+    bounds: "Bounds",
+    share: float,
+    isl: int,
+    osl: int,
+    requests: int,
+    runs: "list[Run]",
+) -> "list[Run]":
+    """The run at the highest rate that keeps the bounds; what was tried goes to the terminal."""
+    from executor.measure.points import highest_rate
+    from waferlag.screen import say
+
+    def run_at(rate: float) -> "Run":
+        return _told(bench.poisson(isl, osl, rate, requests), bounds)
+
+    alone = _told(bench.closed(isl, osl, 1, min(requests, 8)), bounds)
+    if alone.attained(bounds) < share:
+        say("no rate keeps the bounds: requests one at a time do not")
+        return [] if runs else [alone]
+    known = [run.metrics()["request_throughput"] for run in (*runs, alone) if run.outcomes["completed"]]
+    found: HighestRate = highest_rate(run_at, bounds, share, start=max(known, default=1.0))
+    if found.run is None:
+        say(f"no rate keeps the bounds down to {found.tried[-1][0]:.3g} requests/s")
+        return [] if runs else [alone]
+    say(f"highest rate that keeps the bounds: {found.rate:.4g} requests/s")
+    return [found.run]
+
+
+def _told(run: "Run", bounds: "Bounds | None") -> "Run":
+    """A measurement in a line on the terminal, as soon as it is there."""
+    from executor.measure.points import outcomes_text
+    from waferlag.screen import say
+
+    load = f"{run.concurrency} clients" if run.concurrency is not None else f"{run.rate or 0:.3g} requests/s"
+    metrics = run.metrics(bounds)
+    figures = ", ".join(
+        f"{name} {metrics[key]:.4g} {unit}"
+        for name, key, unit in (
+            ("TTFT", "mean_ttft_ms", "ms"),
+            ("p99", "p99_ttft_ms", "ms"),
+            ("TPOT", "mean_tpot_ms", "ms"),
+            ("output", "output_throughput", "tokens/s"),
+            ("goodput", "request_goodput", "requests/s"),
+        )
+        if key in metrics
+    )
+    say(f"{load}: {figures} ({outcomes_text(run)})")
+    return run
+
+
+def _own_device() -> str:
+    from executor.measure.machine import this_machine
+
+    return this_machine().device
+
+
+def _own_version(endpoint: str | None) -> str:
+    from waferlag import __version__
+
+    return __version__ if endpoint is None else ""
+
+
+def _provenance(endpoint: str | None, device: str | None) -> dict[str, str]:
+    """Where, when, by what command; the machine's state only where the server may be on this machine."""
+    from urllib.parse import urlsplit
+
+    from executor.measure.machine import code_commit, this_machine
+    from waferlag import __version__
+
+    here = endpoint is None or urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
+    machine = this_machine() if here else None
+    return {
+        "source": f"waferlag {__version__} measure" + ("" if endpoint is None else " --endpoint"),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "device": device or (machine.device if machine else "another machine, not stated"),
+        "driver": machine.driver if machine else "",
+        "clocks": machine.clocks if machine else "",
+        "commit": code_commit(),
+        "command": shlex.join(["waferlag", *sys.argv[1:]]),
+    }

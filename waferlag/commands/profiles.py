@@ -1,0 +1,139 @@
+"""`waferlag profiles`: serving profiles that were measured here or brought in."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from waferlag.commands.db import Db, open_chosen
+
+if TYPE_CHECKING:
+    from executor.profile import Point, ServingProfile
+
+app = typer.Typer(help="Serving profiles, measured or brought in.", no_args_is_help=True)
+
+LIST_SCHEMA_VERSION = 1
+SHOWN = ("mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "p99_tpot_ms", "output_throughput")
+
+
+@app.command("list")
+def list_profiles(
+    db: Db = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
+) -> None:
+    """List the stored profiles, newest first."""
+    from dataclasses import asdict
+
+    from db.queries import profiles
+    from waferlag.files import require_folders, write_whole
+    from waferlag.screen import say, table
+
+    require_folders([json_file])
+    with open_chosen(db) as database:
+        found = profiles(database)
+    if json_file is not None:
+        rows = [{**asdict(each), "created": each.created.isoformat()} for each in found]
+        body = {"schema_version": LIST_SCHEMA_VERSION, "profiles": rows}
+        write_whole(json_file, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    if not found:
+        say("no profile is stored: measure one, or bring one in (waferlag profiles import FILE)")
+        return
+    head = ["id", "model", "GPU", "engine", "precision", "label", "stored"]
+    rows_shown = [
+        [p.id, p.model.split("/")[-1], p.gpu, p.engine, p.precision, p.label, f"{p.created:%Y-%m-%d}"]
+        for p in found
+    ]
+    say(table(head, rows_shown, whole=[0, 5, 6]))
+
+
+@app.command()
+def show(
+    profile: Annotated[str, typer.Argument(help="The profile's id.")],
+    db: Db = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the profile here.")] = None,
+) -> None:
+    """Show one profile: what was measured, at which loads, where and by what command."""
+    from waferlag.files import require_folders, write_whole
+    from waferlag.screen import say, table, wrapped
+
+    require_folders([json_file])
+    found = stored_profile(profile, db)
+    if json_file is not None:
+        write_whole(json_file, found.to_json() + "\n")
+    for line in wrapped(
+        f"{found.model} in {found.precision} on {found.layout.gpus} x {found.gpu} ({found.layout}),"
+        f" {found.engine} {found.engine_version}".rstrip()
+    ):
+        say(line)
+    say(f"label: {found.label}")
+    head = ["load", "in", "out", *(name.removesuffix("_ms") for name in SHOWN)]
+    say(table(head, [_row(point) for point in found.points], right=range(1, len(head)), whole=[0]))
+    for name in ("source", "date", "device", "driver", "clocks", "commit", "command"):
+        if value := getattr(found.provenance, name):
+            for line in wrapped(f"{name}: {value}"):
+                say(line)
+    for line in wrapped(found.notes) if found.notes else ():
+        say(line)
+
+
+@app.command("import")
+def import_profile(
+    files: Annotated[
+        list[Path], typer.Argument(help="Result files of vllm bench serve, aiperf or guidellm; one profile.")
+    ],
+    gpu: Annotated[str, typer.Option("--gpu", help="GPU that served.")],
+    engine: Annotated[str, typer.Option("--engine", help="Engine that served.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model, where the file does not name it.")
+    ] = None,
+    engine_version: Annotated[str, typer.Option("--engine-version", help="Version of the engine.")] = "",
+    precision: Annotated[str, typer.Option("--precision", help="Precision of the weights.")] = "bf16",
+    kv_precision: Annotated[str, typer.Option("--kv-precision", help="bf16 or fp8.")] = "bf16",
+    tp: Annotated[int, typer.Option("--tp", min=1, help="Tensor parallel GPUs.")] = 1,
+    pp: Annotated[int, typer.Option("--pp", min=1, help="Pipeline stages.")] = 1,
+    attention_dp: Annotated[int, typer.Option("--attention-dp", min=1, help="Attention ranks.")] = 1,
+    db: Db = None,
+) -> None:
+    """Bring in results of vllm bench serve, aiperf or guidellm as one measured profile."""
+    from executor.cost import Layout
+    from executor.measure.imports import imported_profile
+    from planner.measured import precision_name
+
+    found = imported_profile(
+        files,
+        model=model,
+        gpu=gpu,
+        precision=precision_name(precision),
+        engine=engine,
+        engine_version=engine_version,
+        layout=Layout(tp, pp, attention_dp),
+        kv_precision=kv_precision,
+    )
+    print(f"profile {store_profile(found, db)}: {len(found.points)} measured point(s) of {found.model}")
+
+
+def stored_profile(profile_id: str, db: str | None) -> "ServingProfile":
+    """A profile of the database by its id."""
+    from db.repository import ProfileRepository
+    from executor.profile import profile_from_json
+
+    with open_chosen(db) as database:
+        body = ProfileRepository(database).get(profile_id)
+    return profile_from_json(json.dumps(body), f"profile {profile_id}")
+
+
+def store_profile(profile: "ServingProfile", db: str | None) -> str:
+    """Keep a profile in the database; returns its id."""
+    from db.repository import ProfileRepository
+
+    body: dict[str, Any] = json.loads(profile.to_json())
+    with open_chosen(db) as database:
+        return ProfileRepository(database).add(body)
+
+
+def _row(point: "Point") -> list[str]:
+    load = f"{point.concurrency:g} clients" if point.concurrency else f"{point.request_rate:.3g}/s"
+    figures = [point.metrics.get(name, point.estimates.get(name)) for name in SHOWN]
+    cells = ["-" if f is None else f"{f:.4g}" if isinstance(f, float | int) else str(f) for f in figures]
+    return [load, f"{point.input_tokens:.0f}", f"{point.output_tokens:.0f}", *cells]
