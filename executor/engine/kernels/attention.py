@@ -53,11 +53,11 @@ MLA_SHAPES = (
 
 
 def split_count(programs: int, most: int, device: torch.device, waves: int) -> int:
-    """Splits of the context that fill the device ``waves`` times, at most one per block of context."""
+    """Splits of the context that fill the device ``waves`` times and no further, at most one a block."""
     if device.type != "cuda":
         return min(4, most)
     processors = torch.cuda.get_device_properties(device).multi_processor_count
-    return max(1, min(most, -(-waves * processors // programs), 64))
+    return max(1, min(most, waves * processors // programs, 64))
 
 
 @triton.jit
@@ -202,14 +202,15 @@ def _combine_kernel(
     spot = (row * heads + head) * splits
     split = tl.arange(0, BLOCK_S)
     level = tl.load(log_sums + spot + split, mask=split < splits, other=float("-inf"))
-    weight = tl.exp2(level - tl.max(level, 0))
-    weight = weight / tl.sum(weight, 0)
+    largest = tl.max(level, 0)
+    total = tl.sum(tl.exp2(level - largest), 0)
     column = tl.arange(0, BLOCK_W)
-    mask = (split < splits)[:, None] & (column < WIDTH)[None, :]
-    part = tl.load(partial + (spot + split)[:, None] * WIDTH + column[None, :], mask=mask, other=0.0)
-    tl.store(
-        out + row * out_row + head * WIDTH + column, tl.sum(part * weight[:, None], 0), mask=column < WIDTH
-    )
+    inside = column < WIDTH
+    summed = tl.zeros([BLOCK_W], tl.float32)
+    for nth in tl.range(0, splits):
+        weight = tl.exp2(tl.load(log_sums + spot + nth) - largest) / total
+        summed += weight * tl.load(partial + (spot + nth) * WIDTH + column, mask=inside, other=0.0)
+    tl.store(out + row * out_row + head * WIDTH + column, summed, mask=inside)
 
 
 def decode_gqa(
