@@ -17,6 +17,7 @@ from planner.demand.forecast import Load, draw_load
 from planner.errors import Problem, ScenarioError
 from planner.fleet.availability import availability
 from planner.fleet.cost import Fate, Purchased, Terms, purchased, running_cost_per_day
+from planner.optimise.calendar import PASSING
 from planner.optimise.futures import Futures
 from planner.optimise.futures import Purchase as PurchaseLimits
 from planner.optimise.futures import Rental as RentalLimits
@@ -184,6 +185,7 @@ def _futures(
 ) -> Futures:
     pools, months = scenario.pools, scenario.horizon_months
     headroom = np.array([1.0 + pool.headroom for pool in pools])
+    regime = _regime(scenario, made, spec)
     return Futures(
         months=months,
         pools=tuple(pool.name for pool in pools),
@@ -200,7 +202,8 @@ def _futures(
         unmet_price=_unmet_price(scenario, capacities),
         budget=None if scenario.goal.budget is None else scenario.in_currency(scenario.goal.budget),
         required=np.arange(1, months + 1) >= scenario.goal.from_month,
-        passing=_passing(scenario, made, spec),
+        passing=regime >= PASSING,
+        regime=regime,
     )
 
 
@@ -306,11 +309,12 @@ def unit_column(capacities: Sequence[Capacity], pool: str) -> int:
     return next(at for at, capacity in enumerate(capacities) if capacity.pool == pool)
 
 
-def _passing(scenario: Scenario, made: Deliveries, spec: SupplySpec) -> NDArray[np.bool_]:
-    """[N, S, M] whether all gates of a source let goods pass on the month's first day."""
-    conditional = 2
-    passing = np.ones((len(made.replications), len(scenario.purchases), scenario.horizon_months), dtype=bool)
+def _regime(scenario: Scenario, made: Deliveries, spec: SupplySpec) -> NDArray[np.int8]:
+    """[N, S, M] state of a source's least open gate on the month's first day: closed, promised, passing."""
+    shape = (len(made.replications), len(scenario.purchases), scenario.horizon_months)
+    regime = np.full(shape, PASSING, dtype=np.int8)
     for s, source in enumerate(spec.sources):
         for gate in spec.gates_of(source):
-            passing[:, s] &= made.gate_state[:, gate, : scenario.horizon_months] >= conditional
-    return passing
+            state = made.gate_state[:, gate, : scenario.horizon_months].astype(np.int8)
+            regime[:, s] = np.minimum(regime[:, s], state)
+    return regime
