@@ -60,7 +60,8 @@ def _fleet(scenario: Scenario) -> Iterator[Problem]:
 
 def _sources(scenario: Scenario) -> Iterator[Problem]:
     pools = {pool.name: pool for pool in scenario.pools}
-    gates = [gate.name for gate in scenario.gates]
+    gates, lines = [gate.name for gate in scenario.gates], [line.name for line in scenario.lines]
+    yield from _twice("lines", lines)
     yield from _twice("sources", (source.name for source in scenario.sources))
     for at, source in enumerate(scenario.sources):
         place = f"sources.{at}"
@@ -76,6 +77,9 @@ def _sources(scenario: Scenario) -> Iterator[Problem]:
             for name in source.gates:
                 if name not in gates:
                     yield _no_such(f"{place}.gates", "gate", name, gates)
+            for stage, name in source.lines.items():
+                if name not in lines:
+                    yield _no_such(f"{place}.lines.{stage}", "line", name, lines)
 
 
 def _gates(scenario: Scenario) -> Iterator[Problem]:

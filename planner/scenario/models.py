@@ -250,6 +250,10 @@ class Purchase(Model):
     """Share of what was paid that comes back if a gate ends the order."""
     order_valid_days: Days = 365
     """An order that nobody has accepted after so long lapses, at no cost."""
+    lines: dict[str, Name] = {}
+    """Where stages wait for capacity: name of a stage of the route -> name of an entry under `lines`."""
+    first_delivery: bool = False
+    """Goods flow only some time after every government gate first lets them pass; learnt from the gate history."""
     lot_gpus: Annotated[int, Field(ge=1, le=100_000)] = 8
     """GPUs in one lot: orders are whole lots."""
     max_gpus_per_month: Count | None = None
@@ -331,6 +335,10 @@ class Effect(Model):
     """On entering the state, goods still in the factory."""
     in_transit: Fate | None = None
     """On entering the state, goods under way."""
+    resubmissions: Annotated[int, Field(ge=0, le=20)] | None = None
+    """How often a refused application is put in again, each time with a review of its own."""
+    refund: Share | None = None
+    """Share of what was paid that comes back if this gate ends the order in this state. None: the source's."""
 
 
 class Dwell(Model):
@@ -359,6 +367,29 @@ class GateEvent(Model):
     """The state it brings."""
     note: str = ""
     """Why, or from where it is known."""
+
+
+class Line(Model):
+    """Capacity that stages share, first come, first served: servers, or a quantity that may start in a period."""
+
+    name: Name
+    """The line's name."""
+    servers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Lots worked on at a time: our part of a fab, of CoWoS or of a board line."""
+    backlog_lots: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Lots of others that already wait when the scenario starts."""
+    backlog_days: Days = 0
+    """Days of service that each of them needs."""
+    gpus_per_period: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Instead of servers: GPUs that may start in a period; what a period leaves over lapses."""
+    period_days: Annotated[float, Field(ge=1, le=3660, allow_inf_nan=False)] = 30
+    """Length of a period; the first begins with the scenario."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Line":
+        if (self.servers is None) == (self.gpus_per_period is None):
+            raise ValueError("give either `servers` or `gpus_per_period`")
+        return self
 
 
 class Gate(Model):
@@ -460,6 +491,8 @@ class Scenario(Model):
     """Where GPUs can come from."""
     gates: list[Gate] = []
     """What stands between an order and its delivery."""
+    lines: list[Line] = []
+    """Capacity for which lots wait. Empty: a stage takes any number of lots at once."""
     goal: Goal
     """What the plan must reach."""
     costs: Costs = Costs()

@@ -4,21 +4,36 @@ allowed."""
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from planner.chance import Exponential, Triangular
+from planner.chance import Constant, Exponential, Triangular
 from planner.clock import minutes, month_starts
-from planner.errors import Problem, ScenarioError
+from planner.errors import Problem, ScenarioError, did_you_mean
 from planner.reference import accelerators, gate_history
 from planner.scenario.models import Dwell as DwellModel
 from planner.scenario.models import Gate as GateModel
 from planner.scenario.models import GateState, Purchase, Scenario
+from planner.scenario.models import Line as LineModel
 from planner.supply import chains
 from planner.supply.effects import effects_of
-from planner.supply.gate import Always, Dwell, FromHistory, Gate, GateLaw, OwnLaw, Scripted, State
+from planner.supply.gate import (
+    Always,
+    Dwell,
+    Effect,
+    FirstDelivery,
+    FromHistory,
+    Gate,
+    GateLaw,
+    OwnLaw,
+    Passage,
+    Scripted,
+    State,
+)
 from planner.supply.posterior import GATES, Entry, Record, SystemPosterior, learn
 from planner.supply.route import Route, Stage
-from planner.supply.spec import Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Line, Orders, Source, SupplySpec
 
 FOREIGN = ("Nvidia", "AMD", "Intel")
 """Makers whose goods come into the country through freight and customs."""
@@ -27,14 +42,19 @@ FOREIGN = ("Nvidia", "AMD", "Intel")
 def supply_spec(scenario: Scenario) -> SupplySpec:
     """The supply side of a scenario; ``sources`` are its purchases in the file's order.
 
-    ScenarioError where a gate's history does not know a state on the day it is asked for.
+    Gates that stand for a first delivery come after those of the file. ScenarioError where a gate's history does not
+    know a state on the day it is asked for, or where a line is meant for a stage that the route does not have.
     """
     last = month_starts(scenario.start, scenario.horizon_months + 1)[-1]
     return SupplySpec(
         start=scenario.start,
         horizon_minutes=minutes(scenario.start, last),
-        sources=tuple(_source(purchase) for purchase in scenario.purchases),
-        gates=tuple(_gate(scenario, place, gate) for place, gate in enumerate(scenario.gates)),
+        sources=tuple(_source(scenario, place, source) for place, source in _purchases(scenario)),
+        gates=(
+            *(_gate(scenario, place, gate) for place, gate in enumerate(scenario.gates)),
+            *_first_delivery_gates(scenario),
+        ),
+        lines=tuple(_line(line) for line in scenario.lines),
     )
 
 
@@ -90,30 +110,110 @@ def _first_pool(scenario: Scenario, purchase: Purchase) -> int:
     return 0
 
 
-def _source(purchase: Purchase) -> Source:
+def _purchases(scenario: Scenario) -> list[tuple[int, Purchase]]:
+    """Purchases with their places among all sources of the file."""
+    return [(place, source) for place, source in enumerate(scenario.sources) if isinstance(source, Purchase)]
+
+
+def _source(scenario: Scenario, place: int, purchase: Purchase) -> Source:
+    first = _first_delivery_name(scenario, purchase)
     return Source(
         name=purchase.name,
         sku=purchase.sku,
-        route=_route(purchase),
-        gates=tuple(purchase.gates),
+        route=_route(scenario, place, purchase),
+        gates=(*purchase.gates, *([first] if first else [])),
         prepayment=purchase.prepayment,
         refund=purchase.refund,
         order_valid_days=purchase.order_valid_days,
     )
 
 
-def _route(purchase: Purchase) -> Route:
+def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
     card = accelerators.accelerator(purchase.sku)
     own = None
     if purchase.route is not None:
         own = [Stage(stage.name, Triangular(stage.low, stage.mode, stage.high)) for stage in purchase.route]
-    return chains.route(
+    route = chains.route(
         purchase.entry,
         product=accelerators.gate_product(purchase.sku),
         own_stages=own,
         imported=purchase.entry != "domestic" and card.vendor in FOREIGN,
         supplier=card.vendor,
     )
+    names = [stage.name for stage in route.stages]
+    problems = [
+        Problem(f"sources.{place}.lines", "no such stage on this route", stage, _one_of(stage, names))
+        for stage in purchase.lines
+        if stage not in names
+    ]
+    if problems:
+        raise ScenarioError(scenario.name, problems)
+    steps = (
+        replace(step, line=purchase.lines.get(step.name)) if isinstance(step, Stage) else step
+        for step in route.steps
+    )
+    return replace(route, steps=tuple(steps))
+
+
+def _one_of(found: str, names: list[str]) -> str:
+    near = did_you_mean(found, names)
+    return f"did you mean {near}?" if near else f"it has {', '.join(names)}"
+
+
+def _line(line: LineModel) -> Line | Allotment:
+    if line.gpus_per_period is not None:
+        return Allotment(line.name, line.gpus_per_period, line.period_days)
+    assert line.servers is not None, "the model asks for one of the two"
+    return Line(line.name, line.servers, line.backlog_lots, Constant(line.backlog_days))
+
+
+def first_delivery(
+    product: str | None, as_of: dt.date, of: tuple[str, ...], reading: str = "main"
+) -> FirstDelivery:
+    """The law of the first delivery after both governments' gates let goods pass, with at least one case by case.
+
+    Lomax(1, 60 d + days seen in that condition without a delivery): the prior is one delivery in 60 days, ours
+    (estimate, Nov 2026). H200 saw 107 such days from 28 Jan to 15 May 2026.
+    """
+    known = record(as_of, reading) if product else {}
+    seen = 0
+    day = dt.date(2025, 4, 9)
+    while day < as_of:
+        states = [_on(known.get((product or "", gate), ()), day) for gate in ("us", "cn")]
+        seen += (
+            all(state is not None and state >= State.CONDITIONAL for state in states)
+            and State.CONDITIONAL in states
+        )
+        day += dt.timedelta(days=1)
+    return FirstDelivery(of, shape=1.0, days=60.0 + seen)
+
+
+def _on(entries: Sequence[Entry], day: dt.date) -> int | None:
+    """The state in force on a day."""
+    in_force = [entry.state for entry in entries if entry.from_date <= day]
+    return in_force[-1] if in_force else None
+
+
+def _government_gates(scenario: Scenario, purchase: Purchase) -> tuple[str, ...]:
+    return tuple(g.name for g in scenario.gates if g.name in purchase.gates and g.authority in ("us", "cn"))
+
+
+def _first_delivery_name(scenario: Scenario, purchase: Purchase) -> str | None:
+    """The name of the gate that a purchase waits at for its first delivery; None: it does not ask for one."""
+    of = _government_gates(scenario, purchase)
+    return f"first delivery through {' and '.join(of)}" if purchase.first_delivery and of else None
+
+
+def _first_delivery_gates(scenario: Scenario) -> tuple[Gate, ...]:
+    """One gate for each set of government gates whose first delivery some purchase waits for."""
+    found: dict[str, Gate] = {}
+    for purchase in scenario.purchases:
+        name, of = _first_delivery_name(scenario, purchase), _government_gates(scenario, purchase)
+        if name is not None and name not in found:
+            law = first_delivery(accelerators.gate_product(purchase.sku), scenario.start, of)
+            closed = Effect(release=Passage.HOLD)
+            found[name] = Gate(name, "vendor", law, (closed, closed, Effect(), Effect()))
+    return tuple(found.values())
 
 
 def _gate(scenario: Scenario, place: int, gate: GateModel) -> Gate:

@@ -104,16 +104,17 @@ def _changed(effect: Effect, wish: models.Effect | None) -> Effect:
     for name in ("in_process", "in_transit"):
         if (word := getattr(wish, name)) is not None:
             given[name] = Fate[word.upper()]
-    fee = effect.fee if wish.fee is None else wish.fee
-    return replace(effect, **given, fee=fee, review=_review(effect.review, wish))
+    given.update({name: value for name in ("fee", "refund") if (value := getattr(wish, name)) is not None})
+    return replace(effect, **given, review=_review(effect.review, wish))
 
 
 def _review(default: Review | None, wish: models.Effect) -> Review | None:
     """A wished mean is that of an exponential law; a wished approval keeps the default's time."""
-    if wish.review_days is None and wish.approval is None:
+    if wish.review_days is None and wish.approval is None and wish.resubmissions is None:
         return default
     law = default.law if default else Constant(0.0)
     if wish.review_days is not None:
         law = Exponential(wish.review_days) if wish.review_days > 0 else Constant(0.0)
     approval = (default.approval if default else 1.0) if wish.approval is None else wish.approval
-    return None if approval == 1.0 and law == Constant(0.0) else Review(law, approval)
+    again = (default.resubmissions if default else 0) if wish.resubmissions is None else wish.resubmissions
+    return None if approval == 1.0 and law == Constant(0.0) else Review(law, approval, again)

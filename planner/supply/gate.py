@@ -171,7 +171,26 @@ class FromHistory:
             raise ValueError("history must end on or before the scenario's first day")
 
 
-GateLaw = Always | OwnLaw | FromHistory
+@dataclass(frozen=True)
+class FirstDelivery:
+    """Closed until the gates ``of`` these names have all let goods pass for long enough, then open for good.
+
+    Passing gates are not goods: in 2026 both governments' gates stood ajar for 107 days and nothing moved. The days
+    that all must pass, added up over interruptions, are exponential with a rate that is Gamma(shape, days) by
+    replication; their law is Lomax(shape, days).
+    """
+
+    of: tuple[str, ...]
+    shape: float = 1.0
+    days: float = 60.0
+
+    @property
+    def state(self) -> State:
+        """It starts closed."""
+        return State.CLOSED
+
+
+GateLaw = Always | OwnLaw | FromHistory | FirstDelivery
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from planner.chance import Key, entity_id
+from planner.chance import Key, Lomax, entity_id
 from planner.clock import MINUTES_PER_DAY
-from planner.supply.gate import Always, FromHistory, Gate, OwnLaw, State
+from planner.supply.gate import Always, FirstDelivery, FromHistory, Gate, OwnLaw, State
 from planner.supply.posterior import (
     CLOSED,
     CONDITIONAL,
@@ -79,7 +79,38 @@ def draw_paths(
     for members in _systems(gates, twins):
         system = [gates[k] for k in members]
         drawn.update(zip(members, _draw_system(system, horizon_minutes, key, reps), strict=True))
+    for k, gate in enumerate(gates):
+        if isinstance(gate.law, FirstDelivery):
+            followed = [drawn[twins[j]] for j, other in enumerate(gates) if other.name in gate.law.of]
+            drawn[k] = _first_delivery(gate.law, followed, horizon_minutes, key, reps)
     return [drawn[twin] for twin in twins]
+
+
+def _first_delivery(
+    law: FirstDelivery, followed: Sequence[GatePath], horizon_minutes: int, key: Key, reps: Ints
+) -> GatePath:
+    """Opens in the minute in which the followed gates have passed for as long as was drawn.
+
+    Domain "gate": entity ("first delivery", names of the gates).
+    """
+    u = key.uniform(_DOMAIN, reps, entity_id("first delivery", *law.of))
+    days = np.minimum(Lomax(law.shape, law.days).quantile(u), horizon_minutes)
+    needed = np.maximum(np.rint(days * MINUTES_PER_DAY).astype(np.int64), 1)[:, None]
+    begins = np.sort(np.concatenate([path.minutes for path in followed], axis=1), axis=1)
+    begins = np.minimum(begins, horizon_minutes)
+    ends = np.concatenate([begins[:, 1:], np.full((len(reps), 1), horizon_minutes)], axis=1)
+    passing = np.ones(begins.shape, dtype=np.bool_)
+    for path in followed:
+        last = (path.minutes[:, None, :] <= begins[:, :, None]).sum(axis=2) - 1
+        passing = passing & (np.take_along_axis(path.states, last, axis=1) >= State.CONDITIONAL)
+    passed = np.cumsum(np.where(passing, ends - begins, 0), axis=1)
+    reached = passed >= needed
+    at = reached.argmax(axis=1)[:, None]
+    opens = np.take_along_axis(ends - passed, at, axis=1) + needed
+    opens = np.where(reached.any(axis=1)[:, None], opens, NEVER)
+    opened = np.where(opens < NEVER, int(State.OPEN), int(State.CLOSED))
+    minutes = np.concatenate([np.zeros_like(opens), opens], axis=1)
+    return GatePath(minutes, np.concatenate([np.zeros_like(opened), opened], axis=1).astype(np.int8))
 
 
 def month_states(paths: Sequence[GatePath], months: Sequence[int], replications: int) -> Codes:
@@ -110,7 +141,7 @@ def _systems(gates: Sequence[Gate], twins: Sequence[int]) -> list[list[int]]:
     """Gates of one product move together, one for each authority; every other gate moves alone."""
     systems: dict[tuple[object, int], list[int]] = {}
     for k, gate in enumerate(gates):
-        if twins[k] != k:
+        if twins[k] != k or isinstance(gate.law, FirstDelivery):
             continue
         name: object = _system_name(gate.law) if isinstance(gate.law, FromHistory) else k
         copy = 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from planner.chance import Constant, Law
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.errors import UnknownNameError
-from planner.supply.gate import Gate, Point
+from planner.supply.gate import FirstDelivery, Gate, Point
 from planner.supply.route import Route
 
 Ints = NDArray[np.int64]
@@ -105,6 +105,14 @@ class SupplySpec:
             names = [thing.name for thing in things]
             if len(set(names)) != len(names):
                 raise ValueError(f"names of {kind} must differ (got {', '.join(names)})")
+        for gate in self.gates:
+            for name in gate.law.of if isinstance(gate.law, FirstDelivery) else ():
+                if name not in {
+                    other.name for other in self.gates if not isinstance(other.law, FirstDelivery)
+                }:
+                    raise UnknownNameError(
+                        f"gate that {gate.name} follows", name, (g.name for g in self.gates)
+                    )
         gates, lines = {gate.name for gate in self.gates}, {line.name for line in self.lines}
         for source in self.sources:
             for name in source.gates:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.chance import Constant, Exponential, Key
-from planner.supply import Always, Dwell, FromHistory, Gate, OwnLaw, Scripted, State
+from planner.supply import Always, Dwell, FirstDelivery, FromHistory, Gate, OwnLaw, Scripted, State
 from planner.supply.build import posterior, record
 from planner.supply.paths import NEVER, draw_paths
 from planner.supply.posterior import GATES, Priors, learn
@@ -120,6 +120,37 @@ def test_history_known_before_the_start_is_run_up_to_it():
     (path,) = draw_paths([Gate("us", "us", early)], 10 * DAY, Key(1), MANY)
     moved = (path.states[:, 0] != State.PROMISED).mean()
     assert moved > 0.6  # median stay 70 days, 400 days ago
+
+
+def test_first_delivery_comes_after_the_days_that_all_gates_passed_added_up():
+    us = Gate(
+        "us",
+        "us",
+        Always(State.OPEN),
+        events=(Scripted(10 * DAY, State.CLOSED), Scripted(30 * DAY, State.OPEN)),
+    )
+    cn = Gate("cn", "cn", Always(State.CLOSED), events=(Scripted(5 * DAY, State.CONDITIONAL),))
+    flow = Gate("flow", "vendor", FirstDelivery(("us", "cn"), shape=1.0, days=60.0))
+    path = draw_paths([us, cn, flow], 4000 * DAY, Key(1), MANY)[2]
+    alone = Gate("flow", "vendor", FirstDelivery(("open",), 1.0, 60.0))
+    free = draw_paths([Gate("open", "us", Always(State.OPEN)), alone], 4000 * DAY, Key(1), MANY)[1]
+    opens, days = path.minutes[:, 1] / DAY, free.minutes[:, 1] / DAY
+    assert np.all((opens <= 10) | (opens > 30))
+    assert np.all(opens[opens < 4000] > 5)
+    # P(open by day 10) = P(five passing days were enough) = 5 / (5 + 60)
+    assert (opens <= 10).mean() == pytest.approx(5 / 65, abs=4 * np.sqrt(5 / 65 / len(MANY)))
+    # Lomax(1, 60): 0.60 within 90 days, as the trial says before it saw 2026
+    assert (days <= 90).mean() == pytest.approx(0.60, abs=4 * np.sqrt(0.24 / len(MANY)))
+
+
+def test_a_longer_horizon_does_not_move_a_first_delivery():
+    often = {State.OPEN: Dwell(Exponential(20.0), {State.CLOSED: 1.0})}
+    often[State.CLOSED] = Dwell(Exponential(20.0), {State.OPEN: 1.0})
+    us = Gate("us", "us", OwnLaw(State.OPEN, often))
+    flow = Gate("flow", "vendor", FirstDelivery(("us",)))
+    short, longer = (draw_paths([us, flow], days * DAY, Key(1), range(500))[1] for days in (300, 900))
+    for r in range(500):
+        assert short.changes(r) == [c for c in longer.changes(r) if c[0] <= 300 * DAY]
 
 
 def test_a_law_of_ones_own_jumps_as_it_says():

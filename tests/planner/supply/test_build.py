@@ -1,0 +1,190 @@
+"""From a scenario's words to the spec."""
+
+import datetime as dt
+
+import pytest
+
+from planner.chance import Constant, Exponential, Key, Triangular
+from planner.clock import minutes
+from planner.errors import ScenarioError
+from planner.scenario.load import load
+from planner.scenario.models import Scenario
+from planner.supply import (
+    Allotment,
+    Always,
+    FirstDelivery,
+    FromHistory,
+    Line,
+    OwnLaw,
+    Passage,
+    Point,
+    State,
+    candidate_orders,
+    simulate,
+    supply_spec,
+)
+from planner.supply.build import first_delivery
+
+JULY = "2-h20-july-2025"
+
+
+@pytest.fixture
+def changed():
+    """The July scenario with a change made to its document."""
+
+    def make(change, name=JULY):
+        raw = load(name).scenario.model_dump(mode="json")
+        change(raw)
+        return Scenario.model_validate(raw)
+
+    return make
+
+
+def test_sources_are_the_purchases_and_gates_start_as_history_says():
+    scenario = load(JULY).scenario
+    spec = supply_spec(scenario)
+    assert [source.name for source in spec.sources] == [purchase.name for purchase in scenario.purchases]
+    laws = [gate.law for gate in spec.gates]
+    assert all(isinstance(law, FromHistory) for law in laws)
+    assert [law.state for law in laws] == [State.PROMISED, State.OPEN, State.PROMISED]
+    assert spec.horizon_minutes == minutes(scenario.start, dt.date(2027, 1, 1))
+    assert spec.month_minutes[:2] == (0, 16 * 1440)
+
+
+def test_domestic_goods_meet_no_customs_and_foreign_ones_do():
+    spec = supply_spec(load(JULY).scenario)
+    for source in spec.sources:
+        assert (Point.RECEIPT in source.route.steps) == source.sku.startswith("H20")
+
+
+def test_a_promised_us_gate_lets_nobody_order_and_a_conditional_one_asks_for_a_review():
+    us = supply_spec(load(JULY).scenario).gates[0]
+    assert us.effects[State.PROMISED].order is Passage.HOLD
+    review = us.effects[State.CONDITIONAL].review
+    assert review is not None
+    assert (review.law, review.approval) == (Triangular(25, 120, 240), 0.699)
+    assert us.effects[State.CONDITIONAL].fee == 0.0  # the 15 per cent were announced on 11 August
+
+
+def test_the_fee_counts_once_it_is_public(changed):
+    later = changed(lambda raw: raw.update(start="2025-09-01"))
+    assert supply_spec(later).gates[0].effects[State.CONDITIONAL].fee == 0.15
+
+
+def test_a_scenario_changes_effects_laws_and_events(changed):
+    def change(raw):
+        raw["gates"][0]["effects"] = {
+            "conditional": {
+                "review_days": 10,
+                "approval": 0.5,
+                "resubmissions": 2,
+                "in_transit": "revoke",
+                "refund": 0.2,
+            }
+        }
+        raw["gates"][1] |= {"product": None, "state": "open", "law": {
+            "open": {"mean_days": 30, "next": {"closed": 1.0}}, "closed": {"mean_days": 20, "next": {"open": 1.0}},
+        }}  # fmt: skip
+        raw["gates"][2]["always"] = "open"
+        raw["gates"][2]["events"] = [{"date": "2025-08-21", "state": "closed"}]
+
+    spec = supply_spec(changed(change))
+    effect = spec.gates[0].effects[State.CONDITIONAL]
+    assert effect.review is not None
+    assert (effect.review.law, effect.review.approval, effect.review.resubmissions) == (
+        Exponential(10),
+        0.5,
+        2,
+    )
+    assert effect.refund == 0.2
+    law = spec.gates[1].law
+    assert isinstance(law, OwnLaw)
+    assert law.dwell[State.OPEN].stay == Exponential(30)
+    assert spec.gates[2].law == Always(State.OPEN)
+    assert spec.gates[2].events[0].minute == 36 * 1440
+
+
+def test_an_announced_change_is_scripted_for_its_day(changed):
+    """The rule in force on 15 January 2026 was public on the 13th."""
+
+    def change(raw):
+        raw["start"] = "2026-01-14"
+        for gate in raw["gates"]:
+            gate["product"] = "H200"
+
+    us = supply_spec(changed(change)).gates[0]
+    assert [(event.minute, event.state) for event in us.events] == [(1440, State.CONDITIONAL)]
+
+
+def test_a_state_that_history_does_not_know_is_told_with_the_mend(changed):
+    with pytest.raises(ScenarioError, match="knows no state of the vendor gate for RTX PRO 6000D"):
+        supply_spec(changed(lambda raw: raw["gates"][2].update(product="RTX PRO 6000D")))
+
+
+def test_months_outside_earliest_and_latest_order_have_no_candidate(changed):
+    def change(raw):
+        raw["sources"][0]["earliest_order"] = "2025-09-15"
+        raw["sources"][0]["latest_order"] = "2025-12-01"
+
+    orders = candidate_orders(changed(change))
+    assert orders.month[orders.source == 0].tolist() == [3, 4, 5]
+
+
+def test_lines_of_the_file_hold_up_the_stages_they_are_given_to(changed):
+    def change(raw):
+        raw["lines"] = [
+            {"name": "fab", "servers": 1, "backlog_lots": 3, "backlog_days": 40},
+            {"name": "allocation", "gpus_per_period": 16, "period_days": 30},
+        ]
+        raw["sources"][4]["lines"] = {"domestic_foundry": "fab"}
+        raw["sources"][3]["lines"] = {"distributor allocation": "allocation"}
+
+    free, held = load(JULY).scenario, changed(change)
+    assert supply_spec(held).lines == (Line("fab", 1, 3, Constant(40.0)), Allotment("allocation", 16, 30.0))
+    orders = candidate_orders(held)
+    orders = orders.select((orders.source >= 3) & (orders.month < 3))
+    before, after = (simulate(supply_spec(s), orders, Key(1), range(20), engine="fast") for s in (free, held))
+    foundry = orders.source == 4
+    assert (after.delivered & foundry).sum() < (before.delivered & foundry).sum()
+
+
+def test_a_line_for_a_stage_that_is_not_there_is_told_with_the_nearest_stage(changed):
+    def change(raw):
+        raw["lines"] = [{"name": "fab", "servers": 1}]
+        raw["sources"][2]["lines"] = {"wafer_fib": "fab"}
+
+    with pytest.raises(ScenarioError, match=r"sources\.2\.lines: no such stage .*did you mean wafer_fab"):
+        supply_spec(changed(change))
+
+
+def test_a_first_delivery_is_one_more_gate_that_follows_the_governments(changed):
+    def change(raw):
+        for source in raw["sources"][:2]:
+            source["first_delivery"] = True
+
+    scenario = changed(change)
+    spec = supply_spec(scenario)
+    name = "first delivery through us-h20 and cn-h20"
+    assert [gate.name for gate in spec.gates][3:] == [name]
+    assert [name in source.gates for source in spec.sources] == [True, True, False, False, False]
+    orders = candidate_orders(scenario)
+    free, held = (
+        simulate(supply_spec(s), orders, Key(1), range(100), engine="fast")
+        for s in (load(JULY).scenario, scenario)
+    )
+    first = orders.source == 0
+    assert (held.delivered & first).sum() < (free.delivered & first).sum()
+
+
+@pytest.mark.parametrize(
+    ("product", "as_of", "days"),
+    [
+        ("H200", dt.date(2026, 5, 31), 167),
+        ("H200", dt.date(2026, 1, 28), 60),
+        ("H20", dt.date(2025, 7, 16), 60),
+    ],
+)
+def test_days_in_which_gates_stood_ajar_and_nothing_came_lengthen_the_first_delivery(product, as_of, days):
+    """H200: 107 days without one; 0.35 within 90 days after them, 0.60 before."""
+    law = first_delivery(product, as_of, ("us", "cn"))
+    assert law == FirstDelivery(("us", "cn"), 1.0, float(days))
