@@ -397,12 +397,20 @@ class Replayed:
             self.latencies, self.duration, self.refused, bounds, concurrent=self.most_in_flight()
         )
 
-    def attained(self, bounds: Bounds) -> tuple[float, float]:
-        """Shares of all requests that meet the TTFT bound, and the TPOT bound; refused ones meet neither."""
-        found, total = self.latencies, len(self.arrivals)
-        tpot = np.nan_to_num(found.tpot, nan=0.0)
-        ttft_met, tpot_met = 1e3 * found.ttft <= bounds.ttft_ms, 1e3 * tpot <= bounds.tpot_ms
-        return float(ttft_met.sum() / total), float(tpot_met.sum() / total)
+    def attained(self, bounds: Bounds, counted: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:
+        """Shares of the requests that meet the TTFT bound, and the TPOT bound; refused ones meet neither.
+
+        ``counted``: from which share of the requests to which, in order of arrival, are looked at.
+        """
+        first, stop = (round(share * len(self.arrivals)) for share in counted)
+        ttft = self.first_token_s - self.arrivals.arrival_s
+        output = self.arrivals.output
+        tpot = np.where(output > 1, (self.end_s - self.first_token_s) / np.maximum(output - 1, 1), 0.0 * ttft)
+        met = (
+            (1e3 * ttft <= bounds.ttft_ms),
+            (1e3 * tpot <= bounds.tpot_ms),
+        )  # NaN, a refused one, meets nothing
+        return float(met[0][first:stop].mean()), float(met[1][first:stop].mean())
 
     def most_in_flight(self) -> int:
         """Most requests between arrival and last token at once."""
@@ -512,12 +520,13 @@ def highest_rate(
     route: Route = "least-loaded",
     start: float = 1.0,
     precision: float = 0.01,
+    counted: tuple[float, float] = (0.0, 1.0),
 ) -> Peak:
     """The highest rate that keeps the bounds, by doubling or halving from ``start`` and then bisection.
 
     ``at_rate`` gives the requests at a rate; with the same luck at every rate (common random numbers) the
-    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests. Ends when
-    the bracket is within ``precision`` of its upper end.
+    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are
+    ``counted`` (as in ``attained``). Ends when the bracket is within ``precision`` of its upper end.
     """
     if not 0 < share <= 1:
         raise BadInputError(f"share must be above 0 and at most 1 (got {share!r})")
@@ -526,7 +535,7 @@ def highest_rate(
 
     def good(rate: float) -> bool:
         found = replay(at_rate(rate), time, limits, replicas, route)
-        met = found.attained(bounds)
+        met = found.attained(bounds, counted)
         tried.append((rate, *met))
         if min(met) >= share:
             kept[rate] = found
@@ -548,6 +557,10 @@ def highest_rate(
     return Peak(low, tuple(tried), f"{name} bound: above it {min(broken[1:]):.1%} meet it", kept[low])
 
 
+STEADY = (0.2, 0.9)
+"""Share of the requests of a run that meet the load as it is, neither its beginning nor its end."""
+
+
 def goodput_by_replay(
     time: BatchTime,
     prompt: Ints,
@@ -563,7 +576,8 @@ def goodput_by_replay(
     """The highest Poisson rate that one replica serves with TTFT and TPOT each met by ``share`` of requests.
 
     The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely
-    lengths, drawn independently of one another; the luck is the same at every rate.
+    lengths, drawn independently of one another; the luck is the same at every rate. The first fifth of the
+    requests (warm-up) and the last tenth (the load ends) are served and not counted.
     """
     chance = np.random.default_rng([20251127, seed])
     unit = np.cumsum(chance.exponential(1.0, requests))
@@ -572,7 +586,7 @@ def goodput_by_replay(
     def at_rate(rate: float) -> Arrivals:
         return Arrivals(unit / rate, prompts, outputs)
 
-    return highest_rate(at_rate, time, bounds, share, limits, start=start)
+    return highest_rate(at_rate, time, bounds, share, limits, start=start, counted=STEADY)
 
 
 def with_kv_tokens(time: BatchTime, kv_tokens: int) -> BatchTime:
