@@ -39,10 +39,13 @@ class DecodeShape:
 
 GQA_SHAPES = (
     DecodeShape(64, 4, 3, 2),
-    DecodeShape(64, 4, 4, 2),
-    DecodeShape(32, 4, 4, 4),
-    DecodeShape(64, 8, 3, 2),
+    DecodeShape(64, 4, 5, 2),
+    DecodeShape(32, 4, 6, 4),
+    DecodeShape(64, 8, 5, 2),
 )
+"""The page's number is loaded before the page: of two stages one holds numbers, so 3 keep one block of keys and
+values ahead and 5 keep two (read off the compiled kernels' shared memory, Triton 3.7).
+"""
 MLA_SHAPES = (
     DecodeShape(32, 4, 2, 2, heads=16),
     DecodeShape(64, 8, 2, 1, heads=64),
@@ -79,6 +82,16 @@ def _product(a, b, EXACT: tl.constexpr):
     if EXACT:
         return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
     return tl.dot(a, b, input_precision="ieee")
+
+
+@triton.jit
+def _fold(score, value, largest, total, accumulated, EXACT: tl.constexpr):
+    """Take a block of scores and values into the running softmax."""
+    higher = tl.maximum(largest, tl.max(score, 1))
+    fade = tl.exp2(largest - higher)
+    weight = tl.exp2(score - higher[:, None])
+    accumulated = accumulated * fade[:, None] + _product(weight.to(value.dtype), value, EXACT)
+    return higher, total * fade + tl.sum(weight, 1), accumulated
 
 
 @triton.jit
@@ -129,13 +142,8 @@ def _gqa_kernel(
         key = tl.load(keys + at[:, None] + column[None, :], mask=inside, other=0.0).to(query.dtype)
         score = _product(query, tl.trans(key), EXACT) * scale
         score = tl.where(seen[None, :], score, float("-inf"))
-        higher = tl.maximum(largest, tl.max(score, 1))
-        fade = tl.exp2(largest - higher)
-        weight = tl.exp2(score - higher[:, None])
         value = tl.load(values + at[:, None] + column[None, :], mask=inside, other=0.0).to(query.dtype)
-        accumulated = accumulated * fade[:, None] + _product(weight.to(query.dtype), value, EXACT)
-        total = total * fade + tl.sum(weight, 1)
-        largest = higher
+        largest, total, accumulated = _fold(score, value, largest, total, accumulated, EXACT)
     _finish_split(
         accumulated, total, largest, out, partial, log_sums, in_group < GROUP, head, heads, mask, column,
         WIDTH, out_row, row, split, splits, SINGLE,
@@ -181,12 +189,7 @@ def _mla_kernel(
         score = _product(query, tl.trans(latent), EXACT)
         score += _product(rotated, tl.trans(key_tail.to(query.dtype)), EXACT)
         score = tl.where(seen[None, :], score * scale, float("-inf"))
-        higher = tl.maximum(largest, tl.max(score, 1))
-        fade = tl.exp2(largest - higher)
-        weight = tl.exp2(score - higher[:, None])
-        accumulated = accumulated * fade[:, None] + _product(weight.to(query.dtype), latent, EXACT)
-        total = total * fade + tl.sum(weight, 1)
-        largest = higher
+        largest, total, accumulated = _fold(score, latent, largest, total, accumulated, EXACT)
     _finish_split(
         accumulated, total, largest, out, partial, log_sums, head < heads, head, heads, mask, column,
         RANK, out_row, row, split, splits, SINGLE,
