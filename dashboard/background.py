@@ -83,6 +83,7 @@ def _jobs() -> dict[str, Callable[..., Any]]:
         "story": trace.story,
         "quick answer": whatif.quick_answer,
         "tornado": whatif.tornado,
+        "without order": whatif.without_order,
     }
 
 

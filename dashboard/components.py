@@ -89,7 +89,7 @@ def may_plan() -> bool:
 
 def require_sign_in() -> None:
     """Where OIDC is set up, nobody sees a plan before signing in."""
-    if _signing_in() and not st.user.is_logged_in:
+    if _signing_in() and not st.user.get("is_logged_in"):
         st.title("Waferlag")
         st.button(say()("Sign in"), on_click=st.login, type=main_button())
         end_page()

@@ -9,10 +9,10 @@ import numpy as np
 from dashboard.charts.figure import Row
 from planner.clock import month_label, month_starts
 from planner.optimise.calibrate import calibrate
-from planner.optimise.evaluate import paired, wilson
-from planner.optimise.futures import Array, Flags
-from planner.prospects import draw_prospects
-from planner.record import Interval
+from planner.optimise.evaluate import evaluate, paired, wilson
+from planner.optimise.futures import Array, Flags, Orders
+from planner.prospects import Prospects, draw_prospects
+from planner.record import Interval, Order, PlanRecord
 from planner.roots import root_of
 from planner.scenario.models import Scenario
 from planner.sizing import capacities
@@ -157,6 +157,57 @@ def quick_answer(scenario: Scenario) -> QuickAnswer:
             for p, s, m in np.argwhere(orders > 0)
         ),
         reserved_gpu_months=float(chosen.plan.reserved.sum()),
+    )
+
+
+def without_order(record: PlanRecord, at: int) -> tuple[QuickAnswer, QuickAnswer]:
+    """The plan's own orders and reservations, and the same without order ``at``, on the small sample.
+
+    Nothing is planned anew: spot rental takes up what it can, the rest is unmet.
+    """
+    small = quick(record.scenario)
+    serving = capacities(small)
+    fresh = draw_prospects(small, serving, root_of(small.seed, "validate"), small.run.replications)
+    orders = _orders_of(record)
+    left_out = record.orders[at]
+    fewer = Orders(orders.orders.copy(), orders.reserved)
+    fewer.orders[_place(record, left_out)] -= left_out.gpus
+    return _carried_out(record, fresh, orders), _carried_out(record, fresh, fewer)
+
+
+def _carried_out(record: PlanRecord, fresh: Prospects, orders: Orders) -> QuickAnswer:
+    outcome = evaluate(fresh.futures, orders)
+    return QuickAnswer(
+        scenario=record.scenario,
+        months=tuple(month.month for month in record.months),
+        required=tuple(month.required for month in record.months),
+        met=outcome.met_jointly,
+        cost=outcome.cost.total,
+        orders=(),
+        reserved_gpu_months=float(orders.reserved.sum()),
+    )
+
+
+def _orders_of(record: PlanRecord) -> Orders:
+    """The plan's orders [pool, source, month] and reservations [pool, rental, month]."""
+    scenario, months = record.scenario, [month.month for month in record.months]
+    pools = [pool.name for pool in scenario.pools]
+    rentals = [source.name for source in scenario.rentals]
+    orders = np.zeros((len(pools), len(scenario.purchases), len(months)), dtype=np.int64)
+    reserved = np.zeros((len(pools), len(rentals), len(months)), dtype=np.int64)
+    for order in record.orders:
+        orders[_place(record, order)] += order.gpus
+    for item in record.reservations:
+        reserved[pools.index(item.pool), rentals.index(item.source), months.index(item.month)] += item.gpus
+    return Orders(orders, reserved)
+
+
+def _place(record: PlanRecord, order: Order) -> tuple[int, int, int]:
+    scenario = record.scenario
+    return (
+        [pool.name for pool in scenario.pools].index(order.pool),
+        [source.name for source in scenario.purchases].index(order.source),
+        [month.month for month in record.months].index(order.month),
     )
 
 

@@ -11,26 +11,31 @@ from dashboard.wording import ENGLISH, Wording
 
 
 def odds_compared(
-    base: QuickAnswer, changed: QuickAnswer, look: Look = LIGHT, say: Wording = ENGLISH
+    base: QuickAnswer,
+    changed: QuickAnswer,
+    look: Look = LIGHT,
+    say: Wording = ENGLISH,
+    called: tuple[str, str] = ("baseline", "changed"),
 ) -> Figure:
-    """Probability by month of both, with intervals; the baseline pale."""
+    """Probability by month of both, with intervals; the first pale. ``called``: what the two are called."""
+    names = [say(name) for name in called]
     rows: list[Row] = []
-    for name, answer, side in ((say("baseline"), base, -1), (say("changed"), changed, 1)):
+    for name, answer in zip(names, (base, changed), strict=True):
         for at, month in enumerate(answer.months):
             odds = answer.probability(at)
             rows.append(
                 {"month": month, "plan": name, "probability": odds.value, "low": odds.low, "high": odds.high}
-                | {"side": side}
             )
     weakest = changed.probability(changed.weakest)
     takeaway = say(
-        "Changed, the weakest month is {month} with {odds}; the baseline's is {before} with {was}.",
+        "{changed}: the weakest month is {month} with {odds}; {base}: {before} with {was}.",
+        changed=names[1],
+        base=names[0],
         month=say.month(changed.months[changed.weakest]),
         odds=say.odds(weakest),
         before=say.month(base.months[base.weakest]),
         was=say.odds(base.probability(base.weakest)),
     )
-    names = [say("baseline"), say("changed")]
     goal = alt.Chart(values([{"goal": changed.goal}])).mark_rule(color=look.goal, strokeDash=[5, 3])
     y = alt.Scale(domain=[0, 1])
     axis = alt.Axis(format=".0%", tickCount=5, title=say("probability that demand is met"))
@@ -57,8 +62,7 @@ def odds_compared(
         chart.mark_rule().encode(y=alt.Y("low:Q", scale=y, axis=axis), y2="high:Q"),
         goal.encode(y=alt.Y("goal:Q", scale=y)),
     ]
-    data = [{key: value for key, value in row.items() if key != "side"} for row in rows]
-    return Figure("odds-compared", takeaway, finished(alt.layer(*layers), look, takeaway, 220), data)
+    return Figure("odds-compared", takeaway, finished(alt.layer(*layers), look, takeaway, 220), rows)
 
 
 def comparison_sentence(found: Comparison, base: QuickAnswer, say: Wording = ENGLISH) -> str:

@@ -3,8 +3,10 @@
 import streamlit as st
 
 from dashboard import charts
-from dashboard.components import look, page_head, plain, safe, say, show, shown_plan, table
+from dashboard.charts.whatif import comparison_sentence, odds_compared
+from dashboard.components import asked, look, page_head, plain, safe, say, show, shown_plan, table
 from dashboard.telling import order_why, rental_spans
+from dashboard.whatif import compare
 from planner.record import Order, PlanRecord
 
 
@@ -22,6 +24,7 @@ def page() -> None:
         st.header(plain(words("Why each order")))
         for month in dict.fromkeys(order.month for order in placed):
             _month(month, [order for order in placed if order.month == month], record)
+        _without(run.id, record)
         st.header(plain(words("The calendar as a table")))
         table([_row(order, record) for order in placed], "orders", "order-table", _TITLES)
     else:
@@ -29,6 +32,30 @@ def page() -> None:
     if record.reservations:
         st.header(plain(words("Reserved rental")))
         table(_rental_rows(record), "reservations", "rental-table")
+
+
+def _without(run_id: str, record: PlanRecord) -> None:
+    """The odds if one order is left out, drawn when asked for."""
+    words = say()
+    st.header(plain(words("What if one order is left out")))
+    labels = {
+        at: words(
+            "{gpus} {sku} from {source}, {day}",
+            gpus=order.gpus,
+            sku=order.sku,
+            source=order.source,
+            day=words.day(order.order_on),
+        )
+        for at, order in enumerate(record.orders)
+        if order.gpus > 0
+    }
+    at = st.selectbox(
+        words("Leave out"), list(labels), index=None, format_func=lambda at: labels[at], key="leave-out"
+    )
+    if at is not None:
+        whole, fewer = asked("without order", run_id, at)
+        st.markdown(f"**{plain(comparison_sentence(compare(whole, fewer), whole, words))}**")
+        show(odds_compared(whole, fewer, look(), words, ("the plan", "without the order")), "without")
 
 
 def _month(month: str, orders: list[Order], record: PlanRecord) -> None:

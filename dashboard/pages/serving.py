@@ -4,20 +4,17 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.charts.serving import layout_words, throughput_curve
-from dashboard.components import badge, database, look, page_head, plain, say, show, shown_plan, table
+from dashboard.components import badge, look, page_head, plain, say, show, shown_plan, table
+from dashboard.profiles import profiles
 from dashboard.wording import displayable
-from db import queries
-from db.repository import ProfileRepository
 from executor.cost import Layout
 from executor.errors import ExecutorError
-from executor.profile import profile_from_json
 from planner.errors import UserMistakeError
 from planner.measured import shipped_points
 from planner.record import PlanRecord, Serving
 from planner.serving import Estimate, estimate
 
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_LARGEST_FILE = 5_000_000
 
 
 def page() -> None:
@@ -32,7 +29,7 @@ def page() -> None:
     st.header(plain(words("Throughput against speed")))
     _explorer(record)
     st.header(plain(words("Measured profiles")))
-    _profiles()
+    profiles(record)
 
 
 def _figure(item: Serving) -> None:
@@ -124,39 +121,6 @@ def _compare(record: PlanRecord, chosen: Serving, isl: float, osl: float) -> Non
                 )
     st.subheader(plain(words("The same requests on the pool's other GPUs")))
     table(rows, "compare", "compare-table")
-
-
-def _profiles() -> None:
-    words = say()
-    known = queries.profiles(database())
-    if known:
-        table([vars(profile) for profile in known], "profiles", "profile-table")
-    else:
-        st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
-    file = st.file_uploader(words("Bring in a serving profile (JSON)"), type=["json"], key="profile")
-    if file is not None:
-        _bring_in(file.getvalue(), file.name)
-    st.write(words("Measure a model on this machine's GPU, or any OpenAI-compatible endpoint:"))
-    st.code("waferlag measure MODEL\nwaferlag measure --endpoint http://HOST:PORT/v1", language="bash")
-
-
-def _bring_in(content: bytes, name: str) -> None:
-    words = say()
-    if len(content) > _LARGEST_FILE:
-        st.error(plain(words("{name} is larger than 5 MB: that is no serving profile.", name=name)))
-        return
-    try:
-        profile = profile_from_json(content.decode("utf-8"), name)
-    except UnicodeDecodeError:
-        st.error(plain(words("{name} is not text in UTF-8.", name=name)))
-        return
-    except ExecutorError as error:
-        st.error(plain(error))
-        return
-    import json
-
-    stored = ProfileRepository(database()).add(json.loads(profile.to_json()))
-    st.success(plain(words("Stored as profile {id}.", id=stored)))
 
 
 page()

@@ -174,3 +174,80 @@ def test_a_permalink_restores_the_what_if(screen, database, quickstart: PlanReco
     run = RunRepository(database).add(quickstart)
     app = screen("whatif", run=run, demand="2.00")
     assert "Cost +" in visible(app)
+
+
+def test_the_odds_without_an_order_are_drawn_when_asked_for(screen, database, quickstart: PlanRecord):
+    RunRepository(database).add(quickstart)
+    app = screen("orders")
+    app.selectbox(key="leave-out").set_value(0).run()
+    assert not app.error
+    assert "without the order: the weakest month is" in visible(app)
+
+
+BENCHMARK = {
+    "model_id": "Qwen3-235B-A22B",
+    "date": "20260301-120000",
+    "num_prompts": 64,
+    "max_concurrency": 16,
+    "duration": 60.0,
+    "completed": 64,
+    "total_input_tokens": 64_000,
+    "total_output_tokens": 32_000,
+    "request_throughput": 1.07,
+    "output_throughput": 533.0,
+    "total_token_throughput": 1600.0,
+    "mean_ttft_ms": 210.0,
+    "median_ttft_ms": 200.0,
+    "p99_ttft_ms": 400.0,
+    "mean_tpot_ms": 21.0,
+    "median_tpot_ms": 20.5,
+    "p99_tpot_ms": 30.0,
+}
+
+
+def bring_in(app, name: str, content: str):
+    app.get("file_uploader")[0].set_value((name, content.encode(), "application/json"))
+    next(button for button in app.button if button.label == "Bring in").click().run()
+    return app
+
+
+def test_a_benchmark_file_becomes_a_measured_profile(screen, database, quickstart: PlanRecord):
+    import json
+
+    from db import queries
+
+    RunRepository(database).add(quickstart)
+    app = bring_in(screen("serving"), "vllm.json", json.dumps(BENCHMARK))
+    assert not app.error, [box.value for box in app.error]
+    assert [profile.label for profile in queries.profiles(database)] == ["measured"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"a": NaN}', "\x00\x01"])
+def test_a_file_that_is_no_benchmark_is_told_plainly(screen, database, quickstart: PlanRecord, content: str):
+    from db import queries
+
+    RunRepository(database).add(quickstart)
+    app = bring_in(screen("serving"), "x.json", content)
+    assert len(app.error) == 1
+    assert "/tmp" not in app.error[0].value
+    assert queries.profiles(database) == []
+
+
+def test_where_sign_in_is_set_up_nobody_sees_a_plan_before(
+    screen, stored: str, record: PlanRecord, monkeypatch
+):
+    from dashboard import components
+
+    monkeypatch.setattr(components, "_signing_in", lambda: True)
+    app = screen()
+    assert [button.label for button in app.button] == ["Sign in"]
+    assert record.answer.sentence not in visible(app)
+
+
+def test_a_viewer_may_look_and_not_start(screen, stored: str, monkeypatch):
+    from dashboard import components
+
+    monkeypatch.setattr(components, "_signing_in", lambda: True)
+    monkeypatch.setattr(components, "require_sign_in", lambda: None)
+    app = screen("scenario", allow_errors=True)
+    assert all(button.disabled for button in app.button if "Save" in button.label)

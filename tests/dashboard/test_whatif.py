@@ -3,7 +3,15 @@
 import pytest
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from dashboard.whatif import Changes, QuickAnswer, compare, input_differences, order_differences, quick_answer
+from dashboard.whatif import (
+    Changes,
+    QuickAnswer,
+    compare,
+    input_differences,
+    order_differences,
+    quick_answer,
+    without_order,
+)
 from planner.record import PlanRecord
 
 
@@ -99,3 +107,19 @@ def test_the_tornado_puts_the_widest_on_top_and_draws():
     figure = tornado_bars(rows, "CNY")
     assert "caps, halved or doubled" in figure.takeaway
     assert figure.svg(500).startswith("<svg")
+
+
+def test_leaving_an_order_out_never_serves_more(quickstart: PlanRecord):
+    assert quickstart.orders, "the quickstart orders something"
+    whole, fewer = without_order(quickstart, 0)
+    assert (fewer.met <= whole.met).all()
+    assert compare(whole, fewer).probability.value <= 0
+
+
+def test_the_whole_plan_on_the_same_futures_has_the_records_own_odds_and_cost(quickstart: PlanRecord):
+    """The quickstart fixture was judged on as many futures as a quick answer uses, under the same root."""
+    whole, _ = without_order(quickstart, 0)
+    assert [whole.probability(at).value for at in range(len(whole.months))] == pytest.approx(
+        [month.probability.value for month in quickstart.months], abs=1e-12
+    )
+    assert float(whole.cost.mean()) == pytest.approx(quickstart.kpis.mean_cost.value, rel=1e-9)

@@ -1,0 +1,103 @@
+"""Serving figures of the user's own: those that are kept, and files that bring in more."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard.charts.serving import layout_words
+from dashboard.components import database, may_plan, plain, say, table
+from dashboard.wording import displayable
+from db import queries
+from db.repository import ProfileRepository
+from executor.cost import Layout
+from executor.errors import BadInputError, ExecutorError
+from executor.measure.imports import imported_profile
+from executor.profile import ServingProfile, profile_from_json
+from planner.errors import UserMistakeError
+from planner.measured import precision_name
+from planner.record import PlanRecord, Serving
+
+
+def profiles(record: PlanRecord) -> None:
+    """The kept profiles, a form that brings in files, and how to measure."""
+    words = say()
+    known = queries.profiles(database())
+    if known:
+        table([vars(profile) for profile in known], "profiles", "profile-table")
+    else:
+        st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
+    _bring_in(record.sizing)
+    st.write(words("Measure a model on this machine's GPU, or any OpenAI-compatible endpoint:"))
+    st.code("waferlag measure MODEL\nwaferlag measure --endpoint http://HOST:PORT/v1", language="bash")
+
+
+def _bring_in(setups: Sequence[Serving]) -> None:
+    words = say()
+    labels = [f"{item.sku} {layout_words(item.layout)}, {item.engine}, {item.precision}" for item in setups]
+    with st.form("bring-in", border=True):
+        files = st.file_uploader(
+            words("Results of vllm bench serve, aiperf or guidellm, or a serving profile (JSON)"),
+            type=["json", "jsonl"],
+            accept_multiple_files=True,
+            key="results",
+        )
+        at = st.selectbox(
+            words("measured on"),
+            range(len(labels)),
+            format_func=lambda n: displayable(labels[n]),
+            key="measured-on",
+        )
+        asked = st.form_submit_button(words("Bring in"), disabled=not may_plan())
+    if not asked or not files or at is None:
+        return
+    try:
+        found = _read([(file.name, file.getvalue()) for file in files], setups[at])
+    except (ExecutorError, UserMistakeError) as error:
+        st.error(plain(error))
+        return
+    stored = ProfileRepository(database()).add(json.loads(found.to_json()))
+    st.success(plain(words("Stored as profile {id}.", id=stored)))
+
+
+def _read(files: Sequence[tuple[str, bytes]], setup: Serving) -> ServingProfile:
+    """A profile as it is, or results of a benchmark on the set-up that was named.
+
+    Raises ExecutorError or UserMistakeError, naming file, place and mend.
+    """
+    (name, content), *others = files
+    if not others and _is_profile(content):
+        return profile_from_json(content.decode("utf-8"), name)
+    fields: dict[str, Any] = {
+        key: size for key, size in setup.layout.items() if key in Layout.__dataclass_fields__
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for file, raw in files:
+            path = Path(folder) / Path(file).name
+            path.write_bytes(raw)
+            paths.append(path)
+        try:
+            return imported_profile(
+                paths,
+                gpu=setup.sku,
+                precision=precision_name(setup.precision),
+                engine=setup.engine,
+                engine_version="",
+                layout=Layout(**fields),
+                kv_precision="bf16",
+                model=setup.model,
+            )
+        except ExecutorError as error:
+            raise BadInputError(str(error).replace(f"{folder}/", "")) from None
+
+
+def _is_profile(content: bytes) -> bool:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and "points" in body and "provenance" in body
