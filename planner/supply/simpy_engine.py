@@ -1,10 +1,10 @@
 """The specification: lots, gates and lines as SimPy processes, one replication at a time.
 
 What happens at one instant happens in this order: servers become free, gates change, allotments are renewed,
-goods arrive, new orders are placed; and among equals by source, month, lot and pool. So goods that arrive as
-a gate closes find it closed, a lot that would leave the factory in the minute of a revocation is revoked, and
-an order that is accepted in that minute is not. SimPy's heap orders events by (time, priority, number); the
-priority carries both parts of the rule.
+goods arrive, policies decide, new orders are placed; and among equals by source, month, lot and pool. So goods
+that arrive as a gate closes find it closed, a lot that would leave the factory in the minute of a revocation is
+revoked, and an order that is accepted in that minute is not. SimPy's heap orders events by (time, priority,
+number); the priority carries both parts of the rule.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from planner.errors import UserMistakeError
 from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
-from planner.supply.gate import Effect, Passage, Point
+from planner.supply.gate import Effect, Passage, Point, State
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import GatePath, month_states
+from planner.supply.policy import Policy, PolicyRun, Seen
 from planner.supply.route import Route
 from planner.supply.simpy_parts import (
     ARRIVAL,
+    DECISION,
     GATE_CHANGE,
     NEW_ORDER,
     SERVER_FREE,
@@ -85,7 +88,7 @@ class Journey:
         """Order, stages and points in turn, delivery; or an end on the way."""
         env, arrival, minutes, border = self.env, ARRIVAL + self.rank, self.minutes, self.border
         try:
-            yield Moment(env, self.world.placed_at[self.lot], NEW_ORDER + self.rank)
+            yield Moment(env, self.world.placed_at[self.lot] - env.now, NEW_ORDER + self.rank)
             yield from self.order()
             for halt, only_time in self.world.itineraries[border]:
                 if only_time:
@@ -264,17 +267,55 @@ class World:
             for border, halts in zip(borders, plan.itineraries, strict=True)
         }
         self.luck: dict[int, SourceLuck] = {}
+        self.ready: dict[int, tuple[Border, int, list[int]]] = {}
+        self.state: dict[int, int] = {}
         self.calendar = _calendar(paths, place)
         self.change(self.calendar.pop(0, {}))
         for border, source_luck in zip(borders, luck, strict=True):
             times = source_luck.minutes[:, place, :].T.tolist()
             for column, lot in enumerate(source_luck.lots.tolist()):
                 self.luck[lot] = source_luck
-                Journey(self, lot, border, column, times[column])
+                self.ready[lot] = border, column, times[column]
+        if plan.policy is None:
+            for lot in list(self.ready):
+                self.set_out(lot)
+        else:
+            self.env.process(self.decisions(plan, plan.policy))
         for name, minutes in backlog.items():
             for needs in minutes[:, place].tolist():
                 self.env.process(self.work_for_others(name, needs))
         self.env.process(self.gates())
+
+    def set_out(self, lot: int) -> None:
+        """The lot's journey begins; it is placed when its minute comes."""
+        border, column, minutes = self.ready.pop(lot)
+        self.book.placed[self.place][lot] = True
+        Journey(self, lot, border, column, minutes)
+
+    def decisions(self, plan: Plan, policy: Policy) -> Story:
+        """The policy is asked when a month begins; its lots are the first of the month's candidates."""
+        for month, minute in enumerate(plan.months):
+            yield Moment(self.env, minute - self.env.now, DECISION)
+            for source, lots in policy.lots(self.seen(month, plan)).items():
+                candidates = plan.candidates.get((source, month), [])
+                if lots > len(candidates):
+                    raise UserMistakeError(
+                        f"the policy asks for {lots} lots of source {source} in month {month};"
+                        f" the candidates hold {len(candidates)}"
+                    )
+                for lot in candidates[:lots]:
+                    self.set_out(lot)
+
+    def seen(self, month: int, plan: Plan) -> Seen:
+        """What a buyer knows now."""
+        on_order, delivered = [0] * len(self.borders), [0] * len(self.borders)
+        for lot, placed in enumerate(self.book.placed[self.place]):
+            if placed and self.outcome[lot] == Outcome.IN_PIPELINE:
+                on_order[plan.sources[lot]] += self.gpus[lot]
+            elif self.outcome[lot] == Outcome.DELIVERED:
+                delivered[plan.sources[lot]] += self.gpus[lot]
+        states = tuple(State(self.state[k]) for k in range(len(self.state)))
+        return Seen(month, states, tuple(on_order), tuple(delivered))
 
     def gates(self) -> Story:
         """All gates that change in one minute change together."""
@@ -292,6 +333,7 @@ class World:
 
     def change(self, entered: dict[int, int]) -> None:
         """Tell every source."""
+        self.state.update(entered)
         for border in self.borders:
             border.change(entered)
 
@@ -394,7 +436,12 @@ def itinerary(route: Route) -> list[Halt]:
 class Plan:
     """What all replications have in common."""
 
-    def __init__(self, spec: SupplySpec, orders: Orders) -> None:
+    def __init__(self, spec: SupplySpec, orders: Orders, policy: Policy | None = None) -> None:
+        self.policy, self.months = policy, spec.month_minutes
+        self.sources: list[int] = orders.source.tolist()
+        self.candidates: dict[tuple[int, int], list[int]] = {}
+        for lot in np.argsort(orders.rank).tolist():
+            self.candidates.setdefault((self.sources[lot], int(orders.month[lot])), []).append(lot)
         self.placed_at: list[int] = orders.placed_at.tolist()
         self.ranks: list[int] = orders.rank.tolist()
         self.gpus: list[int] = orders.gpus.tolist()
@@ -417,6 +464,7 @@ class Book:
         self.paid_share, self.refunded_share, self.fee_share = (
             [[0.0] * lots for _ in range(reps)] for _ in range(3)
         )
+        self.placed = [[False] * lots for _ in range(reps)]
         self.rows: list[Row] | None = [] if trace else None
         self.orders = orders
 
@@ -456,7 +504,35 @@ def run(
     trace: bool = False,
 ) -> Deliveries:
     """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
-    book, plan = Book(orders, replications, trace), Plan(spec, orders)
-    for place in range(len(replications)):
-        World(spec, plan, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
+    book = _carried_out(spec, Plan(spec, orders), Book(orders, replications, trace), paths, luck, backlog)
     return book.closed(paths, spec.month_minutes)
+
+
+def run_policy(
+    spec: SupplySpec,
+    policy: Policy,
+    candidates: Orders,
+    paths: Sequence[GatePath],
+    luck: Sequence[SourceLuck],
+    backlog: Mapping[str, Ints],
+    replications: Sequence[int],
+) -> PolicyRun:
+    """Simulate these replications with orders that the policy chooses among the candidates month by month."""
+    plan = Plan(spec, candidates, policy)
+    book = _carried_out(spec, plan, Book(candidates, replications, False), paths, luck, backlog)
+    placed = np.array(book.placed, dtype=bool).reshape(len(replications), len(candidates))
+    return PolicyRun(book.closed(paths, spec.month_minutes), placed)
+
+
+def _carried_out(
+    spec: SupplySpec,
+    plan: Plan,
+    book: Book,
+    paths: Sequence[GatePath],
+    luck: Sequence[SourceLuck],
+    backlog: Mapping[str, Ints],
+) -> Book:
+    """Every replication of the book, one after another."""
+    for place in range(len(book.replications)):
+        World(spec, plan, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
+    return book

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Story = Generator[simpy.Event, Any, None]
 
-SERVER_FREE, GATE_CHANGE, NEW_PERIOD, ARRIVAL, NEW_ORDER = (k << 40 for k in (1, 2, 3, 4, 5))
+SERVER_FREE, GATE_CHANGE, NEW_PERIOD, ARRIVAL, DECISION, NEW_ORDER = (k << 40 for k in range(1, 7))
 """Ranks of what happens at one instant; a lot's own rank is added."""
 
 

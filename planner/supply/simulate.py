@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from planner.chance import Key
 from planner.errors import UnknownNameError, UserMistakeError
 from planner.supply import fast_engine, simpy_engine
@@ -12,6 +14,7 @@ from planner.supply.deliveries import Deliveries, check_conservation
 from planner.supply.fast_engine import CannotExpressError
 from planner.supply.luck import draw_backlog, draw_luck
 from planner.supply.paths import draw_paths
+from planner.supply.policy import Policy, PolicyRun
 from planner.supply.spec import Allotment, Orders, SupplySpec
 from planner.supply.spread import Processes, Spread
 
@@ -54,6 +57,28 @@ def simulate(
     spread = Processes(processes) if isinstance(processes, int) else processes
     made = Deliveries.joined(spread.map(_run_chunk, jobs))
     check_conservation(spec, made)
+    return made
+
+
+def simulate_policy(
+    spec: SupplySpec, policy: Policy, candidates: Orders, key: Key, replications: Sequence[int]
+) -> PolicyRun:
+    """What a policy orders and what becomes of it, on the luck that the same lots have in ``simulate``.
+
+    candidates  the lots that can be ordered, each placed on the first minute of its month: more than the policy
+                will ever ask for, since asking for more is an error
+
+    Only the SimPy engine can do this: the recursion knows all orders beforehand.
+    """
+    starts = np.array(spec.month_minutes)
+    if len(candidates) and not np.array_equal(starts[candidates.month], candidates.placed_at):
+        raise ValueError("candidates of a policy are placed on the first minute of their month")
+    _check_allotments(spec, candidates)
+    numbers = list(replications)
+    paths = draw_paths(spec.gates, spec.horizon_minutes, key, numbers)
+    luck, backlog = draw_luck(spec, candidates, key, numbers), draw_backlog(spec, key, numbers)
+    made = simpy_engine.run_policy(spec, policy, candidates, paths, luck, backlog, numbers)
+    check_conservation(spec, made.deliveries)
     return made
 
 
