@@ -109,7 +109,10 @@ def why(order: Order, reason: OrderReason, scenario: Scenario, source: Purchase,
     """Why an order is in the plan, and what must happen before anyone accepts it."""
     held = ""
     if source.gates and accepted < ALWAYS:
-        held = f" It is accepted only when {_some(source.gates)} let it pass, in {_in_ten(accepted)} futures."
+        let = "let" if len(source.gates) > 1 else "lets"
+        held = (
+            f" It is accepted only when {_some(source.gates)} {let} it pass, in {_in_ten(accepted)} futures."
+        )
     return _protects(order, reason, scenario) + held
 
 
@@ -234,9 +237,8 @@ def _rented(scenario: Scenario, chosen: Calibration) -> str:
         used = np.flatnonzero(gpus > 0)
         if len(used):
             first, last = starts[used[0]], starts[used[-1]]
-            words.append(
-                f"up to {int(gpus.max())} {source.sku} from {source.name}, {first:%B %Y} to {last:%B %Y}"
-            )
+            span = f"{first:%B %Y} to {last:%B %Y}" if first != last else f"{first:%B %Y}"
+            words.append(f"up to {int(gpus.max())} {source.sku} from {source.name}, {span}")
     return _some(words)
 
 
