@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.Column("gpus_ordered", Real, nullable=False),
         sqlite_strict=STRICT,
     )
+    op.create_index("run_by_created", "run", ["created"])
     op.create_index("run_by_identity", "run", ["identity"])
     op.create_index("audit_by_run", "audit", ["run_id", "id"])
 
