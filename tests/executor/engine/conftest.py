@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,76 @@ class SmallModel:
 
 def make_model(directory: Path, name: str) -> SmallModel:
     family, fields = FAMILIES[name]
-    config = getattr(transformers, f"{family}Config")(**{**BASE, **fields})
+    return save_model(directory, name, family, {**BASE, **fields})
+
+
+def random_fields(family: str, chance: random.Random) -> dict[str, Any]:
+    """A random small configuration of a transformers family; widths of experts suit transformers' own kernels."""
+    pick = chance.choice
+    kv_heads = chance.randint(1, 3)
+    heads = kv_heads * pick([1, 2, 4, 5])
+    fields: dict[str, Any] = {
+        "vocab_size": chance.randint(50, 300),
+        "hidden_size": heads * pick([8, 12, 16]),
+        "num_hidden_layers": chance.randint(2, 4),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": chance.randint(10, 90),
+        "max_position_embeddings": 256,
+        "rms_norm_eps": pick([1e-5, 1e-6]),
+        "tie_word_embeddings": chance.random() < 0.4,
+        "rope_parameters": pick(
+            [
+                {"rope_type": "default", "rope_theta": pick([1e4, 5e5])},
+                {"rope_type": "linear", "rope_theta": 1e4, "factor": 3.0},
+                {
+                    "rope_type": "yarn",
+                    "rope_theta": 1e4,
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 64,
+                },
+                {**YARN, "mscale": pick([0.7, 1.0]), "mscale_all_dim": pick([0.7, 1.0])},
+                LLAMA3,
+            ]
+        ),
+    }
+    if family != "DeepseekV3":
+        fields |= {"head_dim": pick([8, 10, 16, 32]), "attention_bias": chance.random() < 0.3}
+    if family == "Qwen3Moe":
+        experts = chance.randint(2, 9)
+        fields |= {
+            "num_experts": experts,
+            "num_experts_per_tok": chance.randint(1, experts),
+            "moe_intermediate_size": 4 * chance.randint(1, 10),
+            "norm_topk_prob": chance.random() < 0.5,
+        }
+    if family == "DeepseekV3":
+        groups, per_group = pick([1, 2, 4]), chance.randint(2, 4)
+        kept = chance.randint(1, groups)
+        fields |= {
+            "num_key_value_heads": heads,
+            "q_lora_rank": pick([None, 12, 20]),
+            "kv_lora_rank": pick([8, 20, 32]),
+            "qk_nope_head_dim": pick([4, 8, 12]),
+            "qk_rope_head_dim": pick([2, 4, 8, 12]),
+            "v_head_dim": pick([4, 6, 16]),
+            "n_routed_experts": groups * per_group,
+            "n_group": groups,
+            "topk_group": kept,
+            "num_experts_per_tok": chance.randint(1, kept * per_group),
+            "moe_intermediate_size": 4 * chance.randint(1, 8),
+            "first_k_dense_replace": chance.randint(0, 1),
+            "n_shared_experts": chance.randint(1, 2),
+            "norm_topk_prob": chance.random() < 0.7,
+            "rope_interleave": chance.random() < 0.5,
+            "routed_scaling_factor": pick([1.0, 2.5]),
+        }
+    return fields
+
+
+def save_model(directory: Path, name: str, family: str, fields: dict[str, Any]) -> SmallModel:
+    """A random model of these fields, written to the directory."""
+    config = getattr(transformers, f"{family}Config")(**fields)
     torch.manual_seed(sum(name.encode()))
     model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
     with torch.no_grad():
@@ -180,6 +250,17 @@ def make_model(directory: Path, name: str) -> SmallModel:
         config["model_type"] = "kimi_k2"
         path.write_text(json.dumps(config))
     return SmallModel(name, model, directory)
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """A function from a transformers family and a seed to a model of a random configuration."""
+
+    def get(family: str, seed: int) -> SmallModel:
+        fields = random_fields(family, random.Random(seed))
+        return save_model(tmp_path_factory.mktemp("random"), f"{family} {seed}", family, fields)
+
+    return get
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The engine computes what transformers computes: logits within 1e-4, greedy tokens the same."""
 
+import random
+
 import pytest
 import torch
 
@@ -39,6 +41,27 @@ def test_logits_of_64_steps_are_within_a_ten_thousandth_and_tokens_equal(small_m
     assert torch.stack(rows).shape == reference.shape
     assert (torch.stack(rows) - reference).abs().max() < 1e-4
     assert tokens == model.greedy(prompt, 64)
+
+
+@pytest.mark.parametrize("kind", ["Qwen3", "Qwen3Moe", "Llama", "DeepseekV3"])
+@pytest.mark.parametrize("seed", range(6))
+def test_random_configurations_agree_too(random_model, kind, seed):
+    """Random widths, heads, experts, groups, rotary scalings, biases and norms; random chunks and pages."""
+    model = random_model(kind, seed)
+    chance = random.Random(seed)
+    settings = Settings(
+        max_batch=2,
+        token_budget=chance.choice([7, 16, 64]),
+        page_size=chance.choice([1, 4, 16]),
+        pages=200,
+        max_length=150,
+    )
+    engine = engine_for(model, settings)
+    prompt = [chance.randrange(50) for _ in range(chance.randint(1, 60))]
+    rows = with_logits(engine)
+    tokens = engine.generate([prompt], Sampling(max_tokens=12))[0]
+    reference = model.logits([*prompt, *tokens])[len(prompt) - 1 : -1]
+    assert (torch.stack(rows) - reference).abs().max() < 1e-4
 
 
 def test_greedy_tokens_of_a_batch_equal_those_of_each_prompt_alone(small_model, main_family):
