@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn
 
 import streamlit as st
+from pydantic import ValidationError
 
 from dashboard.background import Background
 from dashboard.look import DARK, LIGHT, Look
@@ -17,13 +18,17 @@ from db import queries
 from db.queries import RunSummary
 from db.repository import RunRepository
 from db.session import Database, open_database
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, WaferlagError
 from planner.record import PlanRecord
 from planner.scenario.models import Scenario
 
 QUICKSTART = "1-quickstart"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
 _SHOWN_RUNS = 200
+
+
+class PlanUnreadableError(WaferlagError):
+    """A plan stored by another version, whose record this version does not accept."""
 
 
 @st.cache_resource
@@ -42,7 +47,15 @@ def database() -> Database:
 @st.cache_resource(max_entries=30, show_spinner=False)
 def _record(url: str, run_id: str) -> PlanRecord:
     """A stored plan never changes, so it is read once."""
-    return RunRepository(database()).get(run_id)
+    try:
+        return RunRepository(database()).get(run_id)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise PlanUnreadableError(
+            f"the plan of run {run_id} does not fit this version of Waferlag ({place}: {first['msg']}); "
+            "compute it again from its scenario"
+        ) from None
 
 
 def plan_of(run_id: str) -> PlanRecord:

@@ -251,3 +251,13 @@ def test_a_viewer_may_look_and_not_start(screen, stored: str, monkeypatch):
     monkeypatch.setattr(components, "require_sign_in", lambda: None)
     app = screen("scenario", allow_errors=True)
     assert all(button.disabled for button in app.button if "Save" in button.label)
+
+
+def test_a_plan_of_another_version_is_told_plainly(screen, database, stored: str):
+    from sqlalchemy import text
+
+    with database.write() as session:
+        session.execute(text("UPDATE plan SET record = json_set(record, '$.answer.goal', 'often')"))
+    app = screen(allow_errors=True)
+    said = re.sub(r"\\(.)", r"\1", app.error[0].value)
+    assert "does not fit this version of Waferlag (answer.goal" in said
