@@ -41,6 +41,8 @@ from planner.supply.spec import Allotment, Line, Orders, SupplySpec
 
 Ints = NDArray[np.int64]
 Row = list[int]
+Reviewed = tuple[int, bool, float]
+"""Minutes to the end of a review, whether it ends with a yes, and the share that comes back if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +120,20 @@ class Journey:
         if not self.border.reviewing:
             return
         reviews = self.apply()
-        refused = [review for review in reviews if not review[1]]
-        if refused:
-            minutes, _, refund = min(refused, key=lambda review: review[0])
-            decision = Moment(self.env, minutes, ARRIVAL + self.rank)
-            decision.callbacks.append(lambda _: self.turned_down(refund))
-            self.papers = self.env.event()
-        elif reviews:
-            self.papers = Moment(self.env, max(review[0] for review in reviews), ARRIVAL + self.rank)
+        if reviews:
+            minutes, approved, refund = _last_word(reviews)
+            self.papers = Moment(self.env, minutes, ARRIVAL + self.rank)
+            if not approved:
+                self.papers.callbacks.append(lambda _: self.turned_down(refund))
+                self.papers = self.env.event()
 
     def turned_down(self, refund: float) -> None:
         """The review of an accepted order has ended badly; unless a gate has ended the order before."""
         if self.process.is_alive:
             self.process.interrupt(Ending(Outcome.REFUSED, refund))
 
-    def apply(self) -> list[tuple[int, bool, float]]:
-        """(minutes, approved, refund) of each review that a gate asks for now and that was not yet had."""
+    def apply(self) -> list[Reviewed]:
+        """Each review that a gate asks for now and that was not yet had."""
         reviews = []
         for k in self.border.reviewing:
             state = self.border.state[k]
@@ -184,13 +184,12 @@ class Journey:
         del self.border.in_process[self]
         self.border.in_transit[self] = None
 
-    def be_reviewed(self, reviews: list[tuple[int, bool, float]]) -> Story:
-        """Stand at the release until the last yes, or the first no."""
-        refused = [review for review in reviews if not review[1]]
-        minutes = min(review[0] for review in refused) if refused else max(review[0] for review in reviews)
+    def be_reviewed(self, reviews: list[Reviewed]) -> Story:
+        """Stand at the release until the last word."""
+        minutes, approved, refund = _last_word(reviews)
         yield Moment(self.env, minutes, ARRIVAL + self.rank)
-        if refused:
-            raise EndedError(Ending(Outcome.REFUSED, min(refused, key=lambda review: review[0])[2]))
+        if not approved:
+            raise EndedError(Ending(Outcome.REFUSED, refund))
 
     def stage(self, halt: Halt) -> Story:
         """Wait for what joins here, for a server where the stage has a line, and pass the time."""
@@ -237,6 +236,16 @@ class Journey:
         self.world.start(row)
         yield from self.border.clocks["in_process"].work(minutes, ARRIVAL + self.rank)
         self.world.leave(row)
+
+
+def _last_word(reviews: Sequence[Reviewed]) -> Reviewed:
+    """The first no; if there is none, the last yes."""
+    refused = [review for review in reviews if not review[1]]
+    return min(refused, key=_minutes) if refused else max(reviews, key=_minutes)
+
+
+def _minutes(review: Reviewed) -> int:
+    return review[0]
 
 
 class World:

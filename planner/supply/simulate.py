@@ -44,7 +44,7 @@ def simulate(
     processes      contiguous parts run side by side, or wherever a ``Spread`` puts them; the result does not
                    depend on it
 
-    Conservation of lots and money is asserted after every run.
+    Conservation of lots and money is asserted for every replication.
     """
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
@@ -55,9 +55,7 @@ def simulate(
     chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
     jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
     spread = Processes(processes) if isinstance(processes, int) else processes
-    made = Deliveries.joined(spread.map(_run_chunk, jobs))
-    check_conservation(spec, made)
-    return made
+    return Deliveries.joined(spread.map(_run_chunk, jobs))
 
 
 def simulate_policy(
@@ -103,5 +101,8 @@ def _run_chunk(
     luck = draw_luck(spec, orders, key, replications)
     backlog = draw_backlog(spec, key, replications)
     if engine == "fast":
-        return fast_engine.run(spec, orders, paths, luck, backlog, replications)
-    return simpy_engine.run(spec, orders, paths, luck, backlog, replications, trace)
+        made = fast_engine.run(spec, orders, paths, luck, backlog, replications)
+    else:
+        made = simpy_engine.run(spec, orders, paths, luck, backlog, replications, trace)
+    check_conservation(spec, made)
+    return made
