@@ -9,6 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from email.message import EmailMessage
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def send(outbox: Outbox, notice: Notice, settings: Settings) -> None:
     """Deliver one notice, or leave it in the outbox with the reason for its next attempt."""
     try:
         {"file": _to_file, "webhook": _to_webhook, "email": _by_email}[notice.sink["kind"]](notice, settings)
-    except (OSError, smtplib.SMTPException, SinkError, ValueError) as error:
+    except (OSError, HTTPException, smtplib.SMTPException, SinkError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}".replace(notice.sink.get("url", "\0"), "its URL")
         log.warning("%s was not told (attempt %d): %s", shown_sink(notice.sink), notice.attempt, reason)
         outbox.not_sent(notice, reason)

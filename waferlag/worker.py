@@ -65,6 +65,7 @@ class Worker:
         messenger.start()
         while not self.stopping.is_set():
             self.patience.during(self.look_around)
+            self.patience.during(self.tidy)
             claim = self.patience.during(lambda: self.queue.claim(self.owner, self.settings.lease_seconds))
             if claim is not None:
                 self.attend(claim)
@@ -76,17 +77,21 @@ class Worker:
         messenger.join()
 
     def look_around(self) -> None:
-        """Fire what is due, and once a day remove what is old; looks once in ``poll_seconds`` at most."""
+        """Fire what is due; looks once in ``poll_seconds`` at most."""
         if time.monotonic() - self._looked < self.settings.poll_seconds:
             return
         self._looked = time.monotonic()
         for run_id in self.schedules.fire_due(cron.slots):
             log.info("run %s is due and queued", run_id)
-        if time.monotonic() - self._cleared > DAY:
-            self._cleared = time.monotonic()
-            cleared = clear(self.database, self.settings.keep_days)
-            if cleared.runs or cleared.folders:
-                log.info("removed %d old run(s) and %d folder(s)", cleared.runs, cleared.folders)
+
+    def tidy(self) -> None:
+        """Once a day, between two runs, remove what is old."""
+        if time.monotonic() - self._cleared < DAY:
+            return
+        self._cleared = time.monotonic()
+        cleared = clear(self.database, self.settings.keep_days)
+        if cleared.runs or cleared.folders:
+            log.info("removed %d old run(s) and %d folder(s)", cleared.runs, cleared.folders)
 
     def attend(self, claim: Claim) -> None:
         """See one run through: done, failed, cancelled, given back, or lost to another worker."""
@@ -108,6 +113,7 @@ class Worker:
         """
         heard = time.monotonic()
         told: dict[str, Any] | None = None
+        away = False
         beat_seconds = self.settings.beat_seconds
         while child.process.poll() is None:
             if self.stopping.is_set():
@@ -127,7 +133,12 @@ class Worker:
                 if not isinstance(error, PASSING) or silent > LEASE_KEPT * self.settings.lease_seconds:
                     log.warning("run %s is given up: %s", claim.run_id, error)
                     return "lost"
-            child.wait(min(0.05, beat_seconds / 4))
+                if not away:
+                    log.warning("run %s goes on while the database is away: %s", claim.run_id, error)
+                away = True
+            else:
+                away = False
+            child.wait(min(1.0 if away else 0.05, beat_seconds / 4))
         return "ended"
 
     def _conclude(self, claim: Claim, child: Child, verdict: str) -> str:

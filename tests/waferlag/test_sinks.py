@@ -115,6 +115,20 @@ def test_a_webhook_that_refuses_is_tried_again_under_the_same_key(database, post
     assert hook.got[0][0]["Idempotency-Key"] == hook.got[1][0]["Idempotency-Key"]
 
 
+def test_an_answer_that_is_no_http_is_tried_again_and_stops_no_other_message(database, post, tmp_path):
+    class Nonsense(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            self.wfile.write(b"hello?\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        outbox = post(sink_of(f"http://127.0.0.1:{server.server_address[1]}/", ["goal"]))
+        send(outbox, outbox.take(), read_settings())
+        server.shutdown()
+    assert queries.notices(database)[0].state == "waiting"
+
+
 def test_a_sink_that_never_answers_fails_after_the_last_attempt(database, post):
     outbox = post(sink_of("http://127.0.0.1:1/hook?token=sesame", ["goal"]))
     for _ in range(MAX_ATTEMPTS):
