@@ -8,12 +8,11 @@ import numpy as np
 from planner.chance import Key
 from planner.clock import month_label, month_starts
 from planner.demand.forecast import draw_load
-from planner.record import SCHEMA_VERSION, Quantiles, Serving
+from planner.record import Quantiles, Serving
 from planner.roots import root_of
-from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
 from planner.sizing import capacities, draw_per_gpu, serving_row
-from planner.versions import versions
+from planner.versions import inputs
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,7 @@ class Needs:
     def as_json(self) -> dict[str, Any]:
         """Everything that is needed to read the result and to get it again."""
         return {
-            "schema_version": SCHEMA_VERSION,
-            "versions": versions().model_dump(),
-            "scenario": self.scenario.model_dump(mode="json"),
-            "overrides": list(self.overrides),
-            "scenario_hash": scenario_hash(self.scenario),
-            "seed": self.scenario.seed,
-            "roots": {"validate": self.root},
+            **inputs(self.scenario, self.overrides, {"validate": self.root}),
             "months": list(self.months),
             "pools": [
                 {

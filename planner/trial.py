@@ -8,16 +8,15 @@ import numpy as np
 from planner.chance import Key
 from planner.clock import day_of, month_label, month_starts
 from planner.orderbook import OrderLine, orders_of
-from planner.record import SCHEMA_VERSION, Dates
+from planner.record import Dates
 from planner.roots import root_of
-from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
 from planner.supply.build import supply_spec
 from planner.supply.deliveries import Deliveries, Outcome
 from planner.supply.simulate import Engine, simulate
 from planner.supply.spec import SupplySpec
 from planner.supply.spread import Spread
-from planner.versions import versions
+from planner.versions import inputs
 
 LATER = None
 """A quantile that lies beyond the horizon."""
@@ -52,13 +51,7 @@ class Trial:
         """Everything that is needed to read the result and to get it again."""
         months = [month_label(day) for day in month_starts(self.scenario.start, self.scenario.horizon_months)]
         return {
-            "schema_version": SCHEMA_VERSION,
-            "versions": versions().model_dump(),
-            "scenario": self.scenario.model_dump(mode="json"),
-            "overrides": list(self.overrides),
-            "scenario_hash": scenario_hash(self.scenario),
-            "seed": self.scenario.seed,
-            "roots": {"validate": self.root},
+            **inputs(self.scenario, self.overrides, {"validate": self.root}),
             "engine": self.engine,
             "replications": len(self.deliveries.replications),
             "orders": [
