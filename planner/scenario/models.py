@@ -409,6 +409,9 @@ class Gate(Model):
     """State on the first day. None: from the history."""
     always: GateState | None = None
     """The gate stays in this state for ever."""
+    prior_median_days: dict[GateState, Positive] = {}
+    """Belief, before any event is counted, of the median stay in a state. Left out: closed 365, promised 90,
+    conditional 270, open 730; each weighs two changes against those on record."""
     law: dict[GateState, Dwell] | None = None
     """A law of the user's own instead of the one learnt from the history."""
     events: list[GateEvent] = []

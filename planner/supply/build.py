@@ -31,7 +31,7 @@ from planner.supply.gate import (
     Scripted,
     State,
 )
-from planner.supply.posterior import GATES, Entry, Record, SystemPosterior, learn
+from planner.supply.posterior import GATES, Entry, Priors, Record, SystemPosterior, learn
 from planner.supply.route import Route, Stage
 from planner.supply.spec import Allotment, Line, Orders, Source, SupplySpec
 
@@ -90,9 +90,11 @@ def record(as_of: dt.date, reading: str = "main") -> Record:
 
 
 @lru_cache(maxsize=64)
-def posterior(as_of: dt.date, reading: str = "main") -> SystemPosterior:
-    """The gate law learnt from what was public on a day, with the shipped priors."""
-    return learn(record(as_of, reading), as_of)
+def posterior(
+    as_of: dt.date, reading: str = "main", own: tuple[tuple[tuple[str, int], float], ...] = ()
+) -> SystemPosterior:
+    """The gate law learnt from what was public on a day; ``own`` prior median stays, days, by (gate, state)."""
+    return learn(record(as_of, reading), as_of, Priors(own_median_days=dict(own)))
 
 
 def _allowed(purchase: Purchase, day: dt.date) -> bool:
@@ -239,11 +241,24 @@ def _law(scenario: Scenario, place: int, gate: GateModel, as_of: dt.date) -> Gat
         return OwnLaw(state, {State.named(name): _dwell(dwell) for name, dwell in gate.law.items()})
     assert gate.product is not None, "the scenario's checks ask for a product"
     return FromHistory(
-        system=posterior(as_of, gate.reading),
+        system=posterior(as_of, gate.reading, _own_medians(scenario, gate, as_of)),
         product=gate.product,
         state=state,
         reading=gate.reading,
         as_of_minute=0 if gate.state else minutes(scenario.start, as_of),
+    )
+
+
+def _own_medians(
+    scenario: Scenario, gate: GateModel, as_of: dt.date
+) -> tuple[tuple[tuple[str, int], float], ...]:
+    """Prior medians that the scenario gives to any gate of the same product, reading and day: they move together."""
+    same = (gate.product, gate.reading, as_of)
+    return tuple(
+        ((other.authority, int(State.named(state))), days)
+        for other in scenario.gates
+        if (other.product, other.reading, other.as_of or scenario.start) == same
+        for state, days in other.prior_median_days.items()
     )
 
 

@@ -57,6 +57,7 @@ class Priors:
 
     weight            kappa: changes that the prior of a state's rate weighs
     median_days       prior median stay in closed, promised, conditional, open
+    own_median_days   the same for one gate and state, where it differs: (gate, state) -> days
     half_life_days    an event's weight halves in so many days
     jumps             prior rows to (closed, promised, conditional, open), in changes
     tempo_sigma       standard deviation of the logarithm of the tempo
@@ -65,6 +66,7 @@ class Priors:
 
     weight: float = 2.0
     median_days: tuple[float, float, float, float] = (365.0, 90.0, 270.0, 730.0)
+    own_median_days: Mapping[tuple[str, int], float] = field(default_factory=dict)
     half_life_days: float = 365.0
     jumps: tuple[tuple[float, float, float, float], ...] = (
         (0.0, 1.0, 0.8, 0.2),
@@ -82,11 +84,17 @@ class Priors:
             self.weight,
             self.half_life_days,
             *self.median_days,
+            *self.own_median_days.values(),
             *(x for ab in self.links.values() for x in ab),
         )
         if not all(value > 0 and math.isfinite(value) for value in positive) or self.tempo_sigma < 0:
             raise ValueError("priors: weights, medians, half-life and link priors must be positive")
         object.__setattr__(self, "links", dict(self.links))
+        object.__setattr__(self, "own_median_days", dict(self.own_median_days))
+
+    def median(self, gate: str, state: int) -> float:
+        """Prior median stay of a gate in a state, days."""
+        return self.own_median_days.get((gate, state), self.median_days[state])
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,7 @@ def _rate(key: tuple[str, int], stays: list[Stay], free: list[Stay], as_of: dt.d
         for s in stays
         if (s.gate, s.state) == key
     )
-    prior_days = priors.weight * priors.median_days[key[1]] / math.log(2)
+    prior_days = priors.weight * priors.median(*key) / math.log(2)
     return Rate(changes=changes, days=days, shape=priors.weight + changes, rate=prior_days + days)
 
 

@@ -24,6 +24,7 @@ from planner.supply import (
     supply_spec,
 )
 from planner.supply.build import first_delivery
+from planner.supply.paths import draw_paths
 
 JULY = "2-h20-july-2025"
 
@@ -114,6 +115,21 @@ def test_an_announced_change_is_scripted_for_its_day(changed):
 
     us = supply_spec(changed(change)).gates[0]
     assert [(event.minute, event.state) for event in us.events] == [(1440, State.CONDITIONAL)]
+
+
+def test_a_prior_of_the_users_own_moves_its_gate_and_no_other(changed):
+    def change(raw):
+        raw["gates"][0]["prior_median_days"] = {"promised": 20}
+
+    ours, theirs = supply_spec(load(JULY).scenario), supply_spec(changed(change))
+    before, after = (spec.gates[1].law.system.rates for spec in (ours, theirs))
+    assert after["us", State.PROMISED].rate < before["us", State.PROMISED].rate
+    assert {k: v for k, v in after.items() if k != ("us", 1)} == {
+        k: v for k, v in before.items() if k != ("us", 1)
+    }
+    paths = [draw_paths(spec.gates, 91 * 1440, Key(1), range(2000))[0] for spec in (ours, theirs)]
+    passes = [(path.at(90 * 1440) >= State.CONDITIONAL).mean() for path in paths]
+    assert passes[1] > passes[0] + 0.1
 
 
 def test_a_state_that_history_does_not_know_is_told_with_the_mend(changed):
