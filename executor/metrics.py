@@ -22,6 +22,9 @@ Ints = npt.NDArray[np.int64]
 
 PERCENTILES = (50, 90, 95, 99)
 TIMED = ("ttft", "tpot", "itl", "e2el")
+SORT_AT_ONCE = 100_000
+"""Values up to which sorting all of them is fast."""
+BINS_PER_E_FOLD = 500.0
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,14 @@ def bench_metrics(
 def _spread(name: str, seconds: Floats, counts: Ints | None) -> dict[str, float]:
     """Mean, standard deviation, median and percentiles of one metric, ms."""
     keep = np.isfinite(seconds)
-    values = 1e3 * seconds[keep]
-    weights = np.ones(values.size, dtype=np.int64) if counts is None else counts[keep]
+    whole = bool(keep.all())
+    values = 1e3 * (seconds if whole else seconds[keep])
+    weights = np.ones(values.size, dtype=np.int64) if counts is None else counts if whole else counts[keep]
     total = int(weights.sum())
     if not total:
         return {}
-    mean = float((values * weights).sum() / total)
-    spread = math.sqrt(float((weights * (values - mean) ** 2).sum() / total))
+    mean = float(np.dot(values, weights)) / total
+    spread = math.sqrt(max(0.0, float(np.dot(weights, (values - mean) ** 2)) / total))
     quantiles = weighted_quantiles(values, weights, [p / 100 for p in (50, *PERCENTILES)])
     named = dict(zip(("median", *(f"p{p}" for p in PERCENTILES)), (float(q) for q in quantiles), strict=True))
     return {f"{key}_{name}_ms": value for key, value in {"mean": mean, "std": spread, **named}.items()}
@@ -138,9 +142,29 @@ def weighted_quantiles(values: Floats, counts: Ints, shares: Sequence[float]) ->
     >>> weighted_quantiles(np.array([1.0, 3.0]), np.array([1, 3]), [0.25, 0.5]).tolist()
     [2.5, 3.0]
     """
-    order = np.argsort(values, kind="stable")
-    last = np.cumsum(counts[order]) - 1
-    place = np.asarray(shares) * last[-1]
-    below = values[order][np.searchsorted(last, np.floor(place))]
-    above = values[order][np.searchsorted(last, np.ceil(place))]
+    place = np.asarray(shares) * (int(counts.sum()) - 1)
+    wanted = np.concatenate([np.floor(place), np.ceil(place)])
+    below, above = np.split(_ranked(values, counts, wanted), 2)
     return below + (above - below) * (place - np.floor(place))
+
+
+def _ranked(values: Floats, counts: Ints, ranks: Floats) -> Floats:
+    """The values at those places of the sorted list; many values are put into bins first, and only the bins
+    that hold a wanted place are sorted.
+    """
+    if values.size < SORT_AT_ONCE or values.min() <= 0:
+        return _ranked_by_sorting(values, counts, ranks)
+    bins = (BINS_PER_E_FOLD * np.log(values)).astype(np.int64)
+    bins -= bins.min()
+    until = np.cumsum(np.bincount(bins, counts))
+    found = np.empty(ranks.size)
+    for place in np.unique(at := np.searchsorted(until, ranks + 0.5)):
+        inside = np.flatnonzero(bins == place)
+        before = until[place - 1] if place else 0.0
+        found[at == place] = _ranked_by_sorting(values[inside], counts[inside], ranks[at == place] - before)
+    return found
+
+
+def _ranked_by_sorting(values: Floats, counts: Ints, ranks: Floats) -> Floats:
+    order = np.argsort(values, kind="stable")
+    return values[order][np.searchsorted(np.cumsum(counts[order]) - 1, ranks)]

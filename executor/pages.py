@@ -35,7 +35,7 @@ class PagePool:
     @property
     def held(self) -> int:
         """Pages that sequences refer to."""
-        return self.pages - self.available
+        return self.pages - len(self._blank) - len(self._idle)
 
     def take(self) -> int:
         """A page to write into. IndexError where none is available: ask ``available`` first."""

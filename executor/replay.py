@@ -125,9 +125,13 @@ def _dealer(servers: Sequence[_Replica]) -> Callable[[float], int]:
 
 def _least_loaded(servers: Sequence[_Replica]) -> Callable[[float], int]:
     def choose(arrival: float) -> int:
-        for server in servers:
-            server.settle(arrival)
-        return min(range(len(servers)), key=lambda number: servers[number].scheduler.unfinished)
+        chosen, least = 0, servers[0].unfinished + 1
+        for number, server in enumerate(servers):
+            if server.quiet_until < arrival:
+                server.settle(arrival)
+            if server.unfinished < least:
+                chosen, least = number, server.unfinished
+        return chosen
 
     return choose
 
@@ -139,6 +143,9 @@ class _Replica:
         self.scheduler = Scheduler(limits)
         self.time = time
         self.jump = jump
+        self.arithmetic = time.is_arithmetic
+        self.unfinished = 0
+        """Requests taken in and not ended."""
         self.clock = 0.0
         self.quiet_until = 0.0
         """Before then no sequence ends, unless another request arrives."""
@@ -162,11 +169,12 @@ class _Replica:
         except BadInputError:
             self.refused.append(int(request.id))  # type: ignore[call-overload]
             return False
+        self.unfinished += 1
         return True
 
     def settle(self, until: float) -> None:
         """Run far enough that ``unfinished`` is right at ``until``."""
-        if self.quiet_until < until and self.clock < until and self.scheduler.unfinished:
+        if self.clock < until and self.unfinished:
             self.run_until(until)
             if self.jump:
                 self.quiet_until = self._next_end()
@@ -175,7 +183,7 @@ class _Replica:
         """When the step begins in which the next sequence ends; 0 where that is not known yet."""
         scheduler = self.scheduler
         steps = scheduler.quiet_at_most - 1
-        if steps < 1 or not scheduler.is_quiet or not self.time.is_arithmetic:
+        if steps < 1 or not scheduler.is_quiet or not self.arithmetic:
             return 0.0
         sequences = scheduler.decoding
         room = sequences * (steps // scheduler.limits.page_size + 1)
@@ -187,7 +195,7 @@ class _Replica:
     def run_until(self, until: float) -> None:
         """Compute every step that starts before ``until``."""
         scheduler = self.scheduler
-        while self.clock < until and scheduler.unfinished:
+        while self.clock < until and self.unfinished:
             if not (self.jump and self._jump(until)):
                 step = scheduler.schedule()
                 assert step is not None, "a scheduler with unfinished sequences and no step would never end"
@@ -196,10 +204,10 @@ class _Replica:
     def _jump(self, until: float) -> int:
         """Take the decode steps that start before ``until`` and change nothing else; how many."""
         scheduler = self.scheduler
-        sequences = scheduler.decoding
-        if not sequences:
+        if not scheduler.is_quiet:
             return 0
-        if not self.time.is_arithmetic:
+        sequences = scheduler.decoding
+        if not self.arithmetic:
             return self._jump_by_steps(sequences, until)
         pace = self.time.run(sequences, scheduler.context)
         most = pace.most
@@ -253,6 +261,7 @@ class _Replica:
             self._note(self.scheduler.finish(step))
 
     def _note(self, ended: Sequence[Running]) -> None:
+        self.unfinished -= len(ended)
         for sequence in ended:
             self.ends.append((sequence.request.id, self.clock, sequence.preemptions))  # type: ignore[arg-type]
 
