@@ -63,6 +63,7 @@ class RunRow(Base):
         CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="run_state"),
         Index("run_by_state", "state", "priority", "created"),
         Index("run_by_created", "created"),
+        Index("run_by_ended", "ended"),
         Index("run_by_identity", "identity"),
         Index("run_by_schedule", "schedule", "created"),
         Index(

@@ -191,6 +191,7 @@ def upgrade() -> None:
         sqlite_strict=STRICT,
     )
     op.create_index("run_by_created", "run", ["created"])
+    op.create_index("run_by_ended", "run", ["ended"])
     op.create_index("run_by_identity", "run", ["identity"])
     op.create_index("audit_by_run", "audit", ["run_id", "id"])
 
