@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from planner.scenario.models import Scenario
 
 PREFIX = "WAFERLAG_"
-OUTSIDE = {"CONFIG", "DEBUG", "REQUIRE_POSTGRES", "TEST_POSTGRES_URL"}
-"""Variables with our prefix that are no settings."""
+OUTSIDE = ("CONFIG", "DEBUG", "CHROMIUM", "REQUIRE_", "TEST_")
+"""Variables with our prefix that begin so are no settings: they steer tests and what an error shows."""
 
 
 class SettingsError(UserMistakeError):
@@ -185,10 +185,10 @@ def _problems(error: ValidationError) -> list[Problem]:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would otherwise be passed over in silence; what resembles none is not ours."""
-    known = {name.upper() for name in Settings.model_fields} | OUTSIDE
+    known = [name.upper() for name in Settings.model_fields]
     for variable in os.environ:
         name = variable.removeprefix(PREFIX)
-        if variable.startswith(PREFIX) and name.split("__")[0] not in known:
-            nearest = did_you_mean(name, known)
-            if nearest is not None:
-                raise SettingsError(f"{shown(variable)} is no setting (did you mean {PREFIX}{nearest}?)")
+        if name == variable or name.split("__")[0] in known or name.startswith(OUTSIDE):
+            continue
+        if (nearest := did_you_mean(name, known)) is not None:
+            raise SettingsError(f"{shown(variable)} is no setting (did you mean {PREFIX}{nearest}?)")

@@ -66,7 +66,8 @@ def test_a_misspelt_setting_in_the_file_is_refused(monkeypatch):
 
 
 def test_a_variable_of_somebody_else_is_left_alone(monkeypatch):
-    monkeypatch.setenv("WAFERLAG_QZX", "1")
+    for name in ("QZX", "REQUIRE_BROWSER", "REQUIRE_POSTGRES", "TEST_POSTGRES_URL", "DEBUG", "CHROMIUM"):
+        monkeypatch.setenv(f"WAFERLAG_{name}", "1")
     read_settings()
     monkeypatch.setenv("WAFERLAG_DBB", "1")
     with pytest.raises(SettingsError):
