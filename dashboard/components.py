@@ -24,6 +24,8 @@ from planner.scenario.models import Scenario
 
 QUICKSTART = "1-quickstart"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
+_ADDRESS = re.compile(r"https?:(?=//)|www(?=\.)|@", re.IGNORECASE)
+"""Where an address is made a link of even when escaped; a word joiner, which is not seen, prevents it."""
 _SHOWN_RUNS = 200
 
 
@@ -134,7 +136,8 @@ def look() -> Look:
 
 def plain(text: object) -> str:
     """Text of unknown origin as Markdown that shows it as it is: no link, picture, formula or colour."""
-    return _MARKDOWN.sub(r"\\\1", displayable(str(text))).replace("\n", " ")
+    shown = _ADDRESS.sub("\\g<0>\u2060", displayable(str(text)))
+    return _MARKDOWN.sub(r"\\\1", shown).replace("\n", " ")
 
 
 def safe(text: object) -> str:

@@ -59,7 +59,7 @@ def test_hostile_names_are_shown_and_not_obeyed(visit):
         assert window.errors() == [], path
         main = window.page.locator("[data-testid=stMain]")
         assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
-        assert window.page.locator("img[src*='x.test'], img[src='x']").count() == 0
+        assert window.page.locator("img[src*='x.test'], img[src='x'], a[href*='x.test']").count() == 0
     assert window.page.title() != "1"
     assert dialogs == []
     assert window.outside == []

@@ -19,7 +19,8 @@ def visible(app) -> str:
         for element in kind
     ]
     parts += [element.proto.body for element in app.get("html")]
-    return re.sub(r"[\s\u00a0]+", " ", re.sub(r"\\(.)", r"\1", " ".join(map(str, parts))))
+    plain = re.sub(r"\\(.)", r"\1", " ".join(map(str, parts))).replace("\u2060", "")
+    return re.sub(r"[\s\u00a0]+", " ", plain)
 
 
 @pytest.fixture
@@ -261,3 +262,14 @@ def test_a_plan_of_another_version_is_told_plainly(screen, database, stored: str
     app = screen(allow_errors=True)
     said = re.sub(r"\\(.)", r"\1", app.error[0].value)
     assert "does not fit this version of Waferlag (answer.goal" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["see http://x.test", "HTTPS://x.test", "www.x.test", "a@x.test", "[l](http://x.test)"]
+)
+def test_an_address_in_a_name_is_not_made_a_link_of(name: str):
+    from dashboard.components import plain
+
+    said = plain(name)
+    assert not re.search(r"https?\\?:\\?/|www\\?\.|@\w", said, re.IGNORECASE)
+    assert re.sub(r"\\(.)", r"\1", said).replace("\u2060", "") == name
