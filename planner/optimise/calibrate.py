@@ -24,7 +24,7 @@ import numpy as np
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.formulation import Formulation, Solution, cvar
 from planner.optimise.futures import Array, Flags, Futures, Orders
-from planner.optimise.lots import LotSearch, round_to_lots
+from planner.optimise.lots import LotSearch, dive_to_lots, round_to_lots
 from planner.optimise.reach import OutOfReach, out_of_reach
 
 _KEPT_PRICE = 1000.0
@@ -45,6 +45,9 @@ _STEPS = 40
 
 _VALIDATIONS = 6
 """Validations of one search, each with the margins that the one before showed to be needed."""
+
+_CLOSE = 0.5
+"""Where the plan without the dial misses less than this over the months, single lots are tried from it too."""
 
 _DETOURS = 2
 """Paying detours while the best plan is polished."""
@@ -106,12 +109,14 @@ def calibrate(
     cvar_level: float = 0.9,
     cvar_bound: float = np.inf,
     turns: int = 2,
+    polished: int = 2,
     start: Orders | None = None,
     out_of_reach: tuple[OutOfReach, ...] | None = None,
 ) -> Calibration:
     """The cheapest plan found on ``train`` whose probability on ``validate`` meets the goal each month.
 
     ``turns``: how often the kept shares are turned and the programme solved again; lots settle the rest.
+    ``polished``: from how many of the ends of the search it is taken further, by detours.
     ``start`` is a plan that may be ordered, from a neighbouring study; the search goes on from it.
     ``out_of_reach``: what that study found out of reach, where it holds here too; None: to be found.
     Where no step meets it, the plan that comes nearest is returned: `Calibration.meets_goal` is false, and
@@ -119,7 +124,7 @@ def calibrate(
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound)
+    dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound, polished)
     return dial.turn(turns, start, out_of_reach)
 
 
@@ -146,7 +151,13 @@ def reconsider(
 
 class _Dial:
     def __init__(
-        self, formulation: Formulation, unseen: Formulation, goal: float, level: float, bound: float
+        self,
+        formulation: Formulation,
+        unseen: Formulation,
+        goal: float,
+        level: float,
+        bound: float,
+        polished: int = 2,
     ) -> None:
         self.formulation, self.unseen = formulation, unseen
         few = formulation.futures.count <= _SEARCHED
@@ -157,48 +168,58 @@ class _Dial:
         self.accepted = self.target.copy()
         self.out_of_reach: tuple[OutOfReach, ...] = ()
         self.steps: list[Step] = []
-        self.best: tuple[float, float, Solution, Outcome] | None = None
+        self.best: _Candidate | None = None
+        # Where searches ended, best first, as many as are to be polished.
+        self.ends: list[_Candidate] = []
+        self.polished = polished
         # The bound of the programme without the dial; a priced unmet demand of kept futures proves nothing.
         self.lower_bound = float("nan")
 
     def turn(self, turns: int, start: Orders | None, known: tuple[OutOfReach, ...] | None) -> Calibration:
         """First without the dial, unless a neighbour is known; where that falls short, turn it; then polish."""
-        months = np.arange(len(self.target))
+        months, plain = np.arange(len(self.target)), None
         if start is None:
             plain = self.formulation.solve(self.level, self.bound, gap=_COARSE)
             self.lower_bound = plain.lower_bound
-            months = np.flatnonzero(self._round(plain) > 0)
+            missing = self._round(plain)
+            months = np.flatnonzero(missing > 0)
             start = plain.plan
         if len(months):
             self._give_up(out_of_reach(self.unseen, self.goal, months) if known is None else known)
             self._turn_up(start, turns)
+            if plain is not None and _total(missing) < _CLOSE:
+                self._settle(plain, np.zeros_like(self.target))
         self._polish()
         return self._calibration()
 
     def take_up(self, found: Calibration, plans: Iterable[Orders]) -> Calibration:
         """From an earlier result, with other plans as starts."""
         self.out_of_reach, self.target, self.accepted = found.out_of_reach, found.target, found.accepted
-        self.steps = list(found.steps)
         self.lower_bound = found.solution.lower_bound
-        missing = self.accepted - found.outcome.probability
-        self._remember(found.solution, found.plan, found.outcome, self.steps[-1].kept_share, missing)
-        self.steps.pop()
-        first = self.best
+        self.best = first = self._judge(found.solution, found.plan, found.outcome, found.steps[-1].kept_share)
+        self.steps = list(found.steps)
         for plan in plans:
             outcome = evaluate(self.unseen, plan)
-            missing = self.accepted - outcome.probability
-            self._remember(found.solution, plan, outcome, np.zeros_like(self.target), missing)
+            self._remember(self._judge(found.solution, plan, outcome, np.zeros_like(self.target)))
         if self.best is first:
             return found
+        self.ends = [self.best]
         self._polish()
         return self._calibration()
 
     def _calibration(self) -> Calibration:
         assert self.best is not None
-        _, _, solution, outcome = self.best
+        plan = self.best.plan
+        solution = replace(
+            self.best.solution,
+            plan=plan,
+            lower_bound=self.lower_bound,
+            expected_cost=self.formulation.expected_cost(plan),
+            shortfall_cvar=cvar(self.formulation.shortfall_share(plan), self.level),
+        )
         return Calibration(
             solution=solution,
-            outcome=outcome,
+            outcome=self.best.outcome,
             steps=tuple(self.steps),
             goal=self.goal,
             target=self.target,
@@ -214,7 +235,7 @@ class _Dial:
             self.target[month.month] = max(0.0, min(self.goal, month.best - _NEAR))
             self.accepted[month.month] = max(0.0, min(self.goal, month.best - 2 * _NEAR))
         # Scores so far were against the goal itself.
-        self.best = None
+        self.best, self.ends = None, []
 
     def _turn_up(self, plan: Orders, turns: int) -> None:
         kept_share = self.target.copy()
@@ -244,69 +265,105 @@ class _Dial:
 
     def _round(self, solution: Solution) -> Array:
         """The plan in whole lots as it is; [T] by what months miss."""
-        plan = round_to_lots(self.formulation, solution.plan)
-        outcome = evaluate(self.unseen, plan)
-        missing = self.accepted - outcome.probability
-        self._remember(solution, plan, outcome, np.zeros_like(self.target), missing)
-        return missing
+        plan = dive_to_lots(self.formulation, solution)
+        found = self._judge(solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
+        self._remember(found)
+        self._end(found)
+        return found.missing
 
     def _settle(self, solution: Solution, kept_share: Array) -> Array:
-        """Whole lots, searched until the validated probability is on target; [T] by what months miss it."""
+        """Whole lots, searched until the validated probability is on target; [T] by what months miss it.
+
+        From two starts, as a search by single lots ends where it begins in its own valley.
+        """
+        dived = dive_to_lots(self.formulation, solution)
         rounded = round_to_lots(self.formulation, solution.plan)
-        search = LotSearch(self.searched, rounded, self.level, self.bound)
-        margin = np.zeros_like(self.target)
-        return self._search(search, solution, kept_share, margin, detours=0)
+        ends = []
+        for whole in (dived, rounded):
+            search = LotSearch(self.searched, whole, self.level, self.bound)
+            ends.append(self._search(search, solution, kept_share, np.zeros_like(self.target), detours=0))
+            self._end(ends[-1])
+        return min(ends, key=_score).missing
 
     def _polish(self) -> None:
-        """From the best plan so far, detours included, down to what the validated probabilities spare."""
-        assert self.best is not None
-        _, _, solution, outcome = self.best
-        search = LotSearch(self.searched, solution.plan, self.level, self.bound)
-        margin = search.state.probability - outcome.probability
-        self._search(search, solution, self.steps[-1].kept_share, margin, detours=_DETOURS)
+        """From the best ends so far, detours included, down to what the validated probabilities spare."""
+        for end in self.ends:
+            search = LotSearch(self.searched, end.plan, self.level, self.bound)
+            margin = search.state.probability - end.outcome.probability
+            self._search(search, end.solution, end.kept_share, margin, detours=_DETOURS)
 
     def _search(
         self, search: LotSearch, solution: Solution, kept_share: Array, margin: Array, detours: int
-    ) -> Array:
+    ) -> _Candidate:
         """Search, validate, and again with a wider margin where the validated probability falls short.
 
         The search sees the training futures only and is drawn to what is particular to them. The margin, by
         which a month's training probability must exceed its target, is the most that any validation of this
-        search has shown it to be too high.
+        search has shown it to be too high. Returns the best that was validated.
         """
+        found: list[_Candidate] = []
         for step in range(_VALIDATIONS):
             target = np.clip(self.target + margin, 0.0, 1.0)
             moved = search.run(target, steps=_STEPS, detours=detours if step == 0 else 0)
             if not moved and step > 0:
                 break
             outcome = evaluate(self.unseen, search.plan)
-            missing = self.accepted - outcome.probability
-            self._remember(solution, search.plan, outcome, kept_share, missing)
+            found.append(self._judge(solution, search.plan, outcome, kept_share))
+            self._remember(found[-1])
+            missing = found[-1].missing
             if (missing <= 0).all():
                 break
             # A training future at least, where one is missing: less than one could not be seen there.
             shown = search.state.probability - outcome.probability
             least = np.where(missing > 0, 1.0 / self.searched.futures.count, 0.0)
             margin = np.maximum(margin, shown + least)
-        return missing
+        return min(found, key=_score)
 
-    def _remember(
-        self, solution: Solution, plan: Orders, outcome: Outcome, kept_share: Array, missing: Array
-    ) -> None:
-        meets = bool((missing <= 0).all())
-        cost = outcome.expected_cost
-        self.steps.append(Step(kept_share, cost, outcome.probability, solution.gap, solution.rounds, meets))
-        # First by what is missed in all, then by cost.
-        score = (float(np.maximum(missing, 0.0).sum()), cost)
-        if self.best is None or score < self.best[:2]:
-            whole = replace(
-                solution,
-                plan=plan,
-                lower_bound=self.lower_bound,
-                expected_cost=self.formulation.expected_cost(plan),
-                shortfall_cvar=cvar(self.formulation.shortfall_share(plan), self.level),
+    def _judge(self, solution: Solution, plan: Orders, outcome: Outcome, kept_share: Array) -> _Candidate:
+        return _Candidate(plan, solution, outcome, kept_share, self.accepted - outcome.probability)
+
+    def _remember(self, found: _Candidate) -> None:
+        meets = bool((found.missing <= 0).all())
+        self.steps.append(
+            Step(
+                kept_share=found.kept_share,
+                cost=found.outcome.expected_cost,
+                probability=found.outcome.probability,
+                gap=found.solution.gap,
+                rounds=found.solution.rounds,
+                meets=meets,
             )
-            self.best = (*score, whole, outcome)
+        )
+        if self.best is None or _score(found) < _score(self.best):
+            self.best = found
+
+    def _end(self, found: _Candidate) -> None:
+        """A search ended here: worth polishing if it is among the best, and not there already."""
+        if all(_score(found) != _score(end) for end in self.ends):
+            self.ends = sorted([*self.ends, found], key=_score)[: self.polished]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A validated plan in whole lots."""
+
+    plan: Orders
+    solution: Solution
+    """The programme it came from."""
+    outcome: Outcome
+    kept_share: Array
+    missing: Array
+    """[T] by what months fall short of what is accepted; below nothing: to spare."""
+
+
+def _score(found: _Candidate) -> tuple[float, float]:
+    """Less is better: first what is missed in all, then the validated cost."""
+    return _total(found.missing), found.outcome.expected_cost
+
+
+def _total(missing: Array) -> float:
+    """What is missing in all; months with probability to spare make up for nothing."""
+    return float(np.maximum(missing, 0.0).sum())
 
 
 def kept_futures(formulation: Formulation, plan: Orders, kept_share: Array) -> Array:

@@ -1,7 +1,8 @@
 r"""From parts of GPUs to whole lots.
 
-Rounding keeps the running total of every source and pool within half a lot of the programme's, so that
-many small orders do not vanish, and then trims what caps and budget do not allow. A search over single lots
+A dive rounds month by month and plans the later months again on the cuts found. Plain rounding, for plans
+that come without cuts, keeps the running total of every source and pool within half a lot, so that many
+small orders do not vanish, and then trims what caps and budget do not allow. A search over single lots
 repairs and improves the rounded plan on the sampled futures: a lot is added, taken away or exchanged for
 another, first where months fall short of their target probability, then where that saves money and no
 month falls below its target. Steps are ranked by the derivative of the cost and by a glance at the
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.optimise.evaluate import MET, all_met
-from planner.optimise.formulation import Formulation, cvar, tail_weights
+from planner.optimise.formulation import Formulation, Solution, cvar, tail_weights
 from planner.optimise.futures import Array, Flags, Futures, Orders, Whole
+from planner.optimise.solver import Master
 
 _SCREENED = 200
 """Exchanges of two lots whose probabilities are looked up in each step, best by derivative first."""
@@ -60,6 +62,28 @@ def round_to_lots(futures: Futures | Formulation, plan: Orders) -> Orders:
             lots[:, t : t + 1] = _within(lots[:, t : t + 1], rental.lot_gpus, rental.reserved_cap[t], np.inf)
         reserved[:, r] = np.where(futures.may_reserve[:, r], lots, 0) * rental.lot_gpus
     return _within_budget(formulation, Orders(orders, reserved))
+
+
+def dive_to_lots(formulation: Formulation, solution: Solution) -> Orders:
+    """Whole lots month by month: the month's orders are rounded and held, and the rest is planned again.
+
+    Planned on the cuts of ``solution``, so that later months make up for what rounding does to earlier ones;
+    this costs one small linear programme a month and no look at the futures.
+    """
+    lots, hard, room = formulation.lots, formulation.hard, formulation.hard_upper + 1e-9
+    month = np.concatenate([formulation.order_columns, formulation.reserve_columns])[:, 2]
+    master = Master(formulation.programme(solution.cvar_bound), solution.cuts)
+    held = np.zeros(len(lots))
+    for m in range(formulation.futures.months):
+        point, _ = master.solve()
+        ours = np.flatnonzero(month == m)
+        held[ours] = np.rint(point[ours] / lots[ours]) * lots[ours]
+        # Rounding up must not break a limit: what was rounded up furthest is taken back first.
+        for column in ours[np.argsort(point[ours] - held[ours], kind="stable")]:
+            while held[column] > 0 and np.any(hard @ held > room):
+                held[column] -= lots[column]
+        master.fix(ours, held[ours])
+    return formulation.whole_plan(held)
 
 
 def _within(lots: Whole, lot_gpus: int, monthly_cap: float, total_cap: float) -> Whole:

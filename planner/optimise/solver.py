@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.optimise.futures import Array, Flags
 from planner.optimise.quiet import quiet_highs
@@ -230,6 +231,11 @@ class Master:
         self._offsets.append(offset)
         self._slopes.append(slope)
         self._idle = np.r_[self._idle, np.zeros(len(offset), dtype=int)]
+
+    def fix(self, columns: NDArray[np.intp], values: Array) -> None:
+        """Hold columns at given values in every later solve."""
+        for column, value in zip(columns, values, strict=True):
+            self.highs.changeColBounds(int(column), float(value), float(value))
 
     def solve(self) -> tuple[Array, float]:
         """The master's optimum and its value."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation, optimise
 from planner.optimise.futures import Orders
-from planner.optimise.lots import LotSearch, _Moves, round_to_lots
+from planner.optimise.lots import LotSearch, _Moves, dive_to_lots, round_to_lots
 
 
 def within_limits(futures, plan):
@@ -91,6 +91,22 @@ def test_nothing_to_buy_is_nothing_to_search(synthetic):
     search = LotSearch(formulation, round_to_lots(formulation, formulation.solve().plan))
     assert not search.run(np.ones(4), steps=10)
     assert search.plan.nothing
+
+
+@pytest.mark.parametrize("budget", [None, 1500.0])
+def test_a_dive_keeps_every_limit_and_beats_plain_rounding_or_comes_near(synthetic, budget):
+    futures = synthetic(200, T=12, budget=budget)
+    tight = tuple(replace(s, total_cap=90.0, monthly_cap=min(s.monthly_cap, 44.0)) for s in futures.purchases)
+    futures = replace(futures, purchases=tight)
+    formulation = Formulation(futures)
+    solution = formulation.solve()
+    dived = dive_to_lots(formulation, solution)
+    within_limits(futures, dived)
+    if budget is not None:
+        assert formulation.outlay @ formulation.point(dived) <= budget
+    rounded = round_to_lots(formulation, solution.plan)
+    assert formulation.expected_cost(dived) >= solution.lower_bound * (1 - 1e-9)
+    assert formulation.expected_cost(dived) <= formulation.expected_cost(rounded) * 1.002
 
 
 @pytest.mark.parametrize("lot", [1, 8, 64])
