@@ -34,7 +34,7 @@ ASKED = ("gpu", "engine", "model", "precision", "input_tokens", "output_tokens",
 ANSWERED = ("ttft_ms", "tpot_ms")
 """Columns that a measured row has besides."""
 MOST_ROWS = 100_000
-"""Rows that one file may have; WAFERLAG_MAX_CASE_ROWS is the setting that a caller may pass on."""
+"""Rows that one file may have; the setting WAFERLAG_MAX_CASE_ROWS of the front door."""
 
 PRECISION_NAMES = {
     **{"": "bf16", "fp16": "bf16", "bfloat16": "bf16", "half": "bf16", "auto": "bf16"},
@@ -284,12 +284,14 @@ def _number(cells: Mapping[str, str], name: str, least: float, above: bool = Fal
     return value
 
 
-def read_measured(path: Path, figures: Mapping[str, float] | None = None) -> Cleaned:
+def read_measured(
+    path: Path, figures: Mapping[str, float] | None = None, most_rows: int = MOST_ROWS
+) -> Cleaned:
     """The rows of a measured file that can be used, cleaned, and those that cannot, with the reason.
 
     ``figures`` fills in what nobody published of an accelerator.
     """
-    table = read_table(path, (*ASKED, *ANSWERED))
+    table = read_table(path, (*ASKED, *ANSWERED), most_rows)
     cases: list[Case] = []
     rejected: list[Rejected] = []
     for line, cells in table.rows:

@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     """The longest horizon that a run may plan."""
     max_trace_bytes: Annotated[int, Field(ge=1)] = 1 << 30
     """The largest trace that is read, in bytes after unpacking."""
+    max_case_rows: Annotated[int, Field(ge=1)] = 100_000
+    """The most rows that a file of measured or asked cases may have."""
     lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 45
     """A run whose worker has not been heard of for so long is taken over."""
     beat_seconds: Annotated[float, Field(gt=0, le=600)] = 10

@@ -188,8 +188,9 @@ def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
     import sys
 
     from planner.measured import read_table
+    from waferlag.settings import settings
 
-    table = read_table(cases)
+    table = read_table(cases, most_rows=settings().max_case_rows)
     columns = [*(name for name in table.columns if name not in PREDICTED), *PREDICTED]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
