@@ -50,7 +50,7 @@ def score(
     from planner.score import COUNTS, score_held_out
     from planner.score import score as scored
     from waferlag.commands.estimate import figures_of
-    from waferlag.settings import settings
+    from waferlag.settings import settings as limits
 
     counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
     for count in counts:
@@ -58,7 +58,7 @@ def score(
             raise UserMistakeError(
                 f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})"
             )
-    cleaned = read_measured(cases, figures_of(figure or []), settings().max_case_rows)
+    cleaned = read_measured(cases, figures_of(figure or []), limits().max_case_rows)
     if not cleaned.cases:
         first = cleaned.rejected[0]
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
