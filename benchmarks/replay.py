@@ -18,7 +18,8 @@ import numpy as np
 from executor.arrivals import Arrivals
 from executor.batchtime import BatchTime, batch_time
 from executor.cost import Layout
-from executor.replay import Replayed, replay, replica_limits
+from executor.replay import replay, replica_limits
+from executor.replayed import Replayed
 from planner.belief import belief, setup_of
 from waferlag.workload import workload
 

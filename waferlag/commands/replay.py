@@ -11,7 +11,8 @@ from waferlag.commands.db import Db
 if TYPE_CHECKING:
     from executor.metrics import Bounds
     from executor.profile import Figure
-    from executor.replay import Peak, Replayed
+    from executor.replay import Peak
+    from executor.replayed import Replayed
     from waferlag.replica import Replica
     from waferlag.workload import Workload
 
