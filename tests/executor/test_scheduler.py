@@ -321,10 +321,10 @@ def test_a_busy_scheduler_makes_ten_thousand_steps_a_second():
     """A replay lives on it. 84,000 steps/s at 256 sequences were measured; a tenth allows a busy machine."""
     scheduler = Scheduler(Limits(pages=20_000))
     added = 0
-    start = time.perf_counter()
+    start = time.process_time()  # the share of this process on a busy machine
     for _ in range(4000):
         while scheduler.unfinished < 256:
             scheduler.add(Request(added, 100 + added * 37 % 900, 100 + added * 61 % 900))
             added += 1
         scheduler.finish(scheduler.schedule())
-    assert 4000 / (time.perf_counter() - start) > 8_000
+    assert 4000 / (time.process_time() - start) > 8_000
