@@ -195,6 +195,24 @@ def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
         f'<p style="margin:0;font-size:.9rem;overflow-wrap:anywhere;color:{colours.quiet}">{safe(about + ended)} · '
         f'<a style="color:{colours.ink}" href="?run={safe(run.id)}">{safe(words("link to this plan"))}</a></p>'
     )
+    _stale(run)
+
+
+def _stale(run: RunSummary) -> None:
+    """Says so where a newer plan of the same scenario exists."""
+    newest = next((item for item in finished_runs(database().place) if item.scenario == run.scenario), None)
+    if newest is not None and newest.id != run.id and newest.created > run.created:
+        words = say()
+        st.info(
+            plain(
+                words(
+                    "A newer plan of this scenario was computed on {at} UTC.",
+                    at=f"{newest.created:%Y-%m-%d %H:%M}",
+                )
+            )
+            + f" [{plain(words('Open it'))}](?run={newest.id})",
+            icon=":material/update:",
+        )
 
 
 def choose_pool(record: PlanRecord) -> str:

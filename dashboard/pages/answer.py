@@ -46,6 +46,16 @@ def page() -> None:
     st.header(plain(words("Why this plan")))
     for reason in reasons(record, words):
         st.markdown(f"- {plain(reason)}")
+    for column, (file, title, icon) in zip(st.columns(3), _REASONS_LIE, strict=True):
+        column.page_link(f"../pages/{file}.py", label=words(title), icon=f":material/{icon}:")
+
+
+_REASONS_LIE = (
+    ("orders", "Why each order", "shopping_cart"),
+    ("supply", "Gates and lead times", "local_shipping"),
+    ("serving", "Serving figures", "memory"),
+)
+"""Pages that hold the reasons at length."""
 
 
 def _since_last_run(run: RunSummary) -> None:

@@ -395,8 +395,30 @@ def _supply(record: PlanRecord, say: Wording) -> Section:
         if gates
         else [say("No gate stands between an order and its delivery in this scenario.")],
         drawings=drawings,
-        tables=[table] if rows else [],
+        tables=[*_gate_odds(record, say), *([table] if rows else [])],
     )
+
+
+def _gate_odds(record: PlanRecord, say: Wording) -> list[Table]:
+    """What each gate does to an order of the first day."""
+    rows = [
+        [
+            odds.gate,
+            say(odds.state),
+            say.percent(odds.closes_within_90_days),
+            say.odds(odds.arrives),
+            say.odds(odds.arrives_if_open),
+        ]
+        for odds in record.gate_odds
+    ]
+    columns = [
+        Column(title=say("gate")),
+        Column(title=say("state at the start")),
+        Column(title=say("closed at some time within 90 days"), kind="number"),
+        Column(title=say("an order of the first day serves"), kind="number"),
+        Column(title=say("the same with this gate always open"), kind="number"),
+    ]
+    return [Table(caption=say("What each gate does"), columns=columns, rows=rows)] if rows else []
 
 
 def _serving(record: PlanRecord, say: Wording) -> Section:

@@ -9,6 +9,7 @@ import pytest
 from planner.record import (
     Answer,
     Dates,
+    GateOdds,
     Interval,
     Kpis,
     LeadTime,
@@ -359,6 +360,20 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
                 ("H20 part-finished", "part-finished", 118, 190, 455, 0.68, 104),
                 ("H20 new wafers", "new-wafers", 286, 341, 498, 0.57, 277),
                 ("Ascend 910C", "domestic", 60, 88, 131, 0.99, 52),
+            )
+        ],
+        gate_odds=[
+            GateOdds(
+                gate=gate,
+                authority=authority,
+                state=state,
+                passes_within_months={f"{first_of(index):%Y-%m}": 0.04 * index for index in range(MONTHS)},
+                closes_within_90_days=0.11,
+                arrives=near(0.42, 0.02),
+                arrives_if_open=near(0.71, 0.02),
+            )
+            for gate, authority, state in zip(
+                GATES, ("us", "cn", "vendor"), ("promised", "open", "promised"), strict=True
             )
         ],
         physics={"lots": 50, "replications": 2000, "cvar_bound": 0.031},

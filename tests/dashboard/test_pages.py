@@ -273,3 +273,13 @@ def test_an_address_in_a_name_is_not_made_a_link_of(name: str):
     said = plain(name)
     assert not re.search(r"https?\\?:\\?/|www\\?\.|@\w", said, re.IGNORECASE)
     assert re.sub(r"\\(.)", r"\1", said).replace("\u2060", "") == name
+
+
+def test_a_plan_that_is_not_the_newest_of_its_scenario_says_so(screen, database, record: PlanRecord):
+    import time
+
+    older = RunRepository(database).add(record)
+    time.sleep(0.01)
+    newer = RunRepository(database).add(record)
+    assert f"?run={newer}" in " ".join(box.value for box in screen(run=older).info)
+    assert not screen(run=newer).info
