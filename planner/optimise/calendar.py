@@ -27,10 +27,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.optimise.calibrate import Calibration, calibrate
+from planner.optimise.calibrate import Calibration, calibrate, reconsider
 from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
+from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders, Purchase, Whole
-from planner.optimise.policies import first_cleared
+from planner.optimise.policies import Rival, first_cleared
 
 CLOSED, PROMISED, PASSING = 0, 1, 2
 """States of the least open gate of a source, as `Futures.regime` counts them."""
@@ -109,23 +110,33 @@ def if_then(
     train: Futures,
     validate: Futures,
     static: Calibration,
+    cleared: Rival | None = None,
     *,
     cvar_level: float = 0.9,
     cvar_bound: float = np.inf,
 ) -> IfThen | None:
-    """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing."""
+    """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing.
+
+    ``cleared`` is the rival that orders nothing until cleared: a policy of this kind too, and taken up where it
+    does better.
+    """
     rules = rules_of(train)
     if len(rules) == len(train.purchases):
         return None
+    seen, unseen = Formulation(unfold(train, rules)), Formulation(unfold(validate, rules))
     found = calibrate(
-        unfold(train, rules),
-        unfold(validate, rules),
+        seen,
+        unseen,
         static.goal,
         cvar_level=cvar_level,
         cvar_bound=cvar_bound,
         start=_embedded(static.plan, rules),
         out_of_reach=static.out_of_reach,
     )
+    starts = [_embedded(static.plan, rules)]
+    if cleared is not None and cleared.wanted is not None:
+        starts.append(_embedded(cleared.wanted, rules, waits=True))
+    found = reconsider(seen, unseen, found, starts, cvar_level=cvar_level, cvar_bound=cvar_bound)
     plan = Orders(placed(validate, rules, found.plan.orders), found.plan.reserved)
     outcome = evaluate(validate, plan)
     cost = paired(static.outcome.cost.total, outcome.cost.total)
@@ -254,12 +265,13 @@ def placed(futures: Futures, rules: tuple[Rule, ...], orders: Whole | Array) -> 
     return result
 
 
-def _embedded(plan: Orders, rules: tuple[Rule, ...]) -> Orders:
-    """A static plan in the unfolded programme: every order in any case."""
+def _embedded(plan: Orders, rules: tuple[Rule, ...], waits: bool = False) -> Orders:
+    """A static plan in the unfolded programme: every order in any case, or once cleared where that is a rule."""
     P, _, M = plan.orders.shape
     orders = np.zeros((P, len(rules), M), dtype=np.int64)
+    waiting = {rule.source for rule in rules if rule.waits} if waits else set()
     for i, rule in enumerate(rules):
-        if rule.always:
+        if rule.waits if rule.source in waiting else rule.always:
             orders[:, i] = plan.orders[:, rule.source]
     return Orders(orders, plan.reserved)
 

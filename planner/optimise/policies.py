@@ -30,6 +30,8 @@ class Rival:
     name: str
     plan: Orders
     outcome: Outcome
+    wanted: Orders | None = None
+    """What a policy that waits wants in every future alike, before it waits."""
 
 
 def nothing_until_cleared(train: Futures, validate: Futures, goal: float, **dial: float) -> Rival:
@@ -39,7 +41,7 @@ def nothing_until_cleared(train: Futures, validate: Futures, goal: float, **dial
     """
     waiting = calibrate(_cleared(train), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
     plan = Orders(placed_when_cleared(validate, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing until cleared", plan, evaluate(validate, plan))
+    return Rival("nothing until cleared", plan, evaluate(validate, plan), wanted=waiting.plan)
 
 
 def first_cleared(futures: Futures) -> NDArray[np.int64]:

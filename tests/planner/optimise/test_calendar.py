@@ -11,6 +11,7 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Orders
 from planner.optimise.lots import round_to_lots
+from planner.optimise.policies import nothing_until_cleared
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -110,9 +111,24 @@ def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(pair):
     assert found.cost.mean == pytest.approx(change, rel=1e-9, abs=1e-6)
     if found.recommended:
         assert found.cost.high < 0
-        assert np.all(found.outcome.probability >= static.accepted)
+        missing = [
+            np.maximum(static.accepted - seen.probability, 0).sum()
+            for seen in (found.outcome, static.outcome)
+        ]
+        assert missing[0] <= missing[1] + 1e-12
     assert sum(line.gpus for line in found.lines) == found.calibration.plan.orders.sum()
     assert all(0 <= line.placed <= 1 for line in found.lines)
+
+
+def test_the_policy_is_no_dearer_than_waiting_for_clearance(pair):
+    """The rival is itself a policy of rules; caps that its waiting orders exceed may cost it a little."""
+    train, validate = pair
+    static = calibrate(train, validate, 0.85)
+    cleared = nothing_until_cleared(train, validate, 0.85)
+    found = if_then(train, validate, static, cleared)
+    if np.all(cleared.outcome.probability >= 0.85):
+        assert found.outcome.expected_cost <= cleared.outcome.expected_cost * 1.001
+    assert found.outcome.expected_cost <= static.outcome.expected_cost * 1.001
 
 
 def test_without_gates_there_is_nothing_to_wait_for(synthetic):
