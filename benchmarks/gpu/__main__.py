@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu import operators, serving, steps
+from benchmarks.gpu import checks, operators, serving, steps
 from benchmarks.gpu.bars import BARS
 from benchmarks.gpu.device import Telemetry, provenance
 from benchmarks.gpu.sizes import CPU, GPU, Sizes
 from executor.engine import backends
 
-SECTIONS = ("operators", "serving", "steps", "peers")
+SECTIONS = ("engine", "operators", "serving", "steps", "peers")
 SCHEMA_VERSION = 1
 
 
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     with Telemetry(device) as telemetry:
         report = Report(asked, device, telemetry)
         runners: dict[str, Callable[[Report, Sizes], None]] = {
+            "engine": run_engine,
             "operators": run_operators,
             "serving": run_serving,
             "steps": run_steps,
@@ -64,6 +65,7 @@ class Report:
             "measured": device.type == "cuda",
             "backends": {},
             "ceilings": {},
+            "engine": [],
             "operators": [],
             "serving": [],
             "steps": [],
@@ -74,8 +76,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 where a kernel's result was wrong."""
-        return int(any(row.get("right") is False for row in self.found["operators"]))
+        """1 where a kernel's result, or the engine's, was wrong."""
+        checked = self.found["engine"] + self.found["operators"]
+        return int(any(row.get("right") is False for row in checked))
 
     def time_left(self, what: str) -> bool:
         """Whether another item may begin; if not, that is noted."""
@@ -148,6 +151,13 @@ class Report:
         return next((row for row in self.found[section] if row["name"] == name), None)
 
 
+def run_engine(report: Report, sizes: Sizes) -> None:
+    """Right first: the device's engine against the CPU's."""
+    print("engine against the CPU")
+    for model in checks.MODELS:
+        report.attempt("engine", model, partial(_one, checks.measure, model, report.device))
+
+
 def run_operators(report: Report, sizes: Sizes) -> None:
     """Ceilings first, then every operator as a fraction of them."""
     print("operators (share: of the time the measured ceilings allow)")
@@ -198,6 +208,9 @@ def _one(run: Callable[..., dict[str, Any]], *arguments: Any) -> list[dict[str, 
 def _line(row: dict[str, Any]) -> str:
     """One result as one line."""
     name = f"{row['name']:44s}"
+    if "tokens_equal" in row:
+        verdict = "right" if row["right"] else "WRONG"
+        return f"{name} {verdict}: {row['tokens_equal']} of {row['tokens']} tokens, BF16 error {row['error']:.4f}"
     if row.get("right") is False:
         return f"{name} WRONG: relative error {row['error']:.4f}"
     if "us" in row:

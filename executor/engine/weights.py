@@ -8,8 +8,8 @@ I]; q, k and v become one matrix, gate and up another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,6 +92,19 @@ class ModelWeights:
     def bytes(self) -> int:
         """Bytes on the device; a tied head is counted once."""
         return sum(t.numel() * t.element_size() for t in {id(t): t for t in _tensors(self)}.values())
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> ModelWeights:
+        """The same weights elsewhere, tensors of the model's data type in ``dtype`` where it is given."""
+        own, copies = self.embedding.dtype, dict[int, Tensor]()
+
+        def move(tensor: Tensor) -> Tensor:
+            if id(tensor) not in copies:
+                copies[id(tensor)] = tensor.to(device, dtype if tensor.dtype == own else None)
+            return copies[id(tensor)]
+
+        moved = _mapped(self, move)
+        assert isinstance(moved, ModelWeights)
+        return moved
 
 
 class Source(Protocol):
@@ -354,3 +367,16 @@ def _tensors(record: Any) -> Iterator[Tensor]:
     elif is_dataclass(record):
         for part in fields(record):
             yield from _tensors(getattr(record, part.name))
+
+
+def _mapped(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Nested records with every tensor changed."""
+    if isinstance(record, Tensor):
+        return change(record)
+    if isinstance(record, tuple):
+        return tuple(_mapped(item, change) for item in record)
+    if is_dataclass(record) and not isinstance(record, type):
+        return replace(
+            record, **{part.name: _mapped(getattr(record, part.name), change) for part in fields(record)}
+        )
+    return record

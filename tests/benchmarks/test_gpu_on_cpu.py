@@ -34,7 +34,8 @@ def result(tmp_path_factory):
     """One small run with nothing but torch, triton and numpy to import; peers need transformers."""
     out = tmp_path_factory.mktemp("gpu") / "result.json"
     done = subprocess.run(
-        [sys.executable, "-c", BLOCK_IMPORTS, "--small", "--out", out, "--sections", "operators", "serving", "steps"],
+        [sys.executable, "-c", BLOCK_IMPORTS, "--small", "--out", out,
+         "--sections", "engine", "operators", "serving", "steps"],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -48,6 +49,17 @@ def test_every_operator_is_right_and_timed(result):
     assert all(row["us"] > 0 and row["us_low"] <= row["us"] <= row["us_high"] for row in found["operators"])
     kinds = {row["name"].split()[0] for row in found["operators"]}
     assert kinds == {"gemm", "decode", "prompt", "moe"}
+
+
+def test_every_family_is_checked_whole_before_anything_is_timed(result):
+    found, printed = result
+    assert [row["name"] for row in found["engine"]] == [
+        "engine Qwen3-8B", "engine Llama-3.1-8B-Instruct", "engine Qwen3-30B-A3B", "engine DeepSeek-V3",
+        "engine Kimi-K2-Instruct",
+    ]  # fmt: skip
+    assert all(row["right"] and row["tokens_equal"] == row["tokens"] == 96 for row in found["engine"])
+    assert all(0 < row["error"] < 0.1 for row in found["engine"])  # BF16 differs, and little
+    assert printed.index("engine Kimi-K2") < printed.index("GB/s copied")
 
 
 def test_serving_and_steps_have_their_figures(result):
