@@ -36,6 +36,7 @@ _TOP = {
     "costs": "prices",
     "fleet": "fleet",
     "gates": "gates",
+    "lines": "supply",
     "goal": "goal",
 }
 _OF_POOL = {"model": "profile", "precision": "profile", "engine": "profile", "layouts": "profile"}
