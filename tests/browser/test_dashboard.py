@@ -1,5 +1,12 @@
 """The dashboard in a real browser: every page, light and dark, wide and narrow, and what people do there."""
 
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -149,3 +156,29 @@ def test_axe_finds_no_serious_problem_of_ours(visit, scheme: str):
                 places = [node["html"][:160] for node in problem["nodes"][:3]]
                 found.setdefault(problem["id"], []).append(f"{path or 'answer'}: {places}")
     assert found == {}
+
+
+def test_from_an_empty_database_one_click_leads_to_a_plan(chromium: str, browser, tmp_path):
+    """`waferlag dashboard` alone: it brings its own worker, and the page opens the plan when it is there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "waferlag", "dashboard", "--no-browser", "--port", str(port)]
+    process = subprocess.Popen([*command, "--db", f"sqlite:///{tmp_path / 'new.sqlite'}"])
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.3)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}")
+        page.get_by_role("heading", level=1, name="No plan yet").wait_for(timeout=90_000)
+        page.get_by_role("button", name="Plan the quickstart").click()
+        page.get_by_role("heading", level=1, name="Answer").wait_for(timeout=240_000)
+        page.locator(CHARTS).first.wait_for(timeout=60_000)
+        page.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
