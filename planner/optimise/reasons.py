@@ -5,7 +5,7 @@ Everything is read off the validating futures, on the same luck as the plan itse
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -177,3 +177,14 @@ def value_of_waiting(
 
 def _difference_in(now: Outcome, later: Outcome, month: int) -> Difference:
     return paired(now.met_jointly[:, month], later.met_jointly[:, month])
+
+
+def budget_that_would_do(train: Futures, validate: Futures, goal: float) -> float | None:
+    """What the cheapest plan without a budget spends on purchases and reserved rental, in expectation, money.
+
+    None where the goal is out of reach at any budget. For the answer to a budget that binds: by how much.
+    """
+    free = calibrate(replace(train, budget=None), replace(validate, budget=None), goal)
+    if not free.meets_goal:
+        return None
+    return float(free.outcome.cost.purchases.mean() + free.outcome.cost.reserved.mean())

@@ -1,12 +1,14 @@
 """Reasons are facts about the plan: each can be recomputed by taking the order away or moving it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from planner.optimise.calibrate import calibrate
 from planner.optimise.evaluate import evaluate
 from planner.optimise.futures import Orders
-from planner.optimise.reasons import order_reasons, value_of_waiting
+from planner.optimise.reasons import budget_that_would_do, order_reasons, value_of_waiting
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 100}
 
@@ -93,3 +95,25 @@ def test_waiting_costs_nothing_where_nothing_was_to_be_ordered(study):
     waiting = value_of_waiting(train.only([]), validate.only([]), idle)
     assert waiting.cost.mean == 0.0
     assert waiting.probability.mean == 0.0
+
+
+def test_the_budget_that_would_do_does(synthetic):
+    """A tenth of it does not, though every month is within reach."""
+    shape = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
+    train, validate = synthetic(300, seed=1, **shape), synthetic(400, seed=2, **shape)
+    enough = budget_that_would_do(train, validate, 0.9)
+    assert enough is not None
+
+    def with_budget(budget):
+        return calibrate(replace(train, budget=budget), replace(validate, budget=budget), 0.9)
+
+    # The expectation is over the training futures here and over the validating ones there: 3 % apart.
+    assert with_budget(enough * 1.03).meets_goal
+    poor = with_budget(enough * 0.1)
+    assert not poor.meets_goal
+    assert not poor.out_of_reach
+
+
+def test_no_budget_helps_where_nothing_can_arrive(synthetic):
+    futures = synthetic(30, P=1, S=2, R=1, T=4)
+    assert budget_that_would_do(futures, futures, 0.99) is None
