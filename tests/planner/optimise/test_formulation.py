@@ -161,3 +161,17 @@ def test_reported_cvar_is_that_of_the_plan(synthetic):
     share = Formulation(futures).shortfall_share(found.plan)
     assert found.shortfall_cvar == pytest.approx(cvar(share, 0.8))
     assert np.all((share >= 0) & (share <= 1 + 1e-12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("N", [200, 500])
+def test_cuts_equal_the_written_out_programme_of_hundreds_of_futures(synthetic, N):
+    """Two pools, five sources, two rentals, 18 months, with a bound that binds; bounds close to 1e-7."""
+    futures = synthetic(N, spot_cap=60)
+    bound = 0.9 * optimise(futures).shortfall_cvar
+    found = optimise(futures, cvar_bound=bound, gap=1e-7)
+    whole = monolithic(futures, cvar_bound=bound)
+    assert found.attained
+    assert whole.feasible
+    assert found.gap <= 1e-7
+    assert found.expected_cost == pytest.approx(whole.expected_cost, rel=1e-6)
