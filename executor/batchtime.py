@@ -8,10 +8,12 @@ the parts add up to it again is a test.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
 
 from executor.errors import BadInputError
 from executor.steptime import CHUNK_TOKENS, PARAMETERS, Array, Load, Setup, step_times, work_of
@@ -25,6 +27,10 @@ SECONDS = (
     *("sequence", "request", "first_token", "front_end"),
 )
 """Fields of ``BatchTime`` that are times."""
+MOST_COEFFICIENTS = 6
+"""Coefficients of a fit to timed steps; it needs at least as many."""
+OUTLIERS = 0.02
+"""Share of timed steps that a fit leaves out."""
 _VANISHING, _BOUNDLESS = 1e-9, 1e15
 
 
@@ -222,6 +228,52 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
         kv_tokens=int(float(memory.slots[0]) * context),
         chunk_tokens=int(CHUNK_TOKENS * ranks),
         prefill_first=not setup.engine.mixed_steps,
+    )
+
+
+class StepSample(NamedTuple):
+    """One step of a real engine: what was in it, and how long it took. Symbols as in ``BatchTime``."""
+
+    sequences: int
+    context: float
+    tokens: int
+    square: float
+    completed: int
+    seconds: float
+
+
+def fitted_batch_time(
+    samples: Sequence[StepSample], kv_tokens: int, chunk_tokens: int, prefill_first: bool = False
+) -> BatchTime:
+    r"""Step times of an engine whose steps were timed one by one, without a model of its hardware.
+
+        t = fixed + sequence B + context X + collective (B + m) + square Q + request n,    all >= 0
+
+    Least squares of relative errors; the samples that miss most, one in fifty, are left out of a second fit,
+    since a machine is now and then busy with something else. Holds between the batches sampled, not beyond.
+    """
+    if len(samples) < MOST_COEFFICIENTS:
+        raise BadInputError(
+            f"{len(samples)} timed steps are too few to fit: give {MOST_COEFFICIENTS} or more"
+        )
+    seen = np.array(samples, dtype=float)
+    batch, context, tokens, square, completed, seconds = seen.T
+    columns = np.stack([np.ones(len(seen)), batch, context, batch + tokens, square, completed], axis=1)
+    scaled = columns / seconds[:, None]
+    found, _ = nnls(scaled, np.ones(len(seen)))
+    miss = np.abs(scaled @ found - 1.0)
+    kept = miss <= np.quantile(miss, 1.0 - OUTLIERS)
+    found, _ = nnls(scaled[kept], np.ones(int(kept.sum())))
+    zero = dict.fromkeys(SECONDS, 0.0)
+    names = ("fixed", "sequence", "context", "collective", "square", "request")
+    return BatchTime(
+        **{**zero, **{name: float(value) for name, value in zip(names, found, strict=True)}},
+        untouched_log=0.0,
+        halves=1,
+        stages=1,
+        kv_tokens=kv_tokens,
+        chunk_tokens=chunk_tokens,
+        prefill_first=prefill_first,
     )
 
 

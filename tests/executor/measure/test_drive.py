@@ -1,0 +1,110 @@
+"""The engine on its own clock, and the replay against it."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from executor.arrivals import Arrivals, arrival_times  # noqa: E402
+from executor.batchtime import StepSample, fitted_batch_time  # noqa: E402
+from executor.engine.engine import Engine, Settings  # noqa: E402
+from executor.errors import BadInputError  # noqa: E402
+from executor.measure.drive import drive  # noqa: E402
+from executor.replay import replay  # noqa: E402
+from executor.spec import from_hf_config  # noqa: E402
+
+TINY = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "intermediate_size": 128,
+    "vocab_size": 128,
+    "max_position_embeddings": 512,
+}
+
+
+def engine(**changes):
+    settings = Settings(
+        **{
+            "max_batch": 8,
+            "page_size": 16,
+            "pages": 64,
+            "token_budget": 96,
+            "prefix_caching": False,
+            **changes,
+        }
+    )
+    return Engine.dummy(from_hf_config(TINY, "tiny"), dtype=torch.float32, settings=settings)
+
+
+def requests(rate, count=60, seed=0):
+    chance = np.random.default_rng(seed)
+    return Arrivals(
+        arrival_times(count, rate, 1.0, chance), chance.integers(5, 150, count), chance.integers(1, 40, count)
+    )
+
+
+def one_second():
+    """Every step takes one second, whatever is in it."""
+    chance = np.random.default_rng(1)
+    samples = [
+        StepSample(*(int(n) for n in chance.integers(1, 50, 3)), float(chance.integers(1, 900)), 1, 1.0)
+        for _ in range(200)
+    ]
+    found = fitted_batch_time([each._replace(completed=at % 2) for at, each in enumerate(samples)], 640, 96)
+    assert found.fixed == pytest.approx(1.0, abs=1e-9)
+    return found
+
+
+def test_with_one_second_a_step_the_engine_and_the_replay_give_the_same_token_times():
+    """A clock that counts one for every look makes each step one second: what remains is the scheduling."""
+    served = engine(pages=40)
+    given = requests(rate=0.2)
+    ticking = itertools.count()
+    driven = drive(served, given, clock=lambda: float(next(ticking)))
+    found = replay(given, one_second(), served.scheduler.limits)
+    assert found.preemptions.sum() > 0
+    for at, times in enumerate(driven.token_s):
+        assert times == pytest.approx(found.token_times(at), rel=1e-12)
+
+
+def test_a_fit_recovers_the_coefficients_and_survives_hiccups():
+    chance = np.random.default_rng(2)
+    samples = []
+    for at in range(400):
+        batch, context, tokens = (int(n) for n in chance.integers(0, (20, 9000, 500)))
+        square, completed = float(tokens**2), int(chance.integers(0, 3))
+        seconds = (
+            0.004 + 1e-4 * batch + 2e-7 * context + 3e-5 * (batch + tokens) + 1e-9 * square + 5e-4 * completed
+        )
+        samples.append(
+            StepSample(batch, context, tokens, square, completed, seconds * (9 if at % 97 == 0 else 1))
+        )
+    found = fitted_batch_time(samples, 1000, 512)
+    assert found.fixed == pytest.approx(0.004, rel=1e-6)
+    assert found.context == pytest.approx(2e-7, rel=1e-4)
+    assert found.step(7, 300, 40, 1600.0, 1) == pytest.approx(
+        0.004 + 7e-4 + 6e-5 + 47 * 3e-5 + 1.6e-6 + 5e-4, rel=1e-6
+    )
+
+
+def test_too_few_steps_and_an_engine_with_look_ahead_are_errors():
+    with pytest.raises(BadInputError, match="too few"):
+        fitted_batch_time([StepSample(1, 1, 1, 1, 1, 1.0)], 10, 10)
+    with pytest.raises(BadInputError, match="look_ahead"):
+        drive(engine(look_ahead=True), requests(1.0, 2))
+
+
+def test_the_engine_is_left_as_it_was():
+    served = engine()
+    scheduler = served.scheduler
+    found = drive(served, requests(rate=100.0, count=5))
+    assert served.scheduler is scheduler
+    assert served.unfinished == 0
+    assert [times.size for times in found.token_s] == found.arrivals.output.tolist()
+    assert all(sample.seconds > 0 for sample in found.samples)
