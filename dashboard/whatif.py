@@ -139,24 +139,28 @@ def quick_answer(scenario: Scenario) -> QuickAnswer:
     goal = small.goal
     chosen = calibrate(train.futures, fresh.futures, goal.probability, cvar_level=goal.cvar_level)
     days = month_starts(small.start, small.horizon_months)
-    pools, sources = [pool.name for pool in small.pools], [source.name for source in small.purchases]
-    orders = chosen.plan.orders
+    months = tuple(month_label(day) for day in days)
     return QuickAnswer(
         scenario=scenario,
-        months=tuple(month_label(day) for day in days),
+        months=months,
         required=tuple(at + 1 >= goal.from_month for at in range(len(days))),
         met=chosen.outcome.met_jointly,
         cost=chosen.outcome.cost.total,
-        orders=tuple(
-            {
-                "pool": pools[p],
-                "source": sources[s],
-                "month": month_label(days[m]),
-                "gpus": int(orders[p, s, m]),
-            }
-            for p, s, m in np.argwhere(orders > 0)
-        ),
+        orders=_rows(scenario, months, chosen.plan),
         reserved_gpu_months=float(chosen.plan.reserved.sum()),
+    )
+
+
+def _rows(scenario: Scenario, months: tuple[str, ...], plan: Orders) -> tuple[Row, ...]:
+    """What a plan orders, a row for each pool, source and month."""
+    return tuple(
+        {
+            "pool": scenario.pools[p].name,
+            "source": scenario.purchases[s].name,
+            "month": months[m],
+            "gpus": int(plan.orders[p, s, m]),
+        }
+        for p, s, m in np.argwhere(plan.orders > 0)
     )
 
 
@@ -183,7 +187,7 @@ def _carried_out(record: PlanRecord, fresh: Prospects, orders: Orders) -> QuickA
         required=tuple(month.required for month in record.months),
         met=outcome.met_jointly,
         cost=outcome.cost.total,
-        orders=(),
+        orders=_rows(record.scenario, tuple(month.month for month in record.months), orders),
         reserved_gpu_months=float(orders.reserved.sum()),
     )
 

@@ -27,7 +27,7 @@ def odds_compared(
                 {"month": month, "plan": name, "probability": odds.value, "low": odds.low, "high": odds.high}
             )
     weakest = changed.probability(changed.weakest)
-    takeaway = say(
+    told = say(
         "{changed}: the weakest month is {month} with {odds}; {base}: {before} with {was}.",
         changed=names[1],
         base=names[0],
@@ -36,6 +36,7 @@ def odds_compared(
         before=say.month(base.months[base.weakest]),
         was=say.odds(base.probability(base.weakest)),
     )
+    takeaway = told[:1].upper() + told[1:]
     goal = alt.Chart(values([{"goal": changed.goal}])).mark_rule(color=look.goal, strokeDash=[5, 3])
     y = alt.Scale(domain=[0, 1])
     axis = alt.Axis(format=".0%", tickCount=5, title=say("probability that demand is met"))
@@ -84,19 +85,18 @@ def comparison_sentence(found: Comparison, base: QuickAnswer, say: Wording = ENG
 
 def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Mean cost when one input at a time is low or high, widest first."""
-    drawn: list[Row] = []
-    for row in rows:
-        for side, colour in (("low", look.domestic), ("high", look.in_service)):
-            drawn.append(
-                {
-                    "input": say(row["input"], gate=row["gate"]),
-                    "side": say(side),
-                    "base": row["cost_base"],
-                    "cost": row[f"cost_{side}"],
-                    "probability": row[f"probability_{side}"],
-                    "colour": colour,
-                }
-            )
+    sides = [say("low"), say("high")]
+    drawn: list[Row] = [
+        {
+            "input": say(row["input"], gate=row["gate"]),
+            "side": say(side),
+            "base": row["cost_base"],
+            "cost": row[f"cost_{side}"],
+            "probability": row[f"probability_{side}"],
+        }
+        for row in rows
+        for side in ("low", "high")
+    ]
     takeaway = say("Nothing was varied.")
     if rows:
         takeaway = say(
@@ -116,7 +116,11 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
         base.mark_bar(height=11, yOffset=8, opacity=0.8).encode(
             x=alt.X("base:Q", axis=axis, scale=alt.Scale(zero=False)),
             x2="cost:Q",
-            color=alt.Color("colour:N", scale=None),
+            color=alt.Color(
+                "side:N",
+                scale=alt.Scale(domain=sides, range=[look.domestic, look.in_service]),
+                legend=alt.Legend(title=say("value of the input")),
+            ),
             tooltip=[
                 alt.Tooltip("input:N", title=say("input")),
                 alt.Tooltip("side:N", title=say("value")),

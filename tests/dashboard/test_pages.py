@@ -182,7 +182,7 @@ def test_the_odds_without_an_order_are_drawn_when_asked_for(screen, database, qu
     app = screen("orders")
     app.selectbox(key="leave-out").set_value(0).run()
     assert not app.error
-    assert "without the order: the weakest month is" in visible(app)
+    assert "Without the order: the weakest month is" in visible(app)
 
 
 BENCHMARK = {

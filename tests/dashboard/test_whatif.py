@@ -114,6 +114,7 @@ def test_leaving_an_order_out_never_serves_more(quickstart: PlanRecord):
     whole, fewer = without_order(quickstart, 0)
     assert (fewer.met <= whole.met).all()
     assert compare(whole, fewer).probability.value <= 0
+    assert compare(whole, fewer).gpus_ordered == -quickstart.orders[0].gpus
 
 
 def test_the_whole_plan_on_the_same_futures_has_the_records_own_odds_and_cost(quickstart: PlanRecord):
