@@ -605,15 +605,18 @@ def _gate_table(record: PlanRecord, say: Wording) -> Table:
 
 def _sources(record: PlanRecord, say: Wording) -> Section:
     keys = ("what", "source", "date", "evidence")
-    rows = [[item.get(key, "–") for key in keys] for item in record.sources]
+    rows = [[item.get(key) or "–" for key in keys] for item in record.sources]
     tables = [
         Table(
-            caption=say("Figures of the reference data"),
+            caption=say("Figures and their sources"),
             columns=[Column(title=say(key)) for key in keys],
             rows=rows,
         )
     ]
-    evidence = [[place, text] for place, text in sorted(record.scenario.evidence.items())]
+    told = {item.get("what") for item in record.sources}
+    evidence = [
+        [place, text] for place, text in sorted(record.scenario.evidence.items()) if place not in told
+    ]
     if evidence:
         columns = [Column(title=say("place in the scenario")), Column(title=say("source"))]
         tables.append(Table(caption=say("Figures of the scenario itself"), columns=columns, rows=evidence))
