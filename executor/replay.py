@@ -7,6 +7,7 @@ nothing arrives, ends or runs out of pages is one arithmetic series. No torch he
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import math
 from array import array
@@ -57,11 +58,13 @@ def replay(
     replicas: int = 1,
     route: Route = "least-loaded",
     jump: bool = True,
+    computed: Ints | None = None,
 ) -> Replayed:
     """Serve the requests on equal replicas; ``jump`` False takes every step by itself.
 
     A request that no replica can ever hold is refused and counted. ``round-robin`` deals requests out in
     turn; ``least-loaded`` gives each to the replica with the fewest unfinished ones, the first of equals.
+    ``computed``: prompt tokens of each request whose KV comes with it.
     """
     if replicas < 1:
         raise BadInputError(f"replicas must be at least 1 (got {replicas})")
@@ -69,7 +72,13 @@ def replay(
         raise UnknownNameError("router", str(route), ROUTES)
     found = limits or replica_limits(time, arrivals.block_tokens)
     servers = [_Replica(found, time, len(arrivals), jump) for _ in range(replicas)]
-    offers = zip(arrivals.arrival_s.tolist(), _requests(arrivals, found.page_size), strict=True)
+    requests = _requests(arrivals, found.page_size)
+    if computed is not None:
+        requests = [
+            dataclasses.replace(request, computed=tokens)
+            for request, tokens in zip(requests, computed.tolist(), strict=True)
+        ]
+    offers = zip(arrivals.arrival_s.tolist(), requests, strict=True)
     choose = _dealer(servers) if route == "round-robin" or replicas == 1 else _least_loaded(servers)
     placed = array("q", (-1,)) * len(arrivals)
     with _without_collector():

@@ -99,6 +99,8 @@ class Request:
     min_tokens: int = 0
     """Stop ids before this many output tokens do not end the sequence."""
     block_hashes: abc.Sequence[abc.Hashable] = ()
+    computed: int = 0
+    """Prompt tokens whose KV comes with the request, as from a prefill replica; fewer than the prompt has."""
 
     @property
     def prompt_length(self) -> int:
@@ -442,6 +444,8 @@ class Scheduler:
         sequence.pages = found + self.pool.take_many(missing)
         self._changes.extend(zip(repeat(sequence.slot), count(), sequence.pages, strict=False))
         sequence.computed = sequence.cached = len(found) * size
+        if sequence.request.computed and not sequence.preemptions:  # what was preempted is gone
+            sequence.computed = max(sequence.computed, sequence.request.computed)
         self.counters.prompt_tokens_cached += sequence.cached
         return True
 
@@ -585,6 +589,11 @@ class Scheduler:
             raise BadInputError(
                 f"request {request.id!r}: prompt and max_tokens need at least 1 token"
                 f" (got {request.prompt_length} and {request.max_tokens})"
+            )
+        if not 0 <= request.computed < request.prompt_length:
+            raise BadInputError(
+                f"request {request.id!r}: computed must be from 0 to below the prompt's {request.prompt_length}"
+                f" tokens (got {request.computed})"
             )
         limits = self.limits
         total = request.prompt_length + request.max_tokens
