@@ -145,7 +145,7 @@ def reconsider(
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    dial = _Dial(formulation, unseen, calibration.goal, cvar_level, cvar_bound)
+    dial = _Dial(formulation, unseen, calibration.goal, cvar_level, cvar_bound, polished=2)
     return dial.take_up(calibration, plans)
 
 
@@ -199,13 +199,13 @@ class _Dial:
         self.best = first = self._judge(found.solution, found.plan, found.outcome, found.steps[-1].kept_share)
         self.steps = list(found.steps)
         for plan in plans:
-            outcome = evaluate(self.unseen, plan)
-            self._remember(self._judge(found.solution, plan, outcome, np.zeros_like(self.target)))
-        if self.best is first:
-            return found
-        self.ends = [self.best]
+            rival = self._judge(found.solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
+            self._remember(rival)
+            # A rival that is cheaper and misses little may need no more than a lot.
+            if _total(rival.missing) < _CLOSE and rival.outcome.expected_cost < first.outcome.expected_cost:
+                self._end(rival)
         self._polish()
-        return self._calibration()
+        return found if self.best is first else self._calibration()
 
     def _calibration(self) -> Calibration:
         assert self.best is not None
