@@ -43,6 +43,11 @@ class Disaggregated:
     """Place among the arrivals of each request that was decoded."""
 
     @property
+    def sides(self) -> tuple[Replayed, ...]:
+        """What happened on each side, prefill first."""
+        return (self.prefill,) if self.decode is None else (self.prefill, self.decode)
+
+    @property
     def latencies(self) -> Latencies:
         """TTFT, E2EL and gaps of the requests that came through, seconds."""
         first = self.prefill.first_token_s

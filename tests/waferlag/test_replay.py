@@ -49,6 +49,17 @@ def test_more_replicas_wait_less(run, tmp_path):
     assert found[1] < found[0]
 
 
+def test_prompts_and_answers_can_be_served_apart(run, tmp_path):
+    path = tmp_path / "apart.json"
+    code, out, _ = run("azure-code-2023", *ONE, *SMALL, "--prefill-replicas", 2, "--json", path)
+    assert code == 0
+    assert "prefill side" in out
+    assert "2 prefill and 1 replica(s)" in out
+    sides = json.loads(path.read_text())["sides"]
+    assert [side["phase"] for side in sides] == ["prefill", "decode"]
+    assert sides[1]["prompt_tokens_computed"] < sides[0]["prompt_tokens_computed"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -60,6 +71,10 @@ def test_more_replicas_wait_less(run, tmp_path):
         (["azure-code-2023", *ONE, "--goodput", "ttft:fast"], "not a number"),
         (["azure-code-2023", *ONE, "--goodput", "ttft:-5"], "above 0"),
         (["azure-code-2023", *ONE, "--search", "90"], "needs --goodput"),
+        (
+            ["azure-code-2023", *ONE, "--search", "90", "--goodput", "ttft:9", "--prefill-replicas", "1"],
+            "leave out --prefill-replicas",
+        ),
         (["azure-code-2023", *ONE, "--rate", "nan"], "positive number"),
         (["azure-code-2023", *ONE, "--burst", "-1"], "0 or more"),
         (["azure-code-2023", *ONE, "--json", "/no/such/folder/x.json"], "folder does not exist"),

@@ -44,6 +44,10 @@ def replay(
         float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", min=1, max=10_000, help="Equal replicas.")] = 1,
+    prefill_replicas: Annotated[
+        int,
+        typer.Option("--prefill-replicas", min=0, help="So many more do prompts only, --replicas the rest."),
+    ] = 0,
     route: Annotated[str, typer.Option("--route", help="least-loaded or round-robin.")] = "least-loaded",
     rate: Annotated[
         float | None, typer.Option("--rate", help="Mean requests/s of all replicas; without it the trace's.")
@@ -92,6 +96,8 @@ def replay(
     bounds = bounds_of(goodput) if goodput else None
     if search is not None and (bounds is None or not 0 < search <= 100):
         raise UserMistakeError("--search takes a share in per cent, 0 to 100, and needs --goodput")
+    if search is not None and prefill_replicas:
+        raise UserMistakeError("--search looks at replicas that do both phases: leave out --prefill-replicas")
     if profile is not None:
         if model is not None or gpu is not None:
             raise UserMistakeError("say either --profile, or --model and --gpu")
@@ -110,13 +116,13 @@ def replay(
             kv_tokens=kv_tokens,
         )
     load = workload(trace, settings().max_trace_bytes, requests=requests, rate=rate, cv=burst, seed=seed)
-    asked = _Asked(replica, load, replicas, route, max_batch, draws, bounds)
-    found, metrics = asked.run()
+    asked = _Asked(replica, load, replicas, prefill_replicas, route, max_batch, draws, bounds)
+    sides, metrics = asked.run()
     peak = None if search is None or bounds is None else asked.search(bounds, search / 100)
-    for line in _report(asked, found, metrics, peak):
+    for line in _report(asked, sides, metrics, peak):
         say(line)
     if json_file is not None:
-        document = _document(asked, found, metrics, peak, seed)
+        document = _document(asked, sides, metrics, peak, seed)
         write_whole(json_file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         say(f"JSON: {json_file}")
 
@@ -129,28 +135,26 @@ class _Asked:
         replica: "Replica",
         load: "Workload",
         replicas: int,
+        prefill_replicas: int,
         route: Any,
         max_batch: int,
         draws: int,
         bounds: "Bounds | None",
     ) -> None:
         self.replica, self.load, self.replicas, self.route = replica, load, replicas, route
+        self.prefill_replicas = prefill_replicas
         self.max_batch, self.count, self.bounds = max_batch, draws, bounds
         arrivals = load.arrivals
         self.mean_tokens = float(arrivals.prompt.mean() + arrivals.output.mean() / 2)
         self.time = replica.time(self.mean_tokens)
 
-    def run(self) -> tuple["Replayed", "dict[str, Figure]"]:
-        """The replay, and each metric with the central 80 % interval of the belief."""
+    def run(self) -> tuple["tuple[Replayed, ...]", "dict[str, Figure]"]:
+        """What happened on each side, and each metric with the central 80 % interval of the belief."""
         from executor.profile import Figure
 
-        found = self._replayed(self.time)
-        metrics = found.metrics(self.bounds)
-        drawn = [
-            self._replayed(time).metrics(self.bounds)
-            for time in self.replica.draws(self.count, self.mean_tokens)
-        ]
-        return found, {
+        sides, metrics = self._replayed(self.time)
+        drawn = [self._replayed(time)[1] for time in self.replica.draws(self.count, self.mean_tokens)]
+        return sides, {
             name: Figure(value, *_interval(value, [each.get(name, value) for each in drawn]))
             for name, value in metrics.items()
         }
@@ -171,13 +175,29 @@ class _Asked:
             start=arrivals.rate,
         )
 
-    def _replayed(self, time: Any) -> "Replayed":
+    @property
+    def transfer_s_per_token(self) -> float:
+        """Time for a prompt token's KV to leave a prefill replica, over one network port for each GPU."""
+        from executor.cost import BYTES_PER_VALUE
+        from executor.steptime import NIC_BYTES_S
+
+        setup = self.replica.setup
+        carried = setup.spec.kv_bytes_per_token(BYTES_PER_VALUE[setup.kv_type])
+        return carried / (NIC_BYTES_S * setup.layout.gpus)
+
+    def _replayed(self, time: Any) -> tuple["tuple[Replayed, ...]", dict[str, float]]:
+        from executor.disaggregated import Side, replay_disaggregated
         from executor.replay import replay as replayed
         from executor.replay import replica_limits
 
         arrivals = self.load.arrivals
         limits = replica_limits(time, arrivals.block_tokens, self.max_batch)
-        return replayed(arrivals, time, limits, self.replicas, self.route)
+        if not self.prefill_replicas:
+            found = replayed(arrivals, time, limits, self.replicas, self.route)
+            return (found,), found.metrics(self.bounds)
+        prefill, decode = Side(time, self.prefill_replicas, limits), Side(time, self.replicas, limits)
+        apart = replay_disaggregated(arrivals, prefill, decode, self.transfer_s_per_token, self.route)
+        return apart.sides, apart.metrics(self.bounds)
 
 
 def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
@@ -193,17 +213,21 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
     return value * float(np.exp(-Z_80 * spread)), value * float(np.exp(Z_80 * spread))
 
 
-def _report(asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak: "Peak | None") -> list[str]:
+def _report(
+    asked: _Asked, sides: "tuple[Replayed, ...]", metrics: "dict[str, Figure]", peak: "Peak | None"
+) -> list[str]:
     """The replay on a terminal: what was served, percentiles with intervals, use, and why to believe it."""
     from waferlag.screen import table, wrapped
 
     belief = asked.replica.belief
     arrivals = asked.load.arrivals
+    before = f"{asked.prefill_replicas} prefill and " if asked.prefill_replicas else ""
+    failed = int(metrics["failed"].value)
     lines = [
-        *wrapped(f"{asked.load.name} on {asked.replicas} replica(s) of {asked.replica.name}"),
+        *wrapped(f"{asked.load.name} on {before}{asked.replicas} replica(s) of {asked.replica.name}"),
         *(line for note in asked.load.notes for line in wrapped(note, "- ")),
         "",
-        f"requests   {len(arrivals):,} at {arrivals.rate:.3g}/s, {found.refused:,} refused",
+        f"requests   {len(arrivals):,} at {arrivals.rate:.3g}/s, {failed:,} refused",
         f"tokens     {arrivals.prompt.mean():,.0f} in, {arrivals.output.mean():,.0f} out on average",
     ]
     head = ["ms, 80 %", "mean", "p50", "p90", "p99"]
@@ -213,18 +237,24 @@ def _report(asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak
     lines += [f"{label:17s} {_cell(metrics, name)}" for name, label in named.items()]
     if "request_goodput" in metrics:
         lines.append(f"{'goodput':17s} {_cell(metrics, 'request_goodput')} requests/s met every bound")
-    hits = found.prompt_tokens_cached / max(1, found.prompt_tokens_cached + found.prompt_tokens_computed)
-    lines += [
-        f"{'KV cache':17s} {found.kv_mean:.1%} held on average, {found.kv_peak:.1%} at most,"
-        f" of {asked.time.kv_tokens:,} tokens",
-        f"{'prefix hits':17s} {hits:.1%} of prompt tokens",
-        f"{'preemptions':17s} {int(found.preemptions.sum()):,}",
-        f"{'busy':17s} {found.busy:.1%} of the time",
-    ]
+    for side, name in zip(sides, ("prefill side", "decode side"), strict=False):
+        lines += ["", name] if asked.prefill_replicas else []
+        lines += _side_text(side, asked.time.kv_tokens)
     if peak is not None:
         lines += ["", *wrapped(_peak_text(peak))]
     lines += ["", *wrapped(f"label: {belief.label}; {belief.reason}")]
     return lines
+
+
+def _side_text(side: "Replayed", kv_tokens: int) -> list[str]:
+    hits = side.prompt_tokens_cached / max(1, side.prompt_tokens_cached + side.prompt_tokens_computed)
+    return [
+        f"{'KV cache':17s} {side.kv_mean:.1%} held on average, {side.kv_peak:.1%} at most,"
+        f" of {kv_tokens:,} tokens",
+        f"{'prefix hits':17s} {hits:.1%} of prompt tokens",
+        f"{'preemptions':17s} {int(side.preemptions.sum()):,}",
+        f"{'busy':17s} {side.busy:.1%} of the time",
+    ]
 
 
 def _peak_text(peak: "Peak") -> str:
@@ -258,7 +288,11 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 
 def _document(
-    asked: _Asked, found: "Replayed", metrics: "dict[str, Figure]", peak: "Peak | None", seed: int
+    asked: _Asked,
+    sides: "tuple[Replayed, ...]",
+    metrics: "dict[str, Figure]",
+    peak: "Peak | None",
+    seed: int,
 ) -> dict[str, Any]:
     """Everything that is needed to run it again, and what came out."""
     from dataclasses import asdict
@@ -285,6 +319,7 @@ def _document(
             "seconds": time,
         },
         "replicas": asked.replicas,
+        "prefill_replicas": asked.prefill_replicas,
         "route": asked.route,
         "max_batch": asked.max_batch,
         "draws": asked.count,
@@ -293,13 +328,21 @@ def _document(
         "reason": belief.reason,
         "interval": 0.8,
         "metrics": {name: asdict(figure) for name, figure in metrics.items()},
-        "refused": found.refused,
-        "kv": {"mean": found.kv_mean, "peak": found.kv_peak, "tokens": asked.time.kv_tokens},
-        "preemptions": int(found.preemptions.sum()),
-        "prompt_tokens_cached": found.prompt_tokens_cached,
-        "prompt_tokens_computed": found.prompt_tokens_computed,
-        "busy": found.busy,
-        "steps": found.steps,
+        "sides": [
+            {
+                "phase": phase,
+                "refused": side.refused,
+                "kv": {"mean": side.kv_mean, "peak": side.kv_peak, "tokens": asked.time.kv_tokens},
+                "preemptions": int(side.preemptions.sum()),
+                "prompt_tokens_cached": side.prompt_tokens_cached,
+                "prompt_tokens_computed": side.prompt_tokens_computed,
+                "busy": side.busy,
+                "steps": side.steps,
+            }
+            for side, phase in zip(
+                sides, ("prefill", "decode") if asked.prefill_replicas else ("both",), strict=False
+            )
+        ],
         "highest_rate": None
         if peak is None
         else {"requests_per_s": peak.rate, "reason": peak.reason, "tried": peak.tried},
