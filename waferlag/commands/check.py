@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from waferlag.commands.scenario import ScenarioName, With
+
 
 def check(
-    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
-    ] = None,
+    scenario: ScenarioName,
+    with_: With = None,
 ) -> None:
     """Validate a scenario and say what it holds; all mistakes are told at once."""
     from planner.intake import open_scenario

@@ -9,6 +9,7 @@ import typer
 
 from waferlag.commands.backend import Backend, Scheduler
 from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 
 if TYPE_CHECKING:
     from planner.plan import Study
@@ -18,20 +19,15 @@ GOAL_NOT_MET = 1
 
 
 def plan(
-    scenario: Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")],
-    with_: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Override to lay over the scenario; may be given again."),
-    ] = None,
+    scenario: ScenarioName,
+    with_: With = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole record here.")] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option("--report", help="Write a report here: .html or .pdf; may be given again."),
     ] = None,
-    replications: Annotated[
-        int | None, typer.Option("--replications", help="Fresh futures that validate the plan.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    replications: Replications = None,
+    seed: Seed = None,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     backend: Backend = None,

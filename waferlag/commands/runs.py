@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, Scenario, Seed, With
+from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 
 if TYPE_CHECKING:
     from db.queries import AuditLine, RunSummary
@@ -82,7 +82,7 @@ def show(
 
 @app.command()
 def add(
-    scenario: Scenario,
+    scenario: ScenarioName,
     with_: With = None,
     replications: Replications = None,
     seed: Seed = None,

@@ -4,11 +4,9 @@ from typing import Annotated
 
 import typer
 
-Scenario = Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")]
+ScenarioName = Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")]
 With = Annotated[
-    list[str] | None, typer.Option("--with", help="Override to lay over it; may be given again.")
+    list[str] | None, typer.Option("--with", help="Override to lay over the scenario; may be given again.")
 ]
-Replications = Annotated[
-    int | None, typer.Option("--replications", help="Fresh futures that validate the plan.")
-]
+Replications = Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of all luck.")]

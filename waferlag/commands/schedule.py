@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, Scenario, Seed, With
+from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 
 if TYPE_CHECKING:
     from db.queries import ScheduleSummary
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @app.command()
 def add(
     name: Name,
-    scenario: Scenario,
+    scenario: ScenarioName,
     cron: Annotated[str, typer.Option("--cron", help="Minute hour day month weekday, as in '0 7 * * MON'.")],
     zone: Annotated[str, typer.Option("--zone", help="IANA time zone, as in Asia/Shanghai.")] = "UTC",
     with_: With = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from waferlag.commands.backend import Backend, Scheduler
+from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 
 if TYPE_CHECKING:
     from planner.orderbook import OrderLine
@@ -20,19 +21,16 @@ LEGEND = "Shares of futures at the horizon: arrived, waiting or under way, cance
 
 
 def simulate(
-    scenario: Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")],
+    scenario: ScenarioName,
     orders: Annotated[
         Path | None, typer.Option("--orders", help="CSV with pool, source, month (YYYY-MM), gpus.")
     ] = None,
-    with_: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Override to lay over the scenario; may be given again."),
-    ] = None,
+    with_: With = None,
     engine: Annotated[
         Literal["simpy", "fast"] | None, typer.Option("--engine", help="Both give the same integers.")
     ] = None,
-    replications: Annotated[int | None, typer.Option("--replications", help="How many futures.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    replications: Replications = None,
+    seed: Seed = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Write one row per stage visit to this Parquet file.")
     ] = None,

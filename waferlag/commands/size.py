@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,13 +16,10 @@ if TYPE_CHECKING:
 
 
 def size(
-    scenario: Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")],
-    with_: Annotated[
-        list[str] | None,
-        typer.Option("--with", help="Override to lay over the scenario; may be given again."),
-    ] = None,
-    replications: Annotated[int | None, typer.Option("--replications", help="How many futures.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Root of all luck.")] = None,
+    scenario: ScenarioName,
+    with_: With = None,
+    replications: Replications = None,
+    seed: Seed = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
 ) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
