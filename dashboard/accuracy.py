@@ -23,16 +23,52 @@ def sections() -> tuple[tuple[str, str], ...]:
 
 
 def score_tables(found: tuple[tuple[str, str], ...]) -> list[dict[str, str | float]]:
-    """Error in per cent by calibration rows and metric, read from the first table of the serving section."""
-    for title, text in found:
-        if "Serving" in title:
-            return [
-                {"rows": row["calibration rows at most"], "metric": metric, "error": error}
-                for row in _table(text)
-                for metric in ("TPOT", "throughput", "TTFT")
-                if (error := _percent(row.get(metric, ""))) is not None
-            ]
-    return []
+    """Error in per cent by calibration rows and metric: the first table of the serving section."""
+    rows = tables(found, "Serving")[:1]
+    return [
+        {"rows": row["calibration rows at most"], "metric": metric, "error": error}
+        for row in (rows[0] if rows else [])
+        for metric in ("TPOT", "throughput", "TTFT")
+        if (error := _percent(row.get(metric, ""))) is not None
+    ]
+
+
+def gate_scores(found: tuple[tuple[str, str], ...]) -> list[dict[str, str | float]]:
+    """Brier score by law and horizon: the table of the gates' section whose columns are horizons."""
+    return [
+        {"law": row["law"], "horizon": horizon.lstrip("+"), "brier": float(score)}
+        for table in tables(found, "Gates")
+        if table and "+30 d" in table[0]
+        for row in table
+        for horizon, score in row.items()
+        if horizon.startswith("+") and re.fullmatch(r"[\d.]+", score)
+    ]
+
+
+def published_day(found: tuple[tuple[str, str], ...]) -> list[dict[str, str | float]]:
+    """Nodes by hour, published and predicted with the interval: DeepSeek's own day."""
+    rows: list[dict[str, str | float]] = []
+    for row in next(iter(tables(found, "DeepSeek")), []):
+        match = re.match(r"([\d.]+) \(([\d.]+)-([\d.]+)\)", row.get("predicted (80 %)", ""))
+        if match:
+            predicted, low, high = map(float, match.groups())
+            hour: str = next(value for name, value in row.items() if name.startswith("hour"))
+            rows.append(
+                {
+                    "hour": hour,
+                    "published": float(row["published"]),
+                    "predicted": predicted,
+                    "low": low,
+                    "high": high,
+                }
+            )
+    return rows
+
+
+def tables(found: tuple[tuple[str, str], ...], word: str) -> list[list[dict[str, str]]]:
+    """The Markdown tables of the first section whose title holds the word, each as rows by heading."""
+    text = next((text for title, text in found if word in title), "")
+    return [_table(block) for block in re.split(r"\n\s*\n", text) if block.lstrip().startswith("|")]
 
 
 def _table(text: str) -> list[dict[str, str]]:

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard.accuracy import score_tables, sections
-from dashboard.charts.accuracy import error_by_rows
+from dashboard.accuracy import gate_scores, published_day, score_tables, sections
+from dashboard.charts.accuracy import day_compared, error_by_rows, gate_skill
 from dashboard.components import look, plain, say, show
 
 
@@ -16,13 +16,16 @@ def page() -> None:
         st.info(words("This installation came without docs/accuracy.md."))
         return
     st.caption(
-        words(
-            "Written by commands from data that the models had not seen; the same text ships in docs/accuracy.md."
-        )
+        words("Written by commands; the whole page, below, says what the models had seen and what misses.")
     )
-    scores = score_tables(found)
-    if scores:
-        show(error_by_rows(scores, look(), words), "errors")
+    for key, rows, draw in (
+        ("errors", score_tables(found), error_by_rows),
+        ("gates", gate_scores(found), gate_skill),
+        ("day", published_day(found), day_compared),
+    ):
+        if rows:
+            show(draw(rows, look(), words), key)
+    st.header(plain(words("The whole page")))
     for title, text in found:
         with st.expander(plain(title), expanded=False):
             st.markdown(text)

@@ -51,6 +51,11 @@ def paper(record: PlanRecord) -> bytes:
     return pdf_report(record)
 
 
+@pytest.fixture(scope="module")
+def chinese_page(record: PlanRecord) -> Page:
+    return Page(html_report(record, "zh"))
+
+
 def text_of(pdf: bytes, folder: Path) -> str:
     """Text of a PDF on one line; skips where poppler's pdftotext is missing."""
     if shutil.which("pdftotext") is None:
@@ -144,8 +149,10 @@ def test_hostile_names_are_plain_text_on_paper(hostile: PlanRecord, tmp_path: Pa
     assert "#panic(1) @ref *x* <b>b</b>" in text
 
 
-def test_page_and_paper_are_told_from_the_same_content(record: PlanRecord, page: Page, tmp_path: Path):
-    text = text_of(pdf_report(record), tmp_path)
+def test_page_and_paper_are_told_from_the_same_content(
+    record: PlanRecord, page: Page, paper: bytes, tmp_path: Path
+):
+    text = text_of(paper, tmp_path)
     for section in report_data(record).sections:
         assert section.title in page.text
         assert section.title in text
@@ -160,8 +167,8 @@ def test_a_plan_with_nothing_in_it_still_makes_a_report(record: PlanRecord):
     assert pdf_report(bare).startswith(b"%PDF")
 
 
-def test_the_chinese_report_tells_the_same_figures(record: PlanRecord, tmp_path: Path):
-    page = Page(html_report(record, "zh")).text
+def test_the_chinese_report_tells_the_same_figures(record: PlanRecord, chinese_page: Page, tmp_path: Path):
+    page = chinese_page.text
     assert "结论的依据" in page
     assert "2025 年 8 月 14 日" in page or "2025年8月14日" in page
     assert "91 %" in page
@@ -172,6 +179,7 @@ def test_the_chinese_report_tells_the_same_figures(record: PlanRecord, tmp_path:
     assert "供应风险" in text
 
 
-def test_planner_sentences_without_a_translation_say_that_they_are_english(record: PlanRecord):
-    page = Page(html_report(record, "zh")).text
-    assert f"（英文原文）{record.sizing[0].reason}" in page
+def test_planner_sentences_without_a_translation_say_that_they_are_english(
+    record: PlanRecord, chinese_page: Page
+):
+    assert f"（英文原文）{record.sizing[0].reason}" in chinese_page.text
