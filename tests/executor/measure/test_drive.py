@@ -15,6 +15,16 @@ from executor.measure.drive import drive  # noqa: E402
 from executor.replay import replay  # noqa: E402
 from executor.spec import from_hf_config  # noqa: E402
 
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for one another cost a tiny model more than its arithmetic."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 TINY = {
     "model_type": "qwen3",
     "num_hidden_layers": 2,
@@ -42,7 +52,7 @@ def engine(**changes):
     return Engine.dummy(from_hf_config(TINY, "tiny"), dtype=torch.float32, settings=settings)
 
 
-def requests(rate, count=60, seed=0):
+def requests(rate, count=30, seed=0):
     chance = np.random.default_rng(seed)
     return Arrivals(
         arrival_times(count, rate, 1.0, chance), chance.integers(5, 150, count), chance.integers(1, 40, count)

@@ -13,6 +13,16 @@ from executor.measure.loadgen import Prompt, closed_loop, open_loop  # noqa: E40
 from executor.measure.points import Bench, Dummy  # noqa: E402
 from executor.spec import from_hf_config  # noqa: E402
 
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for one another cost a tiny model more than its arithmetic."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 TINY = {
     "model_type": "qwen3",
     "num_hidden_layers": 2,
