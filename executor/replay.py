@@ -71,7 +71,7 @@ def replay(
     if route not in ROUTES:
         raise UnknownNameError("router", str(route), ROUTES)
     found = limits or replica_limits(time, arrivals.block_tokens)
-    servers = [_Replica(found, time, len(arrivals), jump) for _ in range(replicas)]
+    servers = [_Replica(found, time, jump) for _ in range(replicas)]
     requests = _requests(arrivals, found.page_size)
     if computed is not None:
         requests = [
@@ -148,7 +148,7 @@ def _least_loaded(servers: Sequence[_Replica]) -> Callable[[float], int]:
 class _Replica:
     """One scheduler with its clock, and what happened on it."""
 
-    def __init__(self, limits: Limits, time: BatchTime, requests: int, jump: bool) -> None:
+    def __init__(self, limits: Limits, time: BatchTime, jump: bool) -> None:
         self.scheduler = Scheduler(limits)
         self.time = time
         self.jump = jump
@@ -160,7 +160,6 @@ class _Replica:
         """Before then no sequence ends, unless another request arrives."""
         self.busy = 0.0
         self.page_seconds = 0.0
-        self.refused: list[int] = []
         self.line = _Line()
         self.firsts: list[tuple[int, int, float, int]] = []
         """(request, tokens before, time, number of the step) for every token sampled after a prompt."""
@@ -176,7 +175,6 @@ class _Replica:
         try:
             self.scheduler.add(request)
         except BadInputError:
-            self.refused.append(int(request.id))  # type: ignore[call-overload]
             return False
         self.unfinished += 1
         return True

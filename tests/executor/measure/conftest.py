@@ -126,3 +126,34 @@ def with_server():
         return asyncio.run(main())
 
     return run
+
+
+TINY = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "intermediate_size": 128,
+    "vocab_size": 128,
+    "max_position_embeddings": 512,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_engine():
+    """Make an engine with a tiny model on one thread; keyword arguments are its settings."""
+    torch = pytest.importorskip("torch")
+
+    from executor.engine.engine import Engine, Settings
+    from executor.spec import from_hf_config
+
+    def make(**settings):
+        chosen = {"max_batch": 8, "page_size": 16, "prefix_caching": False, **settings}
+        return Engine.dummy(from_hf_config(TINY, "tiny"), dtype=torch.float32, settings=Settings(**chosen))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for one another cost a tiny model more than its arithmetic
+    yield make
+    torch.set_num_threads(before)

@@ -5,51 +5,19 @@ import itertools
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from executor.arrivals import Arrivals, arrival_times  # noqa: E402
-from executor.batchtime import StepSample, fitted_batch_time  # noqa: E402
-from executor.engine.engine import Engine, Settings  # noqa: E402
-from executor.errors import BadInputError  # noqa: E402
-from executor.measure.drive import drive  # noqa: E402
-from executor.replay import replay  # noqa: E402
-from executor.spec import from_hf_config  # noqa: E402
+from executor.arrivals import Arrivals, arrival_times
+from executor.batchtime import StepSample, fitted_batch_time
+from executor.errors import BadInputError
+from executor.measure.drive import drive
+from executor.replay import replay
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for one another cost a tiny model more than its arithmetic."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-TINY = {
-    "model_type": "qwen3",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "intermediate_size": 128,
-    "vocab_size": 128,
-    "max_position_embeddings": 512,
-}
-
-
-def engine(**changes):
-    settings = Settings(
-        **{
-            "max_batch": 8,
-            "page_size": 16,
-            "pages": 64,
-            "token_budget": 96,
-            "prefix_caching": False,
-            **changes,
-        }
-    )
-    return Engine.dummy(from_hf_config(TINY, "tiny"), dtype=torch.float32, settings=settings)
+@pytest.fixture
+def engine(tiny_engine):
+    """An engine with few pages and a small budget."""
+    return lambda **settings: tiny_engine(**{"pages": 64, "token_budget": 96, **settings})
 
 
 def requests(rate, count=30, seed=0):
@@ -71,7 +39,7 @@ def one_second():
     return found
 
 
-def test_with_one_second_a_step_the_engine_and_the_replay_give_the_same_token_times():
+def test_with_one_second_a_step_the_engine_and_the_replay_give_the_same_token_times(engine):
     """A clock that counts one for every look makes each step one second: what remains is the scheduling."""
     served = engine(pages=40)
     given = requests(rate=0.2)
@@ -103,14 +71,14 @@ def test_a_fit_recovers_the_coefficients_and_survives_hiccups():
     )
 
 
-def test_too_few_steps_and_an_engine_with_look_ahead_are_errors():
+def test_too_few_steps_and_an_engine_with_look_ahead_are_errors(engine):
     with pytest.raises(BadInputError, match="too few"):
         fitted_batch_time([StepSample(1, 1, 1, 1, 1, 1.0)], 10, 10)
     with pytest.raises(BadInputError, match="look_ahead"):
         drive(engine(look_ahead=True), requests(1.0, 2))
 
 
-def test_the_engine_is_left_as_it_was():
+def test_the_engine_is_left_as_it_was(engine):
     served = engine()
     scheduler = served.scheduler
     found = drive(served, requests(rate=100.0, count=5))

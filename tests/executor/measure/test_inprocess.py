@@ -5,41 +5,16 @@ import asyncio
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from executor.engine.engine import Engine, Settings  # noqa: E402
-from executor.measure.inprocess import asking  # noqa: E402
-from executor.measure.loadgen import Prompt, closed_loop, open_loop  # noqa: E402
-from executor.measure.points import Bench, Dummy  # noqa: E402
-from executor.spec import from_hf_config  # noqa: E402
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for one another cost a tiny model more than its arithmetic."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-TINY = {
-    "model_type": "qwen3",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "intermediate_size": 128,
-    "vocab_size": 128,
-    "max_position_embeddings": 512,
-}
+from executor.measure.inprocess import asking
+from executor.measure.loadgen import Prompt, closed_loop, open_loop
+from executor.measure.points import Bench, Dummy
 
 
 @pytest.fixture(scope="module")
-def engine():
-    settings = Settings(max_batch=8, page_size=16, pages=256, prefix_caching=False)
-    return Engine.dummy(from_hf_config(TINY, "tiny"), dtype=torch.float32, settings=settings)
+def engine(tiny_engine):
+    return tiny_engine(pages=256)
 
 
 def test_every_request_gets_its_tokens_in_a_closed_loop(engine):
