@@ -31,7 +31,7 @@ from planner.optimise.calibrate import Calibration, calibrate, reconsider
 from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders, Purchase, Whole
-from planner.optimise.policies import Rival, first_cleared
+from planner.optimise.policies import Rival, enough, first_cleared
 
 CLOSED, PROMISED, PASSING = 0, 1, 2
 """States of the least open gate of a source, as `Futures.regime` counts them."""
@@ -123,7 +123,7 @@ def if_then(
     rules = rules_of(train)
     if len(rules) == len(train.purchases):
         return None
-    seen, unseen = Formulation(unfold(train, rules)), Formulation(unfold(validate, rules))
+    seen, unseen = Formulation(unfold(enough(train), rules)), Formulation(unfold(validate, rules))
     found = calibrate(
         seen,
         unseen,

@@ -23,6 +23,11 @@ MRP_LEAD_MONTHS = 9
 """The planning lead time of the nine-month MRP: what the trade says a new wafer takes to a served request."""
 
 
+ENOUGH = 2_000
+"""Rivals and policies learn from so many of the training futures at most: as many as whole lots are searched
+on for the plan itself. All are judged on every validating future."""
+
+
 @dataclass(frozen=True)
 class Rival:
     """A policy with its outcome on the validating futures."""
@@ -39,9 +44,14 @@ def nothing_until_cleared(train: Futures, validate: Futures, goal: float, **dial
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
-    waiting = calibrate(_cleared(train), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
+    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
     plan = Orders(placed_when_cleared(validate, waiting.plan.orders), waiting.plan.reserved)
     return Rival("nothing until cleared", plan, evaluate(validate, plan), wanted=waiting.plan)
+
+
+def enough(train: Futures) -> Futures:
+    """The training futures that a rival learns from."""
+    return train if train.count <= ENOUGH else train.take(slice(0, ENOUGH))
 
 
 def first_cleared(futures: Futures) -> NDArray[np.int64]:
@@ -191,7 +201,7 @@ def only_from(
     ``rentals`` None: all of them.
     """
     found: Calibration = calibrate(
-        train.only(purchases, rentals),
+        enough(train).only(purchases, rentals),
         validate.only(purchases, rentals),
         goal,
         **dial,  # type: ignore[arg-type]
