@@ -8,6 +8,7 @@ import numpy as np
 from planner.clock import month_label, month_starts
 from planner.demand.traffic import Traffic
 from planner.optimise.calibrate import Calibration
+from planner.optimise.reach import OutOfReach, Relaxation, relaxations
 from planner.optimise.reasons import OrderReason, Waiting
 from planner.prospects import Prospects
 from planner.record import GateOdds, Interval, Month, Order
@@ -48,9 +49,16 @@ def sentence(
         month for month in months if month.required and month.probability.value < scenario.goal.probability
     ]
     return (
-        f"No plan found meets demand with {100 * scenario.goal.probability:.0f} % in "
-        f"{_some([month.month for month in short])}: the nearest reaches {odds} in {weakest.month}. {what}"
+        f"No plan found meets demand with {100 * scenario.goal.probability:.0f} % in {_named_months(short)}: "
+        f"the nearest reaches {odds} in {weakest.month}. {what}"
     )
+
+
+def _named_months(months: Sequence[Month]) -> str:
+    """Few months by name, many by number and span."""
+    if len(months) <= MOST_NAMED:
+        return _some([month.month for month in months])
+    return f"{len(months)} months from {months[0].month} to {months[-1].month}"
 
 
 def waiting(scenario: Scenario, found: Waiting) -> str:
@@ -60,10 +68,10 @@ def waiting(scenario: Scenario, found: Waiting) -> str:
     cost = found.cost
     if cost.low <= 0.0 <= cost.high and abs(found.probability.mean) < 0.005:
         return f"Ordering nothing before {after} costs nothing that these futures can tell from zero."
-    verb = "costs" if cost.mean >= 0 else "saves"
+    verb, low, high = ("costs", cost.low, cost.high) if cost.mean >= 0 else ("saves", -cost.high, -cost.low)
     words = (
         f"Ordering nothing before {after} {verb} {millions(abs(cost.mean))} {scenario.currency} on average "
-        f"({signed(cost.low)} to {signed(cost.high)})"
+        f"({signed(low)} to {signed(high)})"
     )
     if found.probability.mean < -0.005:
         label = month_label(starts[found.hurt_month])
@@ -139,26 +147,48 @@ def reasons(
     months: Sequence[Month],
 ) -> list[str]:
     """Why this plan: limits that bind, months out of reach, labels of the serving figures."""
-    starts = month_starts(scenario.start, scenario.horizon_months)
-    lines = []
-    for out in chosen.out_of_reach:
-        if out.month + 1 < scenario.goal.from_month:
-            continue
-        low, high = out.best_interval
-        missing = ", ".join(
-            f"{value:.1f} requests/s for {pool.name}"
-            for pool, value in zip(scenario.pools, out.missing, strict=True)
-            if value > 0
-        )
-        lines.append(
-            f"{month_label(starts[out.month])} is out of reach: with everything ordered, reserved and rented that the "
-            f"limits allow, demand is met with {100 * out.best:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
-            + (f"; still missing at the goal: {missing}." if missing else ".")
-        )
+    unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
+    worst_first = sorted(unreachable, key=lambda out: out.best)
+    lines = [_unreachable(scenario, out) for out in worst_first[:MOST_NAMED]]
+    if len(unreachable) > MOST_NAMED:
+        lines.append(f"{len(unreachable) - MOST_NAMED} more months are out of reach, less far.")
+    if unreachable:
+        worst = worst_first[0]
+        lines.append(_would_do(scenario, worst.month, relaxations(fresh.futures, worst.month, chosen.goal)))
     return lines + [
         f"{order.gpus} {order.sku} from {order.source}, {order.month}: {order.why}"
         for order in orders[:MOST_NAMED]
     ]
+
+
+def _unreachable(scenario: Scenario, out: OutOfReach) -> str:
+    """A month whose goal nothing within the limits can meet: how near one comes, and what is missing."""
+    low, high = out.best_interval
+    missing = [
+        f"{value:.1f} requests/s for {pool.name}"
+        for pool, value in zip(scenario.pools, out.missing, strict=True)
+        if value > 0
+    ]
+    label = month_label(month_starts(scenario.start, scenario.horizon_months)[out.month])
+    return (
+        f"{label} is out of reach: with everything ordered, reserved and rented that the limits allow, demand is met "
+        f"with {100 * out.best:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+        + (f"; still missing at the goal: {_some(missing)}." if missing else ".")
+    )
+
+
+def _would_do(scenario: Scenario, month: int, found: Sequence[Relaxation]) -> str:
+    """The least that would bring the worst month within reach, one limit at a time."""
+    label = month_label(month_starts(scenario.start, scenario.horizon_months)[month])
+    if not found:
+        return f"No single limit, however far relaxed, brings {label} within reach: it takes several, or a lower goal."
+    ways = [
+        f"no notice for {_some(way.sources)}"
+        if way.kind == "notice"
+        else f"{way.factor:.2g} times the {way.kind} of {_some(way.sources)}"
+        for way in found
+    ]
+    return f"For {label} any one of these would do: {'; '.join(ways)}."
 
 
 def sources(scenario: Scenario, streams: Sequence[Traffic]) -> list[dict[str, str]]:
