@@ -394,12 +394,14 @@ def highest_rate(
     start: float = 1.0,
     precision: float = 0.01,
     counted: tuple[float, float] = (0.0, 1.0),
+    computed: Ints | None = None,
 ) -> Peak:
     """The highest rate that keeps the bounds, by doubling or halving from ``start`` and then bisection.
 
     ``at_rate`` gives the requests at a rate; with the same luck at every rate (common random numbers) the
     shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are
-    ``counted`` (as in ``attained``). Ends when the bracket is within ``precision`` of its upper end.
+    ``counted`` (as in ``attained``); ``computed`` as in ``replay``. Ends when the bracket is within
+    ``precision`` of its upper end.
     """
     if not 0 < share <= 1:
         raise BadInputError(f"share must be above 0 and at most 1 (got {share!r})")
@@ -407,7 +409,7 @@ def highest_rate(
     kept: dict[float, Replayed] = {}
 
     def good(rate: float) -> bool:
-        found = replay(at_rate(rate), time, limits, replicas, route)
+        found = replay(at_rate(rate), time, limits, replicas, route, computed=computed)
         met = found.attained(bounds, counted)
         tried.append((rate, *met))
         if min(met) >= share:
@@ -443,6 +445,7 @@ def goodput_by_replay(
     *,
     requests: int = 4000,
     limits: Limits | None = None,
+    prefix_reuse: float = 0.0,
     seed: int = 0,
     start: float = 1.0,
 ) -> Peak:
@@ -450,8 +453,11 @@ def goodput_by_replay(
 
     The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely
     lengths, drawn independently of one another; the luck is the same at every rate. The first fifth of the
-    requests (warm-up) and the last tenth (the load ends) are served and not counted.
+    requests (warm-up) and the last tenth (the load ends) are served and not counted. ``prefix_reuse`` of every
+    prompt need not be computed; its pages are held all the same.
     """
+    if not 0 <= prefix_reuse < 1:
+        raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")
     chance = np.random.default_rng([20251127, seed])
     unit = np.cumsum(chance.exponential(1.0, requests))
     prompts, outputs = chance.choice(prompt, requests), chance.choice(output, requests)
@@ -459,7 +465,8 @@ def goodput_by_replay(
     def at_rate(rate: float) -> Arrivals:
         return Arrivals(unit / rate, prompts, outputs)
 
-    return highest_rate(at_rate, time, bounds, share, limits, start=start, counted=STEADY)
+    computed = np.minimum((prefix_reuse * prompts).astype(np.int64), prompts - 1) if prefix_reuse else None
+    return highest_rate(at_rate, time, bounds, share, limits, start=start, counted=STEADY, computed=computed)
 
 
 def with_kv_tokens(time: BatchTime, kv_tokens: int) -> BatchTime:
