@@ -163,6 +163,7 @@ def visit(site: Site, browser: object) -> Iterator[object]:
 
     def window(width: int = 1280, scheme: str = "light") -> Visitor:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(90_000)
         contexts.append(context)
         visitor = Visitor(site, context.new_page())
         visitor.page.on("request", visitor.note)

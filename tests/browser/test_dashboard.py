@@ -9,7 +9,12 @@ import urllib.request
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("browser"),  # one dashboard and one Chromium for all of them
+]
 
 PLAN_PAGES = ("", "orders", "supply", "demand", "serving")
 WORK_PAGES = ("whatif", "scenario", "runs", "accuracy")
@@ -107,7 +112,8 @@ def test_a_run_is_cancelled(visit):
     window = visit()
     window.open("runs")
     window.page.get_by_text("Start a run").click()
-    window.page.get_by_label("Shipped scenario").click()
+    window.settle()
+    window.page.get_by_label("Shipped scenario").fill("2-h20-july-2025")
     window.page.get_by_role("option", name="2-h20-july-2025").click()
     window.page.get_by_role("button", name="Start", exact=True).click()
     window.page.get_by_role("button", name="Cancel").first.click(timeout=60_000)
