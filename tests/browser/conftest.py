@@ -145,6 +145,20 @@ class Visitor:
             timeout=120_000,
         )
 
+    def choose(self, label: str, option: str) -> None:
+        """Pick an option of a select box; a rerun of the page may close its list, so it is opened again."""
+        from playwright.sync_api import TimeoutError as TooLateError
+
+        for _ in range(8):
+            self.settle()
+            self.page.get_by_label(label).click()
+            try:
+                self.page.get_by_role("option", name=option).click(timeout=5_000)
+                return
+            except TooLateError:
+                self.page.keyboard.press("Escape")
+        pytest.fail(f"{label} did not offer {option}")
+
     def errors(self) -> list[str]:
         """Texts of the error boxes on the page."""
         boxes = self.page.locator("[data-testid=stException], [data-testid=stAlertContentError]")
