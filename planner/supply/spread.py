@@ -6,6 +6,8 @@ made: serial, parallel and on a cluster give the same bits.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -44,4 +46,23 @@ def _context() -> BaseContext:
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["planner.supply"])
+    _start_server_deaf_to_interrupts()
     return context
+
+
+def _start_server_deaf_to_interrupts() -> None:
+    """Start the server of processes so that Ctrl-C stops us and not, with a traceback of its own, the server.
+
+    It learns to ignore the signal only after it has imported what it preloads; a disposition to ignore is
+    inherited from the start. Only the main thread may set one.
+    """
+    from multiprocessing.forkserver import ensure_running
+
+    if threading.current_thread() is not threading.main_thread():
+        ensure_running()
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)

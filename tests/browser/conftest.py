@@ -112,9 +112,12 @@ def wait_until_healthy(address: str) -> None:
     pytest.fail(f"the dashboard did not start within {START_SECONDS} s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[object]:
-    """One Chromium for all tests."""
+    """One Chromium for the tests of a file.
+
+    Playwright's loop runs in this thread until it is closed, and no test after it could start one of its own.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

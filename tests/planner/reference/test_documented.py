@@ -12,7 +12,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(enco
 
 def test_each_table_has_the_documented_number_of_rows():
     documented = dict(re.findall(r"^\| `([a-z_]+\.csv)` \| (\d+) \|", PAGE, flags=re.M))
-    assert len(documented) == 8
+    assert set(documented) == {path.name for path in SHIPPED.glob("*.csv")}
     for name, rows in documented.items():
         lines = (SHIPPED / name).read_text(encoding="utf-8").splitlines()
         assert len(lines) - 1 == int(rows), name
