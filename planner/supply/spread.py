@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol, TypeVar
 
@@ -36,33 +37,43 @@ class Processes:
         """See :class:`Spread`."""
         if self.count <= 1 or len(jobs) <= 1:
             return [work(*job) for job in jobs]
-        with ProcessPoolExecutor(min(self.count, len(jobs)), mp_context=_context()) as pool:
-            return list(pool.map(work, *zip(*jobs, strict=True)))
+        pool: ProcessPoolExecutor | None = None
+        try:
+            with _interrupts_held():
+                pool = ProcessPoolExecutor(min(self.count, len(jobs)), mp_context=_context())
+                made = [pool.submit(work, *job) for job in jobs]
+            return [one.result() for one in made]
+        finally:
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the processes stand.
+
+    A pool that is interrupted while it is born leaves children behind that die with a traceback each. What is
+    started in here inherits that it does not hear Ctrl-C at all; the parent ends it.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Started later, the tracker of semaphores would itself open the mask again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> BaseContext:
-    """Processes that inherit no threads: forked from a server with the package imported, or new ones."""
-    if "forkserver" not in get_all_start_methods():
+    """Copies of this process while it has one thread, which stand at once; else new ones that inherit no thread."""
+    methods = get_all_start_methods()
+    if "fork" in methods and threading.active_count() == 1:
+        return get_context("fork")
+    if "forkserver" not in methods:
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["planner.supply"])
-    _start_server_deaf_to_interrupts()
     return context
-
-
-def _start_server_deaf_to_interrupts() -> None:
-    """Start the server of processes so that Ctrl-C stops us and not, with a traceback of its own, the server.
-
-    It learns to ignore the signal only after it has imported what it preloads; a disposition to ignore is
-    inherited from the start. Only the main thread may set one.
-    """
-    from multiprocessing.forkserver import ensure_running
-
-    if threading.current_thread() is not threading.main_thread():
-        ensure_running()
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before)
