@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.optimise.calibrate import Calibration, calibrate, reconsider
+from planner.optimise.futures import Futures
 from planner.optimise.policies import Rival, everything_now, nine_month_mrp, nothing_until_cleared, only_from
 from planner.optimise.reasons import order_reasons, value_of_waiting
 from planner.prospects import Prospects, draw_prospects
@@ -18,7 +19,7 @@ from planner.sizing import Capacity, capacities
 from planner.summary import gate_odds, record_of
 from planner.supply.build import FOREIGN
 from planner.supply.simulate import Engine
-from planner.supply.spread import Spread
+from planner.supply.spread import Processes, Spread
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""
@@ -52,7 +53,7 @@ def plan(
         train.futures, fresh.futures, scenario.goal.probability, cvar_level=scenario.goal.cvar_level
     )
     tell(0.75, "rivals")
-    rivals = _rivals(scenario, train, fresh, chosen)
+    rivals = _rivals(scenario, train, fresh, chosen, processes)
     static = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
     chosen = reconsider(train.futures, fresh.futures, chosen, static, cvar_level=scenario.goal.cvar_level)
     tell(0.88, "waiting a month")
@@ -83,19 +84,36 @@ def _futures(
     return train, fresh
 
 
-def _rivals(scenario: Scenario, train: Prospects, fresh: Prospects, chosen: Calibration) -> tuple[Rival, ...]:
-    """Other ways to act on the same futures; those that this scenario does not offer are left out."""
-    seen, unseen, goal = train.futures, fresh.futures, scenario.goal.probability
-    gated = any(source.gates for source in scenario.purchases)
+def _rivals(
+    scenario: Scenario, train: Prospects, fresh: Prospects, chosen: Calibration, processes: int | Spread
+) -> tuple[Rival, ...]:
+    """Other ways to act on the same futures, side by side; those that this scenario does not offer are left out."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
-    found = [everything_now(seen, unseen, goal), nine_month_mrp(seen, unseen)]
-    if gated:
-        found.insert(0, nothing_until_cleared(seen, unseen, goal))
+    names = ["everything now", "nine-month MRP"]
+    if any(source.gates for source in scenario.purchases):
+        names.insert(0, "nothing until cleared")
     if 0 < len(home) < len(scenario.purchases):
-        found.append(only_from("domestic only", seen, unseen, goal, home))
+        names.append("domestic only")
     if scenario.rentals and chosen.plan.orders.any():
-        found.append(only_from("rent only", seen, unseen, goal, ()))
-    return tuple(found)
+        names.append("rent only")
+    where = Processes(processes) if isinstance(processes, int) else processes
+    goal = scenario.goal.probability
+    # The slow ones first, so that nobody waits long for the last.
+    order = sorted(names, key=lambda name: name in ("everything now", "nine-month MRP"))
+    made = where.map(_rival, [(name, train.futures, fresh.futures, goal, home) for name in order])
+    found = dict(zip(order, made, strict=True))
+    return tuple(found[name] for name in names)
+
+
+def _rival(name: str, seen: Futures, unseen: Futures, goal: float, home: Sequence[str]) -> Rival:
+    """One way to act, by its name."""
+    if name == "nothing until cleared":
+        return nothing_until_cleared(seen, unseen, goal)
+    if name == "everything now":
+        return everything_now(seen, unseen, goal)
+    if name == "nine-month MRP":
+        return nine_month_mrp(seen, unseen)
+    return only_from(name, seen, unseen, goal, home if name == "domestic only" else ())
 
 
 def _arrays(fresh: Prospects, chosen: Calibration) -> dict[str, NDArray[np.float64]]:
