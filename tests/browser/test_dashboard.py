@@ -39,6 +39,15 @@ def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit,
     assert window.outside == []
 
 
+def test_nothing_of_a_pages_source_is_drawn_above_its_heading(visit):
+    window = visit()
+    for path in (*PLAN_PAGES, *WORK_PAGES):
+        window.open(path)
+        heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
+        first = window.page.locator("[data-testid=stMain]").inner_text().strip().split("\n")[0].strip()
+        assert first == heading, path or "answer"
+
+
 def test_the_answer_page_shows_what_the_record_says(visit):
     from db.repository import RunRepository
     from db.session import open_database
