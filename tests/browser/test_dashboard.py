@@ -44,6 +44,7 @@ def test_nothing_of_a_pages_source_is_drawn_above_its_heading(visit):
     for path in (*PLAN_PAGES, *WORK_PAGES):
         window.open(path)
         heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
+        window.settle()
         first = window.page.locator("[data-testid=stMain]").inner_text().strip().split("\n")[0].strip()
         assert first == heading, path or "answer"
 
@@ -56,6 +57,8 @@ def test_the_answer_page_shows_what_the_record_says(visit):
     window.open()
     with open_database(window.site.database_url) as database:
         record = RunRepository(database).get(window.site.plan)
+    # The heading comes first; a busy machine draws the rest a moment later.
+    window.page.get_by_text(record.answer.sentence).first.wait_for(timeout=60_000)
     text = " ".join(window.page.locator("[data-testid=stMain]").inner_text().split())
     assert record.answer.sentence in text
     assert f"{100 * record.answer.probability.value:.0f} %" in text
