@@ -21,7 +21,7 @@ from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Effect, Passage, Point, State
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import GatePath, month_states
-from planner.supply.policy import Policy, PolicyRun, Seen
+from planner.supply.policy import OpenOrder, Policy, PolicyRun, Seen, SourceAndPool
 from planner.supply.route import Route
 from planner.supply.simpy_parts import (
     ARRIVAL,
@@ -40,6 +40,7 @@ from planner.supply.simpy_parts import (
 from planner.supply.spec import Allotment, Line, Orders, SupplySpec
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Row = list[int]
 Reviewed = tuple[int, bool, float]
 """Minutes to the end of a review, whether it ends with a yes, and the share that comes back if not."""
@@ -305,11 +306,11 @@ class World:
         """The policy is asked when a month begins; its lots are the first of the month's candidates."""
         for month, minute in enumerate(plan.months):
             yield Moment(self.env, minute - self.env.now, DECISION)
-            for source, lots in policy.lots(self.seen(month, plan)).items():
-                candidates = plan.candidates.get((source, month), [])
+            for (source, pool), lots in policy.lots(self.seen(month, plan)).items():
+                candidates = plan.candidates.get((month, source, pool), [])
                 if lots > len(candidates):
                     raise UserMistakeError(
-                        f"the policy asks for {lots} lots of source {source} in month {month};"
+                        f"the policy asks for {lots} lots of source {source} for pool {pool} in month {month};"
                         f" the candidates hold {len(candidates)}"
                     )
                 for lot in candidates[:lots]:
@@ -317,14 +318,20 @@ class World:
 
     def seen(self, month: int, plan: Plan) -> Seen:
         """What a buyer knows now."""
-        on_order, delivered = [0] * len(self.borders), [0] * len(self.borders)
+        pipeline: list[OpenOrder] = []
+        delivered: dict[SourceAndPool, int] = {}
         for lot, placed in enumerate(self.book.placed[self.place]):
-            if placed and self.outcome[lot] == Outcome.IN_PIPELINE:
-                on_order[plan.sources[lot]] += self.gpus[lot]
+            if not placed:
+                continue
+            source, pool, ordered_in = plan.lines[lot]
+            if self.outcome[lot] == Outcome.IN_PIPELINE:
+                known = (self.accepted_at[lot] != UNSEEN, self.released_at[lot] != UNSEEN)
+                pipeline.append(OpenOrder(source, pool, ordered_in, self.gpus[lot], *known))
             elif self.outcome[lot] == Outcome.DELIVERED:
-                delivered[plan.sources[lot]] += self.gpus[lot]
+                delivered[source, pool] = delivered.get((source, pool), 0) + self.gpus[lot]
         states = tuple(State(self.state[k]) for k in range(len(self.state)))
-        return Seen(month, states, tuple(on_order), tuple(delivered))
+        need = () if plan.need is None else tuple(plan.need[self.place, month].tolist())
+        return Seen(month, states, tuple(pipeline), delivered, need)
 
     def gates(self) -> Story:
         """All gates that change in one minute change together."""
@@ -445,12 +452,17 @@ def itinerary(route: Route) -> list[Halt]:
 class Plan:
     """What all replications have in common."""
 
-    def __init__(self, spec: SupplySpec, orders: Orders, policy: Policy | None = None) -> None:
-        self.policy, self.months = policy, spec.month_minutes
-        self.sources: list[int] = orders.source.tolist()
-        self.candidates: dict[tuple[int, int], list[int]] = {}
+    def __init__(
+        self, spec: SupplySpec, orders: Orders, policy: Policy | None = None, need: Floats | None = None
+    ) -> None:
+        self.policy, self.months, self.need = policy, spec.month_minutes, need
+        self.lines = list(
+            zip(orders.source.tolist(), orders.pool.tolist(), orders.month.tolist(), strict=True)
+        )
+        self.candidates: dict[tuple[int, int, int], list[int]] = {}
         for lot in np.argsort(orders.rank).tolist():
-            self.candidates.setdefault((self.sources[lot], int(orders.month[lot])), []).append(lot)
+            source, pool, month = self.lines[lot]
+            self.candidates.setdefault((month, source, pool), []).append(lot)
         self.placed_at: list[int] = orders.placed_at.tolist()
         self.ranks: list[int] = orders.rank.tolist()
         self.gpus: list[int] = orders.gpus.tolist()
@@ -525,9 +537,10 @@ def run_policy(
     luck: Sequence[SourceLuck],
     backlog: Mapping[str, Ints],
     replications: Sequence[int],
+    need: Floats | None = None,
 ) -> PolicyRun:
     """Simulate these replications with orders that the policy chooses among the candidates month by month."""
-    plan = Plan(spec, candidates, policy)
+    plan = Plan(spec, candidates, policy, need)
     book = _carried_out(spec, plan, Book(candidates, replications, False), paths, luck, backlog)
     placed = np.array(book.placed, dtype=bool).reshape(len(replications), len(candidates))
     return PolicyRun(book.closed(paths, spec.month_minutes), placed)
