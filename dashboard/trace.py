@@ -156,8 +156,10 @@ def _visits(
         name = spec.sources[spec.source_index(line.source)].route.visits[int(event["visit"])]
         place = name.strip("[]")
         enter, start, leave = (int(event[field]) for field in ("enter", "start", "leave"))
-        began = start if start != UNSEEN else spec.horizon_minutes
-        left = leave if leave != UNSEEN else spec.horizon_minutes
+        ended = int(made.ended_at[0, int(event["lot"])])
+        last = spec.horizon_minutes if ended == UNSEEN else ended  # an order that ends breaks its visits off
+        began = start if start != UNSEEN else last
+        left = leave if leave != UNSEEN else last
         shared = {"order": _title(line, scenario), "lot": int(event["lot"]), "place": place}
         if began > enter or name.startswith("["):
             wait_end = left if name.startswith("[") else began

@@ -236,7 +236,8 @@ class Journey:
         row = self.world.enter(self, visit)
         self.world.start(row)
         yield from self.border.clocks["in_process"].work(minutes, ARRIVAL + self.rank)
-        self.world.leave(row)
+        if self.process.is_alive:  # else the order has ended meanwhile, and nobody finishes its side
+            self.world.leave(row)
 
 
 def _last_word(reviews: Sequence[Reviewed]) -> Reviewed:

@@ -31,6 +31,22 @@ def test_a_story_is_the_same_each_time_and_other_futures_differ(record: PlanReco
     assert trace.story(record, 3).visits != trace.story(record, 4).visits
 
 
+def test_nothing_is_drawn_of_an_order_after_its_end(record: PlanRecord):
+    checked = 0
+    for future in range(60):
+        told = trace.story(record, future)
+        ends = {
+            item.figures["order"]: item.day
+            for item in told.happenings
+            if item.what in ("{order}: cancelled.", "{order}: refused.")
+        }
+        for row in told.visits:
+            if row["order"] in ends:
+                assert row["end"] <= ends[row["order"]]
+                checked += 1
+    assert checked
+
+
 def test_gates_of_a_story_cover_the_horizon_without_gaps(record: PlanRecord):
     gates = trace.story(record, 0).gates
     assert {row["gate"] for row in gates} == {gate.name for gate in record.scenario.gates}
