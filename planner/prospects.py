@@ -28,8 +28,9 @@ from planner.sizing import Capacity, capacity_of, draw_per_gpu
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.deliveries import Deliveries
 from planner.supply.fast_engine import CannotExpressError
+from planner.supply.luck import process_yields
 from planner.supply.simulate import Engine, simulate
-from planner.supply.spec import Orders, SupplySpec
+from planner.supply.spec import Cap, Orders, SupplySpec
 from planner.supply.spread import Spread
 
 Array = NDArray[np.float64]
@@ -71,14 +72,18 @@ def draw_prospects(
     progress(0.1)
     spec = supply_spec(scenario)
     candidates = candidate_orders(scenario)
-    deliveries = carried_out(spec, candidates, key, numbers, engine, processes)
+    # A cap on all orders together is the optimiser's business: one lot for each month is no plan.
+    deliveries = carried_out(spec.uncapped(), candidates, key, numbers, engine, processes)
     progress(0.9)
     lot_of = _lots(scenario, deliveries)
+    good = np.array(
+        [process_yields(source, key, numbers).prod(axis=0) for source in spec.sources], dtype=np.float64
+    ).reshape(len(spec.sources), replications)
     payments = tuple(
-        _payments(scenario, source, lot_of[s], deliveries, spec)
+        _payments(scenario, source, lot_of[s], deliveries, spec, good[s])
         for s, source in enumerate(scenario.purchases)
     )
-    futures = _futures(scenario, capacities, load, per_gpu, deliveries, lot_of, payments, spec)
+    futures = _futures(scenario, capacities, load, per_gpu, deliveries, lot_of, payments, spec, good)
     progress(1.0)
     return Prospects(futures, load, per_gpu, spec, deliveries, lot_of, payments)
 
@@ -117,15 +122,18 @@ def _by_month(values: NDArray[np.generic], lots: Whole, missing: float) -> Array
 
 
 def _payments(
-    scenario: Scenario, source: Purchase, lots: Whole, made: Deliveries, spec: SupplySpec
+    scenario: Scenario, source: Purchase, lots: Whole, made: Deliveries, spec: SupplySpec, good: Array
 ) -> Purchased:
+    """Money of one GPU of each order; ``good`` [N] is the share of the pieces started that the route yields."""
+    refunded = np.where(made.delivered, 0.0, made.refunded_share)  # scrap is not billed: see Fate.good
     fate = Fate(
         accepted=_by_month(made.accepted_at, lots, -1.0),
         released=_by_month(made.released_at, lots, -1.0),
         delivered=_by_month(made.delivered_at, lots, -1.0),
         ended=_by_month(made.ended_at, lots, -1.0),
         fee_share=_by_month(made.fee_share, lots, 0.0),
-        refunded_share=_by_month(made.refunded_share, lots, 0.0),
+        refunded_share=_by_month(refunded, lots, 0.0),
+        good=good[:, None],
     )
     costs = scenario.costs
     terms = Terms(
@@ -189,6 +197,7 @@ def _futures(
     lot_of: Whole,
     payments: Sequence[Purchased],
     spec: SupplySpec,
+    good: Array,
 ) -> Futures:
     pools, months = scenario.pools, scenario.horizon_months
     headroom = np.array([1.0 + pool.headroom for pool in pools])
@@ -198,9 +207,9 @@ def _futures(
         pools=tuple(pool.name for pool in pools),
         need=load.peak_rps * headroom[None, :, None],
         owned=_owned(scenario, capacities, per_gpu),
-        purchases=tuple(_purchase_limits(scenario, s, lots) for s, lots in enumerate(lot_of)),
+        purchases=tuple(_purchase_limits(scenario, spec, s, lots) for s, lots in enumerate(lot_of)),
         rentals=tuple(_rental_limits(scenario, source) for source in scenario.rentals),
-        per_gpu=_carried(scenario, capacities, per_gpu, scenario.purchases),
+        per_gpu=_carried(scenario, capacities, per_gpu, scenario.purchases) * good.T[:, None, :],
         rental_per_gpu=_carried(scenario, capacities, per_gpu, scenario.rentals),
         arrival_month=_arrival_months(scenario, made, lot_of),
         outlay=np.stack([part.outlay for part in payments], axis=1)
@@ -252,8 +261,11 @@ def whole_lot(scenario: Scenario, source: Purchase | Rental) -> int:
     return math.lcm(source.lot_gpus, *replicas)
 
 
-def _purchase_limits(scenario: Scenario, s: int, lots: Whole) -> PurchaseLimits:
+def _purchase_limits(scenario: Scenario, spec: SupplySpec, s: int, lots: Whole) -> PurchaseLimits:
+    """What may be ordered from a source; a cap on its route limits its orders, each source's by themselves."""
     source = scenario.purchases[s]
+    on_route = {stage.line for stage in spec.sources[s].route.stages}
+    caps = [float(line.gpus) for line in spec.lines if isinstance(line, Cap) and line.name in on_route]
     serves = [
         source.sku in pool.layouts and (source.pools is None or pool.name in source.pools)
         for pool in scenario.pools
@@ -263,7 +275,7 @@ def _purchase_limits(scenario: Scenario, s: int, lots: Whole) -> PurchaseLimits:
         sku=source.sku,
         lot_gpus=whole_lot(scenario, source),
         monthly_cap=_limit(source.max_gpus_per_month),
-        total_cap=_limit(source.max_gpus_total),
+        total_cap=min([_limit(source.max_gpus_total), *caps]),
         may_order=np.array(serves)[:, None] & (lots >= 0)[None, :],
     )
 

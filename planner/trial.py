@@ -45,7 +45,10 @@ class Trial:
 
     def gpus(self) -> dict[str, float]:
         """Mean GPUs by outcome; they add to what was ordered."""
-        return {outcome.name.lower(): float(self.deliveries.gpus(outcome).mean()) for outcome in Outcome}
+        found = {outcome.name.lower(): float(self.deliveries.gpus(outcome).mean()) for outcome in Outcome}
+        if self.deliveries.good_gpus is not None:
+            found["scrapped"] = float(self.deliveries.scrapped().mean())
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Everything that is needed to read the result and to get it again."""

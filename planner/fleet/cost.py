@@ -39,6 +39,8 @@ class Fate:
     """Share of the price owed on top at release."""
     refunded_share: Array
     """Share of the price that came back when the order ended."""
+    good: Array | float = 1.0
+    """Share of the GPU that comes out good: what is scrapped is not paid for and never serves."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +93,24 @@ def discount(minutes: Array, per_year: float) -> Array:
 def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     """Payments for one GPU of each order, [N, M].
 
-    Prepayment falls due on acceptance, the fee on release, the rest on delivery, the refund when the order
-    ends. Running cost is discounted at the middle of the days in service. At the horizon counts what is left of
-    the goods, and what was paid for goods still under way: else the horizon would punish late orders.
+    Prepayment falls due on acceptance, the fee on release, the rest on delivery (what was prepaid on scrapped goods
+    comes back with it), the refund when the order ends. Running cost is discounted at the middle of the days in
+    service. At the horizon counts what is left of the goods, and what was paid for goods still under way: else the
+    horizon would punish late orders.
     """
     was_accepted, was_released, was_delivered = fate.accepted >= 0, fate.released >= 0, fate.delivered >= 0
     prepaid = np.where(was_accepted, terms.prepayment * terms.price, 0.0)
-    balance = np.where(was_delivered, (1.0 - terms.prepayment) * terms.price, 0.0)
+    balance = np.where(was_delivered, (fate.good - terms.prepayment) * terms.price, 0.0)
     fee = np.where(was_released, fate.fee_share * terms.price, 0.0)
     refund = fate.refunded_share * terms.price
     minutes = np.where(was_delivered, np.maximum(horizon - fate.delivered, 0.0), 0.0)
     days = minutes / MINUTES_PER_DAY
-    running = terms.running_per_day * days
+    running = terms.running_per_day * days * fate.good
     value_left = np.maximum(0.0, 1.0 - days / terms.useful_life_days)
     under_way = was_accepted & ~was_delivered & (fate.ended < 0)
-    residual = np.where(was_delivered, terms.price * value_left, np.where(under_way, prepaid, 0.0))
+    residual = np.where(
+        was_delivered, terms.price * value_left * fate.good, np.where(under_way, prepaid, 0.0)
+    )
 
     def today(minute: Array) -> Array:
         return discount(np.maximum(minute, 0.0), terms.discount_per_year)

@@ -27,12 +27,13 @@ from planner.supply.gate import (
 )
 from planner.supply.route import Route, Side, Stage
 from planner.supply.simulate import simulate
-from planner.supply.spec import Allotment, Line, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Cap, Line, Orders, Source, SupplySpec
 
 __all__ = [
     "UNSEEN",
     "Allotment",
     "Always",
+    "Cap",
     "Deliveries",
     "Dwell",
     "Effect",

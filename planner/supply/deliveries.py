@@ -53,6 +53,8 @@ class Deliveries:
     paid_share      share of the price paid before the horizon
     refunded_share  share of the price that came back
     fee_share       share of the price owed on top, from the state of the gates at release
+    good_gpus       GPUs that a delivered lot brings, 0 for one that was not delivered; the rest was scrapped on
+                    the way. None: nothing is ever scrapped
     gate_state      int8 [replication, gate, month] at the first minute of each reported month
     events          the trace, or None
     """
@@ -68,6 +70,7 @@ class Deliveries:
     refunded_share: Floats
     fee_share: Floats
     gate_state: Codes
+    good_gpus: Ints | None = None
     events: NDArray[np.void] | None = None
 
     @property
@@ -75,9 +78,20 @@ class Deliveries:
         """Which lots arrived, [replication, lot]."""
         return self.outcome == Outcome.DELIVERED
 
+    @property
+    def brought(self) -> Ints:
+        """GPUs that each lot brought into service, [replication, lot]."""
+        return self.delivered * self.orders.gpus if self.good_gpus is None else self.good_gpus
+
     def gpus(self, outcome: Outcome) -> Ints:
-        """GPUs with this outcome, by replication."""
+        """GPUs with this outcome, by replication; of those delivered the good ones."""
+        if outcome is Outcome.DELIVERED:
+            return self.brought.sum(axis=1)
         return (self.outcome == outcome) @ self.orders.gpus
+
+    def scrapped(self) -> Ints:
+        """GPUs of delivered lots that did not come out good, by replication."""
+        return self.delivered @ self.orders.gpus - self.brought.sum(axis=1)
 
     def lead_minutes(self) -> Ints:
         """Minutes from order to delivery, [replication, lot]; UNSEEN where there was no delivery."""
@@ -89,7 +103,7 @@ class Deliveries:
         arrays = {
             field.name: np.concatenate([getattr(part, field.name) for part in parts])
             for field in fields(cls)
-            if field.name not in ("orders", "events")
+            if field.name not in ("orders", "events") and getattr(parts[0], field.name) is not None
         }
         traces = [part.events for part in parts if part.events is not None]
         return cls(orders=parts[0].orders, events=np.concatenate(traces) if traces else None, **arrays)
@@ -101,13 +115,14 @@ class Deliveries:
 
 
 def check_conservation(spec: SupplySpec, made: Deliveries) -> None:
-    """GPUs: ordered = delivered + in pipeline + cancelled + refused. Money: what was paid is what is due
-    by the outcome.
+    """GPUs: ordered = delivered + scrapped + in pipeline + cancelled + refused. Money: what was paid is what is due
+    by the outcome: the prepayment, and in the end the price of what is good.
 
     Raises AssertionError, for a breach is our mistake and never the user's.
     """
     orders = made.orders
-    parts = sum(made.gpus(outcome) for outcome in Outcome)
+    assert (made.brought <= made.delivered * orders.gpus).all(), "no lot brings more than was started"
+    parts = sum((made.gpus(outcome) for outcome in Outcome), made.scrapped())
     assert np.array_equal(parts, np.full(len(made.replications), orders.gpus.sum())), "GPUs are conserved"
     ended = (made.outcome == Outcome.CANCELLED) | (made.outcome == Outcome.REFUSED)
     accepted = made.accepted_at != UNSEEN
@@ -116,9 +131,14 @@ def check_conservation(spec: SupplySpec, made: Deliveries) -> None:
     assert not (made.delivered & ~accepted).any(), "nothing is delivered that nobody accepted"
     assert not ((made.released_at != UNSEEN) & ~accepted).any(), "nothing is released that nobody accepted"
     prepaid = np.array([source.prepayment for source in spec.sources])[orders.source]
-    due = np.where(made.delivered, 1.0, np.where(accepted, prepaid, 0.0))
+    good = made.brought / np.maximum(orders.gpus, 1)
+    good = np.where(orders.gpus == 0, 1.0, good)
+    due = np.where(made.delivered, np.maximum(good, prepaid), np.where(accepted, prepaid, 0.0))
     assert np.allclose(made.paid_share, due, rtol=0, atol=1e-12), "money paid is the money due"
     kept = made.paid_share - made.refunded_share
     assert (kept >= -1e-12).all(), "no more comes back than was paid"
-    assert not (made.refunded_share[~ended] != 0).any(), "only orders that end are refunded"
+    back = np.where(made.delivered, np.maximum(prepaid - good, 0.0), made.refunded_share * ended)
+    assert np.allclose(made.refunded_share, back, rtol=0, atol=1e-12), (
+        "what ended or was scrapped is refunded"
+    )
     assert not ((made.fee_share != 0) & (made.released_at == UNSEEN)).any(), "fees are owed at release"

@@ -23,11 +23,11 @@ from planner.errors import UserMistakeError
 from planner.supply.border import Border
 from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Point
-from planner.supply.line import Arrivals, allot, busy_servers, serve
+from planner.supply.line import TURNED_AWAY, Arrivals, admit, allot, busy_servers, serve
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import NEVER, GatePath, month_states
 from planner.supply.route import Stage
-from planner.supply.spec import Allotment, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Cap, Orders, Source, SupplySpec
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -52,10 +52,11 @@ class Convoy:
     ) -> None:
         self.source, self.route, self.border, self.luck = source, source.route, border, luck
         self.lines = [stage.line for stage in source.route.stages if stage.line is not None]
-        self.rank, placed = orders.rank[luck.lots], orders.placed_at[luck.lots]
+        self.rank, placed = orders.rank[luck.lots], orders.placed_at[..., luck.lots]
         self.gpus = orders.gpus[luck.lots]
         self.far = spec.horizon_minutes + 1
         shape = rows, len(luck.lots)
+        self.at_stage = 0
         self.now = np.broadcast_to(placed, shape)
         self.accepted, self.released = np.full(shape, self.far), np.full(shape, self.far)
         self.ended = np.full(shape, self.far)
@@ -75,6 +76,7 @@ class Convoy:
         work, worked, stage = self.now, False, 0
         sides: dict[str, Ints] = {}
         for at, step in enumerate(self.route.steps):
+            self.at_stage = stage
             if isinstance(step, Point):
                 self.now = self._real(work) if worked else self.now
                 self._point(step)
@@ -89,12 +91,29 @@ class Convoy:
                 arrived = self._real(work) if worked else self.now
                 arrived = arrived if joined is None else np.maximum(arrived, self._real(joined))
                 began = self._run(arrived)
-                self.now = yield self._arrival(step, stage, arrived, first=at == 0)
+                self._take(arrived, (yield self._arrival(step, stage, arrived, first=at == 0)))
                 worked = False
             sides.update({s.stage.name: began for s in self.route.sides if s.starts_with == step.name})
             stage += 1
+        self.at_stage = stage
         self.now = self._real(work) if worked else self.now
         self._stop_before(self.now)
+
+    def _take(self, arrived: Ints, ends: Ints) -> None:
+        """When the line has served each lot; one that a cap turned away ends on arrival, at the source's terms."""
+        away = ends == TURNED_AWAY
+        self._turned_away(away, arrived, np.full(arrived.shape, np.nan))
+        self.now = np.where(away, self.far, ends)
+
+    def pieces(self) -> Ints:
+        """GPUs that are left where the lots stand now, [lot] or [replication, lot]."""
+        return self.gpus if self.luck.pieces is None else self.luck.pieces[self.at_stage]
+
+    def good(self) -> Floats | float:
+        """Share of each lot's GPUs that are good where the lots stand now; 1.0: all of all."""
+        if self.luck.pieces is None:
+            return 1.0
+        return np.where(self.gpus > 0, self.pieces() / np.maximum(self.gpus, 1), 1.0)
 
     def _joined(self, stage: Stage, began: Mapping[str, Ints]) -> Ints | None:
         """When the work beside the route that this stage waits for is done, on the clock; None: it waits for none."""
@@ -172,7 +191,7 @@ class Convoy:
         self._stop_before(minute)
         self.now = np.where(self.ended < self.far, self.far, self.now)
         self.released = self.now
-        self.fee = self._fees(self.now)
+        self.fee = self._fees(self.now) * self.good()
         self.fate = TRANSIT
         revoked, refund = self.border.revoked(TRANSIT, self.now)
         self._set_stop(revoked, refund, np.full(self.now.shape, self.far), refund)
@@ -227,7 +246,7 @@ class Convoy:
             needs=self.luck.minutes[k],
             stops=stops,
             denied=self.stop_outcome == int(Outcome.REFUSED),
-            gpus=self.gpus,
+            gpus=self.pieces(),
             border=self.border,
             fate=self.fate,
         )
@@ -257,6 +276,8 @@ def run(
 def _served(spec: SupplySpec, name: str, arrivals: list[Arrivals], backlog: Mapping[str, Ints]) -> list[Ints]:
     """The line or allotment of this name does its work."""
     (line,) = (line for line in spec.lines if line.name == name)
+    if isinstance(line, Cap):
+        return admit(arrivals, line.gpus, spec.horizon_minutes + 1)
     if isinstance(line, Allotment):
         return allot(arrivals, line.gpus, line.period_minutes, spec.horizon_minutes + 1)
     return serve(arrivals, busy_servers(line.servers, backlog[name]), spec.horizon_minutes + 1)
@@ -305,6 +326,7 @@ def _deliveries(
     }
     shares = {name: np.zeros(shape) for name in ("paid", "refunded", "fee")}
     outcome = np.full(shape, int(Outcome.IN_PIPELINE), dtype=np.int8)
+    brought = np.zeros(shape, dtype=np.int64) if any(c.route.scraps for c in convoys) else None
     end = spec.horizon_minutes
     for convoy in convoys:
         lots, source = convoy.luck.lots, convoy.source
@@ -318,9 +340,13 @@ def _deliveries(
         ):
             minutes[name][:, lots] = np.where(seen, minute, UNSEEN)
         outcome[:, lots] = np.where(delivered, int(Outcome.DELIVERED), np.where(ended, convoy.outcome, 0))
-        prepaid = np.where(accepted, source.prepayment, 0.0)
-        shares["paid"][:, lots] = np.where(delivered, source.prepayment + (1.0 - source.prepayment), prepaid)
-        shares["refunded"][:, lots] = np.where(ended, convoy.refund * prepaid, 0.0)
+        prepaid, good = np.where(accepted, source.prepayment, 0.0), convoy.good()
+        in_full = source.prepayment + np.maximum(good - source.prepayment, 0.0)
+        shares["paid"][:, lots] = np.where(delivered, in_full, prepaid)
+        scrap = np.where(delivered, np.maximum(source.prepayment - good, 0.0), 0.0)
+        shares["refunded"][:, lots] = np.where(ended, convoy.refund * prepaid, scrap)
+        if brought is not None:
+            brought[:, lots] = np.where(delivered, convoy.pieces(), 0)
         shares["fee"][:, lots] = np.where(released, convoy.fee, 0.0)
     return Deliveries(
         orders=orders,
@@ -333,5 +359,6 @@ def _deliveries(
         paid_share=shares["paid"],
         refunded_share=shares["refunded"],
         fee_share=shares["fee"],
+        good_gpus=brought,
         gate_state=month_states(paths, spec.month_minutes, len(replications)),
     )

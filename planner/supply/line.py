@@ -17,6 +17,10 @@ _GATE_CHANGE, _NEW_PERIOD, _ARRIVAL = 0, 1, 2
 """Places in the order of an instant; the rank of a lot is added to the last, new orders follow all arrivals."""
 
 
+TURNED_AWAY = -1
+"""Minute of the end of service of a lot that a cap has no room for."""
+
+
 @dataclass(frozen=True)
 class Arrivals:
     """Lots of one source that come to a line, arrays [replication, lot].
@@ -27,7 +31,7 @@ class Arrivals:
     needs       minutes of service, on the clock of the border and fate (None: it never stops)
     stops       minute in which the order ends at the latest: the lot then leaves the line or its server
     denied      whether that end is a review's no, which comes after a month begins, and not a gate's revocation
-    gpus        int64 [lot]: what it takes of an allotment
+    gpus        what it takes of an allotment or a cap, [lot] or [replication, lot]
     """
 
     line: str
@@ -123,6 +127,26 @@ def allot(arrivals: Sequence[Arrivals], cap: int, period: int, far: int) -> list
     return put_back(finished)
 
 
+def admit(arrivals: Sequence[Arrivals], most: int, far: int) -> list[Ints]:
+    """The same for a cap: a lot starts when it comes, or is turned away (TURNED_AWAY) if what is left is too small.
+
+    left_k = left_{k-1} - n_k where n_k <= left_{k-1}.  One that its stop has reached before it comes is not there.
+    """
+    queue, put_back = _lined_up(arrivals)
+    scale = int(queue.code.max(initial=0)) + 1
+    gone = queue.stops * scale + np.where(queue.denied, queue.rank_code, _GATE_CHANGE)
+    comes = (queue.arrived < far) & (np.minimum(queue.arrived, far) * scale + queue.code < gone)
+    left = np.full(len(queue.arrived), most, dtype=np.int64)
+    finished = np.full_like(queue.arrived, far)
+    for k in range(queue.arrived.shape[1]):
+        fits = comes[:, k] & (queue.gpus[:, k] <= left)
+        left = left - np.where(fits, queue.gpus[:, k], 0)
+        finish = _finish(arrivals, queue.arrived[:, k], queue.needs[:, k], queue.group[:, k])
+        ends = np.where(fits, np.minimum(finish, far), TURNED_AWAY)
+        finished[:, k] = np.where(comes[:, k], ends, far)
+    return put_back(finished)
+
+
 def _lined_up(arrivals: Sequence[Arrivals]) -> tuple[_Queue, Callable[[Ints], list[Ints]]]:
     """Everybody in the order of the line, and the way back to the groups and their lots."""
     first = np.concatenate([np.full(len(a.rank), int(a.first)) for a in arrivals])
@@ -132,8 +156,8 @@ def _lined_up(arrivals: Sequence[Arrivals]) -> tuple[_Queue, Callable[[Ints], li
     order = np.argsort(minute, axis=1, kind="stable")
 
     def lined(name: str) -> NDArray[Any]:
-        joined = np.concatenate([getattr(a, name) for a in arrivals], axis=-1)
-        return np.take_along_axis(np.broadcast_to(joined, minute.shape)[:, still], order, axis=1)
+        parts = [np.broadcast_to(getattr(a, name), a.minute.shape) for a in arrivals]
+        return np.take_along_axis(np.concatenate(parts, axis=1)[:, still], order, axis=1)
 
     def put_back(ends: Ints) -> list[Ints]:
         sorted_back, found = np.empty_like(ends), np.empty_like(ends)

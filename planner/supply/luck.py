@@ -3,7 +3,9 @@
 Domain "lot": entity (source, order month, lot), stage 0 the total, then the stages and the sides in the
 route's order. Domain "quarter": entity (supplier, year, quarter), the factor that lots of one supplier
 share. Domain "review": entity (source, order month, gate), stage = number of the application, draw 0 its
-time, draw 1 its end: one licence for one source and month, whatever it is split into.
+time, draw 1 its end: one licence for one source and month, whatever it is split into. Domain "yield": entity
+(source, stage), what the process yields. Domain "piece": entity (source, order month, lot), stage its place in
+the route, whether a part of a piece counts as one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from planner.chance import Key, entity_id, uniform_stages
 from planner.clock import MINUTES_PER_DAY, month_starts
 from planner.supply.gate import Review
 from planner.supply.route import Route
-from planner.supply.spec import Allotment, Orders, Source, SupplySpec
+from planner.supply.spec import Line, Orders, Source, SupplySpec
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -40,11 +42,14 @@ class SourceLuck:
     lots     places of the source's lots among the orders
     minutes  int64 [stage, replication, lot]: stages in the route's order, then its sides
     reviews  (place of the gate in the spec, state) -> its review
+    pieces   int64 [stage + 1, replication, lot]: GPUs that start each stage, last those that are good in the end;
+             None: nothing is ever scrapped
     """
 
     lots: Ints
     minutes: Ints
     reviews: dict[tuple[int, int], ReviewLuck]
+    pieces: Ints | None = None
 
 
 def draw_luck(spec: SupplySpec, orders: Orders, key: Key, replications: Sequence[int]) -> list[SourceLuck]:
@@ -54,8 +59,44 @@ def draw_luck(spec: SupplySpec, orders: Orders, key: Key, replications: Sequence
     for place, source in enumerate(spec.sources):
         lots = np.flatnonzero(orders.source == place)
         minutes = _stage_minutes(spec, source, orders, lots, key, reps)
-        found.append(SourceLuck(lots, minutes, _reviews(spec, source, orders, lots, key, reps)))
+        reviews = _reviews(spec, source, orders, lots, key, reps)
+        found.append(SourceLuck(lots, minutes, reviews, _pieces(source, orders, lots, key, reps)))
     return found
+
+
+def process_yields(source: Source, key: Key, replications: Sequence[int] | Ints) -> Floats:
+    """Share of the pieces started that each stage's process yields, [stage, replication]."""
+    reps = np.asarray(replications, dtype=np.int64)
+    shares = np.ones((len(source.route.stages), len(reps)))
+    for k, stage in enumerate(source.route.stages):
+        if stage.yields is not None:
+            shares[k] = stage.yields.quantile(key.uniform("yield", reps, entity_id(source.name, stage.name)))
+    return shares
+
+
+def _pieces(source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints) -> Ints | None:
+    r"""GPUs of each lot that start each stage, and the good ones in the end.
+
+    n_{k+1} = \lfloor n_k y_k + u_k \rfloor
+
+    y_k  what the process of stage k yields in the replication
+    u_k  uniform: a part of a piece counts as one with a probability of that part, so that E n_{k+1} = n_k y_k
+    """
+    if not source.route.scraps:
+        return None
+    stages = len(source.route.stages)
+    months, numbers = orders.month[lots].tolist(), orders.lot[lots].tolist()
+    entities = np.array(
+        [entity_id(source.name, m, k) for m, k in zip(months, numbers, strict=True)], dtype=np.int64
+    )
+    part = uniform_stages(key.root, "piece", reps[:, None], entities[None, :], stages)
+    shares = process_yields(source, key, reps)
+    pieces = np.empty((1 + stages, len(reps), len(lots)), dtype=np.int64)
+    pieces[0] = orders.gpus[lots]
+    for k in range(stages):
+        good = np.floor(pieces[k] * shares[k, :, None] + part[k]).astype(np.int64)
+        pieces[k + 1] = np.minimum(good, pieces[k])
+    return pieces
 
 
 def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dict[str, Ints]:
@@ -66,7 +107,7 @@ def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dic
     reps = np.asarray(replications, dtype=np.int64)
     found = {}
     for line in spec.lines:
-        if isinstance(line, Allotment):
+        if not isinstance(line, Line):
             continue
         u = uniform_stages(key.root, "backlog", reps, entity_id(line.name), line.backlog_lots)
         found[line.name] = _whole_minutes(line.backlog_law.quantile(u))
@@ -85,11 +126,14 @@ def _stage_minutes(
     route = source.route
     names = np.stack([orders.month[lots], orders.lot[lots]], axis=1)
     unique, back = np.unique(names, axis=0, return_inverse=True)
+    if orders.placed_at.ndim == 2:  # lots of one name may be placed at different times
+        unique, back = names, np.arange(len(lots))
     entities = np.array([entity_id(source.name, int(m), int(k)) for m, k in unique], dtype=np.int64)
     count = 1 + len(route.stages) + len(route.sides)
     u = uniform_stages(key.root, "lot", reps[:, None], entities[None, :], count)
     if route.shared > 0:
-        shared = _shared(spec, route, unique[:, 0], key, reps)
+        months = unique[:, 0] if orders.placed_at.ndim == 1 else _months(spec, orders.placed_at[:, lots])
+        shared = _shared(spec, route, months, key, reps)
         mixed = [0] if route.total else range(1, 1 + len(route.in_process))
         for k in mixed:
             u[k] = special.ndtr(
@@ -99,11 +143,19 @@ def _stage_minutes(
 
 
 def _shared(spec: SupplySpec, route: Route, months: Ints, key: Key, reps: Ints) -> Floats:
-    """Standard normal factor of the supplier in the quarter of each order month, [replication, lot]."""
+    """Standard normal factor of the supplier in the quarter of each order month, [replication, lot].
+
+    months  [lot], or [replication, lot] where every replication has order minutes of its own
+    """
     firsts = month_starts(spec.start, int(months.max(initial=0)) + 1)
-    quarters = [(firsts[m].year, (firsts[m].month - 1) // 3 + 1) for m in months.tolist()]
+    quarters = [(day.year, (day.month - 1) // 3 + 1) for day in firsts]
     entities = np.array([entity_id(route.supplier, *quarter) for quarter in quarters], dtype=np.int64)
-    return np.asarray(special.ndtri(key.uniform("quarter", reps[:, None], entities[None, :])))
+    return np.asarray(special.ndtri(key.uniform("quarter", reps[:, None], entities[months])))
+
+
+def _months(spec: SupplySpec, minutes: Ints) -> Ints:
+    """Reported month in which each minute lies; the last one for what lies beyond the horizon."""
+    return np.searchsorted(np.array(spec.month_minutes), minutes, side="right") - 1
 
 
 def _days(route: Route, u: Floats) -> Floats:
@@ -140,7 +192,9 @@ def longest_chain(route: Route, parts: NDArray[np.float64] | Ints) -> NDArray[np
 def _reviews(
     spec: SupplySpec, source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints
 ) -> dict[tuple[int, int], ReviewLuck]:
-    months, back = np.unique(orders.month[lots], return_inverse=True)
+    in_month = orders.month[lots] if orders.placed_at.ndim == 1 else _months(spec, orders.placed_at[:, lots])
+    months, back = np.unique(in_month, return_inverse=True)
+    at = (np.arange(len(reps))[:, None], back.reshape(in_month.shape))
     found = {}
     for k in spec.gates_of(source):
         gate = spec.gates[k]
@@ -148,7 +202,7 @@ def _reviews(
         for state, effect in enumerate(gate.effects):
             if effect.review is not None:
                 luck = _applications(effect.review, entities, key, reps)
-                found[k, state] = ReviewLuck(luck.minutes[:, back], luck.approved[:, back])
+                found[k, state] = ReviewLuck(luck.minutes[at], luck.approved[at])
     return found
 
 

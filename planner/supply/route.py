@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from planner.chance import Law
 from planner.supply.gate import Point
 
@@ -12,12 +14,21 @@ from planner.supply.gate import Point
 class Stage:
     """One stage: ``law`` in days; ``line`` the name of the line or allotment it waits for (None: no limit).
 
-    A duration is drawn once, rounded to whole minutes, and is at least one minute.
+    A duration is drawn once, rounded to whole minutes, and is at least one minute. ``yields`` is the law of the
+    share of the pieces started that come out good; None: all do. What a process yields is one draw for each
+    replication: it is our ignorance of the process, common to all its lots.
     """
 
     name: str
     law: Law
     line: str | None = None
+    yields: Law | None = None
+
+    def __post_init__(self) -> None:
+        if self.yields is not None:
+            least, most = self.yields.quantile(np.array([1e-12, 1 - 1e-12])).tolist()
+            if not 0 <= least <= most <= 1:
+                raise ValueError(f"{self.name}: a yield lies between 0 and 1 (got {least:g} to {most:g})")
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class Side:
     def __post_init__(self) -> None:
         if self.stage.line is not None:
             raise ValueError(f"{self.stage.name} runs beside the route and cannot stand in a line")
+        if self.stage.yields is not None:
+            raise ValueError(f"{self.stage.name} runs beside the route and has no pieces of its own to yield")
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,11 @@ class Route:
     def last_in_process(self) -> int:
         """How many steps lie before the release."""
         return self.steps.index(Point.RELEASE) if Point.RELEASE in self.steps else len(self.steps)
+
+    @property
+    def scraps(self) -> bool:
+        """Whether pieces can be lost on the way."""
+        return any(stage.yields is not None for stage in self.stages)
 
     @property
     def visits(self) -> tuple[str, ...]:

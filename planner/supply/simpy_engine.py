@@ -33,11 +33,13 @@ from planner.supply.simpy_parts import (
     EndedError,
     Ending,
     Moment,
+    NoRoomError,
     Quota,
+    Remainder,
     Servers,
     Story,
 )
-from planner.supply.spec import Allotment, Line, Orders, SupplySpec
+from planner.supply.spec import Allotment, Capacity, Line, Orders, SupplySpec
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -52,7 +54,7 @@ class Halt:
 
     point    a point, or None for a stage
     visit    place among the route's visits
-    number   place of the stage among the route's stages
+    number   place of the stage among the route's stages; at a point, of the next one
     line     where it needs a server
     joins    sides that must have ended before it starts
     starts   (side, place among the minutes, visit) of the sides that start with it
@@ -74,13 +76,23 @@ class Journey:
     """One lot, from the order to the rack."""
 
     __slots__ = (
-        "border", "column", "env", "lot", "minutes", "papers", "process", "rank", "reviewed", "sides", "world",
+        "border", "column", "env", "lot", "minutes", "papers", "pieces", "process", "rank", "reviewed", "sides",
+        "world",
     )  # fmt: skip
 
-    def __init__(self, world: World, lot: int, border: Border, column: int, minutes: list[int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        lot: int,
+        border: Border,
+        column: int,
+        minutes: list[int],
+        pieces: list[int] | None,
+    ) -> None:
         self.world, self.env, self.lot, self.border = world, world.env, lot, border
         self.rank = world.ranks[lot]
         self.minutes = minutes
+        self.pieces = pieces
         self.column = column
         self.sides: dict[str, simpy.Event] = {}
         self.reviewed: set[int] = set()
@@ -107,8 +119,19 @@ class Journey:
             self.world.deliver(self)
         except EndedError as end:
             self.world.end(self, end.ending)
+        except NoRoomError:
+            self.world.end(self, Ending(Outcome.REFUSED, border.source.refund))
         except simpy.Interrupt as stop:
             self.world.end(self, stop.cause)
+
+    def left(self, number: int) -> int:
+        """GPUs left when the stage of this number is reached, or after the last stage."""
+        return self.world.gpus[self.lot] if self.pieces is None else self.pieces[number]
+
+    def good(self, number: int) -> float:
+        """The same as a share of those ordered."""
+        ordered = self.world.gpus[self.lot]
+        return self.left(number) / ordered if ordered else 1.0
 
     def order(self) -> Story:
         """Wait until every gate lets the order be accepted, pay, apply for the reviews it needs."""
@@ -181,7 +204,7 @@ class Journey:
             yield from self.be_reviewed(reviews)
             yield from self.be_let_through(Point.RELEASE)
         self.world.pass_by(row)
-        self.world.release(self)
+        self.world.release(self, self.good(halt.number))
         del self.border.in_process[self]
         self.border.in_transit[self] = None
 
@@ -206,10 +229,10 @@ class Journey:
             yield from self.be_served(halt, self.world.lines[halt.line], row)
         self.world.leave(row)
 
-    def be_served(self, halt: Halt, line: Servers | Quota, row: Row | None) -> Story:
+    def be_served(self, halt: Halt, line: Servers | Quota | Remainder, row: Row | None) -> Story:
         """Wait for one's turn in the line and pass the time at a server."""
         clock, minutes = self.border.clocks[halt.clock], self.minutes[halt.number]
-        gpus, started = self.world.gpus[self.lot], False
+        gpus, started = self.left(halt.number), False
         turn = line.join(gpus)
         try:
             if turn is not None:
@@ -269,7 +292,8 @@ class World:
         self.delivered_at, self.ended_at = book.delivered_at[place], book.ended_at[place]
         self.outcome, self.paid_share = book.outcome[place], book.paid_share[place]
         self.refunded_share, self.fee_share = book.refunded_share[place], book.fee_share[place]
-        self.placed_at, self.ranks, self.gpus = plan.placed_at, plan.ranks, plan.gpus
+        self.brought = book.brought[place]
+        self.placed_at, self.ranks, self.gpus = plan.placed_at(place), plan.ranks, plan.gpus
         self.lines = {line.name: _line(self.env, line) for line in spec.lines}
         borders = [Border(self.env, s, e) for s, e in zip(spec.sources, plan.effects, strict=True)]
         self.borders = borders
@@ -278,15 +302,16 @@ class World:
             for border, halts in zip(borders, plan.itineraries, strict=True)
         }
         self.luck: dict[int, SourceLuck] = {}
-        self.ready: dict[int, tuple[Border, int, list[int]]] = {}
+        self.ready: dict[int, tuple[Border, int, list[int], list[int] | None]] = {}
         self.state: dict[int, int] = {}
         self.calendar = _calendar(paths, place)
         self.change(self.calendar.pop(0, {}))
         for border, source_luck in zip(borders, luck, strict=True):
             times = source_luck.minutes[:, place, :].T.tolist()
+            pieces = None if source_luck.pieces is None else source_luck.pieces[:, place, :].T.tolist()
             for column, lot in enumerate(source_luck.lots.tolist()):
                 self.luck[lot] = source_luck
-                self.ready[lot] = border, column, times[column]
+                self.ready[lot] = border, column, times[column], None if pieces is None else pieces[column]
         if plan.policy is None:
             for lot in list(self.ready):
                 self.set_out(lot)
@@ -299,9 +324,9 @@ class World:
 
     def set_out(self, lot: int) -> None:
         """The lot's journey begins; it is placed when its minute comes."""
-        border, column, minutes = self.ready.pop(lot)
+        border, column, minutes, pieces = self.ready.pop(lot)
         self.book.placed[self.place][lot] = True
-        Journey(self, lot, border, column, minutes)
+        Journey(self, lot, border, column, minutes, pieces)
 
     def decisions(self, plan: Plan, policy: Policy) -> Story:
         """The policy is asked when a month begins; its lots are the first of the month's candidates."""
@@ -329,7 +354,7 @@ class World:
                 known = (self.accepted_at[lot] != UNSEEN, self.released_at[lot] != UNSEEN)
                 pipeline.append(OpenOrder(source, pool, ordered_in, self.gpus[lot], *known))
             elif self.outcome[lot] == Outcome.DELIVERED:
-                delivered[source, pool] = delivered.get((source, pool), 0) + self.gpus[lot]
+                delivered[source, pool] = delivered.get((source, pool), 0) + self.brought[lot]
         states = tuple(State(self.state[k]) for k in range(len(self.state)))
         need = () if plan.need is None else tuple(plan.need[self.place, month].tolist())
         return Seen(month, states, tuple(pipeline), delivered, need)
@@ -359,18 +384,24 @@ class World:
         self.accepted_at[journey.lot] = self.env.now
         self.paid_share[journey.lot] += journey.border.source.prepayment
 
-    def release(self, journey: Journey) -> None:
-        """The goods leave the factory: fees are due."""
+    def release(self, journey: Journey, good: float) -> None:
+        """The goods leave the factory: fees are due on what is good of them."""
         self.released_at[journey.lot] = self.env.now
-        self.fee_share[journey.lot] = journey.border.fee()
+        self.fee_share[journey.lot] = journey.border.fee() * good
 
     def deliver(self, journey: Journey) -> None:
-        """The GPUs can serve: the rest of the price is due."""
+        """The GPUs can serve: the rest of the price of the good ones is due, or what was prepaid above it back."""
         journey.border.in_process.pop(journey, None)
         journey.border.in_transit.pop(journey, None)
         self.delivered_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = Outcome.DELIVERED
-        self.paid_share[journey.lot] += 1.0 - journey.border.source.prepayment
+        good, prepaid = (
+            journey.good(len(journey.border.source.route.stages)),
+            journey.border.source.prepayment,
+        )
+        self.brought[journey.lot] = journey.left(len(journey.border.source.route.stages))
+        self.paid_share[journey.lot] += max(good - prepaid, 0.0)
+        self.refunded_share[journey.lot] = max(prepaid - good, 0.0)
 
     def end(self, journey: Journey, ending: Ending) -> None:
         """The order ends: part of what was paid comes back."""
@@ -404,10 +435,12 @@ class World:
             row[5] = int(self.env.now)
 
 
-def _line(env: simpy.Environment, line: Line | Allotment) -> Servers | Quota:
-    return (
-        Servers(env, line.servers) if isinstance(line, Line) else Quota(env, line.gpus, line.period_minutes)
-    )
+def _line(env: simpy.Environment, line: Capacity) -> Servers | Quota | Remainder:
+    if isinstance(line, Line):
+        return Servers(env, line.servers)
+    if isinstance(line, Allotment):
+        return Quota(env, line.gpus, line.period_minutes)
+    return Remainder(line.gpus)
 
 
 def _only_time(halt: Halt, border: Border, book: Book) -> bool:
@@ -431,7 +464,7 @@ def itinerary(route: Route) -> list[Halt]:
     clock, number, stages = "in_process", 0, len(route.stages)
     for at, step in enumerate(route.steps):
         if isinstance(step, Point):
-            halts.append(Halt(step, 1 + at, -1, None, (), (), clock, False))
+            halts.append(Halt(step, 1 + at, number, None, (), (), clock, False))
             if step is Point.RELEASE:
                 clock = "in_transit"
             elif step is Point.RECEIPT and clock == "in_transit":
@@ -464,13 +497,18 @@ class Plan:
         for lot in np.argsort(orders.rank).tolist():
             source, pool, month = self.lines[lot]
             self.candidates.setdefault((month, source, pool), []).append(lot)
-        self.placed_at: list[int] = orders.placed_at.tolist()
+        self.minutes: Ints = orders.placed_at
         self.ranks: list[int] = orders.rank.tolist()
         self.gpus: list[int] = orders.gpus.tolist()
         self.itineraries = [itinerary(source.route) for source in spec.sources]
         self.effects: list[dict[int, Sequence[Effect]]] = [
             {k: spec.gates[k].effects for k in spec.gates_of(source)} for source in spec.sources
         ]
+
+    def placed_at(self, place: int) -> list[int]:
+        """Minute in which each lot is ordered in one replication."""
+        minutes: list[int] = (self.minutes if self.minutes.ndim == 1 else self.minutes[place]).tolist()
+        return minutes
 
 
 class Book:
@@ -487,14 +525,15 @@ class Book:
             [[0.0] * lots for _ in range(reps)] for _ in range(3)
         )
         self.placed = [[False] * lots for _ in range(reps)]
+        self.brought = [[0] * lots for _ in range(reps)]
         self.rows: list[Row] | None = [] if trace else None
         self.orders = orders
 
-    def closed(self, paths: Sequence[GatePath], months: Sequence[int]) -> Deliveries:
+    def closed(self, spec: SupplySpec, paths: Sequence[GatePath]) -> Deliveries:
         """The book as arrays."""
         shape = len(self.replications), len(self.orders)
 
-        def minutes(rows: list[list[int]]) -> Ints:
+        def whole(rows: list[list[int]]) -> Ints:
             return np.array(rows, dtype=np.int64).reshape(shape)
 
         def shares(rows: list[list[float]]) -> NDArray[np.float64]:
@@ -503,15 +542,16 @@ class Book:
         return Deliveries(
             orders=self.orders,
             replications=np.asarray(self.replications, dtype=np.int64),
-            accepted_at=minutes(self.accepted_at),
-            released_at=minutes(self.released_at),
-            delivered_at=minutes(self.delivered_at),
-            ended_at=minutes(self.ended_at),
+            accepted_at=whole(self.accepted_at),
+            released_at=whole(self.released_at),
+            delivered_at=whole(self.delivered_at),
+            ended_at=whole(self.ended_at),
             outcome=np.array(self.outcome, dtype=np.int8).reshape(shape),
             paid_share=shares(self.paid_share),
             refunded_share=shares(self.refunded_share),
             fee_share=shares(self.fee_share),
-            gate_state=month_states(paths, months, shape[0]),
+            good_gpus=whole(self.brought) if any(s.route.scraps for s in spec.sources) else None,
+            gate_state=month_states(paths, spec.month_minutes, shape[0]),
             events=None if self.rows is None else np.array([tuple(row) for row in self.rows], dtype=EVENT),
         )
 
@@ -527,7 +567,7 @@ def run(
 ) -> Deliveries:
     """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
     book = _carried_out(spec, Plan(spec, orders), Book(orders, replications, trace), paths, luck, backlog)
-    return book.closed(paths, spec.month_minutes)
+    return book.closed(spec, paths)
 
 
 def run_policy(
@@ -544,7 +584,7 @@ def run_policy(
     plan = Plan(spec, candidates, policy, need)
     book = _carried_out(spec, plan, Book(candidates, replications, False), paths, luck, backlog)
     placed = np.array(book.placed, dtype=bool).reshape(len(replications), len(candidates))
-    return PolicyRun(book.closed(paths, spec.month_minutes), placed)
+    return PolicyRun(book.closed(spec, paths), placed)
 
 
 def _carried_out(

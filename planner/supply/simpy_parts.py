@@ -73,6 +73,26 @@ class Servers:
             self.free += 1
 
 
+class NoRoomError(Exception):
+    """What is left of a cap is too small for a lot."""
+
+
+class Remainder:
+    """What is left of a cap: a lot takes of it and starts, or there is no room for it."""
+
+    def __init__(self, gpus: int) -> None:
+        self.left = gpus
+
+    def join(self, gpus: int) -> None:
+        """Take so many and start at once; NoRoomError where that is more than is left."""
+        if gpus > self.left:
+            raise NoRoomError
+        self.left -= gpus
+
+    def leave(self, turn: simpy.Event | None, gpus: int, started: bool) -> None:
+        """What was taken is never given back."""
+
+
 class Quota:
     """What an allotment leaves of the period, and those who wait for the next: first come, first served."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -53,10 +54,12 @@ def simulate(
         raise CannotExpressError("the fast engine keeps no trace: ask the SimPy engine for it")
     _check_allotments(spec, orders)
     numbers = list(replications)
-    chunks = [numbers[k : k + _CHUNK] for k in range(0, len(numbers), _CHUNK)] or [[]]
-    jobs = [(spec, orders, key, chunk, engine, trace) for chunk in chunks]
+    if orders.placed_at.ndim == 2 and len(orders.placed_at) != len(numbers):
+        raise ValueError(f"orders are placed in {len(orders.placed_at)} replications of {len(numbers)}")
+    parts = [slice(k, k + _CHUNK) for k in range(0, len(numbers), _CHUNK)] or [slice(0, 0)]
+    jobs = [(spec, orders.of_replications(part), key, numbers[part], engine, trace) for part in parts]
     spread = Processes(processes) if isinstance(processes, int) else processes
-    return Deliveries.joined(spread.map(_run_chunk, jobs))
+    return replace(Deliveries.joined(spread.map(_run_chunk, jobs)), orders=orders)
 
 
 def simulate_policy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from planner.chance import Constant, Law
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.errors import UnknownNameError
 from planner.supply.gate import FirstDelivery, Gate, Point
-from planner.supply.route import Route
+from planner.supply.route import Route, Stage
 
 Ints = NDArray[np.int64]
 
@@ -60,6 +60,26 @@ class Allotment:
 
 
 @dataclass(frozen=True)
+class Cap:
+    """A quantity that is never renewed: what a licence rule lets one customer have in all.
+
+    First come, first served, by the lot: one that does not fit into what is left is turned away at once, as a gate
+    that refuses would; a smaller one that comes later may still fit. What has started stays counted.
+    """
+
+    name: str
+    gpus: int
+
+    def __post_init__(self) -> None:
+        if self.gpus < 0:
+            raise ValueError(f"cap {self.name}: must not be negative (got {self.gpus})")
+
+
+Capacity = Line | Allotment | Cap
+"""What a stage may have to wait for."""
+
+
+@dataclass(frozen=True)
 class Source:
     """Where GPUs are bought: a route, the gates across it and the terms of payment.
 
@@ -96,7 +116,7 @@ class SupplySpec:
     horizon_minutes: int
     sources: tuple[Source, ...]
     gates: tuple[Gate, ...] = ()
-    lines: tuple[Line | Allotment, ...] = ()
+    lines: tuple[Capacity, ...] = ()
 
     def __post_init__(self) -> None:
         if self.horizon_minutes < 1:
@@ -138,6 +158,20 @@ class SupplySpec:
             raise UnknownNameError("source", name, names)
         return names.index(name)
 
+    def uncapped(self) -> SupplySpec:
+        """The same without caps: for lots that stand for orders which are limited elsewhere."""
+        capped = {line.name for line in self.lines if isinstance(line, Cap)}
+        if not capped:
+            return self
+        sources = []
+        for source in self.sources:
+            steps = (
+                replace(step, line=None) if isinstance(step, Stage) and step.line in capped else step
+                for step in source.route.steps
+            )
+            sources.append(replace(source, route=replace(source.route, steps=tuple(steps))))
+        return replace(self, sources=tuple(sources))
+
     def gates_of(self, source: Source) -> tuple[int, ...]:
         """Places of the source's gates among ``gates``, each once, in the order of ``gates``."""
         return tuple(k for k, gate in enumerate(self.gates) if gate.name in source.gates)
@@ -153,7 +187,7 @@ class Orders:
                from the same source and month share the shipment's luck
     pool       place of the pool among the scenario's pools
     gpus       GPUs in the lot
-    placed_at  minute of the order
+    placed_at  minute of the order; where it differs between replications, [replication, lot]
     """
 
     source: Ints
@@ -167,7 +201,8 @@ class Orders:
         columns = (self.source, self.month, self.lot, self.pool, self.gpus, self.placed_at)
         for name, column in zip(self.__dataclass_fields__, columns, strict=True):
             array = np.asarray(column, dtype=np.int64)
-            if array.ndim != 1 or len(array) != len(self.source):
+            by_replication = name == "placed_at" and array.ndim == 2
+            if not (array.ndim == 1 or by_replication) or array.shape[-1] != len(self.source):
                 raise ValueError("the columns of orders are arrays of one length")
             if array.size and array.min() < 0:
                 raise ValueError(f"orders: {name} must not be negative (got {array.min()})")
@@ -186,8 +221,12 @@ class Orders:
         """The lots that a mask or an array of places keeps."""
         return Orders(
             self.source[keep], self.month[keep], self.lot[keep], self.pool[keep], self.gpus[keep],
-            self.placed_at[keep]
+            self.placed_at[..., keep]
         )  # fmt: skip
+
+    def of_replications(self, rows: slice) -> Orders:
+        """The orders of some replications, by their places: the same, unless each has minutes of its own."""
+        return self if self.placed_at.ndim == 1 else replace(self, placed_at=self.placed_at[rows])
 
     @property
     def rank(self) -> Ints:

@@ -4,17 +4,20 @@ Times are a few minutes each, so that changes, arrivals, revocations and orders 
 """
 
 import datetime as dt
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from planner.chance import Empirical, Key
+from planner.chance import Constant, Empirical, Key
 from planner.errors import UnknownNameError
 from planner.scenario.load import load
 from planner.supply import (
     Allotment,
     Always,
+    Cap,
     Dwell,
     Effect,
     Fate,
@@ -82,7 +85,8 @@ def routes(draw, with_lines):
     stages = []
     for k in range(count):
         line = next(lines, None) if with_lines and draw(st.booleans()) else None
-        stages.append(Stage(f"stage {k}", draw(laws()), line))
+        share = draw(st.sampled_from([None, None, Constant(0.5), Empirical((0.0, 0.4, 1.0))]))
+        stages.append(Stage(f"stage {k}", draw(laws()), line, share))
     steps = list(stages)
     at = draw(st.integers(1, count))
     steps.insert(at, Point.RELEASE)
@@ -107,7 +111,10 @@ def routes(draw, with_lines):
 
 @st.composite
 def lines_of(draw, name):
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["servers", "allotment", "cap"]))
+    if kind == "cap":
+        return Cap(name, draw(st.sampled_from([0, 8, 20])))
+    if kind == "allotment":
         return Allotment(name, draw(st.sampled_from([8, 12, 20])), draw(st.integers(2, 9)) / 1440)
     return Line(name, draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(laws()))
 
@@ -141,13 +148,17 @@ def worlds(draw, with_lines=False):
             max_size=9,
         )
     )
-    return spec, Orders.of((s, m, k, p, 4 + 4 * (m % 2), t) for s, m, k, p, t in rows)
+    orders = Orders.of((s, m, k, p, 4 + 4 * (m % 2), t) for s, m, k, p, t in rows)
+    if draw(st.booleans()):  # every replication places its orders in minutes of its own
+        minutes = draw(st.lists(st.integers(0, 70), min_size=4 * len(orders), max_size=4 * len(orders)))
+        orders = replace(orders, placed_at=np.array(minutes, dtype=np.int64).reshape(4, len(orders)))
+    return spec, orders
 
 
 def assert_engines_agree(world, root):
     spec, orders = world
     slow, fast = (simulate(spec, orders, Key(root), range(4), engine=engine) for engine in ("simpy", "fast"))
-    for name in ("accepted_at", "released_at", "delivered_at", "ended_at", "outcome"):
+    for name in ("accepted_at", "released_at", "delivered_at", "ended_at", "outcome", "brought"):
         assert getattr(slow, name).tolist() == getattr(fast, name).tolist(), name
     assert slow.same_as(fast)
 

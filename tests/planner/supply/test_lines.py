@@ -9,11 +9,13 @@ from planner.errors import UserMistakeError
 from planner.supply import (
     Allotment,
     Always,
+    Cap,
     Effect,
     Fate,
     Gate,
     Line,
     Orders,
+    Outcome,
     Route,
     Scripted,
     Source,
@@ -87,3 +89,73 @@ def test_own_orders_lengthen_own_lead_time(engine):
     few, many = (days(Line("line", 2), [(0, 8)] * n, engine) for n in (2, 8))
     assert max(few) == 2
     assert max(many) == 8
+
+
+CAP = Cap("cap", gpus=24)
+
+
+def test_a_cap_lets_in_what_it_has_and_turns_the_rest_away_for_good(engine):
+    assert days(CAP, [(0, 8), (40, 8), (80, 8), (120, 8), (500, 8)], engine) == [2, 42, 82, None, None]
+
+
+def test_a_lot_that_no_longer_fits_is_turned_away_and_a_smaller_one_still_fits(engine):
+    assert days(CAP, [(0, 16), (1, 16), (2, 8)], engine) == [2, None, 4]
+
+
+def test_a_lot_that_is_turned_away_ends_at_once_with_the_sources_refund(engine):
+    route = Route((Stage("slot", Constant(3.0)), Stage("work", Constant(2.0), "cap")))
+    source = Source("s", "H20-96GB", route, prepayment=0.4, refund=0.5)
+    spec = SupplySpec(START, 1000 * DAY, (source,), (), (CAP,))
+    orders = Orders.of((0, 0, k, 0, 16, k * DAY) for k in range(2))
+    made = simulate(spec, orders, Key(1), range(1), engine=engine)
+    assert made.outcome[0].tolist() == [Outcome.DELIVERED, Outcome.REFUSED]
+    assert made.ended_at[0].tolist() == [-1, 4 * DAY]
+    assert made.refunded_share[0].tolist() == [0.0, pytest.approx(0.2)]
+
+
+def test_a_customers_cap_counts_what_all_sources_bring(engine):
+    """75,000 in all: 50,000 H200, then 20,000 MI325X, then there are 5,000 left."""
+    cap = Cap("per customer", 75_000)
+    sources = tuple(
+        Source(name, sku, Route((Stage("licence", Constant(1.0), "per customer"),)))
+        for name, sku in (("h200", "H200-SXM"), ("mi325x", "MI325X"))
+    )
+    spec = SupplySpec(START, 1000 * DAY, sources, (), (cap,))
+    rows = [
+        (0, 0, 0, 0, 50_000, 0),
+        (1, 1, 0, 0, 20_000, DAY),
+        (0, 2, 0, 0, 6_000, 2 * DAY),
+        (1, 3, 0, 0, 5_000, 3 * DAY),
+    ]
+    made = simulate(spec, Orders.of(rows), Key(1), range(1), engine=engine)
+    assert (made.delivered_at[0] // DAY).tolist() == [1, 2, -1, 4]
+    assert made.gpus(Outcome.DELIVERED).tolist() == [75_000]
+
+
+def test_what_a_gate_ends_after_it_has_started_stays_counted(engine):
+    shut = (Effect(in_process=Fate.REVOKE), Effect(), Effect(), Effect())
+    changes = (Scripted(1 * DAY, State.CLOSED), Scripted(5 * DAY, State.OPEN))
+    gate = Gate("g", "us", Always(State.OPEN), shut, changes)
+    assert days(CAP, [(0, 16), (6, 16), (7, 8)], engine, [gate]) == [None, None, 9]
+
+
+def test_a_revocation_in_the_minute_of_arrival_takes_nothing_of_a_cap(engine):
+    """The first lot comes to the cap on day 3, as the gate shuts: it is revoked and the 16 stay for the second."""
+    shut = (Effect(in_process=Fate.REVOKE), Effect(), Effect(), Effect())
+    changes = (Scripted(3 * DAY, State.CLOSED), Scripted(4 * DAY, State.OPEN))
+    gate = Gate("g", "us", Always(State.OPEN), shut, changes)
+    route = Route((Stage("slot", Constant(3.0)), Stage("work", Constant(2.0), "cap")))
+    spec = SupplySpec(
+        START, 1000 * DAY, (Source("s", "H20-96GB", route, ("g",)),), (gate,), (Cap("cap", 16),)
+    )
+    orders = Orders.of([(0, 0, 0, 0, 16, 0), (0, 0, 1, 0, 16, 4 * DAY)])
+    made = simulate(spec, orders, Key(1), range(1), engine=engine)
+    assert made.outcome[0].tolist() == [Outcome.CANCELLED, Outcome.DELIVERED]
+
+
+def test_a_spec_without_its_caps_lets_everything_through():
+    route = Route((Stage("work", Constant(2.0), "cap"), Stage("more", Constant(1.0), "line")))
+    spec = SupplySpec(START, 1000 * DAY, (Source("s", "H20-96GB", route),), (), (CAP, Line("line", 1)))
+    assert [stage.line for stage in spec.uncapped().sources[0].route.stages] == [None, "line"]
+    orders = Orders.of((0, 0, k, 0, 8, 0) for k in range(5))
+    assert simulate(spec.uncapped(), orders, Key(1), range(1)).delivered.all()
