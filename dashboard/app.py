@@ -6,7 +6,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import database, finished_runs, plain, require_sign_in, say
+from dashboard.components import (
+    background,
+    database,
+    finished_runs,
+    newest_plan,
+    plain,
+    require_sign_in,
+    say,
+)
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
 from planner.errors import WaferlagError
@@ -29,6 +37,7 @@ def main() -> None:
             _choose_run(words)
             _choose_language()
         page.run()
+        background().warm_up()
     except WaferlagError as error:
         st.error(plain(error), icon=":material/error:")
     except Exception as error:
@@ -86,10 +95,12 @@ def _choose_run(words: Wording) -> None:
     if wanted is not None and wanted not in labels:
         labels[wanted] = displayable(wanted)
     ids = list(labels)
+    newest = newest_plan(known)
+    first = wanted if wanted in labels else newest.id if newest else ids[0]
     chosen = st.selectbox(
         words("Plan"),
         ids,
-        index=ids.index(wanted) if wanted in labels else 0,
+        index=ids.index(first),
         format_func=lambda run_id: labels[run_id],
     )
     st.session_state["run"] = chosen

@@ -1,15 +1,19 @@
-"""A process beside the server that computes what a page asks for, so that no page thread simulates.
+"""Processes beside the server that compute what a page asks for, so that no page thread simulates.
 
-The server starts it with the first question and keeps it: a question costs no start-up then. Questions and
-answers are pickled over its standard input and output; both ends are this program. It ends with the server.
+The server starts one with the first question and keeps it: a question costs no start-up then. A second one
+starts where the first is busy, so that nobody waits for another visitor's long question. Questions and answers
+are pickled over standard input and output; both ends are this program. They end with the server.
 """
 
 import pickle
+import queue
 import subprocess
 import sys
 import threading
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 from planner.errors import WaferlagError
@@ -17,34 +21,85 @@ from planner.errors import WaferlagError
 _SIZE_BYTES = 8
 
 
+PROCESSES = 2
+"""Questions computed at the same time; more of them wait."""
+KEPT = 200
+"""Answers kept, the latest used ones."""
+
+
 class BackgroundError(WaferlagError):
     """The process beside the server failed or was killed; the next question starts a new one."""
 
 
 class Background:
-    """Asks the process one question at a time, from any thread."""
+    """Asks the processes, from any thread; keeps the answers to questions that were given a name."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = PROCESSES) -> None:
+        # Last in, first out: the process that is warm is asked first.
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        for _ in range(processes):
+            self._free.put(_Process())
+        self._askers = ThreadPoolExecutor(processes, "background")
+        self._kept: OrderedDict[Any, Future[Any]] = OrderedDict()
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: str, *arguments: Any) -> Any:
         """The answer of the job named ``question``.
 
         Raises BackgroundError with the message of whatever the job raised.
         """
+        process = self._free.get()
+        try:
+            return process.ask(question, arguments)
+        finally:
+            self._free.put(process)
+
+    def begin(self, name: Any, question: str, *arguments: Any) -> Future[Any]:
+        """Ask without waiting. The same ``name`` (hashable) is asked once, unless it failed."""
         with self._lock:
-            process = self._running()
-            try:
-                _send(process.stdin, (question, arguments))
-                kind, answer = _receive(process.stdout)
-            except (EOFError, OSError) as error:
-                process.kill()
-                self._process = None
-                raise BackgroundError("the computing process was stopped; try again") from error
+            known = self._kept.get(name)
+            if known is None or (known.done() and known.exception() is not None):
+                known = self._askers.submit(self.ask, question, *arguments)
+            self._kept[name] = known
+            self._kept.move_to_end(name)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return known
+
+    def warm_up(self) -> None:
+        """Start a process before anybody asks, and let it import what the answers need."""
+        self.begin("warm up", "warm up")
+
+    def close(self) -> None:
+        """End the processes; for whoever does not end with them."""
+        self._askers.shutdown(wait=True)
+        while not self._free.empty():
+            self._free.get().kill()
+
+
+class _Process:
+    """One process, started when it is first asked; asked one question at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, question: str, arguments: tuple[Any, ...]) -> Any:
+        process = self._running()
+        try:
+            _send(process.stdin, (question, arguments))
+            kind, answer = _receive(process.stdout)
+        except (EOFError, OSError) as error:
+            self.kill()
+            raise BackgroundError("the computing process was stopped; try again") from error
         if kind == "error":
             raise BackgroundError(answer)
         return answer
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -82,7 +137,7 @@ def _jobs() -> dict[str, Callable[..., Any]]:
         "pipeline": trace.pipeline,
         "story": trace.story,
         "quick answer": whatif.quick_answer,
-        "tornado": whatif.tornado,
+        "warm up": whatif.warm_up,
         "without order": whatif.without_order,
     }
 

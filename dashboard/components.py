@@ -6,6 +6,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NoReturn
 
 import streamlit as st
@@ -20,7 +21,6 @@ from db.repository import RunRepository
 from db.session import Database, open_database
 from planner.errors import UnknownNameError, WaferlagError
 from planner.record import PlanRecord
-from planner.scenario.models import Scenario
 
 QUICKSTART = "1-quickstart"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
@@ -67,28 +67,20 @@ def plan_of(run_id: str) -> PlanRecord:
 
 @st.cache_resource
 def background() -> Background:
-    """The process that computes for the pages."""
+    """The processes that compute for the pages."""
     return Background()
 
 
-@st.cache_data(max_entries=100, show_spinner="…")
-def _asked(place: str, question: str, run_id: str, arguments: tuple[Any, ...]) -> Any:
-    return background().ask(question, plan_of(run_id), *arguments)
-
-
 def asked(question: str, run_id: str, *arguments: Any) -> Any:
-    """What the process beside the server says to a question about a stored plan; kept, for plans never change."""
-    return _asked(database().place, question, run_id, arguments)
+    """What a process beside the server says to a question about a stored plan; kept, for plans never change."""
+    with st.spinner("…"):
+        return expected(question, run_id, *arguments).result()
 
 
-@st.cache_data(max_entries=60, show_spinner="…")
-def _computed(question: str, identity: str, _scenario: Scenario) -> Any:
-    return background().ask(question, _scenario)
-
-
-def computed(question: str, scenario: Scenario) -> Any:
-    """What the process beside the server says to a question about a scenario; kept by the scenario's content."""
-    return _computed(question, scenario.model_dump_json(), scenario)
+def expected(question: str, run_id: str, *arguments: Any) -> Future[Any]:
+    """The same without waiting: asked before it is needed, it is there when it is."""
+    name = (database().place, question, run_id, *map(repr, arguments))
+    return background().begin(name, question, plan_of(run_id), *arguments)
 
 
 def may_plan() -> bool:
@@ -153,8 +145,14 @@ def chosen_run() -> RunSummary | None:
     wanted = st.session_state.get("run")
     known = finished_runs(database().place)
     if wanted is None:
-        return known[0] if known else None
+        return newest_plan(known)
     return next((run for run in known if run.id == wanted), None) or queries.run(database(), wanted)
+
+
+def newest_plan(known: Sequence[RunSummary]) -> RunSummary | None:
+    """The newest run that is a plan in its own right; a what-if is shown where nothing else is there."""
+    own = (run for run in known if run.what_if_of is None)
+    return next(own, known[0] if known else None)
 
 
 def shown_plan() -> tuple[RunSummary, PlanRecord]:
@@ -200,7 +198,8 @@ def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
 
 def _stale(run: RunSummary) -> None:
     """Says so where a newer plan of the same scenario exists."""
-    newest = next((item for item in finished_runs(database().place) if item.scenario == run.scenario), None)
+    same = [item for item in finished_runs(database().place) if item.scenario == run.scenario]
+    newest = None if run.what_if_of is not None else newest_plan(same)
     if newest is not None and newest.id != run.id and newest.created > run.created:
         words = say()
         st.info(

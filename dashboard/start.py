@@ -39,11 +39,16 @@ def enqueue(source: str, overrides: tuple[str, ...] = ()) -> str:
     return enqueue_scenario(open_scenario(source, overrides).scenario, overrides)
 
 
-def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...]) -> str:
-    """Ask a worker for the plan of a scenario, which is kept as a version; returns the run's id."""
+def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...], what_if_of: str | None = None) -> str:
+    """Ask a worker for the plan of a scenario, which is kept as a version; returns the run's id.
+
+    ``what_if_of``: the run that this one is held against (db/queue.py).
+    """
     from planner.versions import versions
 
-    run_id, _ = RunQueue(database()).put_scenario(scenario, overrides, versions().waferlag)
+    run_id, _ = RunQueue(database()).put_scenario(
+        scenario, overrides, versions().waferlag, what_if_of=what_if_of
+    )
     finished_runs.clear()
     return run_id
 

@@ -1,7 +1,13 @@
-"""What if: the plan's own scenario with a few inputs changed, answered on a small sample of the same luck."""
+"""What if: the plan's own scenario with a few inputs changed, answered at once on a small sample of the same luck.
 
+Both sides of a comparison are searched alike, from the plan's own orders and with the same number of turns, so that
+the difference is of the inputs and not of the search.
+"""
+
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,17 +15,22 @@ import numpy as np
 from dashboard.charts.figure import Row
 from planner.clock import month_label, month_starts
 from planner.optimise.calibrate import calibrate
-from planner.optimise.evaluate import evaluate, paired, wilson
+from planner.optimise.evaluate import evaluate, wilson
+from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Orders
+from planner.optimise.lots import round_to_lots
 from planner.prospects import Prospects, draw_prospects
 from planner.record import Interval, Order, PlanRecord
 from planner.roots import root_of
 from planner.scenario.models import Scenario
-from planner.sizing import capacities
+from planner.sizing import Capacity, capacities
 
 QUICK_SCENARIOS = 60
 QUICK_REPLICATIONS = 300
 """Futures of a quick answer: the first ones of the same roots, so that two answers differ by the inputs alone."""
+_TURNS, _POLISHED = 2, 1
+"""Effort of a quick answer's search. One turn alone misses, on 2-h20-july-2025 with demand half as much again, 0.8
+of probability over its months where two miss 0.02; the plan's own orders as the start make up for what is spared."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class Changes:
     """Factor on the sources' caps, rental included."""
     gates: Mapping[str, str] = field(default_factory=dict)
     """State that a gate keeps for ever, by its name."""
+    lead: float = 1.0
+    """Factor on the lead times of purchases, waits at gates and in lines apart."""
+    events: Mapping[str, tuple[dt.date, str]] = field(default_factory=dict)
+    """A day and the state that a gate enters on it, by its name; its law goes on from there."""
 
     def applied(self, scenario: Scenario) -> Scenario:
         """The scenario with the changes laid over it, checked like any other."""
@@ -55,6 +70,9 @@ class Changes:
         for gate in body["gates"]:
             if gate["name"] in self.gates:
                 gate["always"] = self.gates[gate["name"]]
+            if gate["name"] in self.events:
+                day, state = self.events[gate["name"]]
+                gate["events"].append({"date": day.isoformat(), "state": state, "note": "what-if"})
         return Scenario.model_validate(body)
 
     def _on_source(self, source: dict[str, Any]) -> None:
@@ -65,6 +83,8 @@ class Changes:
         ):
             if source.get(name) is not None:
                 source[name]["amount"] *= factor
+        if "lead_time_factor" in source:
+            source["lead_time_factor"] *= self.lead
         for name in ("max_gpus_per_month", "max_gpus_total", "max_gpus", "max_spot_gpus"):
             if source.get(name) is not None:
                 source[name] = round(source[name] * self.caps)
@@ -107,6 +127,11 @@ class QuickAnswer:
         return Interval(value=hits / count, low=float(low), high=float(high))
 
     @property
+    def futures(self) -> int:
+        """How many it was judged on."""
+        return len(self.cost)
+
+    @property
     def weakest(self) -> int:
         """The required month with the lowest probability."""
         odds = np.where(np.array(self.required), self.met.mean(axis=0), np.inf)
@@ -118,26 +143,26 @@ class QuickAnswer:
         return self.probability(self.weakest).value >= self.goal
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How a changed scenario's answer differs from the baseline's, on the same futures."""
+def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAnswer:
+    """What a plan's scenario, with changes, would be answered on the small sample, without rivals and reasons.
 
-    cost: Interval
-    """Mean difference of the cost, changed minus baseline."""
-    probability: Interval
-    """Mean difference of meeting all demand in the baseline's weakest month."""
-    gpus_ordered: int
-    """Difference of the GPUs ordered."""
-
-
-def quick_answer(scenario: Scenario) -> QuickAnswer:
-    """The plan of a scenario on the small sample, without rivals and reasons."""
-    small = quick(scenario)
-    serving = capacities(small)
+    ``changes`` None: the baseline, as the same search finds it.
+    """
+    scenario = (changes or Changes()).applied(record.scenario)
+    small, goal = quick(scenario), scenario.goal
+    serving = _capacities(record.scenario.model_dump_json())
     train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.scenarios)
     fresh = draw_prospects(small, serving, root_of(small.seed, "validate"), small.run.replications)
-    goal = small.goal
-    chosen = calibrate(train.futures, fresh.futures, goal.probability, cvar_level=goal.cvar_level)
+    seen = Formulation(train.futures)
+    chosen = calibrate(
+        seen,
+        fresh.futures,
+        goal.probability,
+        cvar_level=goal.cvar_level,
+        turns=_TURNS,
+        polished=_POLISHED,
+        start=round_to_lots(seen, _orders_of(record)),
+    )
     days = month_starts(small.start, small.horizon_months)
     months = tuple(month_label(day) for day in days)
     return QuickAnswer(
@@ -149,6 +174,20 @@ def quick_answer(scenario: Scenario) -> QuickAnswer:
         orders=_rows(scenario, months, chosen.plan),
         reserved_gpu_months=float(chosen.plan.reserved.sum()),
     )
+
+
+@lru_cache(maxsize=16)
+def _capacities(scenario: str) -> tuple[Capacity, ...]:
+    """Serving figures of a scenario (JSON): no change of a what-if touches them, so they are found once."""
+    return capacities(Scenario.model_validate_json(scenario))
+
+
+def warm_up() -> bool:
+    """Import what an answer needs, before anybody waits for it."""
+    import planner.optimise.lots
+    import planner.supply.simpy_engine  # noqa: F401
+
+    return True
 
 
 def _rows(scenario: Scenario, months: tuple[str, ...], plan: Orders) -> tuple[Row, ...]:
@@ -213,96 +252,3 @@ def _place(record: PlanRecord, order: Order) -> tuple[int, int, int]:
         [source.name for source in scenario.purchases].index(order.source),
         [month.month for month in record.months].index(order.month),
     )
-
-
-def compare(base: QuickAnswer, changed: QuickAnswer) -> Comparison:
-    """Differences on the same futures, with their intervals."""
-    at = base.weakest
-    cost = paired(base.cost, changed.cost)
-    odds = paired(base.met[:, at].astype(float), changed.met[:, at].astype(float))
-    return Comparison(
-        cost=Interval(value=cost.mean, low=cost.low, high=cost.high),
-        probability=Interval(value=odds.mean, low=odds.low, high=odds.high),
-        gpus_ordered=sum(order["gpus"] for order in changed.orders)
-        - sum(order["gpus"] for order in base.orders),
-    )
-
-
-def order_differences(base: QuickAnswer, changed: QuickAnswer) -> list[Row]:
-    """Orders that were added, dropped or resized."""
-    keys = ("pool", "source", "month")
-    was = {tuple(order[key] for key in keys): order["gpus"] for order in base.orders}
-    now = {tuple(order[key] for key in keys): order["gpus"] for order in changed.orders}
-    rows = []
-    for place in sorted({*was, *now}, key=lambda place: (place[2], place[1], place[0])):
-        before, after = was.get(place, 0), now.get(place, 0)
-        if before != after:
-            kind = "added" if not before else "dropped" if not after else "resized"
-            rows.append(
-                {**dict(zip(keys, place, strict=True)), "before": before, "after": after, "change": kind}
-            )
-    return rows
-
-
-def tornado(scenario: Scenario) -> list[Row]:
-    """Mean cost and weakest month when one input at a time is low or high; the widest first."""
-    base = quick_answer(scenario)
-    rows: list[Row] = []
-    for name, low, high in _swings(scenario):
-        row: Row = {**name, "cost_base": float(base.cost.mean())}
-        row["probability_base"] = base.probability(base.weakest).value
-        for side, changes in (("low", low), ("high", high)):
-            found = quick_answer(changes.applied(scenario))
-            row[f"cost_{side}"] = float(found.cost.mean())
-            row[f"probability_{side}"] = found.probability(found.weakest).value
-        rows.append(row)
-    return sorted(rows, key=lambda row: -_reach(row))
-
-
-def _reach(row: Row) -> float:
-    costs = (row["cost_low"], row["cost_high"], row["cost_base"])
-    return float(max(costs) - min(costs))
-
-
-def _swings(scenario: Scenario) -> list[tuple[dict[str, str], Changes, Changes]]:
-    """Each input (a wording's text, and the gate it names) with a low and a high value of it."""
-    swings = [
-        ("demand, 20 % less or more", Changes(demand=0.8), Changes(demand=1.2)),
-        ("growth, halved or half as much again", Changes(growth=0.5), Changes(growth=1.5)),
-        ("purchase price, 20 % less or more", Changes(price=0.8), Changes(price=1.2)),
-        ("rental price, 20 % less or more", Changes(rental_price=0.8), Changes(rental_price=1.2)),
-        ("caps, halved or doubled", Changes(caps=0.5), Changes(caps=2.0)),
-    ]
-    plain = [({"input": name, "gate": ""}, low, high) for name, low, high in swings]
-    return plain + [
-        (
-            {"input": "{gate}, closed or open", "gate": gate.name},
-            Changes(gates={gate.name: "closed"}),
-            Changes(gates={gate.name: "open"}),
-        )
-        for gate in scenario.gates
-    ]
-
-
-def input_differences(before: Scenario, after: Scenario) -> list[dict[str, Any]]:
-    """Every field that differs, with its path and both values."""
-    return [
-        {"input": path, "before": was, "after": now}
-        for path, was, now in _differences(before.model_dump(mode="json"), after.model_dump(mode="json"), "")
-        if not path.startswith("run.")
-    ]
-
-
-def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        found = []
-        for key in dict.fromkeys([*was, *now]):
-            found += _differences(was.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        return found
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        found = []
-        for at, (one, other) in enumerate(zip(was, now, strict=True)):
-            name = one.get("name", at) if isinstance(one, dict) else at
-            found += _differences(one, other, f"{path}.{name}".lstrip("."))
-        return found
-    return [] if was == now else [(path, was, now)]

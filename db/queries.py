@@ -49,6 +49,8 @@ class RunSummary:
     retry_of: str | None
     schedule: str | None
     due: dt.datetime | None
+    what_if_of: str | None
+    """The run whose plan this one is held against; None: a plan in its own right."""
     code_version: str | None
     artefact: str | None
     sentence: str | None
@@ -90,6 +92,7 @@ _SUMMARY = (
         RunRow.retry_of,
         RunRow.schedule,
         RunRow.due,
+        RunRow.args,
         RunRow.code_version,
         RunRow.artefact,
         PlanRow.sentence,
@@ -156,7 +159,9 @@ def latest_run(database: Database, scenario: str | None = None) -> RunSummary | 
 
 def _summary(row: Row[*tuple[Any, ...]]) -> RunSummary:
     instants = {name: instant(getattr(row, name)) for name in ("created", "started", "ended", "due")}
-    return RunSummary(**{**row._mapping, **instants})
+    columns = dict(row._mapping)
+    args = columns.pop("args") or {}
+    return RunSummary(**{**columns, **instants, "what_if_of": args.get("what_if_of")})
 
 
 def instant(seconds: float | None) -> dt.datetime | None:

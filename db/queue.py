@@ -105,12 +105,18 @@ class RunQueue:
             return put(session, request)
 
     def put_scenario(
-        self, scenario: "Scenario", overrides: tuple[str, ...], version: str, again: bool = False
+        self,
+        scenario: "Scenario",
+        overrides: tuple[str, ...],
+        version: str,
+        again: bool = False,
+        what_if_of: str | None = None,
     ) -> tuple[str, bool]:
         """Queue the plan of a scenario; returns the run's id and whether it is new.
 
         An identical run (scenario, seed, ``version``) that is done, under way or waiting is returned instead,
-        unless ``again``.
+        unless ``again``. ``what_if_of``: the run of the plan that this one is held against; it waits behind all
+        others, and no screen takes it for the plan.
         """
         identity = run_identity(scenario, version)
         while True:
@@ -118,19 +124,26 @@ class RunQueue:
                 known = None if again else _identical(session, identity)
                 if known is not None:
                     return known, False
+                about = {} if what_if_of is None else {"what_if_of": what_if_of}
                 request = Request(
                     kind=PLAN,
-                    args={"overrides": list(overrides), "again": again},
+                    args={"overrides": list(overrides), "again": again, **about},
                     scenario_name=scenario.name,
                     scenario_hash=save_scenario(session, scenario),
                     identity=identity,
                     seed=scenario.seed,
                     dedup=None if again else f"i:{identity}",
+                    priority=0 if what_if_of is None else -1,
                 )
                 run_id = put(session, request)
             if run_id is not None:
                 return run_id, True
             # Somebody queued the same in this instant, and their row is visible now: look again.
+
+    def identical(self, scenario: "Scenario", version: str) -> str | None:
+        """The newest run of this scenario under this version that is done, under way or waiting."""
+        with self.database.read() as session:
+            return _identical(session, run_identity(scenario, version))
 
     def claim(self, owner: str, lease_seconds: float) -> Claim | None:
         """Take the next run: a waiting one, or one whose lease ran out. None: there is nothing to do.

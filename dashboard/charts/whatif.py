@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import altair as alt
 
 from dashboard.charts.figure import Figure, Row, finished, month_cells, values
+from dashboard.comparison import Answered, Comparison
 from dashboard.look import LIGHT, Look
-from dashboard.whatif import Comparison, QuickAnswer
 from dashboard.wording import ENGLISH, Wording
 
 
 def odds_compared(
-    base: QuickAnswer,
-    changed: QuickAnswer,
+    base: Answered,
+    changed: Answered,
     look: Look = LIGHT,
     say: Wording = ENGLISH,
     called: tuple[str, str] = ("baseline", "changed"),
@@ -66,7 +66,7 @@ def odds_compared(
     return Figure("odds-compared", takeaway, finished(alt.layer(*layers), look, takeaway, 220), rows)
 
 
-def comparison_sentence(found: Comparison, base: QuickAnswer, say: Wording = ENGLISH) -> str:
+def comparison_sentence(found: Comparison, base: Answered, say: Wording = ENGLISH) -> str:
     """The differences in one sentence, each with its interval."""
     currency = base.scenario.currency
     return say(

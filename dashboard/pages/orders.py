@@ -4,9 +4,9 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.charts.whatif import comparison_sentence, odds_compared
+from dashboard.comparison import compare
 from dashboard.components import asked, look, page_head, plain, safe, say, show, shown_plan, table
 from dashboard.telling import order_why, rental_spans
-from dashboard.whatif import compare
 from planner.record import Order, PlanRecord
 
 

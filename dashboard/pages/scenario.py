@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 import yaml
 
+from dashboard.comparison import input_differences
 from dashboard.components import (
     chosen_run,
     database,
@@ -18,7 +19,6 @@ from dashboard.components import (
     table,
 )
 from dashboard.start import enqueue_scenario
-from dashboard.whatif import input_differences
 from db import queries
 from db.repository import save_scenario
 from planner.errors import ScenarioError, UserMistakeError

@@ -1,27 +1,35 @@
 """What-if: change the inputs that matter against a pinned baseline, on the same luck, and see the difference."""
 
-from typing import Any
-
 import streamlit as st
 
+from dashboard.behind import follow, full_run
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
+from dashboard.comparison import (
+    Answered,
+    Comparison,
+    FullAnswer,
+    compare,
+    compare_in_full,
+    input_differences,
+    order_differences,
+)
 from dashboard.components import (
-    computed,
+    asked,
+    expected,
     look,
-    main_button,
-    may_plan,
     page_head,
     plain,
+    plan_of,
     say,
     show,
     shown_plan,
     table,
 )
-from dashboard.start import enqueue_scenario
-from dashboard.whatif import Changes, QuickAnswer, compare, input_differences, order_differences
+from dashboard.question import Question, ask
+from dashboard.tornado import swings, tornado_row, widest_first
+from dashboard.whatif import QuickAnswer
+from db.queries import RunSummary
 from planner.record import PlanRecord
-
-_AS_PLANNED = "as planned"
 
 
 def page() -> None:
@@ -29,92 +37,77 @@ def page() -> None:
     run, record = shown_plan()
     words = say()
     page_head("What-if", run, record)
-    changes, in_full, name = _form(record)
-    scenario = changes.applied(record.scenario)
+    question = ask(record)
+    scenario = question.changes.applied(record.scenario)
     if scenario == record.scenario:
+        expected("quick answer", run.id)  # the baseline, while the form is filled in
         st.info(
             words(
                 "Nothing is changed yet: set a value above and apply it. The baseline is the plan named on top."
             )
         )
     else:
-        base: QuickAnswer = computed("quick answer", record.scenario)
-        changed: QuickAnswer = computed("quick answer", scenario)
-        _difference(base, changed)
-        if in_full and may_plan():
-            renamed = scenario.model_copy(update={"name": name or record.scenario.name})
-            run_id = enqueue_scenario(renamed, tuple(record.overrides))
-            st.success(
-                plain(words("The full run {run} is queued; Runs & schedules shows its progress.", run=run_id))
-            )
+        _answer(run, record, question)
         st.header(plain(words("What was changed")))
         table(_texts(input_differences(record.scenario, scenario)), "inputs", "inputs")
-    _tornado(record)
+    _tornado(run, record)
 
 
-def _form(record: PlanRecord) -> tuple[Changes, bool, str]:
-    """The inputs that matter; their values are part of the address."""
+def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
+    """The quick answer at once; the full one in its place as soon as it is there."""
+    words, overrides = say(), tuple(record.overrides)
+    scenario = question.changes.applied(record.scenario).model_copy(update={"name": question.name})
+    behind = full_run(run, scenario, overrides, question.in_full)
+    if behind is not None and behind.sentence is not None:
+        full, planned = FullAnswer(plan_of(behind.id)), FullAnswer(record)
+        _difference(planned, full, compare_in_full(planned, full), _ALL)
+        st.markdown(f"[{plain(words('Open this plan'))}](?run={behind.id})")
+        return
+    baseline = expected("quick answer", run.id)
+    changed: QuickAnswer = asked("quick answer", run.id, question.changes)
+    base: QuickAnswer = baseline.result()
+    _difference(base, changed, compare(base, changed), _QUICK)
+    follow(behind, scenario, run, overrides)
+
+
+_QUICK = (
+    "A quick answer on the first {n} futures of the same luck; differences are of equal futures, with 90 % "
+    "intervals."
+)
+_ALL = (
+    "All {n} futures of both plans, on the same luck; 90 % intervals, wider than the truth as the luck they share is "
+    "left out."
+)
+
+
+def _difference(base: Answered, changed: Answered, found: Comparison, about: str) -> None:
     words = say()
-    with st.form("what-if", border=True):
-        number = {"bind": "query-params", "step": 0.05, "format": "%.2f"}
-        one, two, three = st.columns(3)
-        demand = one.number_input(words("Demand, times"), 0.1, 10.0, 1.0, key="demand", **number)
-        growth = two.number_input(words("Growth, times"), 0.0, 5.0, 1.0, key="growth", **number)
-        planned = record.scenario.goal.probability
-        goal = three.number_input(words("Goal, probability"), 0.01, 1.0, planned, key="goal", **number)
-        one, two, three = st.columns(3)
-        price = one.number_input(words("Purchase prices, times"), 0.1, 10.0, 1.0, key="price", **number)
-        rent = two.number_input(words("Rental prices, times"), 0.1, 10.0, 1.0, key="rent", **number)
-        caps = three.number_input(words("Caps, times"), 0.0, 10.0, 1.0, key="caps", **number)
-        gates: dict[str, str | None] = {}
-        columns: list[Any] = []
-        for at, gate in enumerate(record.scenario.gates):
-            columns = st.columns(3) if at % 3 == 0 else columns
-            gates[gate.name] = columns[at % 3].selectbox(
-                plain(words("Gate {gate}", gate=gate.name)),
-                [_AS_PLANNED, "closed", "promised", "conditional", "open"],
-                format_func=words,
-                key=f"gate{at}",
-                bind="query-params",
-            )
-        in_full = st.checkbox(
-            words("Also compute it in full and keep it as a scenario named"), disabled=not may_plan()
-        )
-        name = st.text_input(
-            words("Name of the scenario"), f"{record.scenario.name}-what-if"[:120], max_chars=120
-        )
-        st.form_submit_button(words("Apply"), type=main_button())
-    kept = {gate: state for gate, state in gates.items() if state and state != _AS_PLANNED}
-    changed_goal = None if goal == planned else goal
-    return Changes(demand, growth, changed_goal, price, rent, caps, kept), in_full, name.strip()
-
-
-def _difference(base: QuickAnswer, changed: QuickAnswer) -> None:
-    words, found = say(), compare(base, changed)
     st.markdown(f"### {plain(comparison_sentence(found, base, words))}")
-    st.caption(
-        plain(
-            words(
-                "A quick answer on the first {n} futures of the same luck; differences are of equal futures, with "
-                "90 % intervals. The full run uses all futures.",
-                n=len(base.cost),
-            )
-        )
-    )
-    if not changed.feasible:
-        st.warning(plain(words("On this sample no plan was found that reaches the goal in every month.")))
+    st.caption(plain(words(about, n=words.count(changed.futures))))
+    if changed.probability(changed.weakest).value < changed.goal:
+        st.warning(plain(words("No plan was found that reaches the goal in every month.")))
     show(odds_compared(base, changed, look(), words), "compared")
     st.header(plain(words("Orders that change")))
     table(order_differences(base, changed), "order-changes", "order-changes")
 
 
-def _tornado(record: PlanRecord) -> None:
+def _tornado(run: RunSummary, record: PlanRecord) -> None:
     words = say()
     st.header(plain(words("What matters most")))
     st.caption(plain(words("Each input alone, low and high, on the small sample; it takes up to a minute.")))
-    if st.toggle(words("Compute the tornado"), key="tornado", bind="query-params"):
-        rows = computed("tornado", record.scenario)
-        show(tornado_bars(rows, record.scenario.currency, look(), words), "tornado-chart")
+    if not st.toggle(words("Compute the tornado"), key="tornado", bind="query-params"):
+        return
+    found = swings(record.scenario)
+    base = asked("quick answer", run.id)
+    # Asked for together, so that both processes work on them.
+    answers = [
+        [expected("quick answer", run.id, side) for side in (swing.low, swing.high)] for swing in found
+    ]
+    rows = [
+        tornado_row(swing, base, low.result(), high.result())
+        for swing, (low, high) in zip(found, answers, strict=True)
+    ]
+    show(tornado_bars(widest_first(rows), record.scenario.currency, look(), words), "tornado-chart")
 
 
 def _texts(rows: list[dict[str, object]]) -> list[dict[str, str]]:

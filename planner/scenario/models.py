@@ -238,6 +238,9 @@ class Purchase(Model):
     """Where the goods stand when the order is accepted; it chooses the shipped chain of stages."""
     route: list[StageLaw] | None = None
     """Stages of the maker's own instead of the shipped chain; freight, customs and installation follow."""
+    lead_time_factor: Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)] = 1.0
+    """Every stage from acceptance to service takes so many times as long, on the same luck; waits at gates and in
+    lines do not."""
     gates: list[Name] = []
     """Gates the goods must pass."""
     price: Money

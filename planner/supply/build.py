@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.chance import Constant, Exponential, Triangular
+from planner.chance import Constant, Exponential, Law, Triangular
 from planner.clock import minutes, month_starts
 from planner.errors import Problem, ScenarioError, did_you_mean
 from planner.reference import accelerators, gate_history
@@ -142,6 +142,8 @@ def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
         imported=purchase.entry != "domestic" and card.vendor in FOREIGN,
         supplier=card.vendor,
     )
+    if purchase.lead_time_factor != 1:
+        route = _stretched(route, purchase.lead_time_factor)
     names = [stage.name for stage in route.stages]
     problems = [
         Problem(f"sources.{place}.lines", "no such stage on this route", stage, _one_of(stage, names))
@@ -155,6 +157,24 @@ def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
         for step in route.steps
     )
     return replace(route, steps=tuple(steps))
+
+
+def _stretched(route: Route, factor: float) -> Route:
+    """The route with every law of a duration, the total's too, ``factor`` times as long at the same luck."""
+
+    def longer(law: Law) -> Law:
+        assert isinstance(law, Triangular), "routes of a scenario are made of triangular laws"
+        return Triangular(factor * law.low, factor * law.mode, factor * law.high)
+
+    def stage(step: Stage) -> Stage:
+        return replace(step, law=longer(step.law))
+
+    return replace(
+        route,
+        steps=tuple(stage(step) if isinstance(step, Stage) else step for step in route.steps),
+        sides=tuple(replace(side, stage=stage(side.stage)) for side in route.sides),
+        total=None if route.total is None else longer(route.total),
+    )
 
 
 def _one_of(found: str, names: list[str]) -> str:

@@ -1,28 +1,30 @@
 """What-if: changes do what they say, the baseline is on the same luck, and differences have intervals."""
 
+import datetime as dt
+
 import pytest
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from dashboard.whatif import (
-    Changes,
-    QuickAnswer,
+from dashboard.comparison import (
+    FullAnswer,
     compare,
+    compare_in_full,
     input_differences,
     order_differences,
-    quick_answer,
-    without_order,
 )
+from dashboard.tornado import swings, tornado_row, widest_first
+from dashboard.whatif import Changes, QuickAnswer, quick_answer, without_order
 from planner.record import PlanRecord
 
 
 @pytest.fixture(scope="module")
 def base(quickstart: PlanRecord) -> QuickAnswer:
-    return quick_answer(quickstart.scenario)
+    return quick_answer(quickstart)
 
 
 @pytest.fixture(scope="module")
 def doubled(quickstart: PlanRecord) -> QuickAnswer:
-    return quick_answer(Changes(demand=2.0).applied(quickstart.scenario))
+    return quick_answer(quickstart, Changes(demand=2.0))
 
 
 def test_no_change_leaves_the_scenario_as_it_is(record: PlanRecord):
@@ -42,6 +44,24 @@ def test_changes_touch_what_they_name_and_nothing_else(record: PlanRecord):
     }
 
 
+def test_lead_times_are_stretched_and_a_gate_gets_a_dated_event(record: PlanRecord):
+    day = dt.date(2025, 10, 1)
+    changed = Changes(lead=1.5, events={"China import": (day, "closed")}).applied(record.scenario)
+    assert {source.lead_time_factor for source in changed.purchases} == {1.5}
+    event = changed.gates[1].events[-1]
+    assert (event.date, event.state, event.note) == (day, "closed", "what-if")
+
+
+def test_no_change_touches_the_serving_figures():
+    """A quick answer finds them once for the plan's own scenario."""
+    from planner.intake import open_scenario
+    from planner.sizing import capacities
+
+    scenario = open_scenario("2-h20-july-2025").scenario
+    everything = Changes(2.0, 0.5, 0.8, 0.7, 1.3, 2.0, {"us-h20": "open"}, 1.5)
+    assert capacities(everything.applied(scenario)) == capacities(scenario)
+
+
 def test_growth_is_scaled_above_one_and_stays_in_order(record: PlanRecord):
     growth = Changes(growth=0.5).applied(record.scenario).pools[0].growth
     was = record.scenario.pools[0].growth
@@ -55,7 +75,7 @@ def test_caps_are_scaled_to_whole_gpus(record: PlanRecord):
 
 
 def test_the_same_question_has_the_same_answer(quickstart: PlanRecord, base: QuickAnswer):
-    again = quick_answer(quickstart.scenario)
+    again = quick_answer(quickstart)
     assert (again.cost == base.cost).all()
     assert again.orders == base.orders
 
@@ -107,6 +127,30 @@ def test_the_tornado_puts_the_widest_on_top_and_draws():
     figure = tornado_bars(rows, "CNY")
     assert "caps, halved or doubled" in figure.takeaway
     assert figure.svg(500).startswith("<svg")
+
+
+def test_a_swing_holds_low_and_high_against_the_baseline(
+    quickstart: PlanRecord, base: QuickAnswer, doubled: QuickAnswer
+):
+    row = tornado_row(swings(quickstart.scenario)[0], base, base, doubled)
+    assert row["cost_low"] == row["cost_base"] < row["cost_high"]
+    narrow = {**row, "input": "narrow", "cost_high": row["cost_base"] + 1}
+    assert [found["input"] for found in widest_first([narrow, row])] == [row["input"], "narrow"]
+
+
+def test_two_records_are_compared_by_their_own_figures(record: PlanRecord):
+    cheaper = record.kpis.model_copy(
+        update={
+            "mean_cost": record.kpis.mean_cost.model_copy(update={"value": 70e6, "low": 69e6, "high": 71e6})
+        }
+    )
+    base, changed = FullAnswer(record), FullAnswer(record.model_copy(update={"kpis": cheaper}))
+    found = compare_in_full(base, changed)
+    assert found.cost.value == pytest.approx(70e6 - record.kpis.mean_cost.value)
+    # 76.4 M (75.8 to 77.0) against 70 M (69 to 71): half-widths 0.6 and 1.0, put together by Pythagoras.
+    assert (found.cost.high - found.cost.value) == pytest.approx((0.6**2 + 1.0**2) ** 0.5 * 1e6, rel=1e-6)
+    assert found.probability.value == 0
+    assert odds_compared(base, changed).rows[0]["probability"] == record.months[0].probability.value
 
 
 def test_leaving_an_order_out_never_serves_more(quickstart: PlanRecord):

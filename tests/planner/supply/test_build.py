@@ -58,6 +58,27 @@ def test_domestic_goods_meet_no_customs_and_foreign_ones_do():
         assert (Point.RECEIPT in source.route.steps) == source.sku.startswith("H20")
 
 
+def test_a_lead_time_factor_stretches_every_stage_on_the_same_luck(changed):
+    def twice(raw):
+        for source in raw["sources"]:
+            if source["kind"] == "purchase":
+                source["lead_time_factor"] = 2.0
+
+    free = {"always": "open"}  # no gate holds anybody: what is left are the stages
+    plain = changed(lambda raw: [gate.update(free) for gate in raw["gates"]])
+    slow = changed(lambda raw: ([gate.update(free) for gate in raw["gates"]], twice(raw)))
+    orders = candidate_orders(plain)
+    first = orders.select([at for at in range(len(orders)) if orders.month[at] == 0])
+    days = []
+    for scenario in (plain, slow):
+        made = simulate(supply_spec(scenario), first, Key(7), range(200), engine="fast")
+        days.append(made.delivered_at / 1440.0)
+    both = (days[0] >= 0) & (days[1] >= 0)
+    assert both.sum() > 200
+    # Each of a handful of stages is rounded to whole minutes by itself.
+    assert days[1][both] == pytest.approx(2 * days[0][both], abs=0.02)
+
+
 def test_a_promised_us_gate_lets_nobody_order_and_a_conditional_one_asks_for_a_review():
     us = supply_spec(load(JULY).scenario).gates[0]
     assert us.effects[State.PROMISED].order is Passage.HOLD
