@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.optimise.calibrate import Calibration, calibrate, reconsider
+from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Futures
 from planner.optimise.policies import Rival, everything_now, nine_month_mrp, nothing_until_cleared, only_from
 from planner.optimise.reasons import order_reasons, value_of_waiting
@@ -49,15 +50,17 @@ def plan(
     serving = capacities(scenario)
     train, fresh = _futures(scenario, serving, processes, tell)
     tell(0.5, "orders and promise")
-    chosen = calibrate(
-        train.futures, fresh.futures, scenario.goal.probability, cvar_level=scenario.goal.cvar_level
-    )
+    where = Processes(processes) if isinstance(processes, int) else processes
+    seen = Formulation(train.futures, where)
+    chosen = calibrate(seen, fresh.futures, scenario.goal.probability, cvar_level=scenario.goal.cvar_level)
     tell(0.75, "rivals")
-    rivals = _rivals(scenario, train, fresh, chosen, processes)
+    rivals = _rivals(scenario, train, fresh, chosen, where)
     static = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
-    chosen = reconsider(train.futures, fresh.futures, chosen, static, cvar_level=scenario.goal.cvar_level)
+    chosen = reconsider(seen, fresh.futures, chosen, static, cvar_level=scenario.goal.cvar_level)
     tell(0.88, "waiting a month")
-    waiting = value_of_waiting(train.futures, fresh.futures, chosen, cvar_level=scenario.goal.cvar_level)
+    waiting = value_of_waiting(
+        train.futures, fresh.futures, chosen, cvar_level=scenario.goal.cvar_level, spread=where
+    )
     tell(0.94, "reasons")
     reasons = order_reasons(fresh.futures, chosen)
     odds = gate_odds(scenario, fresh)
@@ -85,7 +88,7 @@ def _futures(
 
 
 def _rivals(
-    scenario: Scenario, train: Prospects, fresh: Prospects, chosen: Calibration, processes: int | Spread
+    scenario: Scenario, train: Prospects, fresh: Prospects, chosen: Calibration, where: Spread
 ) -> tuple[Rival, ...]:
     """Other ways to act on the same futures, side by side; those that this scenario does not offer are left out."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
@@ -96,7 +99,6 @@ def _rivals(
         names.append("domestic only")
     if scenario.rentals and chosen.plan.orders.any():
         names.append("rent only")
-    where = Processes(processes) if isinstance(processes, int) else processes
     goal = scenario.goal.probability
     # The slow ones first, so that nobody waits long for the last.
     order = sorted(names, key=lambda name: name in ("everything now", "nine-month MRP"))

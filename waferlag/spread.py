@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,8 +13,10 @@ from planner.errors import UnknownNameError, UserMistakeError
 from waferlag import __version__
 
 if TYPE_CHECKING:
+    from distributed import Client, Future
+
     from planner.scenario.models import Scenario
-    from planner.supply.spread import Spread
+    from planner.supply.spread import Held, Spread
 
 T = TypeVar("T")
 BACKENDS = ("processes", "dask")
@@ -54,6 +57,17 @@ class Dask:
 
     def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
         """``work(*job)`` for each job, in order; what a lost worker had in hand is computed by another."""
+        with self._client() as client:
+            return _gathered(client, [_submitted(client, work, *job) for job in jobs])
+
+    @contextmanager
+    def hold(self, parts: Sequence[Any]) -> Iterator[Held]:
+        """Parts on the workers; one that is lost with its worker is brought to another, as it was."""
+        with self._client() as client:
+            yield _Kept(client, [_submitted(client, _as_it_is, part) for part in parts])
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
         from distributed import Client
         from distributed.scheduler import KilledWorker
 
@@ -66,10 +80,8 @@ class Dask:
             ) from error
         with client:
             _check_workers(client)
-            # Not pure: equal work must not be answered from what another run left on the cluster.
-            futures = [client.submit(work, *job, pure=False) for job in jobs]
             try:
-                return list(client.gather(futures))
+                yield client
             except KilledWorker as error:
                 raise ClusterError(
                     f"the workers of {self.scheduler} died again and again over the same part ({error}): see "
@@ -77,7 +89,33 @@ class Dask:
                 ) from error
 
 
-def _check_workers(client: Any) -> None:
+@dataclass(frozen=True)
+class _Kept:
+    """Parts that lie in the memory of a cluster."""
+
+    client: Client
+    parts: list[Future]
+
+    def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
+        """See :class:`planner.supply.spread.Held`."""
+        pairs = zip(self.parts, jobs, strict=True)
+        return _gathered(self.client, [_submitted(self.client, work, part, *job) for part, job in pairs])
+
+
+def _submitted(client: Client, work: Callable[..., Any], *job: Any) -> Future:
+    """Not pure: equal work must not be answered from what another run left on the cluster."""
+    return client.submit(work, *job, pure=False)
+
+
+def _gathered(client: Client, futures: list[Future]) -> list[Any]:
+    return list(client.gather(futures))
+
+
+def _as_it_is(part: T) -> T:
+    return part
+
+
+def _check_workers(client: Client) -> None:
     """Another version of Waferlag or numpy would give other figures without a word."""
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)

@@ -16,14 +16,20 @@ are convex in (x, y) and known through the oracle below.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from planner.optimise.deliveries import Deliveries
 from planner.optimise.futures import Array, Futures, Orders, no_orders
+from planner.optimise.shards import SHARD, Shard, oracle_of
 from planner.optimise.solver import Cuts, Optimum, Oracle, Programme, minimise
 from planner.optimise.spot import Spot
+from planner.supply.spread import Processes, Spread
 
 GAP = 1e-4
 """Default distance between the bounds, relative: a tenth of the sampling error of a few thousand futures."""
@@ -90,11 +96,10 @@ class Solution:
 class Formulation:
     """One set of futures made ready: columns, hard rows, oracle. Reused by every solve on these futures."""
 
-    def __init__(self, futures: Futures) -> None:
+    def __init__(self, futures: Futures, spread: Spread | None = None) -> None:
+        """``spread``: where the oracle of more than one shard of futures is answered; None: here."""
         self.futures = futures
-        self.deliveries = Deliveries(futures)
-        self.spot = Spot(futures)
-        self.least = Spot(futures, free=True)
+        self.spread: Spread = spread or Processes(1)
         self.order_columns = np.argwhere(futures.may_order)
         self.reserve_columns = np.argwhere(futures.may_reserve)
         everything = float((futures.unmet_price * futures.need.mean(axis=0)).sum())
@@ -112,6 +117,21 @@ class Formulation:
         self.useful_orders = self._useful(futures.per_gpu)
         self.upper = np.r_[self.useful_orders[p, s], self._useful(futures.rental_per_gpu)[q, r]]
         self._hard_rows()
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """What orders bring."""
+        return Deliveries(self.futures)
+
+    @cached_property
+    def spot(self) -> Spot:
+        """The cheapest cover of what is left."""
+        return Spot(self.futures)
+
+    @cached_property
+    def least(self) -> Spot:
+        """The cover that leaves least unmet."""
+        return Spot(self.futures, free=True)
 
     def _useful(self, per_gpu: Array) -> Array:
         """[P, S] the most GPUs that could ever be of use: the largest deficit served by this source alone."""
@@ -197,43 +217,45 @@ class Formulation:
             soft_price=np.full(int(bounded), _SOFT_PRICE),
         )
 
-    def oracle(self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None) -> Oracle:
-        """Values and subgradients of the convex functions at a point.
+    @contextmanager
+    def oracle(
+        self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None
+    ) -> Iterator[Oracle]:
+        """Values and subgradients of the convex functions at a point (shards.py).
 
         ``emphasis`` [T] weighs the months in the shortfall share. ``kept`` [N, T] prices unmet demand of
         chosen futures and months once more, so many times its price.
         """
-        share = emphasis / self._valued_need(emphasis)[:, None]
+        N = self.futures.count
+        parts = [slice(first, min(first + SHARD, N)) for first in range(0, N, SHARD)]
+        shards = [
+            Shard(
+                self if len(parts) == 1 else self.over(part),
+                emphasis,
+                None if kept is None else kept[part],
+                bounded,
+            )
+            for part in parts
+        ]
+        weights = (lambda shortfall: tail_weights(shortfall, cvar_level)) if bounded else None
+        with self.spread.hold(shards) as held:
+            yield oracle_of(held, [part.stop - part.start for part in parts], self.money, weights)
 
-        def ask(point: Array) -> tuple[Array, Array]:
-            deficit = self.deficit(self.plan(point))
-            cover = self.spot.cover(deficit)
-            cost, price = cover.cost, cover.price
-            if kept is not None or bounded:
-                # Where the cheapest cover leaves nothing unmet, nor does the least, and its price is nothing.
-                short = cover.unmet.max(axis=1, keepdims=True) > 0
-                least = self.least.cover(np.where(short, deficit, 0.0))
-            if kept is not None:
-                cost = cost + kept * least.cost
-                price = price + kept[:, None, :] * least.price
-            N = len(deficit)
-            values = cost.mean(axis=0) / self.money
-            slopes = self._slopes_by_month(price) / (-N * self.money)
-            if not bounded:
-                return values, slopes
-            weight = tail_weights((share * least.cost).sum(axis=1), cvar_level)
-            cvar = float(weight @ (share * least.cost).sum(axis=1))
-            slope = -self.capacity_slope((weight[:, None] * share)[:, None, :] * least.price)
-            return np.r_[values, cvar], np.vstack([slopes, slope])
+    def over(self, chosen: slice) -> Formulation:
+        """The same columns, limits and money over some of the futures."""
+        part = copy(self)
+        part.futures = self.futures.take(chosen)
+        part.spread = Processes(1)
+        for made in ("deliveries", "spot", "least"):
+            part.__dict__.pop(made, None)
+        return part
 
-        return ask
-
-    def _valued_need(self, emphasis: Array) -> Array:
+    def valued_need(self, emphasis: Array) -> Array:
         """[N] Σ_pt e_t u_pt need_npt, and one where a future needs nothing."""
         valued = np.einsum("t,pt,npt->n", emphasis, self.futures.unmet_price, self.futures.need)
         return np.where(valued > 0, valued, 1.0)
 
-    def _slopes_by_month(self, price: Array) -> Array:
+    def slopes_by_month(self, price: Array) -> Array:
         """[T, n] Σ_n price × d capacity / d column, month by month."""
         T, orders = self.futures.months, len(self.order_columns)
         slopes = np.zeros((T, len(self.outlay)))
@@ -275,7 +297,7 @@ class Formulation:
     def share_of(self, unserved: Array, emphasis: Array | None = None) -> Array:
         """[N] the same from the value of unserved need [N, T]."""
         weights = np.ones(self.futures.months) if emphasis is None else emphasis
-        return (weights * unserved).sum(axis=1) / self._valued_need(weights)
+        return (weights * unserved).sum(axis=1) / self.valued_need(weights)
 
     def expected_cost(self, plan: Orders) -> float:
         """Objective of a plan in this sample, money."""
@@ -302,11 +324,11 @@ class Formulation:
         weights = np.ones(self.futures.months) if emphasis is None else emphasis
         programme = self.programme(cvar_bound)
         bounded = bool(np.isfinite(cvar_bound))
-        oracle = self.oracle(cvar_level, bounded, weights, kept)
         first = np.zeros(len(self.outlay)) if start is None else self.point(start)
         if known is not None:
             known = _fitting(known, len(programme.weight))
-        found = minimise(programme, oracle, first, gap=gap, max_rounds=max_rounds, known=known)
+        with self.oracle(cvar_level, bounded, weights, kept) as oracle:
+            found = minimise(programme, oracle, first, gap=gap, max_rounds=max_rounds, known=known)
         return self._solution(found, cvar_level, cvar_bound, weights)
 
     def _solution(self, found: Optimum, level: float, bound: float, emphasis: Array) -> Solution:

@@ -13,6 +13,7 @@ from planner.optimise.calibrate import Calibration, calibrate
 from planner.optimise.evaluate import QUANTILES, Difference, Outcome, all_met, paired
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders
+from planner.supply.spread import Spread
 
 _MOVED_ON = 4_000
 """Orders are moved month by month on so many of the futures at most; odds and costs are read off them all."""
@@ -150,13 +151,17 @@ def value_of_waiting(
     first_order_month: int = 1,
     cvar_level: float = 0.9,
     cvar_bound: float = np.inf,
+    spread: Spread | None = None,
 ) -> Waiting:
-    """The same study with no order before ``first_order_month``, against the calibrated plan."""
+    """The same study with no order before ``first_order_month``, against the calibrated plan.
+
+    ``spread``: where the optimiser's oracle is answered; None: here.
+    """
     if not calibration.plan.orders[..., :first_order_month].any():
         waiting = calibration
     else:
         waiting = calibrate(
-            train.only(first_order_month=first_order_month),
+            Formulation(train.only(first_order_month=first_order_month), spread),
             validate.only(first_order_month=first_order_month),
             calibration.goal,
             cvar_level=cvar_level,

@@ -10,11 +10,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol, TypeVar
+
+from planner.supply.crew import Crew, Here
 
 T = TypeVar("T")
 
@@ -24,6 +26,22 @@ class Spread(Protocol):
 
     def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
         """``work(*job)`` for each job, in the order of the jobs. ``work`` is a function of a module."""
+        ...
+
+    def hold(self, parts: Sequence[Any]) -> AbstractContextManager[Held]:
+        """Bring parts to where the work is done and keep them there while the context lasts."""
+        ...
+
+
+class Held(Protocol):
+    """Parts that lie where the work is done: only questions and answers travel."""
+
+    def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
+        """``work(part, *job)`` for each part with its job, in the order of the parts.
+
+        ``work`` may change its part, but a part may also be lost with its machine and come back as it was
+        brought: the answer must not depend on that.
+        """
         ...
 
 
@@ -46,6 +64,19 @@ class Processes:
         finally:
             if pool is not None:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    @contextmanager
+    def hold(self, parts: Sequence[Any]) -> Iterator[Held]:
+        """See :class:`Spread`."""
+        if self.count <= 1 or len(parts) <= 1:
+            yield Here(parts)
+            return
+        with _interrupts_held():
+            crew = Crew(parts, min(self.count, len(parts)), _context())
+        try:
+            yield crew
+        finally:
+            crew.close()
 
 
 @contextmanager

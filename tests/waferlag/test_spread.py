@@ -100,6 +100,54 @@ def test_a_cluster_with_a_worker_killed_half_way_gives_the_same_bits_as_the_seri
             assert one.tobytes() == other.tobytes(), field.name
 
 
+@pytest.mark.slow
+def test_a_plan_with_a_worker_killed_half_way_has_the_bytes_of_the_serial_one(cluster, tiny, tmp_path):
+    """The whole command, its replications, rivals and cuts on the cluster: 4,100 futures are three shards."""
+    scenario = tiny(run={"scenarios": 4100, "replications": 1024, "processes": 1, "engine": "simpy"})
+    serial = _plan(scenario, tmp_path / "serial.json")
+    assert serial.wait(240) in (0, 1)
+
+    victim = cluster.add_worker()
+    cluster.add_worker()
+    words = ("--backend", "dask", "--scheduler", cluster.address)
+    spread_out = _plan(scenario, tmp_path / "dask.json", *words)
+    _wait_until_busy(cluster.address)
+    victim.kill()
+    assert spread_out.wait(240) == serial.returncode
+    assert (tmp_path / "dask.json").read_bytes() == (tmp_path / "serial.json").read_bytes()
+
+
+def _plan(scenario: Path, out: Path, *words: str) -> subprocess.Popen:
+    command = ["plan", str(scenario), "--json", str(out), "--no-save", "--quiet", *words]
+    return subprocess.Popen([sys.executable, "-m", "waferlag", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+def test_parts_kept_on_a_cluster_come_back_as_they_were_when_a_worker_dies(cluster):
+    victim = cluster.add_worker()
+    cluster.add_worker()
+    with Dask(cluster.address).hold([[part] for part in range(4)]) as held:
+        _wait_for_workers(cluster.address, 2)
+        assert held.map(_told, [(1,)] * 4) == [[part, 1] for part in range(4)]
+        victim.kill()
+        victim.wait()
+        after = held.map(_told, [(2,)] * 4)
+    # Those that stayed remember what they were told, those that were lost are as they were brought.
+    assert all(told in ([part, 1, 2], [part, 2]) for part, told in enumerate(after))
+
+
+def _told(part: list[int], word: int) -> list[int]:
+    part.append(word)
+    return list(part)
+
+
+def _wait_for_workers(address: str, count: int) -> None:
+    from distributed import Client
+
+    with Client(address, timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=120)
+
+
 def _wait_until_busy(address: str) -> None:
     """Until both workers are there and at least one part is done, so that the kill falls half-way."""
     from distributed import Client

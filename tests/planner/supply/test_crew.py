@@ -1,0 +1,62 @@
+"""Processes that keep their parts: order, memory, mistakes and sudden deaths."""
+
+import os
+import signal
+
+import pytest
+
+from planner.supply.crew import CrewError
+from planner.supply.spread import Processes
+
+
+class Counter:
+    """A part that remembers what it was told."""
+
+    def __init__(self, start: int) -> None:
+        self.total = start
+
+
+def _add(counter: Counter, amount: int) -> int:
+    counter.total += amount
+    return counter.total
+
+
+def _whereabouts(counter: Counter) -> int:
+    return os.getpid()
+
+
+def _fail(counter: Counter) -> None:
+    raise ValueError(f"part {counter.total} refuses")
+
+
+def _die(counter: Counter) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 9])
+def test_parts_stay_where_they_are_and_answer_in_their_order(processes):
+    with Processes(processes).hold([Counter(10 * part) for part in range(5)]) as held:
+        assert held.map(_add, [(part,) for part in range(5)]) == [0, 11, 22, 33, 44]
+        assert held.map(_add, [(1,)] * 5) == [1, 12, 23, 34, 45]
+
+
+def test_the_parts_lie_in_processes_of_their_own_which_end_with_the_context():
+    with Processes(2).hold([Counter(part) for part in range(4)]) as held:
+        places = held.map(_whereabouts, [()] * 4)
+    assert places[0] == places[2] != places[1] == places[3]
+    assert os.getpid() not in places
+    for place in set(places):
+        with pytest.raises(ProcessLookupError):
+            os.kill(place, 0)
+
+
+def test_a_mistake_in_a_process_is_raised_here_and_the_crew_goes_on():
+    with Processes(2).hold([Counter(7), Counter(8)]) as held:
+        with pytest.raises(ValueError, match="part 7 refuses"):
+            held.map(_fail, [(), ()])
+        assert held.map(_add, [(1,), (1,)]) == [8, 9]
+
+
+def test_a_process_that_was_killed_is_said_so_with_the_mend():
+    with Processes(2).hold([Counter(1), Counter(2)]) as held, pytest.raises(CrewError, match="memory"):
+        held.map(_die, [(), ()])
