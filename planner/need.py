@@ -1,6 +1,7 @@
-"""GPUs that each pool needs by month on each kind of GPU: load, serving and headroom, without supply or money."""
+"""GPUs that each pool needs by month on each kind of GPU: load, serving and headroom, without money. And the spares
+that a fleet needs whose failures are replaced."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import numpy as np
 from planner.chance import Key
 from planner.clock import month_label, month_starts
 from planner.demand.forecast import draw_load
+from planner.prospects import carried_out
 from planner.record import Quantiles, Serving
 from planner.roots import root_of
 from planner.scenario.models import Scenario
 from planner.sizing import capacities, draw_per_gpu, serving_row
+from planner.standing import SpareNeed, spare_needs
+from planner.supply.build import supply_spec
 from planner.versions import inputs
 
 
@@ -35,6 +39,7 @@ class Needs:
     root: int
     months: tuple[str, ...]
     pools: tuple[PoolNeed, ...]
+    spares: tuple[SpareNeed, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Everything that is needed to read the result and to get it again."""
@@ -50,6 +55,7 @@ class Needs:
                 }
                 for pool in self.pools
             ],
+            "spares": [asdict(need) for need in self.spares],
         }
 
 
@@ -67,7 +73,20 @@ def needs_of(scenario: Scenario, overrides: tuple[str, ...] = ()) -> Needs:
         gpus = {serving[c].sku: _by_month(need / per_gpu[:, c, None]) for c in places}
         pools.append(PoolNeed(pool.name, pool.model, tuple(serving_row(serving[c]) for c in places), gpus))
     months = tuple(month_label(day) for day in month_starts(scenario.start, scenario.horizon_months))
-    return Needs(scenario, overrides, root, months, tuple(pools))
+    return Needs(scenario, overrides, root, months, tuple(pools), _spares(scenario, key, range(count)))
+
+
+def _spares(scenario: Scenario, key: Key, numbers: range) -> tuple[SpareNeed, ...]:
+    """Spares for the entries of the fleet whose failures are replaced through the gates."""
+    if all(entry.replacement is None for entry in scenario.fleet):
+        return ()
+    return spare_needs(
+        scenario,
+        supply_spec(scenario),
+        key,
+        numbers,
+        lambda spec, orders: carried_out(spec, orders, key, numbers, "fast"),
+    )
 
 
 def _by_month(gpus: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Quantiles, ...]:

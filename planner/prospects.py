@@ -25,6 +25,7 @@ from planner.reference.accelerators import accelerator
 from planner.scenario.checks import spot_price
 from planner.scenario.models import Purchase, Rental, Scenario
 from planner.sizing import Capacity, capacity_of, draw_per_gpu
+from planner.standing import in_service
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.deliveries import Deliveries
 from planner.supply.fast_engine import CannotExpressError
@@ -54,6 +55,8 @@ class Prospects:
     """[S, M] which lot stands for an order; -1 where none can be placed."""
     payments: tuple[Purchased, ...]
     """[N, M] undiscounted payments of one GPU, by source."""
+    standing: Array
+    """[N, F, T] GPUs of today's fleet in their places, by entry and month."""
 
 
 def draw_prospects(
@@ -83,9 +86,13 @@ def draw_prospects(
         _payments(scenario, source, lot_of[s], deliveries, spec, good[s])
         for s, source in enumerate(scenario.purchases)
     )
-    futures = _futures(scenario, capacities, load, per_gpu, deliveries, lot_of, payments, spec, good)
+    standing = in_service(
+        scenario, spec, key, numbers, lambda its, own: carried_out(its, own, key, numbers, engine, processes)
+    )
+    owned = _owned(scenario, capacities, per_gpu, standing)
+    futures = _futures(scenario, capacities, load, per_gpu, owned, deliveries, lot_of, payments, spec, good)
     progress(1.0)
-    return Prospects(futures, load, per_gpu, spec, deliveries, lot_of, payments)
+    return Prospects(futures, load, per_gpu, spec, deliveries, lot_of, payments, standing)
 
 
 def carried_out(
@@ -193,6 +200,7 @@ def _futures(
     capacities: Sequence[Capacity],
     load: Load,
     per_gpu: Array,
+    owned: Array,
     made: Deliveries,
     lot_of: Whole,
     payments: Sequence[Purchased],
@@ -206,7 +214,7 @@ def _futures(
         months=months,
         pools=tuple(pool.name for pool in pools),
         need=load.peak_rps * headroom[None, :, None],
-        owned=_owned(scenario, capacities, per_gpu),
+        owned=owned,
         purchases=tuple(_purchase_limits(scenario, spec, s, lots) for s, lots in enumerate(lot_of)),
         rentals=tuple(_rental_limits(scenario, source) for source in scenario.rentals),
         per_gpu=_carried(scenario, capacities, per_gpu, scenario.purchases) * good.T[:, None, :],
@@ -223,15 +231,16 @@ def _futures(
     )
 
 
-def _owned(scenario: Scenario, capacities: Sequence[Capacity], per_gpu: Array) -> Array:
-    """[N, P, T] requests/s of the GPUs in service on the first day, which stay to the horizon."""
-    owned = np.zeros((len(per_gpu), len(scenario.pools)))
+def _owned(scenario: Scenario, capacities: Sequence[Capacity], per_gpu: Array, standing: Array) -> Array:
+    """[N, P, T] requests/s of the GPUs in service on the first day, as far as they still stand in their places."""
+    owned = np.zeros((len(per_gpu), len(scenario.pools), scenario.horizon_months))
     place = {pool.name: p for p, pool in enumerate(scenario.pools)}
-    for entry in scenario.fleet:
+    for at, entry in enumerate(scenario.fleet):
         column = capacity_of(capacities, entry.pool, entry.sku)
-        up = availability(entry.failures_per_year, entry.repair_days)
-        owned[:, place[entry.pool]] += entry.gpus * up * per_gpu[:, column]
-    return np.repeat(owned[:, :, None], scenario.horizon_months, axis=2)
+        repaired = entry.failures_per_year * (1.0 - entry.replaced_share)
+        up = availability(repaired, entry.repair_days)
+        owned[:, place[entry.pool]] += standing[:, at] * up * per_gpu[:, column, None]
+    return owned
 
 
 def _carried(

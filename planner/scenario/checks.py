@@ -13,7 +13,7 @@ from planner.errors import Problem, UserMistakeError, did_you_mean
 from planner.reference.accelerators import accelerator
 from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
-from planner.scenario.models import Gate, Purchase, Rental, Scenario
+from planner.scenario.models import Gate, InService, Purchase, Rental, Scenario
 
 HOURS_PER_MONTH = 730.0
 """8,760 hours a year over twelve months."""
@@ -56,6 +56,22 @@ def _fleet(scenario: Scenario) -> Iterator[Problem]:
                 entry.sku,
                 f"it has {', '.join(pools[entry.pool].layouts)}",
             )
+        yield from _replacement(f"fleet.{at}", entry, scenario)
+
+
+def _replacement(place: str, entry: InService, scenario: Scenario) -> Iterator[Problem]:
+    """Failures beyond repair are replaced by the same kind of GPU, from a source that sells."""
+    sold = {source.name: source.sku for source in scenario.purchases}
+    if entry.replacement is not None and entry.replacement not in sold:
+        yield _no_such(f"{place}.replacement", "purchase", entry.replacement, sold)
+    elif entry.replacement is not None and sold[entry.replacement] != entry.sku:
+        yield Problem(
+            f"{place}.replacement", f"sells {sold[entry.replacement]}", entry.replacement, entry.sku
+        )
+    if entry.retires is not None and entry.retires <= scenario.start:
+        yield Problem(
+            place, f"retires before the start, {scenario.start}", str(entry.retires), "leave it out"
+        )
 
 
 def _sources(scenario: Scenario) -> Iterator[Problem]:

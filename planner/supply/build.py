@@ -4,6 +4,7 @@ allowed."""
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,9 +15,10 @@ from planner.errors import Problem, ScenarioError, did_you_mean
 from planner.reference import accelerators, gate_history
 from planner.scenario.models import Dwell as DwellModel
 from planner.scenario.models import Gate as GateModel
-from planner.scenario.models import GateState, Purchase, Scenario
+from planner.scenario.models import GateState, Purchase, Scenario, StageLaw
 from planner.scenario.models import Line as LineModel
 from planner.supply import chains
+from planner.supply.allocation import allocate
 from planner.supply.effects import effects_of
 from planner.supply.gate import (
     Always,
@@ -33,7 +35,7 @@ from planner.supply.gate import (
 )
 from planner.supply.posterior import GATES, Entry, Priors, Record, SystemPosterior, learn
 from planner.supply.route import Route, Stage
-from planner.supply.spec import Allotment, Line, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Cap, Capacity, Line, Orders, Source, SupplySpec
 
 FOREIGN = ("Nvidia", "AMD", "Intel")
 """Makers whose goods come into the country through freight and customs."""
@@ -54,7 +56,7 @@ def supply_spec(scenario: Scenario) -> SupplySpec:
             *(_gate(scenario, place, gate) for place, gate in enumerate(scenario.gates)),
             *_first_delivery_gates(scenario),
         ),
-        lines=tuple(_line(line) for line in scenario.lines),
+        lines=tuple(_line(scenario, place, line) for place, line in enumerate(scenario.lines)),
     )
 
 
@@ -134,7 +136,7 @@ def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
     card = accelerators.accelerator(purchase.sku)
     own = None
     if purchase.route is not None:
-        own = [Stage(stage.name, Triangular(stage.low, stage.mode, stage.high)) for stage in purchase.route]
+        own = [_own_stage(stage) for stage in purchase.route]
     route = chains.route(
         purchase.entry,
         product=accelerators.gate_product(purchase.sku),
@@ -177,16 +179,37 @@ def _stretched(route: Route, factor: float) -> Route:
     )
 
 
+def _own_stage(stage: StageLaw) -> Stage:
+    low, mode, high = stage.yields
+    yields = None if low == 1.0 else Constant(mode) if low == high else Triangular(low, mode, high)
+    return Stage(stage.name, Triangular(stage.low, stage.mode, stage.high), yields=yields)
+
+
 def _one_of(found: str, names: list[str]) -> str:
     near = did_you_mean(found, names)
     return f"did you mean {near}?" if near else f"it has {', '.join(names)}"
 
 
-def _line(line: LineModel) -> Line | Allotment:
-    if line.gpus_per_period is not None:
-        return Allotment(line.name, line.gpus_per_period, line.period_days)
-    assert line.servers is not None, "the model asks for one of the two"
-    return Line(line.name, line.servers, line.backlog_lots, Constant(line.backlog_days))
+def _line(scenario: Scenario, place: int, line: LineModel) -> Capacity:
+    if line.servers is not None:
+        return Line(line.name, line.servers, line.backlog_lots, Constant(line.backlog_days))
+    ours = our_part(line)
+    if line.gpus_total is not None:
+        return Cap(line.name, ours)
+    if ours == 0:
+        problem = Problem(f"lines.{place}", "leaves nothing for us in any period", line.name)
+        raise ScenarioError(scenario.name, [problem])
+    return Allotment(line.name, ours, line.period_days)
+
+
+def our_part(line: LineModel) -> int:
+    """GPUs of a quantity that fall to us once it is divided among all who ask for it."""
+    whole = line.gpus_per_period if line.gpus_total is None else line.gpus_total
+    assert whole is not None, "servers are not divided"
+    quantity = math.floor(line.share * whole)
+    return allocate(
+        quantity, [*line.others, quantity if line.asked is None else line.asked], line.allocation
+    )[-1]
 
 
 def first_delivery(

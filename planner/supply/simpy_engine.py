@@ -10,7 +10,6 @@ number); the priority carries both parts of the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import simpy
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 from planner.errors import UserMistakeError
 from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Effect, Passage, Point, State
+from planner.supply.itinerary import Halt, itinerary
 from planner.supply.luck import SourceLuck
 from planner.supply.paths import GatePath, month_states
 from planner.supply.policy import OpenOrder, Policy, PolicyRun, Seen, SourceAndPool
-from planner.supply.route import Route
 from planner.supply.simpy_parts import (
     ARRIVAL,
     DECISION,
@@ -46,30 +45,6 @@ Floats = NDArray[np.float64]
 Row = list[int]
 Reviewed = tuple[int, bool, float]
 """Minutes to the end of a review, whether it ends with a yes, and the share that comes back if not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """One step of a route as a lot meets it.
-
-    point    a point, or None for a stage
-    visit    place among the route's visits
-    number   place of the stage among the route's stages; at a point, of the next one
-    line     where it needs a server
-    joins    sides that must have ended before it starts
-    starts   (side, place among the minutes, visit) of the sides that start with it
-    clock    name of the border's clock that runs here
-    settles  whether, after a server, the lot's next step depends on its place in the order of the instant
-    """
-
-    point: Point | None
-    visit: int
-    number: int
-    line: str | None
-    joins: tuple[str, ...]
-    starts: tuple[tuple[str, int, int], ...]
-    clock: str
-    settles: bool
 
 
 class Journey:
@@ -456,31 +431,6 @@ def _calendar(paths: Sequence[GatePath], place: int) -> dict[int, dict[int, int]
         for minute, state in path.changes(place):
             calendar.setdefault(minute, {})[k] = int(state)
     return dict(sorted(calendar.items()))
-
-
-def itinerary(route: Route) -> list[Halt]:
-    """The route as a lot meets it, step by step."""
-    halts: list[Halt] = []
-    clock, number, stages = "in_process", 0, len(route.stages)
-    for at, step in enumerate(route.steps):
-        if isinstance(step, Point):
-            halts.append(Halt(step, 1 + at, number, None, (), (), clock, False))
-            if step is Point.RELEASE:
-                clock = "in_transit"
-            elif step is Point.RECEIPT and clock == "in_transit":
-                clock = "at_site"
-            continue
-        joins = tuple(side.stage.name for side in route.sides if side.joins_at == step.name)
-        starts = tuple(
-            (side.stage.name, stages + j, 1 + len(route.steps) + j)
-            for j, side in enumerate(route.sides)
-            if side.starts_with == step.name
-        )
-        following = route.steps[at + 1] if at + 1 < len(route.steps) else None
-        settles = following is None or isinstance(following, Point) or following.line is not None
-        halts.append(Halt(None, 1 + at, number, step.line, joins, starts, clock, settles))
-        number += 1
-    return halts
 
 
 class Plan:

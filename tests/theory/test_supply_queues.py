@@ -10,6 +10,8 @@ import pytest
 from scipy.stats import poisson
 
 from planner.chance import Constant, Exponential, Gamma, Key, LogNormal
+from planner.fleet.spares import NEVER, SparePool, base_stock, failure_minutes, replaced
+from planner.standing import through
 from planner.supply import Line, Orders, Route, Source, Stage, SupplySpec, simulate
 
 UNIT = 1440
@@ -79,28 +81,27 @@ ROUTES = {
 
 @pytest.mark.parametrize("kind", ROUTES)
 def test_spares_on_order_are_poisson_whatever_the_lead_time_is_made_of(kind):
-    """Palm (D12): demand 0.5 a unit, lead time of mean 8, base-stock 6. Each demand orders one replacement."""
+    """Palm (D12) through the fleet's spare pool: 0.5 failures a day, lead time of mean 8, base-stock level 6."""
     stages = tuple(Stage(f"stage {k}", law) for k, law in enumerate(ROUTES[kind]))
-    length, runs = 3000, 40
-    spec = SupplySpec(START, (length + 4000) * UNIT, (Source("spares", "H20-96GB", Route(stages)),))
-    at = np.arange(200, length, 40)[:, None] * UNIT  # five mean lead times apart: nearly independent looks
-    share, owed, on_hand = [], [], []
-    for run in range(runs):
-        gaps = Exponential(2.0 * UNIT).quantile(Key(run).uniform("arrivals", np.arange(length), 1))
-        placed = np.cumsum(gaps).astype(np.int64)
-        placed = placed[placed < length * UNIT]
-        orders = Orders.of((0, 0, k, 0, 1, minute) for k, minute in enumerate(placed.tolist()))
-        arrived = simulate(spec, orders, Key(run), range(1), engine="fast").delivered_at[0]
-        arrived = np.where(arrived < 0, spec.horizon_minutes, arrived)
-        on_order = ((placed <= at) & (at < arrived)).sum(axis=1)
-        share.append((on_order < 6).mean())
-        owed.append(np.maximum(on_order - 6, 0).mean())
-        on_hand.append(np.maximum(6 - on_order, 0).mean())
+    days, runs = 3000, range(40)
+    spec = SupplySpec(START, (days + 4000) * UNIT, (Source("spares", "H20-96GB", Route(stages)),))
+
+    def carry(its, orders):
+        return simulate(its, orders, Key(1), runs, engine="fast")
+
+    failed = failure_minutes(0.5, days * UNIT, Key(1), runs, entity=1)
+    never = lambda ended: np.full_like(ended, NEVER)  # noqa: E731  nothing ends an order here
+    pool = SparePool(6, failed, replaced(failed, through(spec, "spares", "spares", carry), never))
+    at = range(200 * UNIT, days * UNIT, 40 * UNIT)  # five mean lead times apart: nearly independent looks
+    on_hand, missing = (np.stack([look(minute) for minute in at]) for look in (pool.on_hand, pool.missing))
     assert poisson.cdf(5, 4) == pytest.approx(0.785130, abs=1e-6)
-    assert_mean(np.array(share), 0.785130)
-    assert_mean(np.array(on_hand), 2.195435)
-    error = np.std(owed, ddof=1) / np.sqrt(runs)
-    assert abs(np.mean(owed) - 0.195435) <= 4 * error
+    assert_mean((on_hand > 0).mean(axis=0), 0.785130)
+    assert_mean(on_hand.mean(axis=0), 2.195435)
+    owed = missing.mean(axis=0)
+    error = owed.std(ddof=1) / np.sqrt(len(runs))
+    assert abs(owed.mean() - 0.195435) <= 4 * error
+    assert base_stock(4.0, 0.78) == 6
+    assert base_stock(4.0, 0.79) == 7
 
 
 @pytest.mark.parametrize("engine", ["simpy", "fast"])

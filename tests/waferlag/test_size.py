@@ -57,6 +57,29 @@ def test_many_kinds_of_gpus_stand_in_tables_of_80_columns(command, tiny):
     assert all(out.count(f"\n2025-0{month}  ") >= 2 for month in (7, 8, 9))
 
 
+def test_spares_are_told_where_failures_are_replaced(command, tiny, tmp_path):
+    target = tmp_path / "needs.json"
+
+    def failing(body):
+        source = next(source for source in body["sources"] if source.get("sku") == "H20-96GB")
+        body["fleet"] = [
+            {
+                "sku": "H20-96GB", "pool": body["pools"][0]["name"], "gpus": 400, "failures_per_year": 0.5,
+                "replaced_share": 0.5, "replacement": source["name"],
+            }
+        ]  # fmt: skip
+
+    code, out, _ = command("size", tiny(failing), "--json", target)
+    assert code == 0
+    assert "Spares with which one is on the shelf" in out
+    assert max(map(displayed_width, out.splitlines())) <= 80
+    (need,) = json.loads(target.read_text())["spares"]
+    assert need["failures_per_year"] == pytest.approx(100)
+    assert 0 < need["spares"]["0.9"] <= need["spares"]["0.95"] <= need["spares"]["0.99"]
+    assert command("size", tiny(), "--json", target)[0] == 0
+    assert json.loads(target.read_text())["spares"] == []
+
+
 def test_the_json_of_a_plan_is_a_scenario_too(command, tiny, tmp_path):
     plan = tmp_path / "plan.json"
     command("plan", tiny(), "--no-save", "--quiet", "--json", plan)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from planner.need import PoolNeed
     from planner.record import Serving
+    from planner.standing import SpareNeed
 
 
 def size(
@@ -35,6 +36,8 @@ def size(
     needs = needs_of(loaded.scenario, loaded.overrides)
     for pool in needs.pools:
         say(_pool_text(pool, needs.months) + "\n")
+    if needs.spares:
+        say(_spares_text(needs.spares) + "\n")
     if json_file is not None:
         write_whole(json_file, json.dumps(needs.as_json(), indent=2, ensure_ascii=False) + "\n")
         say(f"JSON: {json_file}")
@@ -55,6 +58,27 @@ def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
     for item in pool.serving:
         parts += wrapped(f"{item.sku}: {item.limits}. {item.reason}", "- ")
     return "\n".join(parts)
+
+
+def _spares_text(needs: "Sequence[SpareNeed]") -> str:
+    """How many spares keep one on the shelf, in the futures drawn and by Palm's theorem."""
+    from waferlag.screen import table, wrapped
+
+    rates = list(needs[0].spares)
+    head = ["fleet", "from", "failures/year", "lead days", *(f"{float(rate):.0%}" for rate in rates)]
+    rows = []
+    for need in needs:
+        lead = "none comes" if need.lead_days is None else f"{need.lead_days:,.0f}"
+        palm = need.by_palm or {}
+        cells = [f"{need.spares[rate]} ({palm.get(rate, '-')})" for rate in rates]
+        rows.append(
+            [f"{need.sku} of {need.pool}", need.source, f"{need.failures_per_year:.1f}", lead, *cells]
+        )
+    told = wrapped(
+        "Spares with which one is on the shelf at the start of every month in so many futures (in brackets: were lead"
+        " times independent of each other)"
+    )
+    return "\n".join([*told, table(head, rows, right=range(2, len(head)))])
 
 
 def _by_month(pool: "PoolNeed", months: "Sequence[str]") -> str:

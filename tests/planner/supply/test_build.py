@@ -12,6 +12,7 @@ from planner.scenario.models import Scenario
 from planner.supply import (
     Allotment,
     Always,
+    Cap,
     FirstDelivery,
     FromHistory,
     Line,
@@ -226,3 +227,67 @@ def test_days_in_which_gates_stood_ajar_and_nothing_came_lengthen_the_first_deli
     """H200: 107 days without one; 0.35 within 90 days after them, 0.60 before."""
     law = first_delivery(product, as_of, ("us", "cn"))
     assert law == FirstDelivery(("us", "cn"), 1.0, float(days))
+
+
+@pytest.mark.parametrize(
+    ("fields", "ours"),
+    [
+        ({"gpus_total": 75_000}, 75_000),
+        ({"gpus_total": 1_000_001, "share": 0.5}, 500_000),  # half of the US volume, whole GPUs
+        ({"gpus_total": 75_000, "others": [160_000, 100_000], "asked": 40_000}, 25_000),
+        ({"gpus_total": 75_000, "others": [160_000, 100_000], "asked": 10_000}, 10_000),
+        (
+            {
+                "gpus_total": 75_000,
+                "others": [160_000, 100_000],
+                "asked": 40_000,
+                "allocation": "proportional",
+            },
+            10_000,
+        ),
+        ({"gpus_total": 75_000, "others": [60_000], "allocation": "in-turn"}, 15_000),
+        ({"gpus_total": 75_000, "others": [100_000], "allocation": "in-turn"}, 0),
+    ],
+)
+def test_a_cap_in_all_is_what_the_rule_leaves_for_us(changed, fields, ours):
+    scenario = changed(lambda raw: raw.update(lines=[{"name": "cap", **fields}]))
+    assert supply_spec(scenario).lines == (Cap("cap", ours),)
+
+
+def test_an_allotment_is_divided_by_the_same_rule_and_must_leave_something(changed):
+    line = {"name": "part", "gpus_per_period": 1000, "period_days": 90, "others": [400, 900]}
+    spec = supply_spec(changed(lambda raw: raw.update(lines=[line])))
+    assert spec.lines == (Allotment("part", 333, 90.0),)  # 1,000 among 400, 900 and one who asks for all
+    nothing = {**line, "allocation": "in-turn"}
+    with pytest.raises(ScenarioError, match=r"lines\.0: leaves nothing for us in any period"):
+        supply_spec(changed(lambda raw: raw.update(lines=[nothing])))
+
+
+def test_servers_are_not_divided_and_a_line_is_of_one_kind(changed):
+    with pytest.raises(ValueError, match="divide a quantity, not servers"):
+        changed(lambda raw: raw.update(lines=[{"name": "fab", "servers": 3, "others": [4]}]))
+    with pytest.raises(ValueError, match="give one of `servers`, `gpus_per_period` and `gpus_total`"):
+        changed(lambda raw: raw.update(lines=[{"name": "fab", "servers": 3, "gpus_total": 4}]))
+
+
+def test_stages_of_a_route_carry_their_yields(changed):
+    stages = [
+        {
+            "name": "wafers",
+            "low": 60,
+            "mode": 75,
+            "high": 100,
+            "yield_low": 0.2,
+            "yield_share": 0.3,
+            "yield_high": 0.4,
+        },
+        {"name": "package", "low": 20, "mode": 30, "high": 40, "yield_share": 0.9},
+        {"name": "test", "low": 5, "mode": 7, "high": 9},
+    ]
+    spec = supply_spec(changed(lambda raw: raw["sources"][0].update(route=stages)))
+    first = [stage.yields for stage in spec.sources[0].route.stages[:3]]
+    assert first == [Triangular(0.2, 0.3, 0.4), Constant(0.9), None]
+    with pytest.raises(
+        ValueError, match=r"yield_low, yield_share and yield_high must rise \(got 0.95, 0.9, 0.9\)"
+    ):
+        changed(lambda raw: raw["sources"][0].update(route=[{**stages[1], "yield_low": 0.95}]))

@@ -1,0 +1,67 @@
+"""Futures of a scenario: what yields and caps do to capacity, money and limits."""
+
+import numpy as np
+import pytest
+
+from planner.chance import Key
+from planner.prospects import draw_prospects
+from planner.scenario.load import load
+from planner.scenario.models import Scenario
+from planner.sizing import capacities
+from planner.supply import supply_spec
+from planner.supply.luck import process_yields
+
+COUNT = 60
+ALLOCATION = 3
+"""Place of the 910C from a distributor, whose route is the file's own, among the purchases."""
+
+
+@pytest.fixture(scope="module")
+def july():
+    """Serving figures and a way to draw the scenario of July 2025 with changes."""
+    plain = load("2-h20-july-2025").scenario
+    serving = capacities(plain)
+
+    def drawn(change=lambda raw: None):
+        raw = plain.model_dump(mode="json")
+        change(raw)
+        scenario = Scenario.model_validate(raw)
+        return draw_prospects(scenario, serving, 5, COUNT), scenario
+
+    return drawn
+
+
+def lossy(raw):
+    raw["sources"][ALLOCATION]["route"][0] |= {"yield_low": 0.5, "yield_share": 0.6, "yield_high": 0.8}
+
+
+def test_a_yield_takes_capacity_and_money_in_its_share(july):
+    whole, _ = july()
+    part, scenario = july(lossy)
+    shares = process_yields(supply_spec(scenario).sources[ALLOCATION], Key(5), range(COUNT)).prod(axis=0)
+    assert 0.5 <= shares.min() < shares.max() <= 0.8
+    assert part.futures.per_gpu[:, :, ALLOCATION] == pytest.approx(
+        whole.futures.per_gpu[:, :, ALLOCATION] * shares[:, None]
+    )
+    others = [s for s in range(5) if s != ALLOCATION]
+    assert np.array_equal(part.futures.per_gpu[:, :, others], whole.futures.per_gpu[:, :, others])
+    assert np.array_equal(part.futures.arrival_month, whole.futures.arrival_month)
+    came = whole.deliveries.delivered_at[:, whole.lot_of[ALLOCATION, 0]] >= 0
+    before, after = (p.payments[ALLOCATION] for p in (whole, part))
+    paid_before, paid_after = (
+        p.prepaid[came, 0] + p.balance[came, 0] - p.refund[came, 0] for p in (before, after)
+    )
+    assert paid_after == pytest.approx(paid_before * shares[came])
+    assert after.running[came, 0] == pytest.approx(before.running[came, 0] * shares[came])
+
+
+def test_a_cap_limits_what_may_be_ordered_and_lets_every_month_stand_for_itself(july):
+    def capped(raw):
+        raw["lines"] = [{"name": "per customer", "gpus_total": 16}]
+        raw["sources"][0]["lines"] = {"server_integration": "per customer"}
+
+    whole, _ = july()
+    part, _ = july(capped)
+    assert whole.futures.purchases[0].total_cap == 256
+    assert part.futures.purchases[0].total_cap == 16
+    assert part.deliveries.same_as(whole.deliveries)
