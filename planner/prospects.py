@@ -38,6 +38,8 @@ Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 HOURS_PER_DAY = 24.0
 NOT_ORDERED = -1
+_WORTH_A_PROCESS = 300_000
+"""Lots times replications, about a second of the fast engine."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def carried_out(
 ) -> Deliveries:
     """The deliveries of some orders, by SimPy where the fast engine cannot express the spec."""
     if engine == "fast":
-        # Here it takes less time than to start processes; who names a cluster has more to compute than here.
-        where = 1 if isinstance(processes, int) else processes
+        # A little takes less time here than processes take to start; who names a cluster has more to compute.
+        little = len(numbers) * len(orders) < _WORTH_A_PROCESS
+        where = 1 if little and isinstance(processes, int) else processes
         try:
             return simulate(spec, orders, key, numbers, engine="fast", processes=where)
         except CannotExpressError:

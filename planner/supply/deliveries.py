@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,21 +98,40 @@ class Deliveries:
         """Minutes from order to delivery, [replication, lot]; UNSEEN where there was no delivery."""
         return np.where(self.delivered, self.delivered_at - self.orders.placed_at, UNSEEN)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array but the trace, by its name; the first axis of each is the replication."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: array
+            for name, array in named.items()
+            if name not in ("orders", "events") and array is not None
+        }
+
     @classmethod
     def joined(cls, parts: Sequence[Deliveries]) -> Deliveries:
         """Chunks of replications put together in their order."""
-        arrays = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(cls)
-            if field.name not in ("orders", "events") and getattr(parts[0], field.name) is not None
-        }
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].arrays()}
         traces = [part.events for part in parts if part.events is not None]
         return cls(orders=parts[0].orders, events=np.concatenate(traces) if traces else None, **arrays)
 
     def same_as(self, other: Deliveries) -> bool:
         """Whether every number equals the other's, traces aside."""
-        names = [field.name for field in fields(self) if field.name not in ("orders", "events")]
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+        mine, theirs = self.arrays(), other.arrays()
+        return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def layout(spec: SupplySpec, rows: int, lots: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and type of each of the arrays of ``Deliveries.arrays``, for so many replications and lots."""
+    found: dict[str, tuple[tuple[int, ...], type]] = {
+        "replications": ((rows,), np.int64),
+        **dict.fromkeys(("accepted_at", "released_at", "delivered_at", "ended_at"), ((rows, lots), np.int64)),
+        "outcome": ((rows, lots), np.int8),
+        **dict.fromkeys(("paid_share", "refunded_share", "fee_share"), ((rows, lots), np.float64)),
+        "gate_state": ((rows, len(spec.gates), len(spec.month_minutes)), np.int8),
+    }
+    if any(source.route.scraps for source in spec.sources):
+        found["good_gpus"] = ((rows, lots), np.int64)
+    return found
 
 
 def check_conservation(spec: SupplySpec, made: Deliveries) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 from planner.chance import Key
 from planner.errors import UnknownNameError, UserMistakeError
 from planner.supply import fast_engine, simpy_engine
-from planner.supply.deliveries import Deliveries, check_conservation
+from planner.supply.deliveries import Deliveries, check_conservation, layout
 from planner.supply.fast_engine import CannotExpressError
 from planner.supply.luck import draw_backlog, draw_luck
 from planner.supply.paths import draw_paths
 from planner.supply.policy import Policy, PolicyRun
+from planner.supply.room import room, written
 from planner.supply.spec import Allotment, Orders, SupplySpec
 from planner.supply.spread import Processes, Spread
 
 Engine = Literal["simpy", "fast"]
 ENGINES = ("simpy", "fast")
+
+Job = tuple[SupplySpec, Orders, Key, list[int], Engine, bool]
 
 _CHUNK = 256
 """Replications drawn at once: wide enough for arrays to pay, small enough for the cache and the memory."""
@@ -59,7 +62,28 @@ def simulate(
     parts = [slice(k, k + _CHUNK) for k in range(0, len(numbers), _CHUNK)] or [slice(0, 0)]
     jobs = [(spec, orders.of_replications(part), key, numbers[part], engine, trace) for part in parts]
     spread = Processes(processes) if isinstance(processes, int) else processes
+    if isinstance(spread, Processes) and spread.count > 1 and len(jobs) > 1 and not trace:
+        return _side_by_side(spec, orders, numbers, spread, jobs)
     return replace(Deliveries.joined(spread.map(_run_chunk, jobs)), orders=orders)
+
+
+def _side_by_side(
+    spec: SupplySpec, orders: Orders, numbers: list[int], spread: Processes, jobs: list[Job]
+) -> Deliveries:
+    """Processes of this machine write into memory that they share with this one, where they can."""
+    with room(layout(spec, len(numbers), len(orders))) as (number, arrays):
+        firsts = np.cumsum([0, *(len(job[3]) for job in jobs)])[:-1].tolist()
+        made = spread.map(_run_chunk_into, [(number, at, *job) for at, job in zip(firsts, jobs, strict=True)])
+        parts = [part for part in made if part is not None]
+        if parts:  # new processes, which do not see the room: then all of them are new
+            return replace(Deliveries.joined(parts), orders=orders)
+        return Deliveries(orders=orders, **arrays)  # type: ignore[arg-type]
+
+
+def _run_chunk_into(number: int, first: int, *job: Any) -> Deliveries | None:
+    """Simulate a chunk and put it into a room; a process that sees none gives it back."""
+    made = _run_chunk(*job)
+    return None if written(number, first, made.arrays()) else made
 
 
 def simulate_policy(
