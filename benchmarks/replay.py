@@ -9,6 +9,7 @@ environment with vllm-sr-sim; it gets the same requests, replicas and step times
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import time
@@ -94,6 +95,8 @@ def main() -> None:
     mean = float(arrivals.prompt.mean() + arrivals.output.mean() / 2)
     step = batch_time(believed.on(setup), believed.calibration.theta, mean)
 
+    gc.collect()
+    gc.freeze()  # the libraries and the trace are not the replay's to go through
     stepped_s, stepped = timed(arrivals, step, asked.replicas, jump=False)
     rounds = [timed(arrivals, step, asked.replicas, jump=True) for _ in range(asked.rounds)]
     jumped_s, jumped = min(rounds, key=lambda found: found[0])

@@ -98,6 +98,7 @@ class BatchTime:
     _paces: dict[int, tuple[float, float, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _linears: dict[float, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decode(self, sequences: int, context: float) -> float:
         """Seconds of a step of ``sequences`` decoding sequences that read ``context`` tokens of KV cache."""
@@ -172,7 +173,10 @@ class BatchTime:
         return rest
 
     def _decode_linear(self, batch: float) -> float:
-        return self.halves * self._linear(batch / self.halves)
+        found = self._linears.get(batch)
+        if found is None:
+            found = self._linears[batch] = self.halves * self._linear(batch / self.halves)
+        return found
 
     def _linear(self, tokens: float) -> float:
         """Weights read and multiplied for so many tokens: the smooth larger of the two."""
@@ -205,7 +209,8 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
         concurrency=np.array([_VANISHING, stages, _BOUNDLESS]),
     )
     seen = step_times(probe, theta)
-    parameter = dict(zip(PARAMETERS, np.exp(theta), strict=True))
+    # Plain floats: a single numpy one would spread through the replay's clock and make it several times slower.
+    parameter = dict(zip(PARAMETERS, np.exp(theta).tolist(), strict=True))
     ranks = float(work.cost.attention_dp[0])
     context = float(work.context[0])
     return BatchTime(

@@ -14,6 +14,7 @@ from executor.arrivals import Arrivals
 from executor.batchtime import BatchTime
 from executor.errors import BadInputError
 from executor.metrics import Bounds, Latencies, bench_metrics
+from executor.ramps import Ramps
 from executor.replay import Route, replay, replica_limits
 from executor.replayed import Replayed
 from executor.scheduler import Limits
@@ -52,14 +53,12 @@ class Disaggregated:
         """TTFT, E2EL and gaps of the requests that came through, seconds."""
         first = self.prefill.first_token_s
         end = first.copy()
-        gaps, counts = np.zeros(0), np.zeros(0, dtype=np.int64)
+        gaps = Ramps.of(np.zeros(0))
         if self.decode is not None:
             end[self.order] = self.decode.end_s
             handed = self.decode.first_token_s - first[self.order]
             handed = handed[np.isfinite(handed)]
-            inside = self.decode.latencies
-            gaps = np.concatenate([inside.itl, handed])
-            counts = np.concatenate([inside.itl_count, np.ones(handed.size, dtype=np.int64)])
+            gaps = Ramps.joined([self.decode.latencies.itl, Ramps.of(handed)])
         done = np.isfinite(end)
         arrival = self.arrivals.arrival_s
         return Latencies(
@@ -68,7 +67,6 @@ class Disaggregated:
             prompt=self.arrivals.prompt[done],
             output=self.arrivals.output[done],
             itl=gaps,
-            itl_count=counts,
         )
 
     def metrics(self, bounds: Bounds | None = None) -> dict[str, float]:

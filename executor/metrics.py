@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from executor.errors import BadInputError
+from executor.ramps import Ramps
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 PERCENTILES = (50, 90, 95, 99)
 TIMED = ("ttft", "tpot", "itl", "e2el")
-SORT_AT_ONCE = 100_000
-"""Values up to which sorting all of them is fast."""
-BINS_PER_E_FOLD = 500.0
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,13 @@ def bounds_of(given: Sequence[str]) -> Bounds:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Times of the requests that were completed, seconds, one entry each.
-
-    ``itl`` holds gaps with how often each occurred in ``itl_count``, since a replay knows them by step.
-    """
+    """Times of the requests that were completed, seconds, one entry each, and every gap between tokens."""
 
     ttft: Floats
     e2el: Floats
     prompt: Ints
     output: Ints
-    itl: Floats
-    itl_count: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    itl: Ramps
 
     @property
     def tpot(self) -> Floats:
@@ -115,56 +109,22 @@ def bench_metrics(
         found["max_concurrent_requests"] = concurrent
     for name in TIMED:
         values = getattr(latencies, name)
-        counts = latencies.itl_count if name == "itl" and latencies.itl_count.size else None
-        found.update(_spread(name, values, counts))
+        found.update(_spread(name, values if isinstance(values, Ramps) else Ramps.of(values)))
     return found
 
 
-def _spread(name: str, seconds: Floats, counts: Ints | None) -> dict[str, float]:
-    """Mean, standard deviation, median and percentiles of one metric, ms."""
-    keep = np.isfinite(seconds)
-    whole = bool(keep.all())
-    values = 1e3 * (seconds if whole else seconds[keep])
-    weights = np.ones(values.size, dtype=np.int64) if counts is None else counts if whole else counts[keep]
-    total = int(weights.sum())
-    if not total:
+def _spread(name: str, seconds: Ramps) -> dict[str, float]:
+    """Mean, standard deviation, median and percentiles of one metric, ms; NaN are left out."""
+    keep = np.isfinite(seconds.first)
+    if not keep.all():
+        seconds = Ramps.of(seconds.first[keep])
+    if not seconds.total:
         return {}
-    mean = float(np.dot(values, weights)) / total
-    spread = math.sqrt(max(0.0, float(np.dot(weights, (values - mean) ** 2)) / total))
-    quantiles = weighted_quantiles(values, weights, [p / 100 for p in (50, *PERCENTILES)])
-    named = dict(zip(("median", *(f"p{p}" for p in PERCENTILES)), (float(q) for q in quantiles), strict=True))
-    return {f"{key}_{name}_ms": value for key, value in {"mean": mean, "std": spread, **named}.items()}
-
-
-def weighted_quantiles(values: Floats, counts: Ints, shares: Sequence[float]) -> Floats:
-    """Quantiles of values that occur ``counts`` times, interpolated as numpy does with each written out.
-
-    >>> weighted_quantiles(np.array([1.0, 3.0]), np.array([1, 3]), [0.25, 0.5]).tolist()
-    [2.5, 3.0]
-    """
-    place = np.asarray(shares) * (int(counts.sum()) - 1)
-    wanted = np.concatenate([np.floor(place), np.ceil(place)])
-    below, above = np.split(_ranked(values, counts, wanted), 2)
-    return below + (above - below) * (place - np.floor(place))
-
-
-def _ranked(values: Floats, counts: Ints, ranks: Floats) -> Floats:
-    """The values at those places of the sorted list; many values are put into bins first, and only the bins
-    that hold a wanted place are sorted.
-    """
-    if values.size < SORT_AT_ONCE or values.min() <= 0:
-        return _ranked_by_sorting(values, counts, ranks)
-    bins = (BINS_PER_E_FOLD * np.log(values)).astype(np.int64)
-    bins -= bins.min()
-    until = np.cumsum(np.bincount(bins, counts))
-    found = np.empty(ranks.size)
-    for place in np.unique(at := np.searchsorted(until, ranks + 0.5)):
-        inside = np.flatnonzero(bins == place)
-        before = until[place - 1] if place else 0.0
-        found[at == place] = _ranked_by_sorting(values[inside], counts[inside], ranks[at == place] - before)
-    return found
-
-
-def _ranked_by_sorting(values: Floats, counts: Ints, ranks: Floats) -> Floats:
-    order = np.argsort(values, kind="stable")
-    return values[order][np.searchsorted(np.cumsum(counts[order]) - 1, ranks)]
+    mean = seconds.mean()
+    quantiles = seconds.quantiles([p / 100 for p in (50, *PERCENTILES)])
+    named = {
+        "mean": mean,
+        "std": seconds.deviation(mean),
+        **dict(zip(("median", *(f"p{p}" for p in PERCENTILES)), quantiles.tolist(), strict=True)),
+    }
+    return {f"{key}_{name}_ms": 1e3 * value for key, value in named.items()}

@@ -7,13 +7,13 @@ nothing arrives, ends or runs out of pages is one arithmetic series. No torch he
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import math
-from array import array
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import count, repeat
 from typing import Literal
 
 import numpy as np
@@ -22,9 +22,10 @@ from executor.arrivals import Arrivals, Floats, Ints
 from executor.batchtime import VECTOR_STEPS, BatchTime
 from executor.errors import BadInputError, UnknownNameError
 from executor.metrics import Bounds
+from executor.pages import CountedPages
 from executor.ratesearch import bracket, narrowed
-from executor.replayed import Replayed, Spans
-from executor.scheduler import Limits, Request, Scheduler, Step
+from executor.replayed import Line, Replayed, Spans
+from executor.scheduler import Limits, Request, Scheduler
 from executor.scheduler import Sequence as Running
 
 Route = Literal["round-robin", "least-loaded"]
@@ -71,24 +72,31 @@ def replay(
     if route not in ROUTES:
         raise UnknownNameError("router", str(route), ROUTES)
     found = limits or replica_limits(time, arrivals.block_tokens)
-    servers = [_Replica(found, time, jump) for _ in range(replicas)]
-    requests = _requests(arrivals, found.page_size)
+    with _without_collector():  # all that a replay made is gone again before it is back
+        return _served(
+            arrivals, time, found, [_Replica(found, time, jump) for _ in range(replicas)], route, computed
+        )
+
+
+def _served(
+    arrivals: Arrivals,
+    time: BatchTime,
+    limits: Limits,
+    servers: Sequence[_Replica],
+    route: Route,
+    computed: Ints | None,
+) -> Replayed:
+    requests = _requests(arrivals, limits.page_size)
     if computed is not None:
         requests = [
-            dataclasses.replace(request, computed=tokens)
+            request._replace(computed=tokens)
             for request, tokens in zip(requests, computed.tolist(), strict=True)
         ]
-    offers = zip(arrivals.arrival_s.tolist(), requests, strict=True)
-    choose = _dealer(servers) if route == "round-robin" or replicas == 1 else _least_loaded(servers)
-    placed = array("q", (-1,)) * len(arrivals)
-    with _without_collector():
-        for at, (arrival, request) in enumerate(offers):
-            number = choose(arrival)
-            if servers[number].offer(request, arrival):
-                placed[at] = number
-        for server in servers:
-            server.run_until(math.inf)
-    return _replayed(arrivals, time, found, servers, np.array(placed))
+    router = _RoundRobin(servers) if route == "round-robin" or len(servers) == 1 else _LeastLoaded(servers)
+    placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
+    for server in servers:
+        server.run_until(math.inf)
+    return _replayed(arrivals, time, limits, servers, np.array(placed))
 
 
 @contextmanager
@@ -107,17 +115,25 @@ def _requests(arrivals: Arrivals, page_size: int) -> list[Request]:
     """The requests as the scheduler takes them, by place; blocks are named page by page."""
     prompts, outputs = arrivals.prompt.tolist(), arrivals.output.tolist()
     if arrivals.blocks is None:
-        return [Request(*each) for each in zip(range(len(prompts)), prompts, outputs, strict=True)]
+        return _made(prompts, outputs, repeat(()))
     if arrivals.block_tokens % page_size:
         raise BadInputError(
             f"pages of {page_size} tokens do not divide the trace's blocks of {arrivals.block_tokens};"
             " choose a page size that does"
         )
     parts = arrivals.block_tokens // page_size
-    return [
-        Request(at, prompt, output, block_hashes=_page_names(blocks, parts, prompt // page_size))
-        for at, (prompt, output, blocks) in enumerate(zip(prompts, outputs, arrivals.blocks, strict=True))
+    names = [
+        _page_names(blocks, parts, prompt // page_size)
+        for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
     ]
+    return _made(prompts, outputs, names)
+
+
+def _made(prompts: list[int], outputs: list[int], names: Iterable[Sequence[Hashable]]) -> list[Request]:
+    """Requests by place; half a microsecond each less than by name."""
+    stop: frozenset[int] = frozenset()
+    rows = zip(count(), prompts, outputs, repeat(stop), repeat(0), names, repeat(0), strict=False)
+    return list(map(Request._make, rows))
 
 
 def _page_names(blocks: Sequence[Hashable], parts: int, full: int) -> Sequence[Hashable]:
@@ -127,51 +143,87 @@ def _page_names(blocks: Sequence[Hashable], parts: int, full: int) -> Sequence[H
     return [(block, part) for block in blocks for part in range(parts)][:full]
 
 
-def _dealer(servers: Sequence[_Replica]) -> Callable[[float], int]:
-    turn = iter(range(1 << 62))
-    return lambda _: next(turn) % len(servers)
+class _RoundRobin:
+    """Requests are dealt out in turn."""
+
+    def __init__(self, servers: Sequence[_Replica]) -> None:
+        self.servers = servers
+        self.turn = 0
+
+    def offer(self, request: Request, arrival: float) -> int:
+        """The number of the replica that takes the request, -1 where it refuses."""
+        number = self.turn
+        self.turn = (number + 1) % len(self.servers)
+        return number if self.servers[number].offer(request, arrival) else -1
 
 
-def _least_loaded(servers: Sequence[_Replica]) -> Callable[[float], int]:
-    def choose(arrival: float) -> int:
-        chosen, least = 0, servers[0].unfinished + 1
-        for number, server in enumerate(servers):
-            if server.quiet_until < arrival:
-                server.settle(arrival)
-            if server.unfinished < least:
-                chosen, least = number, server.unfinished
-        return chosen
+class _LeastLoaded:
+    """Each request goes to the replica with the fewest unfinished ones, the first of equals."""
 
-    return choose
+    def __init__(self, servers: Sequence[_Replica]) -> None:
+        self.servers = servers
+        self.loads = [0] * len(servers)
+        """Unfinished requests of each replica, right until its ``due``."""
+        self.due = [math.inf] * len(servers)
+        self.queue: list[tuple[float, int]] = []
+        """Heap of (due, replica); an entry whose time is no longer the replica's is stale."""
+
+    def offer(self, request: Request, arrival: float) -> int:
+        """The number of the replica that takes the request, -1 where it refuses."""
+        queue = self.queue
+        while queue and queue[0][0] < arrival:
+            due, number = heappop(queue)
+            if due == self.due[number]:
+                self._settle(number, arrival)
+        number = self.choose(request)
+        server = self.servers[number]
+        if not server.offer(request, arrival):
+            return -1
+        self.loads[number] += 1
+        self.due[number] = server.clock
+        heappush(queue, (server.clock, number))
+        return number
+
+    def choose(self, request: Request) -> int:
+        """The replica for the next request; the loads are right."""
+        return self.loads.index(min(self.loads))
+
+    def _settle(self, number: int, until: float) -> None:
+        server = self.servers[number]
+        server.run_until(until)
+        self.loads[number] = server.unfinished
+        self.due[number] = math.inf
+        if server.unfinished:
+            due = self.due[number] = server.next_end()
+            heappush(self.queue, (due, number))
 
 
 class _Replica:
     """One scheduler with its clock, and what happened on it."""
 
     def __init__(self, limits: Limits, time: BatchTime, jump: bool) -> None:
-        self.scheduler = Scheduler(limits)
+        self.scheduler = Scheduler(limits, CountedPages(limits.pages) if jump else None)
         self.time = time
         self.jump = jump
         self.arithmetic = time.is_arithmetic
         self.unfinished = 0
         """Requests taken in and not ended."""
         self.clock = 0.0
-        self.quiet_until = 0.0
-        """Before then no sequence ends, unless another request arrives."""
         self.busy = 0.0
         self.page_seconds = 0.0
         self.line = _Line()
-        self.firsts: list[tuple[int, int, float, int]] = []
-        """(request, tokens before, time, number of the step) for every token sampled after a prompt."""
-        self.ends: list[tuple[int, float, int]] = []
-        """(request, time of the last token, preemptions)."""
+        self.firsts: list[float] = []
+        """Request, tokens before, time and number of the step of every token sampled after a prompt."""
+        self.ends: list[float] = []
+        """Request, time of its last token and preemptions, of every request that ended."""
 
     def offer(self, request: Request, arrival: float) -> bool:
         """Take in a request that arrives now; False where it could never run."""
-        self.run_until(arrival)
-        self.quiet_until = 0.0
         if self.clock < arrival:
-            self.clock = arrival
+            if self.unfinished:
+                self.run_until(arrival)
+            if self.clock < arrival:
+                self.clock = arrival
         try:
             self.scheduler.add(request)
         except BadInputError:
@@ -179,98 +231,84 @@ class _Replica:
         self.unfinished += 1
         return True
 
-    def settle(self, until: float) -> None:
-        """Run far enough that ``unfinished`` is right at ``until``."""
-        if self.clock < until and self.unfinished:
-            self.run_until(until)
-            if self.jump:
-                self.quiet_until = self._next_end()
-
-    def _next_end(self) -> float:
-        """When the step begins in which the next sequence ends; 0 where that is not known yet."""
+    def next_end(self) -> float:
+        """Until when no request ends, as far as is known and unless another one arrives."""
         scheduler = self.scheduler
         steps = scheduler.quiet_at_most - 1
-        if steps < 1 or not scheduler.is_quiet or not self.arithmetic:
-            return 0.0
+        if steps < 1 or not self.jump or not self.arithmetic or not scheduler.is_quiet:
+            return self.clock
         sequences = scheduler.decoding
+        first, growth, most = self.time.run(sequences, scheduler.context)
         room = sequences * (steps // scheduler.limits.page_size + 1)
-        pace = self.time.run(sequences, scheduler.context)
-        if steps > pace.most or scheduler.pool.available < room:
-            return 0.0  # the pace changes on the way
-        return self.clock + steps * pace.first + pace.growth * (steps * (steps - 1) / 2)
+        if steps > most or scheduler.pool.available < room:
+            return self.clock  # the pace changes on the way
+        return self.clock + steps * first + growth * (steps * (steps - 1) / 2)
 
     def run_until(self, until: float) -> None:
         """Compute every step that starts before ``until``."""
         scheduler = self.scheduler
+        jump = self.jump and (self._jump if self.arithmetic else self._jump_by_steps)
         while self.clock < until and self.unfinished:
-            if not (self.jump and self._jump(until)):
-                step = scheduler.schedule()
-                assert step is not None, "a scheduler with unfinished sequences and no step would never end"
-                self._compute(step)
+            if not (jump and scheduler.is_quiet and jump(until)):
+                self._compute()
 
     def _jump(self, until: float) -> int:
         """Take the decode steps that start before ``until`` and change nothing else; how many."""
         scheduler = self.scheduler
-        if not scheduler.is_quiet:
-            return 0
-        sequences = scheduler.decoding
-        if not self.arithmetic:
-            return self._jump_by_steps(sequences, until)
-        pace = self.time.run(sequences, scheduler.context)
-        most = pace.most
-        if until < math.inf:
-            most = min(most, _steps_before(until - self.clock, pace.first, pace.growth))
+        first, growth, most = self.time.run(scheduler.decoding, scheduler.context)
+        left, most = until - self.clock, min(most, scheduler.quiet_at_most)
+        if (most - 1) * first + growth * ((most - 1) * (most - 2) / 2) >= left:
+            most = _steps_before(left, first, growth)
         held = scheduler.pool.held
         taken, ended = scheduler.advance(most)
         if taken:
-            self.line.run(taken, self.clock, pace.first, pace.growth)
-            self._pass(taken * pace.first + pace.growth * (taken * (taken - 1) / 2), held)
+            self.line.run(taken, self.clock, first, growth)
+            self._pass(taken * first + growth * (taken * (taken - 1) / 2), held)
             self._note(ended)
         return taken
 
-    def _jump_by_steps(self, sequences: int, until: float) -> int:
+    def _jump_by_steps(self, until: float) -> int:
         """The same where step times form no arithmetic series."""
         scheduler = self.scheduler
         most = min(VECTOR_STEPS, scheduler.quiet_at_most)
         if most < 1:
             return 0
-        seconds = self.time.decode_many(sequences, scheduler.context, most)
+        seconds = self.time.decode_many(scheduler.decoding, scheduler.context, most)
         ends = np.cumsum(np.concatenate([[self.clock], seconds]))
         held = scheduler.pool.held
         taken, ended = scheduler.advance(int(np.searchsorted(ends[:-1], until)))
         if taken:
-            self.line.steps(ends[1 : taken + 1])
+            self.line.steps(ends[:taken], seconds[:taken])
             self._pass(float(ends[taken]) - self.clock, held)
             self._note(ended)
         return taken
 
-    def _compute(self, step: Step) -> None:
+    def _compute(self) -> None:
         """One step: its time passes, first tokens and ends are noted."""
-        tokens = completed = 0
-        square = 0.0
+        step = self.scheduler.schedule()
+        assert step is not None, "a scheduler with unfinished sequences and no step would never end"
+        tokens, square, completed = 0, 0.0, []
         for chunk in step.chunks:
-            count = chunk.count
-            tokens += count
-            square += count * (2.0 * chunk.start + count)
-            completed += chunk.samples
-        sequences = len(step.decodes)
-        seconds = self.time.step(sequences, step.decode_context, tokens, square, completed)
-        if step.number > self.line.number:
+            size = chunk.count
+            tokens += size
+            square += size * (2.0 * chunk.start + size)
+            if chunk.samples:
+                completed.append(chunk.sequence)
+        number = step.number
+        seconds = self.time.step(len(step.decodes), step.decode_context, tokens, square, len(completed))
+        if number > self.line.number:
             self.line.run(1, self.clock, seconds, 0.0)
         self._pass(seconds, self.scheduler.pool.held)
-        if completed:
-            for chunk in step.chunks:
-                if chunk.samples:
-                    sequence = chunk.sequence
-                    before = sequence.length - sequence.prompt_length
-                    self.firsts.append((sequence.request.id, before, self.clock, step.number))  # type: ignore[arg-type]
+        for sequence in completed:
+            before = sequence.length - sequence.prompt_length
+            self.firsts.extend((sequence.request.id, before, self.clock, number))  # type: ignore[arg-type]
         if step.closing:
             self._note(self.scheduler.finish(step))
 
     def _note(self, ended: Sequence[Running]) -> None:
         self.unfinished -= len(ended)
         for sequence in ended:
-            self.ends.append((sequence.request.id, self.clock, sequence.preemptions))  # type: ignore[arg-type]
+            self.ends.extend((sequence.request.id, self.clock, sequence.preemptions))  # type: ignore[arg-type]
 
     def _pass(self, seconds: float, held: int) -> None:
         self.page_seconds += held * seconds
@@ -279,32 +317,30 @@ class _Replica:
 
 
 class _Line:
-    """When each decode step ended, kept as arithmetic series and written out when asked."""
+    """When each decode step ended, kept as arithmetic series."""
 
     def __init__(self) -> None:
         self.number = 0
-        self.series = array("d")
-        """Count, start, first step and growth of each series, one after the other."""
+        self.series: list[float] = []
+        """Number of the last step, start, first step and growth of each series, one after the other."""
 
     def run(self, count: int, start: float, first: float, growth: float) -> None:
         """``count`` steps from ``start`` on; step i takes first + growth i."""
         self.number += count
-        self.series.extend((count, start, first, growth))
+        self.series.extend((self.number, start, first, growth))
 
-    def steps(self, ends: Floats) -> None:
-        """Steps that end at these times."""
-        self.number += ends.size
-        series = np.zeros((ends.size, 4))
-        series[:, 0], series[:, 1] = 1, ends
-        self.series.frombytes(series.tobytes())
+    def steps(self, begins: Floats, seconds: Floats) -> None:
+        """Steps that begin and take so long."""
+        series = np.zeros((begins.size, 4))
+        series[:, 0] = self.number + 1 + np.arange(begins.size)
+        series[:, 1], series[:, 2] = begins, seconds
+        self.number += begins.size
+        self.series += series.ravel().tolist()
 
-    def ends(self) -> Floats:
-        """End of each decode step in seconds; entry n is step number n, entry 0 is never asked for."""
-        count, *rest = np.array(self.series).reshape(-1, 4).T
-        counts = count.astype(np.int64)
-        place = np.arange(1, self.number + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-        start, pace, growth = (np.repeat(values, counts) for values in rest)
-        return np.concatenate([[0.0], start + place * pace + growth * (place * (place - 1) / 2)])
+    def line(self) -> Line:
+        """All of it, to be asked."""
+        last, *rest = np.array(self.series).reshape(-1, 4).T.copy()
+        return Line(last.astype(np.int64), *rest)
 
 
 def _steps_before(seconds: float, first: float, growth: float) -> int:
@@ -331,10 +367,9 @@ def _replayed(
     for server, span in zip(servers, spans, strict=True):
         begun = span.before == 0
         first[span.request[begun]] = span.time[begun] + delay
-        if server.ends:
-            request, when, times = zip(*server.ends, strict=True)
-            end[list(request)] = np.array(when) + delay
-            preemptions[list(request)] = times
+        request, when, times = np.array(server.ends).reshape(-1, 3).T
+        end[request.astype(np.int64)] = when + delay
+        preemptions[request.astype(np.int64)] = times
     busy = sum(server.busy for server in servers)
     last = max(server.clock for server in servers) - float(arrivals.arrival_s[0])
     counters = [server.scheduler.counters for server in servers]
@@ -351,7 +386,7 @@ def _replayed(
         kv_mean=sum(server.page_seconds for server in servers) / (limits.pages * busy) if busy else 0.0,
         kv_peak=max(server.scheduler.pool.most_held for server in servers) / limits.pages,
         busy=busy / (last * len(servers)) if last > 0 else 0.0,
-        _lines=tuple(server.line.ends() for server in servers),
+        _lines=tuple(server.line.line() for server in servers),
         _spans=tuple(spans),
         _delay=delay,
     )
@@ -359,14 +394,12 @@ def _replayed(
 
 def _spans(server: _Replica, output: Ints) -> Spans:
     """The replica's stretches of tokens in order of request; each ends where the next begins."""
-    if not server.firsts:
-        none = np.zeros(0, dtype=np.int64)
-        return Spans(none, none, np.zeros(0), none, none)
-    columns = [np.array(column) for column in zip(*server.firsts, strict=True)]
-    request, before, time, step = (column[np.lexsort((columns[1], columns[0]))] for column in columns)
+    request, before, time, step = np.array(server.firsts).reshape(-1, 4).T
+    order = np.lexsort((before, request))
+    request, before, step = (column[order].astype(np.int64) for column in (request, before, step))
     following = np.append(before[1:], 0)
     count = np.where(np.append(request[1:], -1) == request, following, output[request]) - before
-    return Spans(request, before, time, step, count)
+    return Spans(request, before, time[order], step, count)
 
 
 @dataclass(frozen=True)

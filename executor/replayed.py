@@ -9,6 +9,7 @@ import numpy as np
 
 from executor.arrivals import Arrivals, Floats, Ints
 from executor.metrics import Bounds, Latencies, bench_metrics
+from executor.ramps import Ramps
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,31 @@ class Spans:
     """Number of the decode step after which it goes on."""
     count: Ints
     """Tokens in it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """When the decode steps of a replica ended, by stretch of steps: step i of one takes first + growth i.
+
+    last    number of each stretch's last step; steps count from 1
+    start   when its first step began
+    """
+
+    last: Ints
+    start: Floats
+    first: Floats
+    growth: Floats
+
+    @property
+    def begin(self) -> Ints:
+        """Number of each stretch's first step."""
+        return np.concatenate([[0], self.last[:-1]]) + 1
+
+    def ends(self, steps: Ints) -> Floats:
+        """When the steps of those numbers ended, seconds."""
+        at = np.searchsorted(self.last, steps)
+        place = steps - self.last[at - 1] * (at > 0)
+        return self.start[at] + place * self.first[at] + self.growth[at] * (place * (place - 1) / 2)
 
 
 @dataclass(frozen=True)
@@ -53,7 +79,7 @@ class Replayed:
     kv_peak: float
     busy: float
     """Share of the duration that a replica worked, mean over replicas."""
-    _lines: tuple[Floats, ...]
+    _lines: tuple[Line, ...]
     _spans: tuple[Spans, ...]
     _delay: float
 
@@ -74,14 +100,12 @@ class Replayed:
         """TTFT and E2EL of the requests served, and every gap between tokens, seconds."""
         served = self.replica >= 0
         arrival = self.arrivals.arrival_s[served]
-        values, counts = self._gaps()
         return Latencies(
             ttft=self.first_token_s[served] - arrival,
             e2el=self.end_s[served] - arrival,
             prompt=self.arrivals.prompt[served],
             output=self.arrivals.output[served],
-            itl=values,
-            itl_count=counts,
+            itl=Ramps.joined(_gaps(*each) for each in zip(self._lines, self._spans, strict=True)),
         )
 
     def token_times(self, request: int) -> Floats:
@@ -89,10 +113,10 @@ class Replayed:
         number = int(self.replica[request])
         if number < 0:
             return np.zeros(0)
-        spans, ends = self._spans[number], self._lines[number]
+        spans, line = self._spans[number], self._lines[number]
         first, last = np.searchsorted(spans.request, [request, request + 1])
         found = [
-            np.concatenate([[spans.time[at]], ends[spans.step[at] + 1 : spans.step[at] + spans.count[at]]])
+            np.concatenate([[spans.time[at]], line.ends(spans.step[at] + np.arange(1, spans.count[at]))])
             for at in range(first, last)
         ]
         return np.concatenate(found) + self._delay
@@ -125,30 +149,48 @@ class Replayed:
         change = np.repeat([1, -1], served.sum())
         return int(np.cumsum(change[np.lexsort((change, times))]).max(initial=0))
 
-    def _gaps(self) -> tuple[Floats, Ints]:
-        """Gaps between tokens and how often each occurred, over all replicas."""
-        found = [_gaps_of(ends, spans) for ends, spans in zip(self._lines, self._spans, strict=True)]
-        return np.concatenate([gap for gap, _ in found]), np.concatenate([count for _, count in found])
 
+def _gaps(line: Line, spans: Spans) -> Ramps:
+    """One replica's gaps: within a stretch of tokens from step to step, and those where one begins.
 
-def _gaps_of(ends: Floats, spans: Spans) -> tuple[Floats, Ints]:
-    """One replica's gaps: within a stretch from step to step, and those where a stretch begins.
-
-    The step after the stretch's first token is counted by itself: with prompts in steps of their own, the
-    first token did not come at the end of a decode step.
+    The step after the first token of a stretch is counted by itself: with prompts in steps of their own, that
+    token did not come at the end of a decode step.
     """
-    size = ends.size
-    long = spans.count > 2
-    change = np.bincount(spans.step[long] + 2, minlength=size + 1)
-    change = change - np.bincount(spans.step[long] + spans.count[long], minlength=change.size)
-    counts = np.cumsum(change)[:size]
-    steps = np.flatnonzero(counts)
     second = spans.count > 1
-    after_first = ends[spans.step[second] + 1] - spans.time[second]
+    after_first = line.ends(spans.step[second] + 1) - spans.time[second]
     resumed = np.flatnonzero(spans.before > 0)
     earlier = resumed - 1
-    alone = spans.count[earlier] == 1
-    last = np.where(alone, spans.time[earlier], ends[spans.step[earlier] + spans.count[earlier] - 1])
-    values = np.concatenate([ends[steps] - ends[steps - 1], after_first, spans.time[resumed] - last])
-    ones = np.ones(after_first.size + resumed.size, dtype=np.int64)
-    return values, np.concatenate([counts[steps], ones])
+    latest = spans.time[earlier]
+    later = spans.count[earlier] > 1
+    latest[later] = line.ends((spans.step[earlier] + spans.count[earlier] - 1)[later])
+    alone = Ramps.of(np.concatenate([after_first, spans.time[resumed] - latest]))
+    return Ramps.joined([_gaps_inside(line, spans), alone])
+
+
+def _gaps_inside(line: Line, spans: Spans) -> Ramps:
+    """From the second token of a stretch of tokens on, gaps between ends of steps that follow one another.
+
+    Within a stretch of steps nobody comes or goes, so all its gaps but the first, across what happened since the
+    stretch before, form one series with one count.
+    """
+    size = line.last.size
+    steps = line.last - line.begin + 1
+    ends = line.start + steps * line.first + line.growth * (steps * (steps - 1) / 2)
+    before = np.concatenate([[0.0], ends[:-1]])
+    across, zero = line.start + line.first - before, np.zeros(size)
+    long = spans.count > 2
+    change = np.zeros(
+        2 * size + 1, dtype=np.int64
+    )  # first step of a stretch, the others, the next stretch ..
+    for numbers, sign in ((spans.step[long] + 2, 1), (spans.step[long] + spans.count[long], -1)):
+        at = np.searchsorted(line.last, numbers)
+        part = 2 * at
+        part[at < size] += numbers[at < size] > line.begin[at[at < size]]
+        change += sign * np.bincount(part, minlength=change.size)
+    count = np.cumsum(change)[:-1].reshape(size, 2)
+    parts = [
+        Ramps(across, zero, np.ones(size, dtype=np.int64), count[:, 0]),
+        Ramps(line.first + line.growth, line.growth, steps - 1, count[:, 1]),
+    ]
+    met = [(part.count > 0) & (part.steps > 0) for part in parts]
+    return Ramps.joined(part.where(which) for part, which in zip(parts, met, strict=True))

@@ -38,7 +38,7 @@ from itertools import count, repeat
 from typing import NamedTuple
 
 from executor.errors import BadInputError
-from executor.pages import PagePool
+from executor.pages import PagePool, Pages
 
 
 class State(enum.Enum):
@@ -83,8 +83,7 @@ class Limits:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A prompt and how long its answer may get.
 
     ``prompt`` is token ids, or their number where only lengths are known (a trace). ``block_hashes`` names
@@ -143,7 +142,7 @@ class Sequence:
         self.state = State.WAITING
         self.slot = -1
         self.pages: list[int] = []
-        self.hashes: list[abc.Hashable] = list(request.block_hashes)
+        self.hashes = request.block_hashes if self.tokens is None else list(request.block_hashes)
         self.origin = 0
         self.due = 0
         self.last = 0
@@ -175,10 +174,10 @@ class Step(NamedTuple):
     decodes: tuple[Sequence, ...]
     decode_context: int
     """KV tokens read by the decoding rows together, their own included."""
-    chunks: tuple[Chunk, ...]
+    chunks: abc.Sequence[Chunk]
     new_pages: tuple[tuple[int, int, int], ...]
     """Changes of the page tables: (slot, index in the table, page)."""
-    closing: tuple[Sequence, ...]
+    closing: abc.Sequence[Sequence]
 
     @property
     def tokens(self) -> int:
@@ -215,9 +214,13 @@ class Scheduler:
     [(8, 0), (2, 0), (1, 1)]
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, pool: Pages | None = None) -> None:
+        """``pool``: in place of one of ``limits.pages`` numbered pages; then no changes of page tables are noted."""
         self.limits = limits
-        self.pool = PagePool(limits.pages)
+        self.pool: Pages = pool or PagePool(limits.pages)
+        self._has_tables = pool is None
+        self._page_size = limits.page_size
+        self._caching = limits.prefix_caching
         self.counters = Counters()
         self._number = 0
         self._sequences: dict[abc.Hashable, Sequence] = {}
@@ -365,9 +368,11 @@ class Scheduler:
         for chunk in chunks:
             if chunk.samples:
                 self._start_decoding(chunk.sequence, number, closing)
-        changes, self._changes = tuple(self._changes), []
+        changes: tuple[tuple[int, int, int], ...] = ()
+        if self._changes:
+            changes, self._changes = tuple(self._changes), []
         self.counters.steps += 1
-        return Step(number, decodes, context, tuple(chunks), changes, tuple(closing))
+        return Step(number, decodes, context, chunks, changes, closing)
 
     def _prompts(self, budget: int, admit: bool) -> list[Chunk]:
         """Chunks of the prompts under way, then of those that can be admitted, as far as the budget goes."""
@@ -390,8 +395,9 @@ class Scheduler:
                 if victim is sequence:
                     break
             else:
-                self._give_page(sequence, self.pool.take())
-                self._await_page(sequence, number + self.limits.page_size)
+                self._give_page(sequence)
+                if number + self._page_size <= sequence.last:
+                    self._await_page(sequence, number + self._page_size)
 
     def _close(self, number: int) -> list[Sequence]:
         """The decoding sequences that sample their last token, by length, in this step."""
@@ -406,7 +412,7 @@ class Scheduler:
 
     def _continue_prompts(self, budget: int, chunks: list[Chunk]) -> int:
         """Chunks of prompts begun in earlier steps, oldest first; returns the budget that is left."""
-        for sequence in list(self._prefilling):
+        for sequence in self._prefilling:
             if budget == 0:
                 break
             budget -= self._take_chunk(sequence, budget, chunks)
@@ -433,16 +439,18 @@ class Scheduler:
 
     def _take_pages(self, sequence: Sequence) -> bool:
         """Pages for all that is known of a sequence, cached ones first; False, and none taken, if too few."""
-        size = self.limits.page_size
-        found = self._find_prefix(sequence) if self.limits.prefix_caching else []
+        size = self._page_size
+        found = self._find_prefix(sequence) if self._caching else []
         missing = -(-sequence.length // size) - len(found)
         reserve = self.limits.reserve_pages if self._running else 0
-        if self.pool.available < missing + reserve:
-            self.pool.release(reversed(found))
+        pool = self.pool
+        if pool.available < missing + reserve:
+            pool.release(found)
             return False
         sequence.slot = self._free_slots.pop()
-        sequence.pages = found + self.pool.take_many(missing)
-        self._changes.extend(zip(repeat(sequence.slot), count(), sequence.pages, strict=False))
+        sequence.pages = found + pool.take_many(missing)
+        if self._has_tables:
+            self._changes.extend(zip(repeat(sequence.slot), count(), sequence.pages, strict=False))
         sequence.computed = sequence.cached = len(found) * size
         if sequence.request.computed and not sequence.preemptions:  # what was preempted is gone
             sequence.computed = max(sequence.computed, sequence.request.computed)
@@ -451,8 +459,9 @@ class Scheduler:
 
     def _find_prefix(self, sequence: Sequence) -> list[int]:
         """Cached pages of the longest known prefix; the last token is always computed, to sample after it."""
-        known = (sequence.length - 1) // self.limits.page_size
-        return self.pool.find_run(self._hashes(sequence, known)[:known])
+        known = (sequence.length - 1) // self._page_size
+        names = self._hashes(sequence, known)
+        return self.pool.find_run(names[:known]) if names else []
 
     def _take_chunk(self, sequence: Sequence, budget: int, chunks: list[Chunk]) -> int:
         """As much of the prompt as the budget allows; returns the number of tokens."""
@@ -461,8 +470,8 @@ class Scheduler:
         sequence.computed = start + count
         chunks.append(Chunk(sequence, start, count, samples=sequence.computed == sequence.length))
         self.counters.prompt_tokens_computed += count
-        if self.limits.prefix_caching:
-            size = self.limits.page_size
+        if self._caching and (sequence.hashes or sequence.tokens is not None):
+            size = self._page_size
             self._publish(sequence, start // size, sequence.computed // size)
         return count
 
@@ -480,7 +489,9 @@ class Scheduler:
         self._decoding[sequence] = None
         self._origins += sequence.origin
         self._put(self._last, self._next_last, sequence.last, sequence)
-        self._await_page(sequence, sequence.origin + len(sequence.pages) * self.limits.page_size)
+        due = sequence.origin + len(sequence.pages) * self._page_size
+        if due <= sequence.last:  # else it ends before it needs another page
+            self._await_page(sequence, due)
 
     # -- changes of one sequence ---------------------------------------------------------------------------
 
@@ -527,7 +538,7 @@ class Scheduler:
         """Return slot and pages. The tail of a sequence is evicted before its more often shared head."""
         if sequence.state is not State.CLOSING:
             self._leave_batch(sequence)
-        self.pool.release(reversed(sequence.pages))
+        self.pool.release(sequence.pages)
         sequence.pages = []
         self._free_slots.append(sequence.slot)
         sequence.slot = -1
@@ -543,9 +554,11 @@ class Scheduler:
         else:
             del self._prefilling[sequence]
 
-    def _give_page(self, sequence: Sequence, page: int) -> None:
-        self._changes.append((sequence.slot, len(sequence.pages), page))
-        sequence.pages.append(page)
+    def _give_page(self, sequence: Sequence) -> None:
+        pages = self.pool.take_many(1)
+        if self._has_tables:
+            self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
+        sequence.pages += pages
 
     def _await_page(self, sequence: Sequence, number: int) -> None:
         sequence.due = number
@@ -565,15 +578,16 @@ class Scheduler:
     def _publish(self, sequence: Sequence, first: int, stop: int) -> None:
         """Let the full pages first..stop be found by their names, where they have one."""
         if first < stop:
-            self.pool.publish_run(sequence.pages[first:stop], self._hashes(sequence, stop)[first:stop])
+            self.pool.publish_run(sequence.pages, self._hashes(sequence, stop), first, stop)
 
-    def _hashes(self, sequence: Sequence, pages: int) -> list[abc.Hashable]:
+    def _hashes(self, sequence: Sequence, pages: int) -> abc.Sequence[abc.Hashable]:
         """Names of at least the first ``pages`` full pages, as far as there are any.
 
         Where tokens are known, a name is a 128-bit hash of the page's tokens and of the name before it.
         """
         hashes = sequence.hashes
-        if len(hashes) < pages and sequence.tokens is not None:
+        if sequence.tokens is not None and len(hashes) < pages:
+            assert isinstance(hashes, list)
             size = self.limits.page_size
             while len(hashes) < pages:
                 start = len(hashes) * size
@@ -583,24 +597,24 @@ class Scheduler:
         return hashes
 
     def _check(self, request: Request) -> None:
+        limits, prompt, computed = self.limits, request.prompt_length, request.computed
+        total = prompt + request.max_tokens
+        held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written
         if request.id in self._sequences:
             raise BadInputError(f"request {request.id!r} is running already; give each request its own id")
-        if request.prompt_length < 1 or request.max_tokens < 1:
+        if prompt < 1 or request.max_tokens < 1:
             raise BadInputError(
                 f"request {request.id!r}: prompt and max_tokens need at least 1 token"
-                f" (got {request.prompt_length} and {request.max_tokens})"
+                f" (got {prompt} and {request.max_tokens})"
             )
-        if not 0 <= request.computed < request.prompt_length:
+        if not 0 <= computed < prompt:
             raise BadInputError(
-                f"request {request.id!r}: computed must be from 0 to below the prompt's {request.prompt_length}"
-                f" tokens (got {request.computed})"
+                f"request {request.id!r}: computed must be from 0 to below the prompt's {prompt}"
+                f" tokens (got {computed})"
             )
-        limits = self.limits
-        total = request.prompt_length + request.max_tokens
-        held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written
         if total > limits.max_length:
             raise BadInputError(
-                f"request {request.id!r}: {request.prompt_length} prompt tokens and {request.max_tokens} more"
+                f"request {request.id!r}: {prompt} prompt tokens and {request.max_tokens} more"
                 f" exceed the longest sequence, {limits.max_length}; shorten one of them"
             )
         if held > limits.pages:

@@ -20,6 +20,8 @@ from planner.serving import Lengths
 PREFIX_FAMILIES = 64
 """Prompts of a summary share their prefixes within so many families; only the share reused is published.
 Ours, evidence: estimate."""
+BLOCK_TOKENS = 512
+"""Blocks in which prompts share their prefixes: Mooncake's (arXiv 2407.00079, 2024-07, published)."""
 PAGE_TOKENS = 64
 MOST_REQUESTS = 2_000_000
 QUANTILES = (
@@ -122,7 +124,8 @@ def _drawn(summary: TraceSummary, count: int, rate: float | None, cv: float | No
             f"{reuse:.1%} of the prompt shared within {PREFIX_FAMILIES} families of prompts (assumed)"
         )
     blocks = _families(prompt, reuse, chance) if reuse else None
-    return Workload(summary.name, Arrivals(times, prompt, output, blocks, PAGE_TOKENS), tuple(notes))
+    block_tokens = PAGE_TOKENS if blocks is None else BLOCK_TOKENS
+    return Workload(summary.name, Arrivals(times, prompt, output, blocks, block_tokens), tuple(notes))
 
 
 def _hours(summary: TraceSummary) -> list[float]:
@@ -167,8 +170,8 @@ def _pairs(margin: Margin) -> tuple[tuple[float, float], ...]:
 
 def _families(
     prompt: npt.NDArray[np.int64], reuse: float, chance: np.random.Generator
-) -> tuple[Sequence[tuple[int, int]], ...]:
-    """Names of prompt pages such that about ``reuse`` of the prompt is found in a warm cache."""
+) -> tuple[Sequence[int], ...]:
+    """Names of prompt blocks such that about ``reuse`` of the prompt is found in a warm cache."""
     family = chance.integers(0, PREFIX_FAMILIES, prompt.size).tolist()
-    pages = np.rint(reuse * prompt / PAGE_TOKENS).astype(np.int64).tolist()
-    return tuple([(own, page) for page in range(count)] for own, count in zip(family, pages, strict=True))
+    blocks = np.rint(reuse * prompt / BLOCK_TOKENS).astype(np.int64).tolist()
+    return tuple(range(own << 32, (own << 32) + count) for own, count in zip(family, blocks, strict=True))

@@ -19,6 +19,7 @@ from executor.engine.engine import Engine
 from executor.engine.sampling import Sampling
 from executor.errors import BadInputError
 from executor.metrics import Latencies
+from executor.ramps import Ramps
 from executor.scheduler import Scheduler, Step
 
 
@@ -40,7 +41,7 @@ class Driven:
             e2el=np.array([times[-1] for times in self.token_s]) - arrival,
             prompt=self.arrivals.prompt,
             output=self.arrivals.output,
-            itl=np.concatenate([np.diff(times) for times in self.token_s]),
+            itl=Ramps.of(np.concatenate([np.diff(times) for times in self.token_s])),
         )
 
     @property

@@ -17,6 +17,7 @@ import numpy as np
 from executor.arrivals import Floats
 from executor.errors import BadInputError
 from executor.metrics import Bounds, Latencies, bench_metrics
+from executor.ramps import Ramps
 
 Outcome = Literal["completed", "refused", "slow", "broken-off", "malformed"]
 """refused: no connection, or an HTTP status other than 200. slow: not done within the time allowed.
@@ -114,7 +115,7 @@ class Run:
                 [sent.answer.prompt_tokens or sent.prompt.tokens for sent in done], dtype=np.int64
             ),
             output=np.array([sent.tokens for sent in done], dtype=np.int64),
-            itl=np.concatenate(gaps) if gaps else np.zeros(0),
+            itl=Ramps.of(np.concatenate(gaps) if gaps else np.zeros(0)),
         )
 
     def metrics(self, bounds: Bounds | None = None) -> dict[str, float]:

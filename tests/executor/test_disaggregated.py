@@ -47,7 +47,7 @@ def test_a_lone_request_is_computed_here_travels_and_goes_on_there():
     latencies = found.latencies
     assert latencies.ttft[0] == pytest.approx(prompt, rel=1e-12)
     assert latencies.e2el[0] == pytest.approx(prompt + 0.03 + taken_in + rest, rel=1e-9)
-    assert latencies.itl_count.sum() == 3
+    assert latencies.itl.total == 3
 
 
 def test_long_prompts_no_longer_delay_the_tokens_of_others():

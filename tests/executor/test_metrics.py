@@ -2,16 +2,8 @@ import numpy as np
 import pytest
 
 from executor.errors import BadInputError
-from executor.metrics import SORT_AT_ONCE, Bounds, Latencies, bench_metrics, bounds_of, weighted_quantiles
-
-
-@pytest.mark.parametrize("size", [1, 7, 1000, SORT_AT_ONCE + 5])
-def test_weighted_quantiles_are_numpys_with_each_value_written_out(size):
-    chance = np.random.default_rng(size)
-    values, counts = chance.lognormal(0, 2, size), chance.integers(1, 5, size)
-    shares = [0.0, 0.01, 0.5, 0.9, 0.99, 1.0]
-    expected = np.quantile(np.repeat(values, counts), shares)
-    assert weighted_quantiles(values, counts, shares) == pytest.approx(expected, rel=1e-12)
+from executor.metrics import Bounds, Latencies, bench_metrics, bounds_of
+from executor.ramps import Ramps
 
 
 def latencies():
@@ -20,8 +12,7 @@ def latencies():
         e2el=np.array([0.5, 0.2, 1.4]),
         prompt=np.array([10, 20, 30]),
         output=np.array([5, 1, 11]),
-        itl=np.array([0.1, 0.1]),
-        itl_count=np.array([4, 10]),
+        itl=Ramps(np.array([0.1, 0.1]), np.zeros(2), np.array([1, 1]), np.array([4, 10])),
     )
 
 
@@ -42,7 +33,9 @@ def test_goodput_counts_what_met_every_bound():
 
 
 def test_a_metric_without_a_sample_is_left_out():
-    alone = Latencies(*(np.array([1.0]), np.array([1.0])), *(np.array([5]), np.array([1])), np.zeros(0))
+    alone = Latencies(
+        *(np.array([1.0]), np.array([1.0])), *(np.array([5]), np.array([1])), Ramps.of(np.zeros(0))
+    )
     found = bench_metrics(alone, 1.0, 0)
     assert "mean_tpot_ms" not in found
     assert "p99_itl_ms" not in found

@@ -133,7 +133,7 @@ def test_gaps_between_tokens_are_those_of_the_token_times():
         found = replay(given, time, bound, replicas=2)
         assert found.preemptions.sum() > 0
         expected = np.sort(np.concatenate([np.diff(times) for times in token_times(found)]))
-        written = np.sort(np.repeat(found.latencies.itl, found.latencies.itl_count))
+        written = np.sort(found.latencies.itl.written_out())
         assert written == pytest.approx(expected, rel=1e-9, abs=1e-12)  # differences of times up to 100 s
         assert [times.size for times in token_times(found)] == given.output.tolist()
 

@@ -218,7 +218,7 @@ def test_idle_pages_are_evicted_least_recently_used_first():
     pages = [pool.take() for _ in range(3)]
     for page, name in zip(pages, "abc", strict=True):
         pool.publish(page, name)
-    pool.release([pages[1], pages[0], pages[2]])
+    pool.release([pages[2], pages[0], pages[1]])
     assert pool.available == 3
     assert pool.find("b") == pages[1]
     assert pool.take() == pages[0]
