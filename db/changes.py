@@ -45,6 +45,7 @@ _PRICES = {
     "price_change_per_month",
     "prepayment",
     "refund",
+    "binding",
     "price_per_gpu_hour",
     "spot_price_per_gpu_hour",
 }

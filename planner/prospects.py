@@ -135,7 +135,9 @@ def _payments(
     scenario: Scenario, source: Purchase, lots: Whole, made: Deliveries, spec: SupplySpec, good: Array
 ) -> Purchased:
     """Money of one GPU of each order; ``good`` [N] is the share of the pieces started that the route yields."""
-    refunded = np.where(made.delivered, 0.0, made.refunded_share)  # scrap is not billed: see Fate.good
+    # Scrap is not billed (see Fate.good); what a binding order owes when it ends counts against its refund.
+    rest = made.paid_share - np.where(made.accepted_at >= 0, source.prepayment, 0.0)
+    refunded = np.where(made.delivered, 0.0, made.refunded_share - rest)
     fate = Fate(
         accepted=_by_month(made.accepted_at, lots, -1.0),
         released=_by_month(made.released_at, lots, -1.0),

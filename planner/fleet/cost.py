@@ -38,7 +38,7 @@ class Fate:
     fee_share: Array
     """Share of the price owed on top at release."""
     refunded_share: Array
-    """Share of the price that came back when the order ended."""
+    """Share of the price that came back when the order ended, less what then fell due of a binding one."""
     good: Array | float = 1.0
     """Share of the GPU that comes out good: what is scrapped is not paid for and never serves."""
 

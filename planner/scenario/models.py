@@ -304,6 +304,9 @@ class Purchase(Model):
     """Share of the price paid when the order is accepted; the rest is paid on delivery."""
     refund: Share = 1.0
     """Share of what was paid that comes back if a gate ends the order."""
+    binding: bool = False
+    """The order cannot be cancelled: if a gate ends it after acceptance, the whole price falls due all the same, and
+    `refund` is a share of that."""
     order_valid_days: Days = 365
     """An order that nobody has accepted after so long lapses, at no cost."""
     lines: dict[str, Name] = {}

@@ -129,6 +129,7 @@ def _source(scenario: Scenario, place: int, purchase: Purchase) -> Source:
         prepayment=purchase.prepayment,
         refund=purchase.refund,
         order_valid_days=purchase.order_valid_days,
+        binding=purchase.binding,
     )
 
 

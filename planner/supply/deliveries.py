@@ -153,7 +153,10 @@ def check_conservation(spec: SupplySpec, made: Deliveries) -> None:
     prepaid = np.array([source.prepayment for source in spec.sources])[orders.source]
     good = made.brought / np.maximum(orders.gpus, 1)
     good = np.where(orders.gpus == 0, 1.0, good)
-    due = np.where(made.delivered, np.maximum(good, prepaid), np.where(accepted, prepaid, 0.0))
+    lost = np.array([source.owed_at_end for source in spec.sources])[orders.source]
+    due = np.where(
+        made.delivered, np.maximum(good, prepaid), np.where(accepted, np.where(ended, lost, prepaid), 0.0)
+    )
     assert np.allclose(made.paid_share, due, rtol=0, atol=1e-12), "money paid is the money due"
     kept = made.paid_share - made.refunded_share
     assert (kept >= -1e-12).all(), "no more comes back than was paid"

@@ -342,9 +342,10 @@ def _deliveries(
         outcome[:, lots] = np.where(delivered, int(Outcome.DELIVERED), np.where(ended, convoy.outcome, 0))
         prepaid, good = np.where(accepted, source.prepayment, 0.0), convoy.good()
         in_full = source.prepayment + np.maximum(good - source.prepayment, 0.0)
-        shares["paid"][:, lots] = np.where(delivered, in_full, prepaid)
+        lost = np.where(accepted, source.owed_at_end, 0.0)
+        shares["paid"][:, lots] = np.where(delivered, in_full, np.where(ended, lost, prepaid))
         scrap = np.where(delivered, np.maximum(source.prepayment - good, 0.0), 0.0)
-        shares["refunded"][:, lots] = np.where(ended, convoy.refund * prepaid, scrap)
+        shares["refunded"][:, lots] = np.where(ended, convoy.refund * lost, scrap)
         if brought is not None:
             brought[:, lots] = np.where(delivered, convoy.pieces(), 0)
         shares["fee"][:, lots] = np.where(released, convoy.fee, 0.0)

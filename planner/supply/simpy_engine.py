@@ -379,11 +379,13 @@ class World:
         self.refunded_share[journey.lot] = max(prepaid - good, 0.0)
 
     def end(self, journey: Journey, ending: Ending) -> None:
-        """The order ends: part of what was paid comes back."""
+        """The order ends: of a binding one the rest is due; part of what was paid comes back."""
         journey.border.in_process.pop(journey, None)
         journey.border.in_transit.pop(journey, None)
         self.ended_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = ending.outcome
+        if self.accepted_at[journey.lot] != UNSEEN:
+            self.paid_share[journey.lot] = journey.border.source.owed_at_end
         self.refunded_share[journey.lot] = ending.refund * self.paid_share[journey.lot]
 
     def enter(self, journey: Journey, visit: int) -> Row | None:

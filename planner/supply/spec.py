@@ -85,6 +85,7 @@ class Source:
 
     prepayment        share of the price paid when the order is accepted; the rest is paid on delivery
     refund            share of what was paid that comes back when a gate ends the order
+    binding           whether the buyer owes the whole price even then; the refund is of that
     order_valid_days  an order that nobody accepted by then lapses, at no cost
     """
 
@@ -95,12 +96,18 @@ class Source:
     prepayment: float = 0.0
     refund: float = 1.0
     order_valid_days: float = 365.0
+    binding: bool = False
 
     def __post_init__(self) -> None:
         if not (0 <= self.prepayment <= 1 and 0 <= self.refund <= 1):
             raise ValueError(f"source {self.name}: prepayment and refund are shares between 0 and 1")
         if self.order_valid_days < 0:
             raise ValueError(f"source {self.name}: an order is valid for no negative time")
+
+    @property
+    def owed_at_end(self) -> float:
+        """Share of the price that the buyer has paid once an accepted order has ended, before any refund."""
+        return 1.0 if self.binding else self.prepayment
 
     @property
     def valid_minutes(self) -> int:

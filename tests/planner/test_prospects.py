@@ -65,3 +65,31 @@ def test_a_cap_limits_what_may_be_ordered_and_lets_every_month_stand_for_itself(
     assert whole.futures.purchases[0].total_cap == 256
     assert part.futures.purchases[0].total_cap == 16
     assert part.deliveries.same_as(whole.deliveries)
+
+
+def test_what_a_binding_order_owes_when_it_ends_is_paid_then(july):
+    """July's gates end few orders; a reckless US gate ends many."""
+
+    def ending(raw):
+        raw["gates"][0]["effects"] = {"closed": {"in_process": "revoke"}, "promised": {"order": "pass"}}
+
+    def bound(raw):
+        ending(raw)
+        raw["sources"][1]["binding"] = True
+
+    free, tied = july(ending)[0], july(bound)[0]
+    lot = free.lot_of[1, 0]
+    ended = (free.deliveries.ended_at[:, lot] >= 0) & (free.deliveries.accepted_at[:, lot] >= 0)
+    assert ended.any()
+    price = 150_000
+    # refund 1.0 of 30 per cent paid, or of the whole price: nothing is lost either way, but more is moved
+    assert free.payments[1].refund[ended, 0] == pytest.approx(0.3 * price)
+    assert tied.payments[1].refund[ended, 0] == pytest.approx(0.3 * price)
+    assert free.payments[1].refund == pytest.approx(tied.payments[1].refund)
+
+    def lost(raw):
+        bound(raw)
+        raw["sources"][1]["refund"] = 0.25
+
+    some = july(lost)[0]
+    assert some.payments[1].refund[ended, 0] == pytest.approx(0.25 * price - 0.7 * price)

@@ -24,6 +24,7 @@ from planner.supply import (
     Gate,
     Line,
     Orders,
+    Outcome,
     OwnLaw,
     Passage,
     Point,
@@ -128,7 +129,7 @@ def worlds(draw, with_lines=False):
             f"source {k}", "H20-96GB", draw(routes(with_lines)),
             tuple(draw(st.lists(st.sampled_from(names), unique=True))) if names else (),
             prepayment=draw(st.sampled_from([0.0, 0.3])), refund=draw(st.sampled_from([0.0, 1.0])),
-            order_valid_days=draw(st.sampled_from([0, 4, 400])) / 1440,
+            order_valid_days=draw(st.sampled_from([0, 4, 400])) / 1440, binding=draw(st.booleans()),
         )
         for k in range(draw(st.integers(1, 3)))
     )  # fmt: skip
@@ -173,6 +174,76 @@ def test_engines_agree_where_no_lot_waits_for_another(world, root):
 @given(worlds(with_lines=True), st.integers(0, 2**32 - 1))
 def test_engines_agree_where_lots_stand_in_lines(world, root):
     assert_engines_agree(world, root)
+
+
+ARRAYS = (
+    "accepted_at", "released_at", "delivered_at", "ended_at", "outcome", "brought", "paid_share", "refunded_share",
+    "fee_share",
+)  # fmt: skip
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@few
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1), st.integers(0, 3))
+def test_a_replication_alone_is_what_it_is_inside_a_batch(world, root, place):
+    spec, orders = world
+    batch = simulate(spec, orders, Key(root), range(4), engine="fast")
+    alone = simulate(
+        spec, orders.of_replications(slice(place, place + 1)), Key(root), [place], engine="simpy"
+    )
+    for name in ARRAYS:
+        assert getattr(alone, name)[0].tolist() == getattr(batch, name)[place].tolist(), name
+
+
+@few
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1), gates(9), routes(False))
+def test_a_source_that_nobody_uses_changes_no_draw_of_the_others(world, root, gate, route):
+    spec, orders = world
+    extra = Source("never used", "H20-96GB", route, (gate.name,))
+    more = replace(spec, sources=(*spec.sources, extra), gates=(*spec.gates, gate))
+    one, two = (simulate(s, orders, Key(root), range(4), engine="fast") for s in (spec, more))
+    for name in ARRAYS:
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert np.array_equal(one.gate_state, two.gate_state[:, :-1])
+
+
+@few
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1))
+def test_a_longer_horizon_changes_nothing_that_was_seen(world, root):
+    spec, orders = world
+    short, long = (
+        simulate(s, orders, Key(root), range(4), engine="fast")
+        for s in (spec, replace(spec, horizon_minutes=3 * spec.horizon_minutes))
+    )
+    for name in ("accepted_at", "released_at", "delivered_at", "ended_at"):
+        seen = getattr(long, name)
+        seen = np.where(seen < spec.horizon_minutes, seen, -1)
+        assert np.array_equal(getattr(short, name), seen), name
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1), st.sampled_from(["simpy", "fast"]))
+def test_two_processes_give_the_bits_of_one(world, root, engine):
+    spec, orders = world
+    if orders.placed_at.ndim == 2:
+        orders = replace(orders, placed_at=orders.placed_at[0])
+    numbers = range(520)  # three chunks
+    one, two = (simulate(spec, orders, Key(root), numbers, engine=engine, processes=n) for n in (1, 2))
+    assert one.same_as(two)
+
+
+@few
+@given(worlds(with_lines=True), st.integers(0, 2**32 - 1))
+def test_pieces_and_money_are_conserved(world, root):
+    """Started = good + scrapped + what did not arrive; what is good is paid for."""
+    spec, orders = world
+    made = simulate(spec, orders, Key(root), range(4), engine="simpy")
+    counted = made.scrapped() + sum(made.gpus(outcome) for outcome in Outcome)
+    assert counted.tolist() == [orders.gpus.sum()] * 4
+    kept = made.paid_share - made.refunded_share
+    good = made.brought / np.maximum(orders.gpus, 1)
+    assert np.allclose(kept[made.delivered], good[made.delivered])
+    assert ((kept >= -1e-12) & (kept <= 1 + 1e-12)).all()
 
 
 @pytest.mark.parametrize("name", ["1-quickstart", "2-h20-july-2025", "3-h200-2026", "4-domestic-first"])

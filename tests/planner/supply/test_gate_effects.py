@@ -95,6 +95,26 @@ def test_a_revocation_spares_what_is_not_there(plain, script, engine, fate, ente
     assert days(plain(ROUTE, gates=[gate], engine=engine).delivered_at) == [20]
 
 
+@pytest.mark.parametrize(("binding", "paid", "back"), [(False, 0.3, 0.075), (True, 1.0, 0.25)])
+def test_a_binding_order_owes_the_whole_price_when_a_gate_ends_it(plain, script, engine, binding, paid, back):
+    gate = script({CLOSED: Effect(in_process=Fate.REVOKE)}, [(4, CLOSED)])
+    made = plain(ROUTE, gates=[gate], prepayment=0.3, refund=0.25, binding=binding, engine=engine)
+    assert days(made.ended_at) == [4]
+    assert made.paid_share.tolist() == [[pytest.approx(paid)]]
+    assert made.refunded_share.tolist() == [[pytest.approx(back)]]
+
+
+def test_a_binding_order_that_nobody_accepted_or_that_arrives_costs_no_more_than_another(
+    plain, script, engine
+):
+    gate = script({CLOSED: Effect(order=Passage.HOLD)}, [], start=CLOSED)
+    lapsed = plain(ROUTE, gates=[gate], prepayment=0.3, binding=True, order_valid_days=30, engine=engine)
+    assert days(lapsed.ended_at) == [30]
+    assert lapsed.paid_share.sum() == lapsed.refunded_share.sum() == 0
+    served = plain(ROUTE, prepayment=0.3, binding=True, engine=engine)
+    assert (served.paid_share.sum(), served.refunded_share.sum()) == (pytest.approx(1.0), 0)
+
+
 def test_an_order_that_nobody_accepts_lapses_at_no_cost(plain, script, engine):
     gate = script({CLOSED: Effect(order=Passage.HOLD)}, [(0, CLOSED), (31, OPEN)])
     made = plain(ROUTE, placed=(0, 1, 2), gates=[gate], order_valid_days=30, prepayment=0.5, engine=engine)
