@@ -78,6 +78,9 @@ def _sources(scenario: Scenario) -> Iterator[Problem]:
     pools = {pool.name: pool for pool in scenario.pools}
     gates, lines = [gate.name for gate in scenario.gates], [line.name for line in scenario.lines]
     yield from _twice("lines", lines)
+    for at, line in enumerate(scenario.lines):
+        if line.gate is not None and line.gate not in gates:
+            yield _no_such(f"lines.{at}.gate", "gate", line.gate, gates)
     yield from _twice("sources", (source.name for source in scenario.sources))
     for at, source in enumerate(scenario.sources):
         place = f"sources.{at}"
@@ -96,6 +99,14 @@ def _sources(scenario: Scenario) -> Iterator[Problem]:
             for stage, name in source.lines.items():
                 if name not in lines:
                     yield _no_such(f"{place}.lines.{stage}", "line", name, lines)
+                yield from _gate_of_line(f"{place}.lines.{stage}", name, source, scenario)
+
+
+def _gate_of_line(place: str, name: str, source: Purchase, scenario: Scenario) -> Iterator[Problem]:
+    """A quantity that binds in states of a gate is for goods that pass this gate."""
+    gate = next((line.gate for line in scenario.lines if line.name == name), None)
+    if gate is not None and gate not in source.gates:
+        yield Problem(place, f"binds in states of {gate}, which is not among this source's gates", name)
 
 
 def _gates(scenario: Scenario) -> Iterator[Problem]:

@@ -455,6 +455,11 @@ class Line(Model):
     """GPUs that each other customer asks for, of the same quantity."""
     asked: Count | None = None
     """GPUs that we are known to ask for when it is divided. None: all there is."""
+    gate: Name | None = None
+    """Gate in some of whose `states` the quantity binds; in others everything passes and is not counted. None: it
+    always binds."""
+    states: list[GateState] = []
+    """Those states."""
     allocation: Literal["proportional", "uniform", "in-turn"] = "uniform"
     """How a quantity is divided that does not suffice. proportional: by what each asks for. uniform: in equal parts;
     what one does not need goes to the others. in-turn: the others first."""
@@ -466,6 +471,10 @@ class Line(Model):
             raise ValueError("give one of `servers`, `gpus_per_period` and `gpus_total`")
         if self.servers is not None and (self.share < 1 or self.others or self.asked is not None):
             raise ValueError("`share`, `others` and `asked` divide a quantity, not servers")
+        if (self.gate is None) != (not self.states):
+            raise ValueError("`gate` and `states` go together: in which states of which gate")
+        if self.servers is not None and self.gate is not None:
+            raise ValueError("`gate` and `states` are for a quantity; servers always bind")
         return self
 
 

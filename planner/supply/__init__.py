@@ -27,7 +27,7 @@ from planner.supply.gate import (
 )
 from planner.supply.route import Route, Side, Stage
 from planner.supply.simulate import simulate
-from planner.supply.spec import Allotment, Cap, Line, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Cap, Line, Orders, Source, SupplySpec, While
 
 __all__ = [
     "UNSEEN",
@@ -55,6 +55,7 @@ __all__ = [
     "Stage",
     "State",
     "SupplySpec",
+    "While",
     "candidate_orders",
     "simulate",
     "supply_spec",

@@ -75,6 +75,12 @@ class Border:
         place = following[self.column(minute)]
         return self.flat_minutes[place], refund[place]
 
+    def leaves(self, gate: int, states: Sequence[int], minute: Ints) -> Ints:
+        """The first minute from ``minute`` on in which a gate, by its place in the spec, is in none of some states."""
+        inside = np.isin(self.states[self.places.index(gate)], states)
+        following = self._next(~inside & self.lasts, include_own=True)
+        return np.maximum(minute, self.flat_minutes[following[self.column(minute)]])
+
     def stops(self, fate: str) -> bool:
         """Whether the clock of these goods can stand still."""
         return self.clocks[fate] is not None

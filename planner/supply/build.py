@@ -35,7 +35,7 @@ from planner.supply.gate import (
 )
 from planner.supply.posterior import GATES, Entry, Priors, Record, SystemPosterior, learn
 from planner.supply.route import Route, Stage
-from planner.supply.spec import Allotment, Cap, Capacity, Line, Orders, Source, SupplySpec
+from planner.supply.spec import Allotment, Cap, Capacity, Line, Orders, Source, SupplySpec, While
 
 FOREIGN = ("Nvidia", "AMD", "Intel")
 """Makers whose goods come into the country through freight and customs."""
@@ -195,12 +195,15 @@ def _line(scenario: Scenario, place: int, line: LineModel) -> Capacity:
     if line.servers is not None:
         return Line(line.name, line.servers, line.backlog_lots, Constant(line.backlog_days))
     ours = our_part(line)
+    binds = (
+        None if line.gate is None else While(line.gate, tuple(State.named(state) for state in line.states))
+    )
     if line.gpus_total is not None:
-        return Cap(line.name, ours)
+        return Cap(line.name, ours, binds)
     if ours == 0:
         problem = Problem(f"lines.{place}", "leaves nothing for us in any period", line.name)
         raise ScenarioError(scenario.name, [problem])
-    return Allotment(line.name, ours, line.period_days)
+    return Allotment(line.name, ours, line.period_days, binds)
 
 
 def our_part(line: LineModel) -> int:

@@ -51,6 +51,12 @@ class Convoy:
         self, spec: SupplySpec, source: Source, border: Border, orders: Orders, luck: SourceLuck, rows: int
     ) -> None:
         self.source, self.route, self.border, self.luck = source, source.route, border, luck
+        gates = [gate.name for gate in spec.gates]
+        self.binds = {
+            line.name: (gates.index(binds.gate), binds.states)
+            for line in spec.lines
+            if (binds := spec.binds(line.name)) is not None
+        }
         self.lines = [stage.line for stage in source.route.stages if stage.line is not None]
         self.rank, placed = orders.rank[luck.lots], orders.placed_at[..., luck.lots]
         self.gpus = orders.gpus[luck.lots]
@@ -238,6 +244,7 @@ class Convoy:
     def _arrival(self, stage: Stage, k: int, minute: Ints, first: bool) -> Arrivals:
         assert stage.line is not None
         stops = np.minimum(self.stops, self.ended)
+        binds = self.binds.get(stage.line)
         return Arrivals(
             line=stage.line,
             minute=minute,
@@ -247,6 +254,7 @@ class Convoy:
             stops=stops,
             denied=self.stop_outcome == int(Outcome.REFUSED),
             gpus=self.pieces(),
+            uncounted=None if binds is None else self.border.leaves(*binds, minute),
             border=self.border,
             fate=self.fate,
         )

@@ -13,10 +13,11 @@ from planner.supply.border import Border
 
 Ints = NDArray[np.int64]
 
-_GATE_CHANGE, _NEW_PERIOD, _ARRIVAL = 0, 1, 2
+_GATE_CHANGE, _UNBOUND, _NEW_PERIOD, _ARRIVAL = 0, 1, 2, 3
 """Places in the order of an instant; the rank of a lot is added to the last, new orders follow all arrivals."""
 
 
+_NEVER = np.iinfo(np.int64).max // 4
 TURNED_AWAY = -1
 """Minute of the end of service of a lot that a cap has no room for."""
 
@@ -32,6 +33,7 @@ class Arrivals:
     stops       minute in which the order ends at the latest: the lot then leaves the line or its server
     denied      whether that end is a review's no, which comes after a month begins, and not a gate's revocation
     gpus        what it takes of an allotment or a cap, [lot] or [replication, lot]
+    uncounted   first minute, from joining on, in which the quantity does not bind, so that it may go on without it
     """
 
     line: str
@@ -44,6 +46,12 @@ class Arrivals:
     gpus: Ints
     border: Border
     fate: str | None
+    uncounted: Ints | None = None
+
+    @property
+    def free(self) -> Ints:
+        """``uncounted`` as an array; where the quantity always binds, a minute that never comes."""
+        return np.full_like(self.minute, _NEVER) if self.uncounted is None else self.uncounted
 
 
 def busy_servers(servers: int, backlog: Ints) -> Ints:
@@ -68,6 +76,8 @@ class _Queue:
     stops: Ints
     denied: NDArray[np.bool_]
     gpus: Ints
+    free: Ints
+    """First minute in which it may go on uncounted."""
     code: Ints
     """Place of the arrival in the order of an instant."""
     rank_code: Ints
@@ -99,15 +109,17 @@ def serve(arrivals: Sequence[Arrivals], free: Ints, far: int) -> list[Ints]:
 def allot(arrivals: Sequence[Arrivals], cap: int, period: int, far: int) -> list[Ints]:
     """The same for an allotment: a lot starts once those before it have and the period has room for it.
 
-    start_k = max(arrival_k, start_{k-1}), or the beginning of the next period where the rest is too small. One who
-    leaves the line at its stop has held up those behind it until then. Here the order within an instant counts, for
-    who starts uses up what is left; so moments are compared as minute x scale + place in the instant.
+    start_k = max(arrival_k, start_{k-1}), or the beginning of the next period where the rest is too small; or,
+    uncounted, the minute in which the allotment no longer binds, if that comes first. One who leaves the line at its
+    stop has held up those behind it until then. Here the order within an instant counts, for who starts uses up what
+    is left; so moments are compared as minute x scale + place in the instant.
     """
     queue, put_back = _lined_up(arrivals)
     scale = int(queue.code.max(initial=0)) + 1
     never = far * scale
     come = np.minimum(queue.arrived, far) * scale + queue.code
     gone = queue.stops * scale + np.where(queue.denied, queue.rank_code, _GATE_CHANGE)
+    unbound = np.where(queue.free > queue.arrived, np.minimum(queue.free, far) * scale + _UNBOUND, come)
     head = np.full(len(come), _NEW_PERIOD, dtype=np.int64)
     current, left = np.zeros_like(head), np.full_like(head, cap)
     finished = np.full_like(queue.arrived, far)
@@ -117,10 +129,13 @@ def allot(arrivals: Sequence[Arrivals], cap: int, period: int, far: int) -> list
         room = np.where(now > current, cap, left)
         fits = queue.gpus[:, k] <= room
         moment = np.where(fits, ready, (now + 1) * period * scale + _NEW_PERIOD)
+        uncounted = unbound[:, k] <= moment
+        moment = np.where(uncounted, np.maximum(unbound[:, k], ready), moment)
         joined = come[:, k] < gone[:, k]
         started = joined & (moment < gone[:, k]) & (moment < never)
-        current = np.where(started, np.where(fits, now, now + 1), current)
-        left = np.where(started, np.where(fits, room, cap) - queue.gpus[:, k], left)
+        counted = started & ~uncounted
+        current = np.where(counted, np.where(fits, now, now + 1), current)
+        left = np.where(counted, np.where(fits, room, cap) - queue.gpus[:, k], left)
         head = np.where(started, moment, np.where(joined, np.maximum(head, gone[:, k]), head))
         finish = _finish(arrivals, moment // scale, queue.needs[:, k], queue.group[:, k])
         finished[:, k] = np.where(started, np.minimum(finish, far), far)
@@ -139,8 +154,9 @@ def admit(arrivals: Sequence[Arrivals], most: int, far: int) -> list[Ints]:
     left = np.full(len(queue.arrived), most, dtype=np.int64)
     finished = np.full_like(queue.arrived, far)
     for k in range(queue.arrived.shape[1]):
-        fits = comes[:, k] & (queue.gpus[:, k] <= left)
-        left = left - np.where(fits, queue.gpus[:, k], 0)
+        binds = queue.free[:, k] > queue.arrived[:, k]
+        fits = comes[:, k] & (~binds | (queue.gpus[:, k] <= left))
+        left = left - np.where(fits & binds, queue.gpus[:, k], 0)
         finish = _finish(arrivals, queue.arrived[:, k], queue.needs[:, k], queue.group[:, k])
         ends = np.where(fits, np.minimum(finish, far), TURNED_AWAY)
         finished[:, k] = np.where(comes[:, k], ends, far)
@@ -169,7 +185,7 @@ def _lined_up(arrivals: Sequence[Arrivals]) -> tuple[_Queue, Callable[[Ints], li
     rank_code = _ARRIVAL + rank
     code = rank_code + first * (int(rank.max(initial=0)) + 1)
     arrived = np.take_along_axis(minute, order, axis=1)
-    columns = {name: lined(name) for name in ("needs", "stops", "denied", "gpus")}
+    columns = {name: lined(name) for name in ("needs", "stops", "denied", "gpus", "free")}
     codes = {"code": code[still][order], "rank_code": rank_code[still][order]}
     return _Queue(arrived=arrived, group=group, **codes, **columns), put_back
 

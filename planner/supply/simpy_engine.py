@@ -270,6 +270,7 @@ class World:
         self.brought = book.brought[place]
         self.placed_at, self.ranks, self.gpus = plan.placed_at(place), plan.ranks, plan.gpus
         self.lines = {line.name: _line(self.env, line) for line in spec.lines}
+        self.binding = plan.binding
         borders = [Border(self.env, s, e) for s, e in zip(spec.sources, plan.effects, strict=True)]
         self.borders = borders
         self.itineraries = {
@@ -353,6 +354,10 @@ class World:
         self.state.update(entered)
         for border in self.borders:
             border.change(entered)
+        for name, gate, states in self.binding:
+            line = self.lines[name]
+            if gate in entered and not isinstance(line, Servers):
+                line.set(self.state[gate] in states)
 
     def accept(self, journey: Journey) -> None:
         """The order is accepted: the prepayment is due."""
@@ -453,6 +458,12 @@ class Plan:
         self.ranks: list[int] = orders.rank.tolist()
         self.gpus: list[int] = orders.gpus.tolist()
         self.itineraries = [itinerary(source.route) for source in spec.sources]
+        gates = [gate.name for gate in spec.gates]
+        self.binding = [
+            (line.name, gates.index(binds.gate), binds.states)
+            for line in spec.lines
+            if (binds := spec.binds(line.name)) is not None
+        ]
         self.effects: list[dict[int, Sequence[Effect]]] = [
             {k: spec.gates[k].effects for k in spec.gates_of(source)} for source in spec.sources
         ]

@@ -81,13 +81,19 @@ class Remainder:
     """What is left of a cap: a lot takes of it and starts, or there is no room for it."""
 
     def __init__(self, gpus: int) -> None:
-        self.left = gpus
+        self.left, self.binds = gpus, True
 
     def join(self, gpus: int) -> None:
         """Take so many and start at once; NoRoomError where that is more than is left."""
+        if not self.binds:
+            return
         if gpus > self.left:
             raise NoRoomError
         self.left -= gpus
+
+    def set(self, binds: bool) -> None:
+        """The gate has changed on which it depends whether the cap binds."""
+        self.binds = binds
 
     def leave(self, turn: simpy.Event | None, gpus: int, started: bool) -> None:
         """What was taken is never given back."""
@@ -100,9 +106,13 @@ class Quota:
         self.env, self.cap, self.left = env, gpus, gpus
         env.process(self.periods(period_minutes))
         self.queue: deque[tuple[simpy.Event, int]] = deque()
+        self.binds = True
+        self.uncounted: set[simpy.Event] = set()
 
     def join(self, gpus: int) -> simpy.Event | None:
         """Take a part of the period (None), or a place in the line: the event of one's turn."""
+        if not self.binds:
+            return None
         if not self.queue and gpus <= self.left:
             self.left -= gpus
             return None
@@ -116,9 +126,19 @@ class Quota:
             return
         if turn is not None and not turn.triggered:
             self.queue.remove((turn, gpus))
-        else:
+        elif turn not in self.uncounted:
             self.left += gpus
         self.admit()
+
+    def set(self, binds: bool) -> None:
+        """The gate has changed on which it depends whether the allotment binds: if not, all who wait go on."""
+        self.binds = binds
+        if not binds:
+            waiting = [turn for turn, _ in self.queue]
+            self.queue.clear()
+            self.uncounted = set(waiting)
+            for turn in waiting:
+                turn.succeed()
 
     def periods(self, minutes: int) -> Story:
         """Period after period begins, each with the whole allotment."""

@@ -142,7 +142,7 @@ def _run_policy_chunk(
 
 def _check_allotments(spec: SupplySpec, orders: Orders) -> None:
     """A lot that no period has room for would wait for ever; UserMistakeError says which."""
-    caps = {line.name: line.gpus for line in spec.lines if isinstance(line, Allotment)}
+    caps = {line.name: line.gpus for line in spec.lines if isinstance(line, Allotment) and line.binds is None}
     for place, source in enumerate(spec.sources):
         largest = int(orders.gpus[orders.source == place].max(initial=0))
         for stage in source.route.stages:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from planner.chance import Constant, Law
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.errors import UnknownNameError
-from planner.supply.gate import FirstDelivery, Gate, Point
+from planner.supply.gate import FirstDelivery, Gate, Point, State
 from planner.supply.route import Route, Stage
 
 Ints = NDArray[np.int64]
@@ -38,6 +38,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class While:
+    """When a quantity binds: while a gate is in one of some states.
+
+    In other states a lot passes at once and is not counted; those that wait go on as the gate leaves the states.
+    """
+
+    gate: str
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True)
 class Allotment:
     """A cap on what may start a stage in a period: a licence's quantity, a vendor's allocation to us.
 
@@ -48,6 +59,7 @@ class Allotment:
     name: str
     gpus: int
     period_days: float
+    binds: While | None = None
 
     def __post_init__(self) -> None:
         if self.gpus < 1 or self.period_minutes < 1:
@@ -69,6 +81,7 @@ class Cap:
 
     name: str
     gpus: int
+    binds: While | None = None
 
     def __post_init__(self) -> None:
         if self.gpus < 0:
@@ -151,6 +164,11 @@ class SupplySpec:
             for stage in source.route.stages:
                 if stage.line is not None and stage.line not in lines:
                     raise UnknownNameError(f"line of stage {stage.name}", stage.line, lines)
+                binds = self.binds(stage.line)
+                if binds is not None and binds.gate not in source.gates:
+                    raise ValueError(
+                        f"source {source.name}: {stage.line} binds in states of {binds.gate}, not among its gates"
+                    )
 
     @property
     def month_minutes(self) -> tuple[int, ...]:
@@ -164,6 +182,11 @@ class SupplySpec:
         if name not in names:
             raise UnknownNameError("source", name, names)
         return names.index(name)
+
+    def binds(self, line: str | None) -> While | None:
+        """When the quantity of this name binds; None: always, or it is no quantity."""
+        named = (entry for entry in self.lines if entry.name == line)
+        return next((entry.binds for entry in named if not isinstance(entry, Line)), None)
 
     def uncapped(self) -> SupplySpec:
         """The same without caps: for lots that stand for orders which are limited elsewhere."""

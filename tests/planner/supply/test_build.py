@@ -7,6 +7,7 @@ import pytest
 from planner.chance import Constant, Exponential, Key, Triangular
 from planner.clock import minutes
 from planner.errors import ScenarioError
+from planner.scenario.checks import problems_across_fields
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
 from planner.supply import (
@@ -20,6 +21,7 @@ from planner.supply import (
     Passage,
     Point,
     State,
+    While,
     candidate_orders,
     simulate,
     supply_spec,
@@ -291,3 +293,27 @@ def test_stages_of_a_route_carry_their_yields(changed):
         ValueError, match=r"yield_low, yield_share and yield_high must rise \(got 0.95, 0.9, 0.9\)"
     ):
         changed(lambda raw: raw["sources"][0].update(route=[{**stages[1], "yield_low": 0.95}]))
+
+
+def test_a_cap_may_bind_only_in_states_of_a_gate_that_the_source_passes(changed):
+    line = {"name": "cap", "gpus_total": 75_000, "gate": "us-h20", "states": ["conditional"]}
+
+    def named(source):
+        return lambda raw: (
+            raw.update(lines=[line]),
+            raw["sources"][source].update(lines={"installation": "cap"}),
+        )
+
+    spec = supply_spec(changed(named(0)))
+    assert spec.lines == (Cap("cap", 75_000, While("us-h20", (State.CONDITIONAL,))),)
+    with pytest.raises(ValueError, match="`gate` and `states` go together"):
+        changed(lambda raw: raw.update(lines=[{**line, "states": []}]))
+    with pytest.raises(ValueError, match="servers always bind"):
+        changed(
+            lambda raw: raw.update(lines=[{"name": "x", "servers": 2, "gate": "us-h20", "states": ["open"]}])
+        )
+    told = [problem.message for problem in problems_across_fields(changed(named(3)))]
+    assert told == ["binds in states of us-h20, which is not among this source's gates"]
+    unknown = changed(lambda raw: raw.update(lines=[{**line, "gate": "us-h2"}]))
+    (problem,) = problems_across_fields(unknown)
+    assert (problem.place, problem.mend) == ("lines.0.gate", "did you mean us-h20?")

@@ -36,6 +36,7 @@ from planner.supply import (
     Stage,
     State,
     SupplySpec,
+    While,
     candidate_orders,
     simulate,
     supply_spec,
@@ -111,13 +112,24 @@ def routes(draw, with_lines):
 
 
 @st.composite
-def lines_of(draw, name):
+def lines_of(draw, name, gates):
+    binds = None
+    if gates and draw(st.booleans()):
+        states = draw(st.lists(st.sampled_from(State), min_size=1, max_size=2, unique=True))
+        binds = While(draw(st.sampled_from(gates)), tuple(states))
     kind = draw(st.sampled_from(["servers", "allotment", "cap"]))
     if kind == "cap":
-        return Cap(name, draw(st.sampled_from([0, 8, 20])))
+        return Cap(name, draw(st.sampled_from([0, 8, 20])), binds)
     if kind == "allotment":
-        return Allotment(name, draw(st.sampled_from([8, 12, 20])), draw(st.integers(2, 9)) / 1440)
+        return Allotment(name, draw(st.sampled_from([8, 12, 20])), draw(st.integers(2, 9)) / 1440, binds)
     return Line(name, draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(laws()))
+
+
+def _passing_what_binds(source, lines):
+    """A source stands before the gates on which its lines depend."""
+    used = [line for line in lines if line.name in {stage.line for stage in source.route.stages}]
+    more = [line.binds.gate for line in used if not isinstance(line, Line) and line.binds is not None]
+    return replace(source, gates=(*source.gates, *(name for name in more if name not in source.gates)))
 
 
 @st.composite
@@ -133,7 +145,8 @@ def worlds(draw, with_lines=False):
         )
         for k in range(draw(st.integers(1, 3)))
     )  # fmt: skip
-    lines = tuple(draw(lines_of(name)) for name in LINES)
+    lines = tuple(draw(lines_of(name, names)) for name in LINES)
+    sources = tuple(_passing_what_binds(source, lines) for source in sources)
     spec = SupplySpec(
         START, draw(st.integers(5, 60)), sources, tuple(their_gates), lines if with_lines else ()
     )

@@ -22,6 +22,7 @@ from planner.supply import (
     Stage,
     State,
     SupplySpec,
+    While,
     simulate,
 )
 
@@ -159,3 +160,55 @@ def test_a_spec_without_its_caps_lets_everything_through():
     assert [stage.line for stage in spec.uncapped().sources[0].route.stages] == [None, "line"]
     orders = Orders.of((0, 0, k, 0, 8, 0) for k in range(5))
     assert simulate(spec.uncapped(), orders, Key(1), range(1)).delivered.all()
+
+
+def conditional_from(*changes, start=State.OPEN):
+    """A gate that changes on given days and stops nothing; and when the quantity binds."""
+    events = tuple(Scripted(round(at * DAY), state) for at, state in changes)
+    return Gate("g", "us", Always(start), events=events), While("g", (State.CONDITIONAL,))
+
+
+def test_a_cap_that_binds_case_by_case_counts_only_what_starts_then(engine):
+    gate, case_by_case = conditional_from((10, State.CONDITIONAL), (50, State.OPEN))
+    cap = Cap("cap", 16, case_by_case)
+    lots = [(0, 16), (9, 16), (10, 8), (20, 16), (21, 8), (22, 8), (50, 16)]
+    assert days(cap, lots, engine, [gate]) == [2, 11, 12, None, 23, None, 52]
+
+
+def test_those_who_wait_for_a_period_go_on_when_the_allotment_no_longer_binds(engine):
+    """Two lots of 8 fit into the first period of 30 days; on day 20 the gate opens and lets the others through."""
+    gate, case_by_case = conditional_from((20, State.OPEN), start=State.CONDITIONAL)
+    quota = Allotment("quota", 16, 30.0, case_by_case)
+    assert days(quota, [(0, 8)] * 4 + [(25, 80)], engine, [gate]) == [2, 2, 22, 22, 27]
+
+
+def test_what_passed_uncounted_leaves_the_period_whole(engine):
+    gate, case_by_case = conditional_from((20, State.CONDITIONAL))
+    quota = Allotment("quota", 16, 30.0, case_by_case)
+    lots = [(0, 16), (1, 16), (20, 16), (21, 8)]
+    assert days(quota, lots, engine, [gate]) == [2, 3, 22, 32]
+
+
+def test_a_lot_revoked_in_the_minute_in_which_the_allotment_stops_binding_takes_nothing(engine):
+    """The gate opens the quota on day 20 as another gate revokes all that is in process; the period is whole after."""
+    quota_gate, case_by_case = conditional_from(
+        (20, State.OPEN), (21, State.CONDITIONAL), start=State.CONDITIONAL
+    )
+    shut = (Effect(in_process=Fate.REVOKE), Effect(), Effect(), Effect())
+    other = Gate(
+        "h",
+        "cn",
+        Always(State.OPEN),
+        shut,
+        (Scripted(20 * DAY, State.CLOSED), Scripted(21 * DAY, State.OPEN)),
+    )
+    quota = Allotment("quota", 16, 30.0, case_by_case)
+    lots = [(0, 16), (1, 16), (31, 16), (32, 16)]
+    assert days(quota, lots, engine, [quota_gate, other]) == [2, None, 33, 62]
+
+
+def test_a_quantity_that_binds_at_a_gate_asks_for_sources_that_pass_it():
+    _, case_by_case = conditional_from()
+    route = Route((Stage("work", Constant(2.0), "cap"),))
+    with pytest.raises(ValueError, match="source s: cap binds in states of g, not among its gates"):
+        SupplySpec(START, DAY, (Source("s", "H20-96GB", route),), (), (Cap("cap", 16, case_by_case),))
