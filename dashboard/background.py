@@ -5,6 +5,7 @@ starts where the first is busy, so that nobody waits for another visitor's long 
 are pickled over standard input and output; both ends are this program. They end with the server.
 """
 
+import os
 import pickle
 import queue
 import subprocess
@@ -14,6 +15,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from planner.errors import WaferlagError
@@ -66,9 +68,10 @@ class Background:
                 self._kept.popitem(last=False)
             return known
 
-    def warm_up(self) -> None:
-        """Start a process before anybody asks, and let it import what the answers need."""
-        self.begin("warm up", "warm up")
+    def warm_up(self, processes: int = 1) -> None:
+        """Start processes before anybody asks, and let them import what the answers need."""
+        for number in range(processes):
+            self.begin(("warm up", number), "warm up")
 
     def close(self) -> None:
         """End the processes; for whoever does not end with them."""
@@ -132,7 +135,11 @@ def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
 
 def _jobs() -> dict[str, Callable[..., Any]]:
     from dashboard import trace, whatif
+    from db.goodputs import GoodputFolder
+    from planner.goodput import remember_in
 
+    if folder := os.environ.get("WAFERLAG_GOODPUT_FOLDER"):
+        remember_in(GoodputFolder(Path(folder)))
     return {
         "pipeline": trace.pipeline,
         "story": trace.story,

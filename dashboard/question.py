@@ -23,7 +23,9 @@ class Question:
     name: str
     """What the changed scenario is kept as."""
     in_full: bool
-    """Whether this click asks for the full run."""
+    """Whether all futures are to be computed behind the quick answer."""
+    applied: bool
+    """Whether the form was sent just now; an address that is opened sends none."""
 
 
 def ask(record: PlanRecord) -> Question:
@@ -45,7 +47,7 @@ def ask(record: PlanRecord) -> Question:
             disabled=not may_plan(),
         )
         applied = st.form_submit_button(words("Apply"), type=main_button())
-    return Question(Changes(**figures, **states), name.strip() or usual, applied and full)
+    return Question(Changes(**figures, **states), name.strip() or usual, full, applied)
 
 
 def _figures(scenario: Scenario) -> dict[str, Any]:

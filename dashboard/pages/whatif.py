@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.behind import follow, full_run
+from dashboard.background import PROCESSES
+from dashboard.behind import follow, full_run, give_up_the_last
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
 from dashboard.comparison import (
     Answered,
@@ -15,6 +16,7 @@ from dashboard.comparison import (
 )
 from dashboard.components import (
     asked,
+    background,
     expected,
     look,
     page_head,
@@ -40,6 +42,7 @@ def page() -> None:
     question = ask(record)
     scenario = question.changes.applied(record.scenario)
     if scenario == record.scenario:
+        background().warm_up(PROCESSES)
         expected("quick answer", run.id)  # the baseline, while the form is filled in
         st.info(
             words(
@@ -57,7 +60,9 @@ def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
     """The quick answer at once; the full one in its place as soon as it is there."""
     words, overrides = say(), tuple(record.overrides)
     scenario = question.changes.applied(record.scenario).model_copy(update={"name": question.name})
-    behind = full_run(run, scenario, overrides, question.in_full)
+    if question.applied:
+        give_up_the_last(scenario)
+    behind = full_run(scenario)
     if behind is not None and behind.sentence is not None:
         full, planned = FullAnswer(plan_of(behind.id)), FullAnswer(record)
         _difference(planned, full, compare_in_full(planned, full), _ALL)
@@ -67,7 +72,7 @@ def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
     changed: QuickAnswer = asked("quick answer", run.id, question.changes)
     base: QuickAnswer = baseline.result()
     _difference(base, changed, compare(base, changed), _QUICK)
-    follow(behind, scenario, run, overrides)
+    follow(scenario, run, overrides, question.applied and question.in_full)
 
 
 _QUICK = (

@@ -162,19 +162,82 @@ def test_a_run_is_started_watched_and_cancelled(screen, stored: str, database):
     assert queries.run(database, queued[0].id).state == "cancelled"
 
 
-def test_the_what_if_changes_the_answer(screen, database, quickstart: PlanRecord):
-    RunRepository(database).add(quickstart)
-    app = screen("whatif")
-    app.number_input(key="demand").set_value(2.0)
+def apply(app, **values: float):
+    """Set values of the what-if and send the form."""
+    for name, value in values.items():
+        app.number_input(key=name).set_value(value)
     next(button for button in app.button if button.label == "Apply").click().run()
     assert not app.error
-    assert "Cost +" in visible(app)
+    return app
 
 
-def test_a_permalink_restores_the_what_if(screen, database, quickstart: PlanRecord):
+def what_if_runs(database) -> list:
+    from db import queries
+
+    return [run for run in queries.runs(database) if run.what_if_of is not None]
+
+
+def test_the_what_if_answers_and_queues_all_futures_behind_it(screen, database, quickstart: PlanRecord):
     run = RunRepository(database).add(quickstart)
-    app = screen("whatif", run=run, demand="2.00")
+    app = apply(screen("whatif"), demand=2.0)
     assert "Cost +" in visible(app)
+    assert "first 200 futures" in visible(app)
+    (behind,) = what_if_runs(database)
+    assert (behind.state, behind.scenario, behind.what_if_of) == ("queued", "1-quickstart-what-if", run)
+    assert "waiting for a worker" in " ".join(bar.proto.text for bar in app.get("progress"))
+
+
+def test_the_full_run_takes_the_small_samples_place(screen, database, quickstart: PlanRecord):
+    from dashboard.whatif import Changes
+
+    RunRepository(database).add(quickstart)
+    app = apply(screen("whatif"), demand=2.0)
+    changed = Changes(demand=2.0).applied(quickstart.scenario)
+    full = quickstart.model_copy(
+        update={"scenario": changed.model_copy(update={"name": "1-quickstart-what-if"})}
+        | {"kpis": quickstart.kpis.model_copy(update={"gpus_ordered": quickstart.kpis.gpus_ordered + 8})}
+    )
+    finish(database, what_if_runs(database)[0].id, full)
+    app.run()
+    assert not app.error
+    assert "All 200 futures of both plans" in visible(app)
+    assert "GPUs ordered +8" in visible(app)
+
+
+def finish(database, run_id: str, record: PlanRecord) -> None:
+    """What a worker does at the end of a run."""
+    from db.repository import store_plan
+
+    queue = RunQueue(database)
+    claim = queue.claim("a worker", 30)
+    assert claim is not None
+    assert claim.run_id == run_id
+    assert queue.finish(claim, "done", also=lambda session: store_plan(session, run_id, record, None))
+
+
+def test_the_next_question_cancels_the_run_behind_the_last(screen, database, quickstart: PlanRecord):
+    RunRepository(database).add(quickstart)
+    app = apply(screen("whatif"), demand=2.0)
+    apply(app, demand=1.5)
+    assert [run.state for run in what_if_runs(database)] == ["queued", "cancelled"]
+
+
+def test_the_full_run_is_left_out_where_its_switch_is_off(screen, database, quickstart: PlanRecord):
+    RunRepository(database).add(quickstart)
+    app = screen("whatif")
+    app.toggle(key="full").set_value(False)
+    apply(app, demand=2.0)
+    assert what_if_runs(database) == []
+    next(button for button in app.button if button.label == "Compute all futures").click().run()
+    assert [run.state for run in what_if_runs(database)] == ["queued"]
+
+
+def test_a_permalink_restores_the_what_if_and_queues_nothing(screen, database, quickstart: PlanRecord):
+    run = RunRepository(database).add(quickstart)
+    app = screen("whatif", run=run, demand="2.00", lead="1.50")
+    assert "Cost +" in visible(app)
+    assert app.number_input(key="lead").value == 1.5
+    assert what_if_runs(database) == []
 
 
 def test_the_odds_without_an_order_are_drawn_when_asked_for(screen, database, quickstart: PlanRecord):

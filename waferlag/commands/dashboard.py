@@ -55,7 +55,7 @@ def dashboard(
     )
     if worker:
         work = [sys.executable, "-m", "waferlag", "worker"]
-        children.append(subprocess.Popen(work, env=environment, stdout=quiet))
+        children.append(subprocess.Popen(work, env=environment, stdout=quiet, preexec_fn=_yielding))
     raise typer.Exit(_until_stopped(children))
 
 
@@ -78,8 +78,15 @@ def _server(host: str, port: int, browser: bool) -> list[str]:
     return [sys.executable, "-c", "from dashboard.serve import main; main()", "run", str(app), *flags]
 
 
+def _yielding() -> None:
+    """What the worker computes waits for whoever looks at a page: both share this machine's cores."""
+    os.nice(10)
+
+
 def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
-    environment = {**os.environ, "WAFERLAG_DB": url}
+    from waferlag.remembered import goodput_folder
+
+    environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(goodput_folder())}
     if runs_folder is not None:
         environment["WAFERLAG_RUNS_FOLDER"] = str(runs_folder)
     return environment
