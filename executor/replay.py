@@ -481,11 +481,13 @@ def goodput_by_replay(
     prefix_reuse: float = 0.0,
     seed: int = 0,
     start: float = 1.0,
+    paired: bool = False,
 ) -> Peak:
     """The highest Poisson rate that one replica serves with TTFT and TPOT each met by ``share`` of requests.
 
     The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely
-    lengths, drawn independently of one another; the luck is the same at every rate. The first fifth of the
+    lengths, drawn independently of one another, or together where they are ``paired``; the luck is the same at
+    every rate. The first fifth of the
     requests (warm-up) and the last tenth (the load ends) are served and not counted. ``prefix_reuse`` of every
     prompt need not be computed; its pages are held all the same.
     """
@@ -493,7 +495,11 @@ def goodput_by_replay(
         raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")
     chance = np.random.default_rng([20251127, seed])
     unit = np.cumsum(chance.exponential(1.0, requests))
-    prompts, outputs = chance.choice(prompt, requests), chance.choice(output, requests)
+    if paired:
+        chosen = chance.integers(0, prompt.size, requests)
+        prompts, outputs = prompt[chosen], output[chosen]
+    else:
+        prompts, outputs = chance.choice(prompt, requests), chance.choice(output, requests)
 
     def at_rate(rate: float) -> Arrivals:
         return Arrivals(unit / rate, prompts, outputs)

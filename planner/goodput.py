@@ -2,32 +2,113 @@
 
 The closed form (``planner.serving``) answers for every posterior draw at once, but takes queues as M/G/1 and the number
 in service as Poisson-like, and so promises 7 to 46 % too much (docs/accuracy.md, "Goodput by formula against replay").
-The replay runs the engine's scheduler request by request, at the most likely parameters only.
+The replay runs the engine's scheduler request by request, at the most likely parameters, over requests of the pool's
+own trace. Arrivals at one replica are Poisson: dealing a stream out to N replicas thins it, and of a variability
+cv^2 the share 1/N is left, cv_N^2 = 1 + (cv^2 - 1) / N (renewal streams, random dealing).
+
+A replay takes seconds, and its answer depends on what ``Question`` holds and on nothing else. So answers are kept:
+those of the shipped scenarios come with the product, others where the caller says (``remember_in``).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
+import csv
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
-from executor.batchtime import batch_time
+from executor.arrivals import Ints, lengths_of_cells
+from executor.batchtime import BatchTime, batch_time
+from executor.cost import decode_step_bytes
 from executor.metrics import Bounds
-from executor.replay import goodput_by_replay, replica_limits
+from executor.replay import STEADY, Peak, goodput_by_replay, replica_limits
+from executor.roofline import mbu
 from executor.steptime import Setup
 from planner.belief import belief
+from planner.demand.summary import Cell
+from planner.reference.table import SHIPPED
 from planner.serving import Goodput, Lengths, Slo, goodput_of
 
+VERSION = 1
+"""Of the replay's rules; a change of them that moves a rate makes a new one, and every answer is asked again."""
 TURNOVERS = 50
 """Requests of each run of the search / requests in service at once: a queue needs many lives to settle. The rate
 found then still varies with the luck, by 2 % for short answers and 10 % for a reasoning model's."""
 FEWEST, MOST = 3000, 8000
 """Requests of a run at least and at most."""
 LENGTHS = 512
-"""Equally likely lengths that stand for a distribution."""
+"""Equally likely lengths that stand for a distribution of which only the margins are known."""
 MOST_BATCH = 8192
 """Sequences that a replica may run at once: memory and the SLO limit it, not a setting."""
+DIGITS = 6
+"""Significant digits of a time that go into a question: the last ones differ from machine to machine."""
+TABLE = "replayed_goodput.csv"
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that the replay's answer depends on."""
+
+    time: BatchTime
+    lengths: Lengths
+    cells: tuple[Cell, ...]
+    """Joint law of the lengths; empty: the margins of ``lengths``, independent."""
+    slo: Slo
+    prefix_reuse: float
+    requests: int
+    """Requests of each run."""
+    start: float
+    """Rate at which the search begins, requests/s."""
+
+    @property
+    def key(self) -> str:
+        """A name for the question, the same on every machine."""
+        held = {
+            "version": VERSION,
+            "time": {each.name: getattr(self.time, each.name) for each in fields(BatchTime) if each.init},
+            "lengths": asdict(self.lengths),
+            "cells": [(cell.weight, cell.input, cell.output) for cell in self.cells],
+            "slo": asdict(self.slo),
+            "rest": (self.prefix_reuse, self.requests, self.start, MOST_BATCH),
+        }
+        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The highest rate that the replay serves within the SLO, and what the requests meet there."""
+
+    requests_per_s: float
+    bound: str
+    """What is missed above it."""
+    concurrency: float
+    """Mean requests under way, waiting ones included."""
+    ttft_ms: float
+    tpot_ms: float
+    """Means over requests."""
+
+
+class Memory(Protocol):
+    """Where answers are kept from one process to the next."""
+
+    def get(self, key: str) -> Answer | None:
+        """The answer to the question of that key, if it is known."""
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Keep an answer."""
+
+
+_memories: list[Memory] = []
+
+
+def remember_in(memory: Memory) -> None:
+    """Look for answers there before a replay is made, and keep those that are found."""
+    _memories[:] = [memory]
 
 
 @lru_cache(maxsize=256)
@@ -38,46 +119,168 @@ def replayed_goodput(
     prefix_reuse: float = 0.0,
     version: str = "",
     requests: int | None = None,
+    cells: tuple[Cell, ...] = (),
 ) -> Goodput:
-    """``planner.serving.goodput_of`` with its rates brought to what the replay serves within the SLO.
+    """``planner.serving.goodput_of`` with its level brought to what the replay serves within the SLO.
 
-    The spread stays the closed form's, and so do label, memory and what it says of TTFT and TPOT. Raises as
-    ``goodput_of`` does. Where the closed form finds no rate, its answer stands.
+    The spread stays the closed form's, and so do label and memory. ``cells``: the joint law of the lengths where
+    it is known. Raises as ``goodput_of`` does. Where the closed form finds no rate, its answer stands.
     """
     formula = goodput_of(setup, lengths, slo, prefix_reuse, version)
     if not formula.requests_per_s:
         return formula
+    asked = question(setup, lengths, slo, prefix_reuse, version, requests, cells, formula)
+    return _at_level(formula, answered(asked), setup, lengths)
+
+
+def question(
+    setup: Setup,
+    lengths: Lengths,
+    slo: Slo,
+    prefix_reuse: float,
+    version: str,
+    requests: int | None,
+    cells: tuple[Cell, ...],
+    formula: Goodput,
+) -> Question:
+    """What is put to the replay; the closed form says where to begin and how many requests it takes."""
     believed = belief(setup, version)
-    time = batch_time(
-        believed.on(setup), believed.calibration.theta, lengths.input_mean + lengths.output_mean / 2
+    mean = lengths.input_mean + lengths.output_mean / 2
+    wanted = 500 * math.ceil(TURNOVERS * float(f"{formula.concurrency:.2g}") / 500)
+    return Question(
+        time=_rounded(batch_time(believed.on(setup), believed.calibration.theta, mean)),
+        lengths=lengths,
+        cells=cells,
+        slo=slo,
+        prefix_reuse=prefix_reuse,
+        requests=requests or min(MOST, max(FEWEST, wanted)),
+        start=float(f"{formula.requests_per_s:.2g}"),
     )
-    prompt, output = (
-        np.maximum(1, np.rint(lengths.grid(side, LENGTHS))).astype(np.int64) for side in ("input", "output")
-    )
+
+
+def answered(asked: Question) -> Answer:
+    """The answer: shipped, remembered, or replayed now."""
+    key = asked.key
+    for memory in (shipped_answers(), *_memories):
+        found = memory.get(key)
+        if found is not None:
+            return found
+    answer = replayed(asked)
+    for memory in _memories:
+        memory.put(key, answer)
+    return answer
+
+
+def replayed(asked: Question) -> Answer:
+    """The answer by replay; a second for each some ten thousand requests."""
+    prompt, output = _lengths(asked)
     peak = goodput_by_replay(
-        time,
+        asked.time,
         prompt,
         output,
-        Bounds(slo.ttft_ms, slo.tpot_ms),
-        slo.percentile / 100,
-        requests=requests or int(min(MOST, max(FEWEST, TURNOVERS * formula.concurrency))),
-        limits=replica_limits(time, max_batch=MOST_BATCH),
-        prefix_reuse=prefix_reuse,
-        start=formula.requests_per_s,
+        Bounds(asked.slo.ttft_ms, asked.slo.tpot_ms),
+        asked.slo.percentile / 100,
+        requests=asked.requests,
+        limits=replica_limits(asked.time, max_batch=MOST_BATCH),
+        prefix_reuse=asked.prefix_reuse,
+        start=asked.start,
+        paired=bool(asked.cells),
     )
-    return _at_rate(formula, peak.rate, peak.reason)
+    return _answer(peak)
 
 
-def _at_rate(formula: Goodput, rate: float, reason: str) -> Goodput:
-    """The closed form's answer at another rate; what is proportional to it follows."""
-    factor = rate / formula.requests_per_s
+def _lengths(asked: Question) -> tuple[Ints, Ints]:
+    """Equally likely lengths: pairs from the joint law, or each side by itself."""
+    if asked.cells:
+        weight, prompt, output = (
+            np.array([getattr(cell, name) for cell in asked.cells]) for name in ("weight", "input", "output")
+        )
+        return lengths_of_cells(asked.requests, weight, prompt, output, np.random.default_rng(20251128))
+    sides = (asked.lengths.grid(side, LENGTHS) for side in ("input", "output"))
+    prompts, outputs = (np.maximum(1, np.rint(side)).astype(np.int64) for side in sides)
+    return prompts, outputs
+
+
+def _answer(peak: Peak) -> Answer:
+    """Figures of a search's end, in as many digits as are kept."""
+    found = peak.at_peak
+    if found is None:
+        return Answer(0.0, peak.reason, 0.0, 0.0, 0.0)
+    first, stop = (round(share * len(found.arrivals)) for share in STEADY)
+    arrival, begun, end = (
+        side[first:stop] for side in (found.arrivals.arrival_s, found.first_token_s, found.end_s)
+    )
+    output = found.arrivals.output[first:stop]
+    rows = output > 1
+    tpot = float(np.mean((end - begun)[rows] / (output[rows] - 1))) if rows.any() else 0.0
+    figures = (peak.rate * float(np.mean(end - arrival)), 1e3 * float(np.mean(begun - arrival)), 1e3 * tpot)
+    return Answer(_short(peak.rate), peak.reason, *(_short(figure) for figure in figures))
+
+
+def _at_level(formula: Goodput, answer: Answer, setup: Setup, lengths: Lengths) -> Goodput:
+    """The closed form's answer at the replay's rate."""
+    factor = answer.requests_per_s / formula.requests_per_s
+    if not factor:
+        return replace(
+            formula, requests_per_s=0.0, low=0.0, high=0.0, reason=f"{answer.bound}; {formula.reason}"
+        )
+    context = lengths.input_mean + lengths.output_mean / 2
+    read = float(decode_step_bytes(setup.cost, answer.concurrency, context))
+    emitted = 1.0 if setup.drafting is None else setup.drafting.emitted
+    spent = formula.limits.split("; ", 1)[-1]
     return replace(
         formula,
-        requests_per_s=rate,
+        requests_per_s=answer.requests_per_s,
         low=formula.low * factor,
         high=formula.high * factor,
-        concurrency=formula.concurrency * factor,
+        concurrency=answer.concurrency,
         output_tokens_per_s_per_gpu=formula.output_tokens_per_s_per_gpu * factor,
+        ttft_ms=answer.ttft_ms,
+        tpot_ms=answer.tpot_ms,
         mfu=formula.mfu * factor,
-        reason=f"{formula.reason}; level by replay, {factor:.2f} of the closed form ({reason})",
+        mbu=mbu(read / (answer.tpot_ms / 1e3 * emitted), setup.accelerator) if answer.tpot_ms else 0.0,
+        limits=f"{answer.bound.split(':')[0]} at the percentile; {spent}",
+        reason=f"{formula.reason}; level by replay, {factor:.2f} of the closed form",
     )
+
+
+class ShippedAnswers:
+    """The answers for the set-ups of the shipped scenarios (planner/reference/replayed_goodput.csv)."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+
+    def get(self, key: str) -> Answer | None:
+        """The answer to the question of that key, if it is known."""
+        return self.answers.get(key)
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Keep an answer for this process."""
+        self.answers[key] = answer
+
+
+@cache
+def shipped_answers() -> ShippedAnswers:
+    """What comes with the product."""
+    with (SHIPPED / TABLE).open(encoding="utf-8", newline="") as file:
+        return ShippedAnswers({row["key"]: answer_of(row) for row in csv.DictReader(file)})
+
+
+def answer_of(cells: dict[str, str]) -> Answer:
+    """An answer from the cells of a row."""
+    numbers = (float(cells[name]) for name in ("concurrency", "ttft_ms", "tpot_ms"))
+    return Answer(float(cells["requests_per_s"]), cells["bound"], *numbers)
+
+
+def _rounded(time: BatchTime) -> BatchTime:
+    """The times in so many digits that every machine finds the same; KV tokens in four."""
+    changes: dict[str, Any] = {
+        each.name: float(f"{value:.{DIGITS}g}")
+        for each in fields(BatchTime)
+        if each.init and isinstance(value := getattr(time, each.name), float)
+    }
+    return replace(time, **changes, kv_tokens=int(float(f"{time.kv_tokens:.4g}")))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

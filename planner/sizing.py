@@ -2,8 +2,8 @@
 
     GPUs = peak load x (1 + headroom) / goodput of a replica x GPUs of a replica / availability
 
-The figure is drawn once per replication from its own interval, so that ignorance about serving shows in
-every count.
+The goodput's level is found by replaying the pool's own trace on the engine's scheduler; the figure is drawn once per
+replication from its own interval, so that ignorance about serving shows in every count.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,16 @@ from scipy import special
 
 from executor.cost import Layout
 from executor.errors import ExecutorError
+from planner.belief import setup_of
 from planner.chance import Key, entity_id
-from planner.demand.summary import Margin
+from planner.demand.summary import Cell, Margin
 from planner.demand.traffic import Traffic, traffic
 from planner.errors import Problem, ScenarioError
+from planner.goodput import replayed_goodput
 from planner.record import Interval, Serving
 from planner.scenario.models import Layout as LayoutModel
 from planner.scenario.models import Pool, Scenario
-from planner.serving import Goodput, Lengths, Slo, goodput
+from planner.serving import Goodput, Lengths, Slo
 
 Array = NDArray[np.float64]
 DOMAIN = "serving"
@@ -98,17 +100,39 @@ def draw_per_gpu(capacities: Sequence[Capacity], key: Key, replications: int) ->
     return np.asarray(median * np.exp(sigma * luck), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a pool asks of a replica on one kind of GPU."""
+
+    precision: str
+    engine: str
+    layout: Layout
+    lengths: Lengths
+    cells: tuple[Cell, ...]
+    slo: Slo
+    prefix_reuse: float
+
+
+def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Asked:
+    """The set-up, the lengths and the SLO of a pool on one kind of GPU."""
+    return Asked(
+        precision=layout.precision or pool.precision,
+        engine=layout.engine or pool.engine,
+        layout=Layout(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep),
+        lengths=Lengths(
+            stream.input.mean, stream.output.mean, _quantiles(stream.input), _quantiles(stream.output)
+        ),
+        cells=stream.cells,
+        slo=Slo(pool.slo.ttft_ms, pool.slo.tpot_ms, 100.0 * pool.slo.percentile),
+        prefix_reuse=stream.prefix_reuse.value,
+    )
+
+
 def _capacity(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Capacity:
-    laid_out = Layout(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep)
-    precision, engine = layout.precision or pool.precision, layout.engine or pool.engine
-    slo = Slo(pool.slo.ttft_ms, pool.slo.tpot_ms, 100.0 * pool.slo.percentile)
-    lengths = Lengths(
-        stream.input.mean, stream.output.mean, _quantiles(stream.input), _quantiles(stream.output)
-    )
-    found = goodput(
-        pool.model, sku, precision, engine, laid_out, lengths, slo, prefix_reuse=stream.prefix_reuse.value
-    )
-    return Capacity(pool.name, sku, pool.model, precision, engine, laid_out, found)
+    asked = asked_of(pool, sku, layout, stream)
+    setup = setup_of(pool.model, sku, asked.precision, asked.engine, asked.layout)
+    found = replayed_goodput(setup, asked.lengths, asked.slo, asked.prefix_reuse, cells=asked.cells)
+    return Capacity(pool.name, sku, pool.model, asked.precision, asked.engine, asked.layout, found)
 
 
 def _quantiles(margin: Margin) -> tuple[tuple[float, float], ...]:

@@ -75,6 +75,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.plan import plan
     from waferlag import __version__
     from waferlag.intake import scenario_of
+    from waferlag.remembered import remember_goodputs
     from waferlag.settings import settings
     from waferlag.spread import spread
 
@@ -82,6 +83,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     settings().allow(scenario)
     if not job["args"].get("again") and link.is_known(run_identity(scenario, __version__)):
         return {"known": run_identity(scenario, __version__)}
+    remember_goodputs()
     study = plan(scenario, overrides, link.progress, spread(scenario))
     store = ArtefactStore(Path(job["runs_folder"]))
     artefact = store.write(job["run_id"], job["epoch"], study.arrays) if study.arrays else None
@@ -98,6 +100,7 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.record import PlanRecord
     from planner.scenario.models import Scenario
     from waferlag.attribution import causes
+    from waferlag.remembered import remember_goodputs
     from waferlag.spread import spread
 
     before, after = (PlanRecord.model_validate(job[name]) for name in ("previous", "run"))
@@ -105,6 +108,7 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     def planned(scenario: Scenario) -> PlanRecord:
         return plan(scenario, processes=spread(scenario)).record
 
+    remember_goodputs()
     why = causes(before, after, planned, link.progress)
     return compare(before, after, why).model_dump(mode="json")
 

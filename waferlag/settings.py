@@ -49,6 +49,16 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "waferlag"
 
 
+def cache_folder() -> Path:
+    """Where this system keeps what a program can find again."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "waferlag"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "waferlag"
+
+
 def config_file() -> Path:
     """The TOML file that is read if it exists."""
     if named := os.environ.get("WAFERLAG_CONFIG"):
@@ -91,6 +101,8 @@ class Settings(BaseSettings):
     """Database: sqlite:///FILE or postgresql://USER@HOST/NAME."""
     runs_folder: Path | None = None
     """Folder of the runs' Parquet files. None: beside the SQLite file. Several machines must share one."""
+    goodput_folder: Path | None = None
+    """Folder of replayed goodputs, so that each is replayed once. None: in the user's cache folder."""
     max_replications: Annotated[int, Field(ge=2)] = 200_000
     """The most futures that a run may compute."""
     max_horizon_months: Annotated[int, Field(ge=1)] = 60

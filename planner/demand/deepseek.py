@@ -11,6 +11,8 @@ from planner.demand.textfile import MAX_BYTES, number, rows_under
 from planner.demand.trace import HOUR_S, RateSeries, Trace
 from planner.errors import FileError
 
+BEIJING = dt.timezone(dt.timedelta(hours=8))
+"""Of hours that are written without a zone."""
 HEADER = ("hour_start_beijing", "theoretical_income_usd", "mean_h800_nodes")
 
 
@@ -40,7 +42,8 @@ def read_deepseek(path: Path, name: str | None = None, max_bytes: int = MAX_BYTE
 
 def _hour(path: Path, row: int, found: str) -> dt.datetime:
     try:
-        return dt.datetime.fromisoformat(found)
+        when = dt.datetime.fromisoformat(found)
+        return when if when.tzinfo is not None else when.replace(tzinfo=BEIJING)
     except ValueError as error:
         mend = "write it as 2025-02-27T12:00+08:00"
         message = "hour_start_beijing must be a date and time"

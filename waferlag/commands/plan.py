@@ -38,6 +38,7 @@ def plan(
     from planner.intake import open_scenario
     from planner.plan import plan as run_plan
     from waferlag.progress import shown_progress
+    from waferlag.remembered import remember_goodputs
     from waferlag.screen import say
     from waferlag.settings import settings
     from waferlag.spread import spread
@@ -46,6 +47,7 @@ def plan(
     began = time.perf_counter()
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
     settings().allow(loaded.scenario)
+    remember_goodputs()
     _require_outlets(scenario, json_file, report or [], save, db)
     where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:

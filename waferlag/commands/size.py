@@ -27,11 +27,13 @@ def size(
     from planner.intake import open_scenario
     from planner.need import needs_of
     from waferlag.files import require_folders, write_whole
+    from waferlag.remembered import remember_goodputs
     from waferlag.screen import say
     from waferlag.settings import settings
 
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
     settings().allow(loaded.scenario)
+    remember_goodputs()
     require_folders([json_file], inputs=[scenario])
     needs = needs_of(loaded.scenario, loaded.overrides)
     for pool in needs.pools:
@@ -49,7 +51,7 @@ def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
 
     head = ["GPU", "replica", "requests/s (80 %)", "MFU", "MBU", "label"]
     parts = [
-        *wrapped(f"{pool.name}: {pool.model} at its SLO"),
+        *wrapped(f"{pool.name}: {pool.model} at its SLO, by replay of its trace"),
         table(head, [_row(item) for item in pool.serving], right=[2, 3, 4], whole=[1, 5]),
         "",
         "GPUs needed at the busy hour, headroom included: P10/P50/P90 over futures",
