@@ -81,7 +81,8 @@ def pipeline(record: PlanRecord, futures: int = 400) -> list[Row]:
     for minute, day in zip(spec.month_minutes, days, strict=False):
         place = _place(made, placed, minute)
         for code, name in enumerate(PLACES):
-            mean = float(((place == code) * gpus).sum(axis=1).mean())
+            held = made.brought if name == "serving" else gpus  # what was scrapped on the way serves nowhere
+            mean = float(((place == code) * held).sum(axis=1).mean())
             rows.append({"month": month_label(day), "place": name, "gpus": mean})
     return rows
 

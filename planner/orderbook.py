@@ -12,6 +12,7 @@ from pathlib import Path
 from planner.clock import minutes, month_label, month_starts
 from planner.errors import FileError, did_you_mean
 from planner.scenario.models import Scenario
+from planner.supply.build import our_part
 from planner.supply.spec import Orders
 
 COLUMNS = ("pool", "source", "month", "gpus")
@@ -120,6 +121,17 @@ def departures(lines: Sequence[OrderLine], scenario: Scenario) -> list[str]:
                 told.append(f"{source.name} takes no orders on {day}")
         if source.max_gpus_total is not None and total > source.max_gpus_total:
             told.append(f"{total} GPUs from {source.name} are above its {source.max_gpus_total} in all")
+    return [*told, *_above_caps(lines, scenario)]
+
+
+def _above_caps(lines: Sequence[OrderLine], scenario: Scenario) -> list[str]:
+    """Where sources that share a cap bring more together than it leaves for us; what comes last is turned away."""
+    told = []
+    for cap in scenario.lines:
+        through = {source.name for source in scenario.purchases if cap.name in source.lines.values()}
+        total = sum(line.gpus for line in lines if line.source in through)
+        if cap.gpus_total is not None and total > our_part(cap):
+            told.append(f"{total} GPUs come to {cap.name}, which leaves {our_part(cap)} in all for us")
     return told
 
 

@@ -1,8 +1,8 @@
 """Spare GPUs for failures beyond repair, held under a base-stock policy: each failure orders one replacement.
 
 A failure takes a spare from the shelf if there is one, else its place stays empty until a replacement comes. Ordering
-one for one is the (S - 1, S) policy: spares on the shelf and replacements on order always add up to S, less the places
-that stand empty. Where replacements come from, and how long they take, is for others to say (``Buy``).
+one for one is the (S - 1, S) policy: spares on the shelf and replacements on order add up to the base-stock level S and
+the places that stand empty. Where replacements come from, and how long they take, is for others to say (``Buy``).
 """
 
 from __future__ import annotations

@@ -175,3 +175,15 @@ def test_orders_beyond_lots_caps_and_dates_are_told(make_scenario):
         "20 GPUs from h20 in 2025-08 are above its 16 a month",
         "44 GPUs from h20 are above its 32 in all",
     ]
+
+
+def test_orders_of_several_sources_that_exceed_a_cap_together_are_told(make_scenario):
+    def source(name):
+        return {"name": name, "sku": "H20-96GB", "price": 98_000, "lines": {"installation": "licence"}}
+
+    cap = {"name": "licence", "gpus_total": 48, "share": 0.5}
+    scenario = make_scenario(sources=[source("stock"), source("wafers")], gates=[], lines=[cap])
+    lines = (OrderLine("chat", "stock", 0, 16), OrderLine("chat", "wafers", 1, 8))
+    assert departures(lines, scenario) == []
+    more = (*lines, OrderLine("chat", "wafers", 2, 8))
+    assert departures(more, scenario) == ["32 GPUs come to licence, which leaves 24 in all for us"]
