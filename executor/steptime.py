@@ -30,11 +30,18 @@ FLOOR_LOG = np.array([0.25, 0.06, 0.06])
 """Least spread of a prediction in ln(TTFT), ln(TPOT), ln(throughput): two parties measuring one set-up
 differ by 7 %.
 """
+UNCALIBRATED_FACTOR = np.array([0.74, 1.13, 1.11])
+"""Factors on the spread of TTFT, TPOT and throughput where no row of the set-up was seen: with them the 80 %
+interval of a group's shipped calibration rows, predicted from the other groups' shipped rows, holds 80 % of them
+(``planner.score.conformal_factors``, 2026-11-24; no row that is scored is looked at).
+"""
 WIDEN_CALIBRATED = 1.25
 WIDEN_UNCALIBRATED = 1.4
 """Factors on the spread that made 80 % intervals cover about 80 % of held-out rows with rows of the group,
 and without.
 """
+ENOUGH_ROWS = 2
+"""Measured rows from which a step-time model counts as calibrated."""
 Z_80 = 1.2815515655446004
 """Half-width of a central 80 % interval in standard deviations."""
 
@@ -587,7 +594,7 @@ class Calibration:
     @property
     def widen(self) -> float:
         """Factor on the spread of a prediction."""
-        return WIDEN_CALIBRATED if self.rows >= 2 else WIDEN_UNCALIBRATED
+        return WIDEN_CALIBRATED if self.rows >= ENOUGH_ROWS else WIDEN_UNCALIBRATED
 
     def draws(self, count: int, widen: float = 1.0, seed: int = 20251124) -> Array:
         """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
@@ -738,10 +745,12 @@ def predict(
 ) -> tuple[StepTimes, Band]:
     """Times at the heaviest mode, and the median with its interval over all modes.
 
-    sd_m^2 = widen^2 (J Cov J' + floor^2) + extra_sd^2     of mode m
-    ln y   = sum w_m ln y_m,   sd^2 = sum w_m (sd_m^2 + (ln y_m - ln y)^2),   interval = y x exp(-+ 1.2816 sd)
+    sd_m^2 = widen^2 (J Cov J' + floor^2)     of mode m
+    ln y   = sum w_m ln y_m,   sd^2 = c^2 sum w_m (sd_m^2 + (ln y_m - ln y)^2) + extra_sd^2
+    interval = y x exp(-+ 1.2816 sd)
 
-    ``extra_sd``: spread that a transfer to other hardware adds, in the logarithm.
+    c is UNCALIBRATED_FACTOR with no two rows, else 1. ``extra_sd``: spread that a transfer to other hardware
+    adds, in the logarithm.
     """
     times = [step_times(work, mode.theta, burst_share) for mode in calibration.modes]
     weights = np.array([mode.weight for mode in calibration.modes])
@@ -750,9 +759,12 @@ def predict(
     for mode in calibration.modes:
         slopes = jacobian(work, mode.theta, burst_share)
         variance = np.einsum("krp,pq,krq->kr", slopes, mode.covariance, slopes)
-        spreads.append(calibration.widen**2 * (variance + FLOOR_LOG[:, None] ** 2) + extra_sd**2)
+        spreads.append(calibration.widen**2 * (variance + FLOOR_LOG[:, None] ** 2))
     mean = np.tensordot(weights, logs, 1)
-    spread = np.sqrt(np.tensordot(weights, np.array(spreads) + (logs - mean) ** 2, 1))
+    squares = np.tensordot(weights, np.array(spreads) + (logs - mean) ** 2, 1)
+    if calibration.rows < ENOUGH_ROWS:
+        squares = squares * UNCALIBRATED_FACTOR[:, None] ** 2
+    spread = np.sqrt(squares + extra_sd**2)
     return times[0], Band(np.exp(mean[0]) * 1e3, np.exp(mean[1]) * 1e3, np.exp(mean[2]), spread)
 
 

@@ -18,6 +18,7 @@ from executor.errors import BadInputError
 from executor.profile import Label
 from executor.spec import model_spec
 from executor.steptime import (
+    ENOUGH_ROWS,
     Calibration,
     Drafting,
     Measured,
@@ -32,8 +33,6 @@ from executor.transfer import carry, reference_accelerator
 from planner.measured import Case, by_group, precision_name, shipped_points
 from planner.reference.accelerators import accelerator
 
-ENOUGH_ROWS = 2
-"""Measured rows from which a step-time model counts as calibrated."""
 PRIOR_GPUS = ("H100-SXM", "H200-SXM")
 """GPUs on which the engines' priors were fitted, so that they need no transfer there."""
 

@@ -6,13 +6,17 @@ Calibration rows are chosen by a stated rule that looks at no outcome, and are n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from executor.steptime import (
+    ENOUGH_ROWS,
     PARAMETERS,
+    UNCALIBRATED_FACTOR,
+    Z_80,
     Calibration,
     Engine,
     Prior,
@@ -23,7 +27,7 @@ from executor.steptime import (
     work_of,
 )
 from executor.transfer import carry, reference_accelerator
-from planner.belief import ENOUGH_ROWS, PRIOR_GPUS, Belief, belief, calibrate, prior_belief
+from planner.belief import PRIOR_GPUS, Belief, belief, calibrate, prior_belief
 from planner.measured import PER_RANK_ENGINES, Case, Group, by_group, shipped_points
 
 METRICS = ("ttft", "tpot", "throughput")
@@ -126,22 +130,52 @@ def score_held_out(cases: Sequence[Case]) -> Setting:
     protocol parameters of the same engine; t0 and sd0 the shipped prior that engines have in common. Readings
     of the benchmark count the other series of the engine that ran so, plus one each.
     """
-    groups = by_group(cases)
-    fits = {group: _full_fit(rows) for group, rows in groups.items()}
-    scored = []
-    for group, rows in groups.items():
-        others = [found for other, found in fits.items() if other != group]
-        setup = rows[0].setup
-        calibration = _left_out_prior(setup.engine, others)
-        if setup.accelerator.name in PRIOR_GPUS:
-            believed = Belief(calibration, setup.kernel_factor, 0.0, "estimated", "prior of the other groups")
-        else:
-            moved = carry(calibration, reference_accelerator(), setup)
-            believed = Belief(calibration=moved.calibration, kernel_factor=moved.setup.kernel_factor,
-                              extra_sd=moved.extra_sd, label="estimated",
-                              reason=f"prior of the other groups; {moved.reason}")  # fmt: skip
-        scored.append(_score_rows(group, (), rows, believed))
+    scored = [
+        _score_rows(group, (), rows, believed) for group, rows, believed in _held_out_beliefs(by_group(cases))
+    ]
     return Setting(0, True, tuple(scored), ())
+
+
+def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
+    r"""Factors on the spread of TTFT, TPOT and throughput that make intervals without rows of a group hold ``level``.
+
+    c = the ceil(level (n+1))-th smallest of |ln y - ln f| / (z sd) over all n rows
+
+    f and sd come from the prior that the other groups' rows make (leave one group out), before any factor; z is
+    1.2816 for 80 %. Rows count alike, and a group has four at most. Split conformal prediction, by metric.
+    """
+    ratios = []
+    for _, rows, believed in _held_out_beliefs(by_group(cases)):
+        work = work_of([(believed.on(case.setup), case.load) for case in rows])
+        _, band = predict(work, believed.calibration)
+        found = np.array(
+            [[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float
+        )
+        medians = np.stack([band.ttft_ms, band.tpot_ms, band.throughput], axis=1)
+        ratios.append(np.abs(np.log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
+    ranked = np.sort(np.concatenate(ratios), axis=0)
+    return ranked[min(len(ranked), math.ceil(level * (len(ranked) + 1))) - 1]
+
+
+def _held_out_beliefs(groups: Mapping[Group, list[Case]]) -> Iterator[tuple[Group, list[Case], Belief]]:
+    """Each group with its rows and what the other groups alone make one believe of it."""
+    fits = {group: _full_fit(rows) for group, rows in groups.items()}
+    for group, rows in groups.items():
+        setup = rows[0].setup
+        calibration = _left_out_prior(
+            setup.engine, [found for other, found in fits.items() if other != group]
+        )
+        reason = "prior of the other groups"
+        if setup.accelerator.name in PRIOR_GPUS:
+            yield group, rows, Belief(calibration, setup.kernel_factor, 0.0, "estimated", reason)
+            continue
+        moved = carry(calibration, reference_accelerator(), setup)
+        reason = f"{reason}; {moved.reason}"
+        yield (
+            group,
+            rows,
+            Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", reason),
+        )
 
 
 @dataclass(frozen=True)

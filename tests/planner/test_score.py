@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from executor.steptime import UNCALIBRATED_FACTOR
 from planner.accuracy_page import score_text, serving_section, with_section
 from planner.measured import by_group, case_of, read_measured, shipped_points
-from planner.score import METRICS, calibration_table, choose_rows, score, score_held_out
+from planner.score import METRICS, calibration_table, choose_rows, conformal_factors, score, score_held_out
 from planner.serving import estimate_of
 
 PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "cases" / "throughput_measured.csv"
@@ -175,3 +176,21 @@ def test_the_shipped_rows_are_those_that_the_rule_picks_from_the_public_file(cle
     groups = by_group(cleaned.cases)
     picked = {key(rows[place]) for rows in groups.values() for place in choose_rows(rows, 4)}
     assert picked == {key(case) for case in shipped_points()}
+
+
+def test_the_shipped_factors_are_those_of_the_shipped_calibration_rows():
+    """Two digits are kept; the rows that are scored have no part in it."""
+    assert conformal_factors(shipped_points()) == pytest.approx(UNCALIBRATED_FACTOR, abs=0.006)
+
+
+def test_factors_are_large_where_groups_differ_and_small_where_they_are_alike():
+    def groups(factors):
+        return [
+            replace(row, group=replace(row.group, version=str(at)))
+            for at, slow in enumerate(factors)
+            for row in made(count=4, slow=slow)
+        ]
+
+    alike, apart = (conformal_factors(groups(each)) for each in ((1, 1, 1, 1), (0.3, 3, 0.3, 3)))
+    assert (apart > alike).all()
+    assert (alike < 0.6).all()
