@@ -8,7 +8,7 @@ OUT    := out
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 JOBS   ?= 2
 
-.PHONY: run test quick lint setup constraints docs clean
+.PHONY: run test quick soak lint setup constraints docs clean
 
 run: $(STAMP)
 	@mkdir -p $(OUT)
@@ -22,6 +22,11 @@ test: $(STAMP) lint
 
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not browser and not postgres"
+
+# The long form of the trials that `make test` samples: 50 kills, 500 small runs, on SQLite and PostgreSQL; ten minutes.
+soak: $(STAMP)
+	WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest tests/waferlag/test_worker.py \
+	  -k "killed or drain_many" --timeout 1800 --durations 0
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -72,22 +72,27 @@ class Database:
         self.close()
 
 
-def open_database(url: str, runs_folder: Path | str | None = None, upgrade: bool = True) -> Database:
+def open_database(
+    url: str, runs_folder: Path | str | None = None, upgrade: bool = True, create: bool = True
+) -> Database:
     """Open the database at ``url``; create its tables, or bring them up to this version, where needed.
 
     ``url``: ``sqlite:///FILE``, ``postgresql://USER@HOST/NAME``, or the path of an SQLite file.
     ``runs_folder``: where the runs' Parquet files lie; None: beside the SQLite file, or in the user's data
     folder under the PostgreSQL database's name. Several workers need one that they share.
     ``upgrade``: False refuses tables of an older version instead of upgrading them.
+    ``create``: False refuses a place where there is no database of Waferlag yet.
 
     Raises :class:`db.errors.DatabaseError` with the mend: a URL that names nothing, a file of another
     program, tables of a newer version, a database that is locked, read-only or cannot be reached.
     """
     from db.version import ensure_version
 
+    if not create:
+        _require_file(database_url(url))
     database = connect(url, runs_folder)
     try:
-        ensure_version(database, upgrade=upgrade)
+        ensure_version(database, upgrade=upgrade, create=create)
     except BaseException:
         database.close()
         raise
@@ -136,6 +141,17 @@ def _without_password(text: str) -> str:
     """A malformed URL may still hold a password: show only what stands before the colon and after the @."""
     head, at, tail = text.rpartition("@")
     return f"{head.split('://')[0]}://…@{tail}" if at else text
+
+
+def _require_file(url: URL) -> None:
+    if (
+        url.drivername == "sqlite+pysqlite"
+        and "uri" not in url.query
+        and not Path(str(url.database)).exists()
+    ):
+        raise DatabaseUrlError(
+            f"there is no database at {url.database}: mend --db or WAFERLAG_DB, or make one with `waferlag db init`"
+        )
 
 
 def _make_folder_of(url: URL) -> None:

@@ -16,13 +16,18 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x7761666572  # "wafer": the key of the advisory lock on PostgreSQL
 
 
-def ensure_version(database: Database, upgrade: bool = True) -> None:
+def ensure_version(database: Database, upgrade: bool = True, create: bool = True) -> None:
     """Create the tables or bring them to this version; refuse those of a newer version or another program."""
     with told_plainly(database.place), database.engine.connect() as connection:
         found = current_version(connection)
         _refuse_foreign(connection, found, database.place)
     if found == REVISIONS[-1]:
         return
+    if not create and found is None:
+        raise DatabaseVersionError(
+            f"{database.place} has no tables of Waferlag: mend --db or WAFERLAG_DB, or make them with "
+            "`waferlag db init`"
+        )
     if not upgrade and found is not None:
         raise DatabaseVersionError(
             f"{database.place} has tables of version {found}, this Waferlag needs {REVISIONS[-1]}: run "

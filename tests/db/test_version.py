@@ -164,3 +164,10 @@ def _columns(database):
     with database.engine.connect() as connection:
         found = inspect(connection)
         return {table: [c["name"] for c in found.get_columns(table)] for table in found.get_table_names()}
+
+
+def test_an_empty_database_is_refused_where_none_is_to_be_made(database_url, tmp_path):
+    with connect(database_url, tmp_path) as empty, empty.engine.connect():
+        pass  # SQLite makes its file when somebody connects
+    with pytest.raises(DatabaseVersionError, match=r"has no tables of Waferlag: .*waferlag db init"):
+        open_database(database_url, tmp_path, create=False)

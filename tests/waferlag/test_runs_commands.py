@@ -170,6 +170,22 @@ def test_the_database_is_made_checked_copied_and_cleared(run, tmp_path, make_rec
     assert "removed 1 run(s)" in run("db", "gc", "--keep-days", "0")[1]
 
 
+@pytest.mark.parametrize(
+    "words", [["db", "check"], ["db", "gc"], ["db", "backup", "copy.db"]], ids=lambda words: words[1]
+)
+def test_what_looks_after_a_database_makes_none(run, tmp_path, words):
+    _mistake(run(*words, "--db", str(tmp_path / "no" / "such.db")), "there is no database at .*db init")
+    assert not (tmp_path / "no").exists()
+    assert list(tmp_path.glob("*.db")) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "says"), [("nope.invalid", "give an address of this machine"), ("8.8.8.8", "cannot assign")]
+)
+def test_a_dashboard_on_a_host_that_is_not_this_machine_is_refused(run, host, says):
+    _mistake(run("dashboard", "--host", host, "--no-browser"), f"(?i)--host {host}: .*{says}")
+
+
 def test_a_part_of_a_run_is_exported(run, database, make_record, tmp_path):
     run_id = RunRepository(database).add(make_record())
     assert run("runs", "export", run_id)[1].splitlines()[1].startswith(f"{run_id},1,chat,h20,H20-96GB")

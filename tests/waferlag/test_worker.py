@@ -24,6 +24,9 @@ from waferlag.settings import read_settings
 from waferlag.worker import Worker
 
 LEASE = 2.0
+KILLS = int(os.environ.get("WAFERLAG_TEST_KILLS", "10"))
+SMALL_RUNS = int(os.environ.get("WAFERLAG_TEST_SMALL_RUNS", "45"))
+"""How many random moments and small runs; `make soak` asks for 50 and 500."""
 SPEED = {
     "WAFERLAG_LEASE_SECONDS": str(LEASE),
     "WAFERLAG_BEAT_SECONDS": "0.4",
@@ -176,7 +179,7 @@ def _ends_once(database: Database, run_ids: list[str]) -> None:
     assert check(database).files == len(run_ids)
 
 
-def _wait_until(condition, seconds: float = 120.0) -> None:
+def _wait_until(condition, seconds: float = 120.0 + 4 * KILLS) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
@@ -317,22 +320,46 @@ def test_the_process_of_a_run_ends_with_its_worker(database, fleet, put):
 
 
 @pytest.mark.slow
-def test_workers_killed_at_ten_random_moments_leave_every_run_done_once(database, fleet, put):
-    """Two workers under load; each kill -9 is followed by a start, as systemd would do. A kill falls at a random
-    moment after some run has begun, so that most of them hit one."""
-    luck = random.Random(20251116)
-    run_ids = [put(f"r{number:02}", seconds=0.25) for number in range(16)]
-    workers = [fleet.start(), fleet.start()]
-    for _ in range(10):
-        _wait_until(lambda: bool(queries.runs(database, state="running")) or RunQueue(database).is_empty())
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fleet, put, workers):
+    """Workers under load; each kill -9 is followed by a start, as systemd would do. A kill falls at a random
+    moment after some run has begun, so that most of them hit one; now and then it falls before, start-up included."""
+    luck = random.Random(20251116 + workers)
+    run_ids = [put(f"r{number:03}", seconds=0.25) for number in range(8 + KILLS // 2)]
+    working = [fleet.start() for _ in range(workers)]
+    for kill in range(KILLS):
+        if kill % 5:
+            _wait_until(
+                lambda: bool(queries.runs(database, state="running")) or RunQueue(database).is_empty()
+            )
+        if RunQueue(database).is_empty():
+            run_ids += [put(f"r{kill:03}-{more}", seconds=0.25) for more in range(workers)]
         time.sleep(luck.uniform(0.0, 0.8))
-        victim = luck.randrange(2)
-        workers[victim].kill()
-        workers[victim].wait()
-        workers[victim] = fleet.start()
+        victim = luck.randrange(workers)
+        working[victim].kill()
+        working[victim].wait()
+        working[victim] = fleet.start()
     _wait_until(RunQueue(database).is_empty)
     _ends_once(database, run_ids)
     assert sum(queries.run(database, run_id).attempts for run_id in run_ids) > len(run_ids)
+
+
+@pytest.mark.slow
+def test_of_two_workers_one_killed_for_good_at_a_random_moment_the_other_does_all(database, fleet, put):
+    """Pair after pair; the survivor is stopped politely before the next pair begins."""
+    luck = random.Random(71)
+    run_ids: list[str] = []
+    for pair in range(max(1, KILLS // 10)):
+        ours = [put(f"p{pair}-{number}", seconds=0.25) for number in range(5)]
+        first, second = fleet.start(), fleet.start()
+        _wait_until(lambda: bool(queries.runs(database, state="running")))
+        time.sleep(luck.uniform(0.0, 1.5))
+        first.kill()
+        _wait_until(RunQueue(database).is_empty)
+        run_ids += ours
+        _ends_once(database, run_ids)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -374,10 +401,10 @@ def test_a_suspended_worker_that_wakes_after_the_take_over_changes_nothing(datab
 
 @pytest.mark.slow
 def test_three_workers_drain_many_runs_once_each(database, fleet, put):
-    run_ids = [put(f"r{number:03}", steps=0) for number in range(45)]
+    run_ids = [put(f"r{number:03}", steps=0) for number in range(SMALL_RUNS)]
     # Nobody dies here: with a lease that outlasts any pause of a busy machine, each run is begun once.
     for process in [fleet.start("drain", lease=60) for _ in range(3)]:
-        assert process.wait(120) == 0
+        assert process.wait(60 + 2 * SMALL_RUNS) == 0
     _ends_once(database, run_ids)
     assert all(queries.run(database, run_id).attempts == 1 for run_id in run_ids)
 

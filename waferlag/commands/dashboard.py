@@ -1,5 +1,6 @@
 """`waferlag dashboard`: the web dashboard, on loopback."""
 
+import errno
 import importlib.util
 import os
 import signal
@@ -16,6 +17,8 @@ from waferlag.commands.db import Db, open_chosen
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
+TAKEN = (errno.EADDRINUSE, errno.EACCES)
+"""Errors that say something about the port; every other one says something about the host."""
 
 
 def dashboard(
@@ -95,7 +98,8 @@ def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
 def _free_port(host: str, wanted: int | None) -> int:
     """The port asked for, or the first free one from 8501.
 
-    Raises :class:`planner.errors.UserMistakeError` where it is taken, or all of them are.
+    Raises :class:`planner.errors.UserMistakeError` where it is taken, or all of them are, or ``host`` is no address
+    of this machine.
     """
     from planner.errors import UserMistakeError
 
@@ -105,7 +109,11 @@ def _free_port(host: str, wanted: int | None) -> int:
             try:
                 probe.bind((host, port))
                 return port
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
+                if not isinstance(error, OSError) or error.errno not in TAKEN:
+                    raise UserMistakeError(
+                        f"--host {host}: {getattr(error, 'strerror', error)} (give an address of this machine: 127.0.0.1, or 0.0.0.0 for all)"
+                    ) from None
                 if wanted:
                     raise UserMistakeError(f"--port {port}: {error.strerror} (choose another port)") from None
     raise UserMistakeError(

@@ -16,13 +16,13 @@ Db = Annotated[
 ]
 
 
-def open_chosen(url: str | None, upgrade: bool = True) -> "Database":
-    """The database of ``--db``, else of the settings; created or upgraded where needed."""
+def open_chosen(url: str | None, upgrade: bool = True, create: bool = True) -> "Database":
+    """The database of ``--db``, else of the settings; created or upgraded where needed and wanted."""
     from db.session import open_database
     from waferlag.settings import settings
 
     chosen = settings()
-    return open_database(url or chosen.db, chosen.runs_folder, upgrade=upgrade)
+    return open_database(url or chosen.db, chosen.runs_folder, upgrade=upgrade, create=create)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def check(db: Db = None) -> None:
     """Read everything that is stored; exit with 3 if anything is damaged."""
     from db.maintenance import check as examine
 
-    with open_chosen(db, upgrade=False) as database:
+    with open_chosen(db, upgrade=False, create=False) as database:
         health = examine(database)
     for problem in health.problems:
         print(f"problem: {problem}")
@@ -81,7 +81,7 @@ def backup(
     """Copy the database as of one moment, with the files of its runs, while others go on using it."""
     from db.maintenance import backup as copy
 
-    with open_chosen(db, upgrade=False) as database:
+    with open_chosen(db, upgrade=False, create=False) as database:
         written = copy(database, target)
     print(f"wrote {written[0]} and {len(written) - 1} file(s) of runs beside it")
 
@@ -98,7 +98,7 @@ def gc(
     from db.maintenance import clear
     from waferlag.settings import settings
 
-    with open_chosen(db) as database:
+    with open_chosen(db, create=False) as database:
         cleared = clear(database, settings().keep_days if keep_days is None else keep_days)
     print(
         f"removed {cleared.runs} run(s) and {cleared.folders} folder(s) that no run knows; "
