@@ -240,11 +240,12 @@ class CountedPages:
             state.update(dict.fromkeys(names, number))
         else:
             kept, names = names, []
-            for name in kept:
+            for name in reversed(kept):  # a page may stand twice in a table
                 left = state[name] - 1
                 state[name] = left or number
                 if not left:
                     names.append(name)
+            names.reverse()
         self._idle += len(names)
         self._released.append((number, names))
         if len(self._released) > self._next_tidying:

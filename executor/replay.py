@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count, repeat
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -28,8 +28,13 @@ from executor.replayed import Line, Replayed, Spans
 from executor.scheduler import Limits, Request, Scheduler
 from executor.scheduler import Sequence as Running
 
-Route = Literal["round-robin", "least-loaded"]
-ROUTES: tuple[Route, ...] = ("round-robin", "least-loaded")
+Route = Literal["round-robin", "least-loaded", "cache-aware"]
+ROUTES: tuple[Route, ...] = get_args(Route)
+IMBALANCE = 1.5
+"""A cache-aware router leaves the replica that knows a prefix when it has so many times the load of the least loaded
+one, and LEAD requests more: the two thresholds of SGLang's router (balance_rel_threshold; its balance_abs_threshold is
+32 there, meant for batches of hundreds)."""
+LEAD = 4
 RESERVE_SHARE = 0.01
 """Share of the pages, one a sequence at most, that an admission leaves free; as the engine does."""
 
@@ -64,7 +69,8 @@ def replay(
     """Serve the requests on equal replicas; ``jump`` False takes every step by itself.
 
     A request that no replica can ever hold is refused and counted. ``round-robin`` deals requests out in
-    turn; ``least-loaded`` gives each to the replica with the fewest unfinished ones, the first of equals.
+    turn; ``least-loaded`` gives each to the replica with the fewest unfinished ones, the first of equals;
+    ``cache-aware`` to the one whose cache was sent the longest part of its prefix, unless that is overloaded.
     ``computed``: prompt tokens of each request whose KV comes with it.
     """
     if replicas < 1:
@@ -92,7 +98,7 @@ def _served(
             request._replace(computed=tokens)
             for request, tokens in zip(requests, computed.tolist(), strict=True)
         ]
-    router = _RoundRobin(servers) if route == "round-robin" or len(servers) == 1 else _LeastLoaded(servers)
+    router = _ROUTERS["round-robin" if len(servers) == 1 else route](servers)
     placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
     for server in servers:
         server.run_until(math.inf)
@@ -196,6 +202,45 @@ class _LeastLoaded:
         if server.unfinished:
             due = self.due[number] = server.next_end()
             heappush(self.queue, (due, number))
+
+
+class _CacheAware(_LeastLoaded):
+    """Each request goes where the longest part of its prefix went before, unless that replica is overloaded.
+
+    The router knows what it sent, not what a replica has evicted since, as routers outside the engine do.
+    """
+
+    def __init__(self, servers: Sequence[_Replica]) -> None:
+        super().__init__(servers)
+        self.sent: dict[Hashable, int] = {}
+        """Where a block went last."""
+
+    def choose(self, request: Request) -> int:
+        """The replica for the next request; the loads are right."""
+        least = min(self.loads)
+        number = self.loads.index(least)
+        known = self._longest(request)
+        if known is not None and not self.loads[known] > max(IMBALANCE * least, least + LEAD):
+            number = known
+        self.sent.update(dict.fromkeys(request.block_hashes, number))
+        return number
+
+    def _longest(self, request: Request) -> int | None:
+        """Where the last block of the known part of the prefix is."""
+        found = None
+        for name in request.block_hashes:
+            where = self.sent.get(name)
+            if where is None:
+                break
+            found = where
+        return found
+
+
+_ROUTERS: dict[str, type[_RoundRobin] | type[_LeastLoaded]] = {
+    "round-robin": _RoundRobin,
+    "least-loaded": _LeastLoaded,
+    "cache-aware": _CacheAware,
+}
 
 
 class _Replica:

@@ -112,6 +112,38 @@ def test_round_robin_deals_in_turn_and_least_loaded_avoids_the_busy_replica():
     assert loads.replica.tolist() == [0, 1, 1, 0]  # request 1 has ended by then; 0 and 2 go on
 
 
+def families(count, kinds, seed=4):
+    """Prompts of ten blocks, eight of them shared within a kind."""
+    chance = np.random.default_rng(seed)
+    kind = chance.integers(0, kinds, count)
+    blocks = tuple(
+        (*((k, at) for at in range(8)), (k, 8, number), (k, 9, number))
+        for number, k in enumerate(kind.tolist())
+    )
+    times = arrival_times(count, 4.0, 1.0, chance)
+    return arrivals(times, [160] * count, [20] * count, blocks=blocks, block_tokens=16)
+
+
+def test_a_cache_aware_router_finds_more_of_the_prompts_in_the_caches():
+    """Twelve kinds of prompts and caches of 60 pages, which hold six of them: dealt out by kind they fit."""
+    given = families(600, 12)
+    hits = {
+        route: replay(given, PLAIN, limits(pages=60), replicas=3, route=route).prompt_tokens_cached
+        for route in ("round-robin", "least-loaded", "cache-aware")
+    }
+    assert hits["cache-aware"] > 1.3 * hits["least-loaded"]
+    assert hits["cache-aware"] > 1.3 * hits["round-robin"]
+
+
+def test_a_cache_aware_router_leaves_a_replica_that_is_overloaded():
+    """One kind of prompt alone: all of it on one replica would leave the others idle."""
+    given = families(200, 1)
+    crowd = replace(given, arrival_s=given.arrival_s / 1000)
+    found = replay(crowd, PLAIN, limits(), replicas=3, route="cache-aware")
+    shares = np.bincount(found.replica, minlength=3)
+    assert shares.min() > 200 / 3 * 0.6
+
+
 def test_an_unknown_router_is_an_error_that_names_the_known():
     with pytest.raises(UnknownNameError, match="round-robin"):
         replay(arrivals([0.0], [1], [1]), PLAIN, limits(), route="robin")
@@ -158,7 +190,7 @@ def loads(draw):
     st.sampled_from([1, 3, 32]),
     st.booleans(),
     st.sampled_from([1, 2, 3]),
-    st.sampled_from(["round-robin", "least-loaded"]),
+    st.sampled_from(["round-robin", "least-loaded", "cache-aware"]),
     st.sampled_from(
         [PLAIN, replace(PLAIN, front_end=0.004), replace(PLAIN, halves=2), replace(PLAIN, stages=2)]
     ),

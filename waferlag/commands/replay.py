@@ -48,7 +48,9 @@ def replay(
         int,
         typer.Option("--prefill-replicas", min=0, help="So many more do prompts only, --replicas the rest."),
     ] = 0,
-    route: Annotated[str, typer.Option("--route", help="least-loaded or round-robin.")] = "least-loaded",
+    route: Annotated[
+        str, typer.Option("--route", help="least-loaded, cache-aware or round-robin.")
+    ] = "least-loaded",
     rate: Annotated[
         float | None, typer.Option("--rate", help="Mean requests/s of all replicas; without it the trace's.")
     ] = None,
