@@ -1,4 +1,4 @@
-"""Money of a plan over time: spend by month, money at risk behind the gates, cost by kind."""
+"""Money of a plan over time: spend by month and quarter, money at risk behind the gates, cost by kind."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,27 @@ Array = NDArray[np.float64]
 HOURS_PER_DAY = 24.0
 
 
-def monthly_spend(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Array:
-    """[N, T] undiscounted payments of each month: goods, fees, hosting and power, rental; refunds count against."""
+KINDS = ("prepayments", "balances", "licence fees", "refunds", "hosting and power", "rental")
+
+
+def monthly_spend(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> dict[str, Array]:
+    """[N, T] undiscounted payments of each month, by kind; refunds count against."""
     starts = _starts(scenario)
-    spend = _rent(scenario, chosen)
+    shape = (chosen.outcome.count, scenario.horizon_months)
+    spend = {kind: np.zeros(shape) for kind in KINDS}
+    spend["rental"] = _rent(scenario, chosen)
     for s, m, gpus in _lines(chosen):
         lot = fresh.lot_of[s, m]
         paid = fresh.payments[s]
         made = fresh.deliveries
-        for minute, amount in (
-            (made.accepted_at[:, lot], paid.prepaid[:, m]),
-            (made.released_at[:, lot], paid.fee[:, m]),
-            (made.delivered_at[:, lot], paid.balance[:, m]),
-            (made.ended_at[:, lot], -paid.refund[:, m]),
+        for kind, minute, amount in (
+            ("prepayments", made.accepted_at[:, lot], paid.prepaid[:, m]),
+            ("licence fees", made.released_at[:, lot], paid.fee[:, m]),
+            ("balances", made.delivered_at[:, lot], paid.balance[:, m]),
+            ("refunds", made.ended_at[:, lot], -paid.refund[:, m]),
         ):
-            _book(spend, starts, minute, gpus * amount)
-        spend += gpus * _running(scenario, fresh, s, m)
+            _book(spend[kind], starts, minute, gpus * amount)
+        spend["hosting and power"] += gpus[:, None] * _running(scenario, fresh, s, m)
     return spend
 
 
@@ -63,19 +68,27 @@ def _running(scenario: Scenario, fresh: Prospects, s: int, m: int) -> Array:
 
 
 def committed(scenario: Scenario, chosen: Calibration) -> float:
-    """Prepayments of all orders of the plan, undiscounted."""
+    """Mean prepayments of all orders of the plan, undiscounted."""
     return float(
         sum(
-            gpus * order_prices(scenario, scenario.purchases[s])[m] * scenario.purchases[s].prepayment
+            gpus.mean() * order_prices(scenario, scenario.purchases[s])[m] * scenario.purchases[s].prepayment
             for s, m, gpus in _lines(chosen)
         )
     )
 
 
-def at_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> float:
-    """Mean money paid, not refundable and not yet delivered, in the month where it is largest.
+def monthly_commitments(scenario: Scenario, chosen: Calibration) -> Array:
+    """[T] mean of what is ordered in the month at its purchase price, undiscounted."""
+    ordered = np.zeros(scenario.horizon_months)
+    for s, m, gpus in _lines(chosen):
+        ordered[m] += gpus.mean() * order_prices(scenario, scenario.purchases[s])[m]
+    return ordered
 
-    It is what would be lost if every gate closed for good on that month's first day.
+
+def monthly_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Array:
+    """[T] mean money paid, not refundable and not yet delivered, on the first day of each month.
+
+    It is what would be lost if every gate closed for good on that day.
     """
     risk = np.zeros((chosen.outcome.count, scenario.horizon_months))
     starts = _starts(scenario)[None, :]
@@ -89,8 +102,10 @@ def at_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> float:
             :, None
         ]
         waiting = (accepted >= 0) & (accepted <= starts) & ((through < 0) | (through > starts))
-        risk += waiting * gpus * (1.0 - source.refund) * fresh.payments[s].prepaid[:, m][:, None]
-    return float(risk.mean(axis=0).max())
+        lost = gpus * (1.0 - source.refund) * fresh.payments[s].prepaid[:, m]
+        risk += waiting * lost[:, None]
+    mean: Array = risk.mean(axis=0)
+    return mean
 
 
 def cost_parts(fresh: Prospects, chosen: Calibration) -> dict[str, float]:
@@ -98,9 +113,9 @@ def cost_parts(fresh: Prospects, chosen: Calibration) -> dict[str, float]:
     goods = running = residual = 0.0
     for s, m, gpus in _lines(chosen):
         paid = fresh.payments[s]
-        goods += gpus * float(paid.goods_today[:, m].mean())
-        running += gpus * float(paid.running_today[:, m].mean())
-        residual += gpus * float(paid.residual_today[:, m].mean())
+        goods += float((gpus * paid.goods_today[:, m]).mean())
+        running += float((gpus * paid.running_today[:, m]).mean())
+        residual += float((gpus * paid.residual_today[:, m]).mean())
     cost = chosen.outcome.cost
     return {
         "goods": goods,
@@ -112,10 +127,11 @@ def cost_parts(fresh: Prospects, chosen: Calibration) -> dict[str, float]:
     }
 
 
-def _lines(chosen: Calibration) -> list[tuple[int, int, int]]:
-    """(source, month, GPUs) of the plan, all pools together."""
-    orders = chosen.plan.orders.sum(axis=0)
-    return [(int(s), int(m), int(orders[s, m])) for s, m in np.argwhere(orders > 0)]
+def _lines(chosen: Calibration) -> list[tuple[int, int, Array]]:
+    """(source, month, [N] GPUs) of the plan, all pools together; futures may order differently."""
+    orders = chosen.outcome.ordered
+    placed = orders.any(axis=0)
+    return [(int(s), int(m), orders[:, s, m]) for s, m in np.argwhere(placed)]
 
 
 def _starts(scenario: Scenario) -> NDArray[np.int64]:

@@ -13,6 +13,9 @@ SCHEMA_VERSION = stored.SCHEMA_VERSION
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """Where a serving figure comes from, best first."""
 
+Verdict = Literal["dearer", "ties", "cheaper", "short of the goal"]
+"""A rival beside the plan; ties: the interval of the difference holds nothing."""
+
 
 class Part(BaseModel):
     """A frozen, closed part of the record."""
@@ -54,6 +57,10 @@ class Answer(Part):
 
     sentence: str
     """What to order and by when, with what probability."""
+    way: str = "fixed calendar"
+    """How orders are decided: fixed calendar, if-then calendar or monthly re-planning."""
+    plan_again_on: dt.date | None = None
+    """When the plan must be made again for its promise to hold; None: it holds as it stands."""
     waiting: str
     """What waiting one month costs, in words."""
     rests_on: list[str]
@@ -112,7 +119,7 @@ class Month(Part):
 
 
 class Order(Part):
-    """One line of the order calendar."""
+    """One order that is placed whatever is seen, and why."""
 
     pool: str
     source: str
@@ -141,6 +148,131 @@ class Order(Part):
     """Expected change of cost without this order; positive: dearer without it."""
     why: str
     """In words."""
+
+
+class ConditionalOrder(Part):
+    """One line of a calendar that may look before it orders."""
+
+    pool: str
+    source: str
+    sku: str
+    month: str
+    """YYYY-MM."""
+    order_on: dt.date
+    """The first of the month, or the scenario's start."""
+    gpus: int
+    condition: str
+    """In any case, or what the gates must be seen to do on that day; once cleared: in the first month in which they
+    pass."""
+    placed: float
+    """Share of futures in which it is placed."""
+
+
+class Calendar(Part):
+    """All orders settled beforehand, on conditions where that pays: what to do where nobody plans again."""
+
+    conditional: bool
+    """Whether any order depends on what the gates are seen to do."""
+    lines: list[ConditionalOrder]
+    mean_cost: Interval
+    cost_difference: Interval
+    """Cost minus that of the recommended way, on the same luck; nothing where it is recommended itself."""
+    weakest_month: str
+    probability: Interval
+    """Probability in its weakest required month."""
+    conditions_save: Interval | None
+    """What the conditions save against the same calendar without any, on the same luck; None: it has none."""
+
+
+class LaterOrder(Part):
+    """What planning again is likely to order from a source in a later month."""
+
+    pool: str
+    source: str
+    sku: str
+    month: str
+    """YYYY-MM."""
+    placed: float
+    """Share of futures in which anything is ordered."""
+    mean_gpus: float
+    """Over all futures."""
+    gpus: Quantiles
+    """Over all futures."""
+
+
+class Information(Part):
+    """What planning with odds is worth, and what knowing the future would be."""
+
+    stochastic_solution: Interval
+    """VSS: what the plan for the mean future costs more, in the plan's currency."""
+    perfect: Interval
+    """EVPI: the most that a perfect forecast could save."""
+    foretold: int
+    """Futures for which the best plan of hindsight was made."""
+
+
+class OpenGate(Part):
+    """What a gate that had always been open would be worth."""
+
+    gate: str
+    """Its name; all gates: every one of them."""
+    cost_difference: Interval
+    """Cost there minus cost here; below nothing: worth so much."""
+    weakest_month: str
+    probability_difference: Interval
+    """Of that month."""
+    futures: int
+    """On so many of the plan's own futures."""
+
+
+class FrontierPoint(Part):
+    """What one goal costs."""
+
+    goal: float
+    mean_cost: Interval
+    weakest_month: str
+    probability: Interval
+    """Probability in the weakest required month."""
+    meets_goal: bool
+
+
+class Swing(Part):
+    """The plan's outcome where one input is in its lowest fifth, and where it is in its highest."""
+
+    what: str
+    cost_low: float
+    cost_high: float
+    met_low: float
+    """Share of required months in which demand is met."""
+    met_high: float
+
+
+class Quarter(Part):
+    """Money of one calendar quarter, undiscounted."""
+
+    quarter: str
+    """YYYY-Qn."""
+    spend: Quantiles
+    """All payments, refunds taken off."""
+    mean: dict[str, float]
+    """By kind: prepayments, balances, licence fees, refunds (negative), hosting and power, rental."""
+    committed: float
+    """Mean of what is ordered in the quarter at its purchase price."""
+    at_risk: float
+    """Mean of what would be lost if every gate closed for good, in the quarter's worst month."""
+
+
+class BindingLimit(Part):
+    """A limit that binds, and what one unit more of it would save."""
+
+    limit: str
+    """monthly cap, total cap, reserved cap or budget."""
+    name: str
+    """The source or the rental; empty for the budget."""
+    month: str | None
+    saves: float
+    """Money saved at the margin per GPU, or per unit of money of the budget."""
+    words: str
 
 
 class Reservation(Part):
@@ -191,6 +323,8 @@ class Rival(Part):
     worst_tenth_shortfall: float
     """Mean shortfall share in the worst tenth of futures."""
     gpus_ordered: float
+    verdict: Verdict | None = None
+    """What it is beside the plan: a rival that misses the goal where the plan meets it is no match, however cheap."""
 
 
 class Serving(Part):
@@ -271,18 +405,29 @@ class PlanRecord(Part):
     """SHA-256 of the canonical scenario."""
     seed: int
     roots: dict[str, int]
-    """Roots of luck: optimise, validate."""
+    """Roots of luck: optimise, validate, confirm; every figure shown is read off the last."""
     answer: Answer
     months: list[Month]
     orders: list[Order]
     reservations: list[Reservation]
+    later: list[LaterOrder] = []
+    """What planning again is likely to order; empty where all orders are settled now."""
+    calendar: Calendar | None = None
     kpis: Kpis
+    quarters: list[Quarter] = []
     rivals: list[Rival]
     sizing: list[Serving]
     profiles: list[dict[str, Any]]
     """Serving profiles the sizing stands on."""
     lead_times: list[LeadTime]
     gate_odds: list[GateOdds] = []
+    information: Information | None = None
+    open_gates: list[OpenGate] = []
+    frontier: list[FrontierPoint] = []
+    """Cost against probability, from the lowest probability to the highest."""
+    tornado: list[Swing] = []
+    """What the cost swings with most comes first."""
+    limits: list[BindingLimit] = []
     physics: dict[str, Any]
     """Readings that help to judge the model: gate posteriors, lots simulated, bound of the shortfall."""
     sources: list[dict[str, str]]

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner import wording
-from planner.cash import at_risk, committed, cost_parts, monthly_spend
+from planner import findings, wording
+from planner.cash import committed, cost_parts, monthly_risk, monthly_spend
 from planner.chance import Key
 from planner.clock import day_of, minutes, month_label, month_starts
+from planner.figures import LEVEL, Array, difference, mean_of, probability, quantiles
 from planner.optimise.calibrate import Calibration
-from planner.optimise.evaluate import Outcome, paired, wilson
+from planner.optimise.choice import Choice
+from planner.optimise.evaluate import Outcome, wilson
 from planner.optimise.policies import Rival
-from planner.optimise.reasons import OrderReason, Waiting
+from planner.optimise.reasons import OrderReason, Waiting, firm_orders
+from planner.optimise.worth import tornado
 from planner.prospects import Prospects, carried_out, month_days, order_prices, unit_column
 from planner.record import (
     Answer,
@@ -23,27 +26,25 @@ from planner.record import (
     GateOdds,
     Interval,
     Kpis,
+    LaterOrder,
     LeadTime,
     Month,
     Order,
     PlanRecord,
     PoolMonth,
-    Quantiles,
     Reservation,
+    Verdict,
 )
 from planner.record import Rival as RivalRow
-from planner.roots import root_of
+from planner.roots import USES, root_of
 from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, serving_row
+from planner.studies import Worth
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.gate import Always, State
 from planner.versions import versions
 
-Array = NDArray[np.float64]
-LEVEL = 0.9
-"""Confidence of every interval of a probability and of a mean."""
-Z90 = 1.6448536269514722
 SECONDS_PER_DAY = 86400.0
 CLOSED, CONDITIONAL = int(State.CLOSED), int(State.CONDITIONAL)
 
@@ -53,67 +54,65 @@ def record_of(
     overrides: Sequence[str],
     serving: Sequence[Capacity],
     fresh: Prospects,
-    chosen: Calibration,
+    choice: Choice,
     rivals: Sequence[Rival],
     waiting: Waiting,
     reasons: Sequence[OrderReason],
     odds: Sequence[GateOdds],
+    budget: float | None = None,
+    worth: Worth | None = None,
 ) -> PlanRecord:
-    """The whole record of a plan, judged on the fresh futures."""
-    months = _months(scenario, serving, fresh, chosen)
+    """The whole record of a plan, judged on the fresh futures.
+
+    ``budget``: what would do where the scenario's own does not. ``worth`` None: an answer without its studies.
+    """
+    chosen = choice.chosen
+    spend = monthly_spend(scenario, fresh, chosen)
+    months = _months(scenario, serving, fresh, chosen, np.sum(list(spend.values()), axis=0))
     orders = _orders(scenario, fresh, chosen, reasons)
+    later = findings.later_orders(scenario, chosen, firm_orders(chosen.plan))
     kpis = _kpis(scenario, fresh, chosen)
-    leads = _lead_times(scenario, fresh)
-    answer = _answer(scenario, fresh, chosen, waiting, months, orders, odds)
+    answer = _answer(scenario, fresh, choice, waiting, months, orders, later, odds)
+    study = _study(scenario, choice, worth, fresh)
     return PlanRecord(
         versions=versions(),
         scenario=scenario,
         overrides=list(overrides),
         scenario_hash=scenario_hash(scenario),
         seed=scenario.seed,
-        roots={use: root_of(scenario.seed, use) for use in ("optimise", "validate")},
+        roots={use: root_of(scenario.seed, use) for use in USES},
         answer=answer,
         months=months,
         orders=orders,
         reservations=_reservations(scenario, chosen),
         kpis=kpis,
-        rivals=[_rival(scenario, rival, chosen, len(fresh.futures.need)) for rival in rivals],
+        rivals=_rivals(scenario, choice, rivals),
+        later=later,
         sizing=[serving_row(each) for each in serving],
         profiles=[_profile(each) for each in serving],
-        lead_times=leads,
+        lead_times=_lead_times(scenario, fresh),
         gate_odds=list(odds),
-        physics=_physics(scenario, fresh, chosen),
+        physics=_physics(scenario, fresh, choice),
         sources=wording.sources(scenario, fresh.load.traffic),
-        reasons=wording.reasons(scenario, chosen, fresh, orders, months),
+        reasons=wording.reasons(scenario, chosen, fresh, orders, budget),
+        quarters=findings.quarters(scenario, fresh, chosen, spend),
+        calendar=findings.calendar(scenario, choice),
+        limits=findings.binding(scenario, choice.static.confirmed.solution.limits),
+        **study,
     )
 
 
-# --- intervals -------------------------------------------------------------------------------------------------
-
-
-def probability(hits: NDArray[np.bool_]) -> Interval:
-    """Share of futures with its Wilson interval."""
-    low, high = wilson(int(hits.sum()), len(hits), LEVEL)
-    return Interval(value=float(hits.mean()), low=float(low), high=float(high), level=LEVEL)
-
-
-def mean_of(values: Array) -> Interval:
-    """Mean over futures with its normal interval."""
-    half = Z90 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    mean = float(values.mean())
-    return Interval(value=mean, low=mean - half, high=mean + half, level=LEVEL)
-
-
-def difference(first: Array, second: Array) -> Interval:
-    """Mean of ``second - first`` on the same luck, with its interval."""
-    found = paired(first, second, LEVEL)
-    return Interval(value=found.mean, low=found.low, high=found.high, level=LEVEL)
-
-
-def quantiles(values: Array) -> Quantiles:
-    """P10, P50 and P90 over futures."""
-    p10, p50, p90 = np.quantile(values, (0.1, 0.5, 0.9))
-    return Quantiles(p10=float(p10), p50=float(p50), p90=float(p90))
+def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prospects) -> dict[str, Any]:
+    """What other worlds and goals cost, and what the outcome swings with."""
+    swings = findings.swings(tornado(fresh.futures, choice.chosen.outcome))
+    if worth is None:
+        return {"tornado": swings}
+    return {
+        "tornado": swings,
+        "information": findings.information(worth),
+        "open_gates": findings.open_gates(scenario, worth),
+        "frontier": findings.frontier(scenario, worth),
+    }
 
 
 def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
@@ -128,10 +127,10 @@ def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
 
 
 def _months(
-    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration
+    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration, spend: Array
 ) -> list[Month]:
+    """``spend``: [N, T] undiscounted."""
     starts = month_starts(scenario.start, scenario.horizon_months)
-    spend = monthly_spend(scenario, fresh, chosen)
     joint = chosen.outcome.met_jointly
     return [
         Month(
@@ -264,8 +263,8 @@ def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
         mean_cost=mean_of(total),
         cost_parts=cost_parts(fresh, chosen),
         committed=committed(scenario, chosen),
-        at_risk=at_risk(scenario, fresh, chosen),
-        gpus_ordered=int(chosen.plan.orders.sum()),
+        at_risk=float(monthly_risk(scenario, fresh, chosen).max()),
+        gpus_ordered=round(float(chosen.outcome.ordered.sum(axis=(1, 2)).mean())),
         shortfall_share=mean_of(shortfall_share(fresh, outcome)),
         cost_per_million_tokens=_cost_per_million_tokens(scenario, fresh, outcome),
     )
@@ -285,23 +284,45 @@ def _cost_per_million_tokens(scenario: Scenario, fresh: Prospects, outcome: Outc
     return float(outcome.cost.total.mean()) / tokens * 1e6 if tokens > 0 else None
 
 
-def _rival(scenario: Scenario, rival: Rival, chosen: Calibration, count: int) -> RivalRow:
+def _rivals(scenario: Scenario, choice: Choice, rivals: Sequence[Rival]) -> list[RivalRow]:
+    """The other ways to plan, then the rules of thumb and the narrower choices."""
+    mine = choice.chosen.outcome
+    ways = [(way, choice.of(way).outcome) for way in choice.ways if way != choice.way]
+    return [
+        _rival(scenario, name, outcome, mine)
+        for name, outcome in [*ways, *((rival.name, rival.outcome) for rival in rivals)]
+    ]
+
+
+def _rival(scenario: Scenario, name: str, outcome: Outcome, mine: Outcome) -> RivalRow:
     starts = month_starts(scenario.start, scenario.horizon_months)
-    required = slice(scenario.goal.from_month - 1, None)
-    weakest = int(rival.outcome.probability[required].argmin()) + scenario.goal.from_month - 1
-    shortfall = rival.outcome.shortfall.mean(axis=(1, 2))
-    worst = np.sort(shortfall)[-max(1, count // 10) :]
+    weakest = findings.weakest_required(scenario, outcome)
+    shortfall = outcome.shortfall.mean(axis=(1, 2))
+    worst = np.sort(shortfall)[-max(1, outcome.count // 10) :]
+    cost = difference(mine.cost.total, outcome.cost.total)
     return RivalRow(
-        name=rival.name,
-        meaning=wording.MEANING.get(rival.name, ""),
-        mean_cost=mean_of(rival.outcome.cost.total),
-        cost_difference=difference(chosen.outcome.cost.total, rival.outcome.cost.total),
+        name=name,
+        meaning=wording.MEANING.get(name, ""),
+        mean_cost=mean_of(outcome.cost.total),
+        cost_difference=cost,
         weakest_month=month_label(starts[weakest]),
-        probability=probability(rival.outcome.met_jointly[:, weakest]),
+        probability=probability(outcome.met_jointly[:, weakest]),
         shortfall_share=float(shortfall.mean()),
         worst_tenth_shortfall=float(worst.mean()),
-        gpus_ordered=float(rival.outcome.ordered.sum(axis=(1, 2)).mean()),
+        gpus_ordered=float(outcome.ordered.sum(axis=(1, 2)).mean()),
+        verdict=_verdict(scenario, outcome, mine, cost),
     )
+
+
+def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval) -> Verdict:
+    """A rival that serves less often than the goal is no match, however cheap; within the interval it ties."""
+    required = slice(scenario.goal.from_month - 1, None)
+    aim = np.minimum(mine.probability[required], scenario.goal.probability)
+    if np.any(outcome.probability[required] < aim - 1e-12):
+        return "short of the goal"
+    if cost.low > 0:
+        return "dearer"
+    return "cheaper" if cost.high < 0 else "ties"
 
 
 # --- answer ----------------------------------------------------------------------------------------------------
@@ -310,18 +331,23 @@ def _rival(scenario: Scenario, rival: Rival, chosen: Calibration, count: int) ->
 def _answer(
     scenario: Scenario,
     fresh: Prospects,
-    chosen: Calibration,
+    choice: Choice,
     waiting: Waiting,
     months: Sequence[Month],
     orders: Sequence[Order],
+    later: Sequence[LaterOrder],
     odds: Sequence[GateOdds],
 ) -> Answer:
     required = [month for month in months if month.required]
     weakest = min(required, key=lambda month: month.probability.value)
     feasible = all(month.probability.value >= scenario.goal.probability for month in required)
     dates = [order.last_safe or order.order_on for order in orders]
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    again = starts[1] if choice.way == "monthly re-planning" and len(starts) > 1 else None
     return Answer(
-        sentence=wording.sentence(scenario, chosen, months, orders, weakest, feasible),
+        sentence=wording.sentence(scenario, choice, months, orders, later, weakest, feasible),
+        way=choice.way,
+        plan_again_on=again,
         waiting=wording.waiting(scenario, waiting),
         rests_on=wording.rests_on(scenario, fresh, odds),
         feasible=feasible,
@@ -413,7 +439,7 @@ def _with_gate_open(scenario: Scenario, fresh: Prospects, g: int, gated: Sequenc
     opened = replace(fresh.spec.gates[g], law=Always(State.OPEN), events=())
     gates = tuple(opened if at == g else gate for at, gate in enumerate(fresh.spec.gates))
     orders = fresh.deliveries.orders.select(fresh.lot_of[gated, 0])
-    key = Key(root_of(scenario.seed, "validate"))
+    key = Key(root_of(scenario.seed, "confirm"))
     numbers = range(len(fresh.futures.need))
     made = carried_out(replace(fresh.spec, gates=gates), orders, key, numbers, "fast")
     return _any_delivered(made.delivered_at)
@@ -443,13 +469,29 @@ def _odds_of(
     )
 
 
-def _physics(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> dict[str, Any]:
+def _physics(scenario: Scenario, fresh: Prospects, choice: Choice) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
+    chosen, run = choice.chosen, scenario.run
+    made = (
+        choice.replanned.promise
+        if choice.replanned and choice.way == "monthly re-planning"
+        else choice.static
+    )
     return {
-        "futures": {"optimise": scenario.run.scenarios, "validate": len(fresh.futures.need)},
-        "engine": scenario.run.engine,
+        "futures": {
+            "optimise": run.scenarios,
+            "validate": run.replications,
+            "confirm": len(fresh.futures.need),
+        },
+        "engine": run.engine,
         "candidate_lots": len(candidate_orders(scenario)),
         "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},
         "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.steps)},
+        "promise": {
+            "aimed_at": made.aim,
+            "raised": made.raised,
+            "validated": float(made.validated.outcome.probability[made.validated.required].min(initial=1.0)),
+        },
+        "caution": choice.replanned.caution if choice.replanned else None,
         "gates": [gate.name for gate in supply_spec(scenario).gates],
     }

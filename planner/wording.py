@@ -8,13 +8,18 @@ import numpy as np
 from planner.clock import month_label, month_starts
 from planner.demand.traffic import Traffic
 from planner.optimise.calibrate import Calibration
+from planner.optimise.choice import Choice, Way
 from planner.optimise.reach import OutOfReach, Relaxation, relaxations
 from planner.optimise.reasons import OrderReason, Waiting
 from planner.prospects import Prospects
-from planner.record import GateOdds, Interval, Month, Order
+from planner.record import GateOdds, Interval, LaterOrder, Month, Order
 from planner.scenario.models import Purchase, Scenario
 
 MEANING = {
+    "fixed calendar": "orders settled now, the same whatever happens",
+    "if-then calendar": "orders settled now, on conditions that the gates must be seen to meet",
+    "monthly re-planning": "orders of each month decided when it comes, from need, pipeline and gates as then seen",
+    "base-stock": "orders up to a level each month, from the source cheapest at the start",
     "nothing until cleared": "orders from a gated source only in months in which its gates are seen passing",
     "everything now": "orders in the first month what the largest need takes, cheapest source first",
     "nine-month MRP": "orders what the mean need nine months on lacks, as if nothing could go wrong",
@@ -29,14 +34,15 @@ ALWAYS = 0.995
 
 def sentence(
     scenario: Scenario,
-    chosen: Calibration,
+    choice: Choice,
     months: Sequence[Month],
     orders: Sequence[Order],
+    later: Sequence[LaterOrder],
     weakest: Month,
     feasible: bool,
 ) -> str:
     """What to order and by when, and how sure that makes which month."""
-    what = _what(scenario, chosen, orders)
+    what = _what(scenario, choice.chosen, orders, later, choice.way)
     last = months[-1].month
     odds = percent(weakest.probability)
     first = next(month.month for month in months if month.required)
@@ -144,9 +150,9 @@ def reasons(
     chosen: Calibration,
     fresh: Prospects,
     orders: Sequence[Order],
-    months: Sequence[Month],
+    budget: float | None,
 ) -> list[str]:
-    """Why this plan: limits that bind, months out of reach, labels of the serving figures."""
+    """Why this plan: months out of reach and what would do, the first orders; ``budget``: the one that would do."""
     unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
     worst_first = sorted(unreachable, key=lambda out: out.best)
     lines = [_unreachable(scenario, out) for out in worst_first[:MOST_NAMED]]
@@ -155,6 +161,10 @@ def reasons(
     if unreachable:
         worst = worst_first[0]
         lines.append(_would_do(scenario, worst.month, relaxations(fresh.futures, worst.month, chosen.goal)))
+    if budget is not None:
+        lines.append(
+            f"A budget of {millions(budget)} {scenario.currency} would do, by the plan that has no limit."
+        )
     return lines + [
         f"{order.gpus} {order.sku} from {order.source}, {order.month}: {order.why}"
         for order in orders[:MOST_NAMED]
@@ -228,18 +238,43 @@ def signed(value: float) -> str:
     return f"-{millions(-value)}" if value < 0 else millions(value)
 
 
-def _what(scenario: Scenario, chosen: Calibration, orders: Sequence[Order]) -> str:
+def _what(
+    scenario: Scenario,
+    chosen: Calibration,
+    orders: Sequence[Order],
+    later: Sequence[LaterOrder],
+    way: Way,
+) -> str:
     """The orders and the rental, in words."""
     parts = _ordered(orders)
     rent = _rented(scenario, chosen)
+    then = _then(later, way)
     if parts and rent:
-        return f"Order {parts}, and reserve {rent}."
+        return f"Order {parts}, and reserve {rent}.{then}"
     if parts:
-        return f"Order {parts}."
+        return f"Order {parts}.{then}"
+    if rent:
+        return f"Order nothing {'now' if then else ''}; reserve {rent}.{then}".replace(" ;", ";")
+    if then:
+        return f"Order nothing now.{then}"
+    return "Order nothing and reserve nothing: what is in service will do."
+
+
+def _then(later: Sequence[LaterOrder], way: Way) -> str:
+    """What is decided later."""
+    if way == "fixed calendar":
+        return ""
+    more = round(sum(order.mean_gpus for order in later))
+    if way == "if-then calendar":
+        return (
+            f" Further orders look at the gates first: about {more} GPUs more, see the calendar."
+            if later
+            else ""
+        )
+    if not later:
+        return " Plan again each month."
     return (
-        f"Order nothing; reserve {rent}."
-        if rent
-        else "Order nothing and reserve nothing: what is in service will do."
+        f" Plan again each month: about {more} GPUs more by {later[-1].month}, as need and gates then show."
     )
 
 

@@ -32,6 +32,7 @@ from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders, Purchase, Whole
 from planner.optimise.policies import Rival, enough, first_cleared
+from planner.optimise.promise import Promise, Trio
 
 CLOSED, PROMISED, PASSING = 0, 1, 2
 """States of the least open gate of a source, as `Futures.regime` counts them."""
@@ -82,18 +83,18 @@ class ConditionalOrder:
     gpus: int
     condition: str
     placed: float
-    """Share of the validating futures in which it is placed."""
+    """Share of the judging futures in which it is placed."""
 
 
 @dataclass(frozen=True)
 class IfThen:
-    """The calibrated policy against the static plan, on the same validating futures."""
+    """The calibrated policy against the static plan, on the same judging futures."""
 
     rules: tuple[Rule, ...]
     calibration: Calibration
-    """In the unfolded programme: its sources are the rules."""
+    """In the unfolded programme: its sources are the rules. Judged on the validating futures."""
     plan: Orders
-    """[N, P, S, M] what the policy orders in each validating future."""
+    """[N, P, S, M] what the policy orders in each judging future."""
     outcome: Outcome
     lines: tuple[ConditionalOrder, ...]
     cost: Difference
@@ -103,42 +104,39 @@ class IfThen:
     differs_in: int
     """That month."""
     recommended: bool
-    """Whether the policy is cheaper beyond its interval and no further from the goal."""
+    """Whether the policy is cheaper than the static plan beyond its interval and no further from the goal."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any order depends on what is seen; else the policy is a static plan."""
+        return any(not self.rules[i].always for _, i, _ in np.argwhere(self.calibration.plan.orders > 0))
 
 
-def if_then(
-    train: Futures,
-    validate: Futures,
-    static: Calibration,
-    cleared: Rival | None = None,
-    *,
-    cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
-) -> IfThen | None:
+def if_then(trio: Trio, made: Promise, cleared: Rival | None = None) -> IfThen | None:
     """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing.
 
     ``cleared`` is the rival that orders nothing until cleared: a policy of this kind too, and taken up where it
     does better.
     """
-    rules = rules_of(train)
-    if len(rules) == len(train.purchases):
+    rules = rules_of(trio.train)
+    if len(rules) == len(trio.train.purchases):
         return None
-    seen, unseen = Formulation(unfold(enough(train), rules)), Formulation(unfold(validate, rules))
-    found = calibrate(
-        seen,
-        unseen,
-        static.goal,
-        cvar_level=cvar_level,
-        cvar_bound=cvar_bound,
-        start=_embedded(static.plan, rules),
-        out_of_reach=static.out_of_reach,
-    )
-    starts = [_embedded(static.plan, rules)]
+    static, level = made.validated, trio.cvar_level
+    seen = Formulation(unfold(enough(trio.train), rules))
+    unseen = Formulation(unfold(trio.validate, rules))
+    start = _embedded(static.plan, rules)
+    found = calibrate(seen, unseen, made.aim, cvar_level=level, start=start, out_of_reach=static.out_of_reach)
+    starts = [start]
     if cleared is not None and cleared.wanted is not None:
         starts.append(_embedded(cleared.wanted, rules, waits=True))
-    found = reconsider(seen, unseen, found, starts, cvar_level=cvar_level, cvar_bound=cvar_bound)
-    plan = Orders(placed(validate, rules, found.plan.orders), found.plan.reserved)
-    outcome = evaluate(validate, plan)
+    found = reconsider(seen, unseen, found, starts, cvar_level=level)
+    return compared(trio.confirm, rules, found, made.confirmed)
+
+
+def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static: Calibration) -> IfThen:
+    """The policy beside the static plan on the judging futures."""
+    plan = Orders(placed(judge, rules, found.plan.orders), found.plan.reserved)
+    outcome = evaluate(judge, plan)
     cost = paired(static.outcome.cost.total, outcome.cost.total)
     gap = np.abs(outcome.probability - static.outcome.probability)
     month = int(gap.argmax())
@@ -149,12 +147,20 @@ def if_then(
         calibration=found,
         plan=plan,
         outcome=outcome,
-        lines=_lines(validate, rules, found.plan),
+        lines=_lines(judge, rules, found.plan),
         cost=cost,
         probability=paired(static.outcome.met_jointly[:, month], outcome.met_jointly[:, month]),
         differs_in=month,
         recommended=bool(cost.high < -_DEARER * static.outcome.expected_cost and ours <= theirs + 1e-12),
     )
+
+
+def static_of(policy: IfThen, futures: Futures) -> Orders:
+    """A policy that looks at nothing, as the static plan it is."""
+    orders = np.zeros((len(futures.pools), len(futures.purchases), futures.months), dtype=np.int64)
+    for i, rule in enumerate(policy.rules):
+        orders[:, rule.source] += policy.calibration.plan.orders[:, i].astype(np.int64)
+    return Orders(orders, policy.calibration.plan.reserved)
 
 
 def regime_of(futures: Futures) -> NDArray[np.int8]:
@@ -189,7 +195,7 @@ def rules_of(futures: Futures) -> tuple[Rule, ...]:
 
 def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     """The same futures with one source per rule: an order that its rule does not place costs and brings nothing."""
-    month = _months_placed(futures, rules)
+    month = months_placed(futures, rules)
     T = futures.months
     place = [rule.source for rule in rules]
     inside = np.minimum(month, T - 1)
@@ -210,7 +216,7 @@ def _unfolded(source: Purchase, rule: Rule) -> Purchase:
     return replace(source, name=f"{source.name}, {rule.words}", allotment=source.allotment or source.name)
 
 
-def _months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
+def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
     """[N, rules, M] month in which an order of month m is placed; T: never."""
     T = futures.months
     regime = regime_of(futures)
@@ -237,7 +243,7 @@ def placed(futures: Futures, rules: tuple[Rule, ...], orders: Whole | Array) -> 
     which the source passes.
     """
     T, P = futures.months, len(futures.pools)
-    month = _months_placed(futures, rules)
+    month = months_placed(futures, rules)
     regime = regime_of(futures)
     result = np.zeros((futures.count, P, len(futures.purchases), T), dtype=np.int64)
     for s, source in enumerate(futures.purchases):
@@ -276,17 +282,17 @@ def _embedded(plan: Orders, rules: tuple[Rule, ...], waits: bool = False) -> Ord
     return Orders(orders, plan.reserved)
 
 
-def _lines(validate: Futures, rules: tuple[Rule, ...], plan: Orders) -> tuple[ConditionalOrder, ...]:
+def _lines(judge: Futures, rules: tuple[Rule, ...], plan: Orders) -> tuple[ConditionalOrder, ...]:
     """By month, source and condition."""
-    month = _months_placed(validate, rules)
+    month = months_placed(judge, rules)
     lines = [
         ConditionalOrder(
-            pool=validate.pools[p],
-            source=validate.purchases[rules[i].source].name,
+            pool=judge.pools[p],
+            source=judge.purchases[rules[i].source].name,
             month=int(m),
             gpus=int(plan.orders[p, i, m]),
             condition=rules[i].words,
-            placed=float((month[:, i, m] < validate.months).mean()),
+            placed=float((month[:, i, m] < judge.months).mean()),
         )
         for p, i, m in np.argwhere(plan.orders > 0)
     ]

@@ -149,6 +149,15 @@ def reconsider(
     return dial.take_up(calibration, plans)
 
 
+def roughly(train: Futures, goal_probability: float) -> Orders:
+    """One turn of the dial and no lots: about what `calibrate` ends with, in parts of GPUs, at a tenth of the work."""
+    formulation = Formulation(train)
+    plan = formulation.solve(gap=3 * _COARSE).plan
+    share = np.where(train.must_meet, goal_probability, 0.0)
+    kept = kept_futures(formulation, plan, share) * _KEPT_PRICE
+    return formulation.solve(kept=kept, start=plan, gap=3 * _COARSE).plan
+
+
 class _Dial:
     def __init__(
         self,

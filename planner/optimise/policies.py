@@ -3,7 +3,8 @@
 Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until
 cleared, only some sources) are calibrated to the same goal by the same code; the rules of thumb
 (everything now, nine-month MRP, base-stock) are not. A rule that watches the futures unfold gives
-orders [N, P, S, M]; it sees in month m only what has happened by then.
+orders [N, P, S, M]; it sees in month m only what has happened by then. Every outcome is that on the futures
+that judge: those under the third root in a plan, the validating ones where no others are given.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ MRP_LEAD_MONTHS = 9
 """The planning lead time of the nine-month MRP: what the trade says a new wafer takes to a served request."""
 
 
-ENOUGH = 2_000
-"""Rivals and policies learn from so many of the training futures at most: as many as whole lots are searched
-on for the plan itself. All are judged on every validating future."""
+ENOUGH = 1_000
+"""Rivals and policies learn from so many of the training futures at most. All are judged on every future that judges
+the plan."""
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A policy with its outcome on the validating futures."""
+    """A policy with its outcome on the futures that judge it."""
 
     name: str
     plan: Orders
@@ -39,14 +40,17 @@ class Rival:
     """What a policy that waits wants in every future alike, before it waits."""
 
 
-def nothing_until_cleared(train: Futures, validate: Futures, goal: float, **dial: float) -> Rival:
+def nothing_until_cleared(
+    train: Futures, validate: Futures, goal: float, judge: Futures | None = None, **dial: float
+) -> Rival:
     """Order from a source only once all its gates are seen passing; what is wanted earlier waits for that.
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
     waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
-    plan = Orders(placed_when_cleared(validate, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing until cleared", plan, evaluate(validate, plan), wanted=waiting.plan)
+    unseen = validate if judge is None else judge
+    plan = Orders(placed_when_cleared(unseen, waiting.plan.orders), waiting.plan.reserved)
+    return Rival("nothing until cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
 
 
 def enough(train: Futures) -> Futures:
@@ -98,7 +102,7 @@ def placed_when_cleared(futures: Futures, wanted: Whole | Array) -> Whole:
     return orders
 
 
-def everything_now(train: Futures, validate: Futures, goal: float) -> Rival:
+def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
     """In the first month order all that the horizon's largest deficit takes, in the share ``goal`` of futures.
 
     The cheapest sources first, up to their caps; the mean gap until delivery is rented.
@@ -108,13 +112,13 @@ def everything_now(train: Futures, validate: Futures, goal: float) -> Rival:
     orders = np.zeros(train.may_order.shape, dtype=np.int64)
     room = _Room(train)
     for p, wanted in enumerate(largest):
-        for s in _cheapest_first(train, p, 0):
+        for s in cheapest_first(train, p, 0):
             wanted = room.order(orders, p, s, 0, float(wanted))
     plan = Orders(orders, rent_the_gap(train, formulation.deliveries.capacity(orders).mean(axis=0)))
-    return Rival("everything now", plan, evaluate(validate, plan))
+    return Rival("everything now", plan, evaluate(judge, plan))
 
 
-def nine_month_mrp(train: Futures, validate: Futures, lead_months: int = MRP_LEAD_MONTHS) -> Rival:
+def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_MONTHS) -> Rival:
     """Material requirements planning: mean need, one fixed lead time, no gates.
 
     In month m order what the mean need of month m + 9 lacks, from the cheapest source; rent the mean gap.
@@ -127,16 +131,16 @@ def nine_month_mrp(train: Futures, validate: Futures, lead_months: int = MRP_LEA
     for m in range(T - lead_months):
         for p in range(P):
             wanted = gap[p, m + lead_months] - believed[p, m + lead_months]
-            for s in _cheapest_first(train, p, m):
+            for s in cheapest_first(train, p, m):
                 before = orders[p, s, m]
                 wanted = room.order(orders, p, s, m, float(wanted))
                 added = (orders[p, s, m] - before) * train.per_gpu[:, p, s].mean()
                 believed[p, m + lead_months :] += added
     plan = Orders(orders, rent_the_gap(train, believed))
-    return Rival("nine-month MRP", plan, evaluate(validate, plan))
+    return Rival("nine-month MRP", plan, evaluate(judge, plan))
 
 
-def base_stock(train: Futures, validate: Futures, goal: float) -> Rival:
+def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
     r"""Order up to a level, every month, watching need and the inventory position of the future it is in.
 
         level[n,p,m] = need[n,p,m] × quantile_goal( need[m + L] / need[m] )
@@ -145,31 +149,31 @@ def base_stock(train: Futures, validate: Futures, goal: float) -> Rival:
     owned and ordered capacity. Each pool orders from the source that is cheapest in the first month.
     """
     gap = rent_the_gap(train, np.zeros((len(train.pools), train.months)))
-    orders = np.zeros((validate.count, *train.may_order.shape), dtype=np.int64)
+    orders = np.zeros((judge.count, *train.may_order.shape), dtype=np.int64)
     for p in range(len(train.pools)):
-        for s in _cheapest_first(train, p, 0)[:1]:
-            orders[:, p, s] = _up_to_level(train, validate, goal, p, s)
+        for s in cheapest_first(train, p, 0)[:1]:
+            orders[:, p, s] = _up_to_level(train, judge, goal, p, s)
     for s, source in enumerate(train.purchases):
         orders[:, :, s] = _capped(orders[:, :, s], source.monthly_cap, source.total_cap, source.lot_gpus)
     plan = Orders(orders, gap)
-    return Rival("base-stock", plan, evaluate(validate, plan))
+    return Rival("base-stock", plan, evaluate(judge, plan))
 
 
-def _up_to_level(train: Futures, validate: Futures, goal: float, p: int, s: int) -> Whole:
+def _up_to_level(train: Futures, judge: Futures, goal: float, p: int, s: int) -> Whole:
     """[N, M] GPUs one pool orders from one source under the base-stock rule."""
     T, lot = train.months, train.purchases[s].lot_gpus
     served = train.arrival_month[:, s] < T
     waits = (train.arrival_month[:, s] - np.arange(T))[served]
     lead = int(np.ceil(waits.mean())) if len(waits) else T
     carries = float(train.per_gpu[:, p, s].mean())
-    orders = np.zeros((validate.count, T), dtype=np.int64)
+    orders = np.zeros((judge.count, T), dtype=np.int64)
     for m in range(T - 1):
         if not train.purchases[s].may_order[p, m]:
             continue
         ahead = min(m + lead, T - 1)
         growth = np.quantile(train.need[:, p, ahead] / np.maximum(train.need[:, p, m], 1e-12), goal)
-        position = validate.owned[:, p, m] + orders.sum(axis=1) * carries
-        short = np.maximum(validate.need[:, p, m] * growth - position, 0.0)
+        position = judge.owned[:, p, m] + orders.sum(axis=1) * carries
+        short = np.maximum(judge.need[:, p, m] * growth - position, 0.0)
         orders[:, m] = np.ceil(short / carries / lot) * lot
     return orders
 
@@ -194,6 +198,7 @@ def only_from(
     goal: float,
     purchases: Collection[str],
     rentals: Collection[str] | None = None,
+    judge: Futures | None = None,
     **dial: float,
 ) -> Rival:
     """The same optimiser with some sources only: ``domestic only``, ``rent only`` (``purchases`` empty).
@@ -206,7 +211,8 @@ def only_from(
         goal,
         **dial,  # type: ignore[arg-type]
     )
-    return Rival(name, found.plan, found.outcome)
+    outcome = found.outcome if judge is None else evaluate(judge, found.plan)
+    return Rival(name, found.plan, outcome)
 
 
 def rent_the_gap(futures: Futures, delivered: Array) -> Whole:
@@ -233,7 +239,7 @@ def rent_the_gap(futures: Futures, delivered: Array) -> Whole:
     return reserved
 
 
-def _cheapest_first(futures: Futures, p: int, m: int) -> list[int]:
+def cheapest_first(futures: Futures, p: int, m: int) -> list[int]:
     """Sources open to the pool in the month, by expected outlay per request/s."""
     carries = futures.per_gpu[:, p].mean(axis=0)
     price = futures.mean_outlay[:, m] / np.maximum(carries, 1e-12)

@@ -1,10 +1,11 @@
 """Why this order: what it protects, how long it can wait, what happens without it; what waiting costs.
 
-Everything is read off the validating futures, on the same luck as the plan itself.
+Everything is read off the futures that judge the plan, on the same luck as the plan itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +13,7 @@ import numpy as np
 from planner.optimise.calibrate import Calibration, calibrate
 from planner.optimise.evaluate import QUANTILES, Difference, Outcome, all_met, paired
 from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Array, Flags, Futures, Orders
-from planner.supply.spread import Spread
+from planner.optimise.futures import Array, Flags, Futures, Orders, Whole
 
 _MOVED_ON = 4_000
 """Orders are moved month by month on so many of the futures at most; odds and costs are read off them all."""
@@ -47,23 +47,37 @@ class OrderReason:
     where the plan misses the goal."""
 
 
-def order_reasons(validate: Futures | Formulation, calibration: Calibration) -> tuple[OrderReason, ...]:
-    """One `OrderReason` for each order of the calibrated plan, by month, source and pool."""
-    formulation = validate if isinstance(validate, Formulation) else Formulation(validate)
-    look = _Without(formulation, calibration.plan, calibration.goal)
+def order_reasons(judge: Futures | Formulation, calibration: Calibration) -> tuple[OrderReason, ...]:
+    """One `OrderReason` for each order that every future places, by month, source and pool."""
+    formulation = judge if isinstance(judge, Formulation) else Formulation(judge)
+    firm = firm_orders(calibration.plan)
+    look = _Without(formulation, calibration.plan, firm, calibration.goal)
     mover = look
     if formulation.futures.count > _MOVED_ON:
         few = Formulation(formulation.futures.take(slice(0, _MOVED_ON)))
-        mover = _Without(few, calibration.plan, calibration.goal)
-    placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(calibration.plan.orders > 0)]
+        mover = _Without(few, _first_of(calibration.plan, _MOVED_ON), firm, calibration.goal)
+    placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(firm > 0)]
     return tuple(look.reason(p, s, m, mover.last_safe_month(p, s, m)) for m, s, p in sorted(placed))
+
+
+def firm_orders(plan: Orders) -> Whole:
+    """[P, S, M] GPUs that are ordered in every future: a static plan's, a policy's as far as they are certain."""
+    orders = plan.orders if plan.orders.ndim == 3 else plan.orders.min(axis=0)
+    return orders.astype(np.int64)
+
+
+def _first_of(plan: Orders, count: int) -> Orders:
+    return plan if plan.orders.ndim == 3 else Orders(plan.orders[:count], plan.reserved)
 
 
 class _Without:
     """The plan with one order moved or missing: only the months it can touch are looked at again."""
 
-    def __init__(self, formulation: Formulation, plan: Orders, goal: float) -> None:
-        self.formulation, self.plan = formulation, plan
+    def __init__(self, formulation: Formulation, plan: Orders, firm: Whole, goal: float) -> None:
+        self.formulation, self.firm = formulation, firm
+        # [S, M] what the caps must leave room for: the most that any future orders.
+        every = plan.orders if plan.orders.ndim == 4 else plan.orders[None]
+        self.ordered = every.sum(axis=1).max(axis=0)
         self.futures = formulation.futures
         self.deficit = formulation.deficit(plan)
         self.met, self.cost = self._look(self.deficit)
@@ -85,12 +99,12 @@ class _Without:
     def _without(self, p: int, s: int, m: int) -> Array:
         """[N, P, T] deficits when the order is left out."""
         without = self.deficit.copy()
-        without[:, p] += self._brought(p, s, m, int(self.plan.orders[p, s, m]))
+        without[:, p] += self._brought(p, s, m, int(self.firm[p, s, m]))
         return without
 
     def reason(self, p: int, s: int, m: int, last_safe_month: int) -> OrderReason:
         """What the order of pool ``p`` from source ``s`` in month ``m`` is for."""
-        futures, gpus = self.futures, int(self.plan.orders[p, s, m])
+        futures, gpus = self.futures, int(self.firm[p, s, m])
         met, cost = self._look(self._without(p, s, m))
         probability = met.mean(axis=0)
         month = int((self.probability - probability).argmax())
@@ -115,10 +129,10 @@ class _Without:
 
     def last_safe_month(self, p: int, s: int, m: int) -> int:
         """Month by month later, until a cap, a closed month or the goal stops it."""
-        source, gpus = self.futures.purchases[s], int(self.plan.orders[p, s, m])
+        source, gpus = self.futures.purchases[s], int(self.firm[p, s, m])
         without = self._without(p, s, m)
         for later in range(m + 1, self.futures.months):
-            taken = self.plan.orders[:, s, later].sum()
+            taken = self.ordered[s, later]
             if not source.may_order[p, later] or taken + gpus > source.monthly_cap:
                 return later - 1
             moved = without.copy()
@@ -144,37 +158,21 @@ class Waiting:
 
 
 def value_of_waiting(
-    train: Futures,
-    validate: Futures,
-    calibration: Calibration,
-    *,
-    first_order_month: int = 1,
-    cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
-    spread: Spread | None = None,
+    now: Calibration, again: Callable[[], Calibration], first_order_month: int = 1
 ) -> Waiting:
-    """The same study with no order before ``first_order_month``, against the calibrated plan.
+    """The study made ``again`` with no order before ``first_order_month``, against the plan as it stands ``now``.
 
-    ``spread``: where the optimiser's oracle is answered; None: here.
+    Nothing is made again where nothing was to be ordered before that month.
     """
-    if not calibration.plan.orders[..., :first_order_month].any():
-        waiting = calibration
-    else:
-        waiting = calibrate(
-            Formulation(train.only(first_order_month=first_order_month), spread),
-            validate.only(first_order_month=first_order_month),
-            calibration.goal,
-            cvar_level=cvar_level,
-            cvar_bound=cvar_bound,
-            start=None if calibration.steps[0].meets else calibration.plan,
-        )
-    now, later = calibration.outcome, waiting.outcome
-    month = int((now.probability - later.probability).argmax())
+    ordered = now.plan.orders[..., :first_order_month].any()
+    waiting = again() if ordered else now
+    here, later = now.outcome, waiting.outcome
+    month = int((here.probability - later.probability).argmax())
     return Waiting(
         first_order_month=first_order_month,
         calibration=waiting,
-        cost=paired(now.cost.total, later.cost.total),
-        probability=_difference_in(now, later, month),
+        cost=paired(here.cost.total, later.cost.total),
+        probability=_difference_in(here, later, month),
         hurt_month=month,
         meets_goal=waiting.meets_goal,
     )

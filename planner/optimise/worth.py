@@ -13,12 +13,12 @@ be negative beyond the gap of the solve.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.optimise.calibrate import Calibration, calibrate
+from planner.optimise.calibrate import Calibration
 from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Futures, Orders
@@ -27,7 +27,7 @@ from planner.optimise.monolithic import monolithic
 _GAP = 1e-5
 """Relative gap of the solves whose differences are taken: a tenth of what is shown."""
 
-_FORETOLD = 200
+_FORETOLD = 100
 """Perfect information is bought for so many of the futures, each with a programme of its own."""
 
 
@@ -97,17 +97,17 @@ class OtherWorld:
     month: int
 
 
-def worth_of(
-    name: str, train: Futures, validate: Futures, calibration: Calibration, **dial: float
-) -> OtherWorld:
-    """Compare with a world whose futures were drawn under the same roots: a gate always open, a lower price."""
-    there = calibrate(train, validate, calibration.goal, **dial)  # type: ignore[arg-type]
-    here, month = calibration.outcome, calibration.outcome.weakest_month
+def worth_of(name: str, there: Calibration, here: Calibration) -> OtherWorld:
+    """Compare with a world whose futures were drawn under the same roots: a gate always open, a lower price.
+
+    Both judged on the same number of confirming futures.
+    """
+    month = here.outcome.weakest_month
     return OtherWorld(
         name=name,
         calibration=there,
-        cost=paired(here.cost.total, there.outcome.cost.total),
-        probability=paired(here.met_jointly[:, month], there.outcome.met_jointly[:, month]),
+        cost=paired(here.outcome.cost.total, there.outcome.cost.total),
+        probability=paired(here.outcome.met_jointly[:, month], there.outcome.met_jointly[:, month]),
         month=month,
     )
 
@@ -117,49 +117,48 @@ class FrontierPoint:
     """What one goal costs."""
 
     goal: float
-    cost: float
-    """Expected, on the validating futures, money."""
-    weakest: float
-    """Probability of the weakest required month."""
-    meets_goal: bool
     plan: Orders
+    outcome: Outcome
+    """On the confirming futures."""
+    month: int
+    """The weakest month in which the goal must hold."""
+    meets_goal: bool
+
+    @property
+    def cost(self) -> float:
+        """Expected, money."""
+        return self.outcome.expected_cost
+
+    @property
+    def weakest(self) -> float:
+        """Probability of the weakest month in which the goal must hold."""
+        return float(self.outcome.probability[self.month])
 
 
-def frontier(
-    train: Futures, validate: Futures, goals: Sequence[float], known: Iterable[Calibration] = ()
-) -> tuple[FrontierPoint, ...]:
-    """Cost against probability: the study repeated for each of ``goals``, from the lowest to the highest.
+def point_of(confirm: Futures, found: Calibration) -> FrontierPoint:
+    """A plan as a point of the frontier of cost against probability."""
+    required = np.flatnonzero(confirm.must_meet)
+    odds = found.outcome.probability
+    month = int(required[odds[required].argmin()]) if len(required) else int(odds.argmin())
+    return FrontierPoint(found.goal, found.plan, found.outcome, month, found.meets_goal)
 
-    ``known`` calibrations of the same futures are points of their own. A point that costs more than one with a
-    higher probability is left out: nobody would choose it.
+
+def efficient(points: Iterable[FrontierPoint]) -> tuple[FrontierPoint, ...]:
+    """From the lowest probability to the highest; a point that costs more than one with a higher probability is
+    left out: nobody would choose it.
     """
-    seen, unseen = Formulation(train), Formulation(validate)
-    found = list(known)
-    asked = sorted(set(goals) - {calibration.goal for calibration in found})
-    found += [calibrate(seen, unseen, goal, turns=1) for goal in asked]
-    points = [_point(calibration, validate) for calibration in found]
-    efficient = [
-        point
-        for point in points
-        if not any(
+    every = list(points)
+    kept: dict[tuple[float, float], FrontierPoint] = {}
+    for point in every:
+        beaten = any(
             other.cost <= point.cost
             and other.weakest >= point.weakest
             and (other.cost, -other.weakest) != (point.cost, -point.weakest)
-            for other in points
+            for other in every
         )
-    ]
-    return tuple(sorted(efficient, key=lambda point: (point.weakest, point.cost)))
-
-
-def _point(calibration: Calibration, validate: Futures) -> FrontierPoint:
-    outcome = calibration.outcome
-    return FrontierPoint(
-        goal=calibration.goal,
-        cost=outcome.expected_cost,
-        weakest=float(outcome.probability[validate.must_meet].min(initial=1.0)),
-        meets_goal=calibration.meets_goal,
-        plan=calibration.plan,
-    )
+        if not beaten:
+            kept.setdefault((point.weakest, point.cost), point)
+    return tuple(kept[place] for place in sorted(kept))
 
 
 @dataclass(frozen=True)

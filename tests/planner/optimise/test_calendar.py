@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.optimise.calendar import PASSING, PROMISED, if_then, placed, rules_of, unfold
-from planner.optimise.calibrate import calibrate
+from planner.optimise.calendar import PASSING, PROMISED, if_then, placed, rules_of, static_of, unfold
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Orders
 from planner.optimise.lots import round_to_lots
 from planner.optimise.policies import nothing_until_cleared
+from planner.optimise.promise import Trio, promise
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -102,36 +102,66 @@ def test_rules_of_a_source_share_its_caps(pair, policy):
         assert np.all(orders[:, :, s] % source.lot_gpus == 0)
 
 
-def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(pair):
+@pytest.fixture(name="made", scope="module")
+def made_fixture(pair, synthetic):
+    """A static plan promised on three roots."""
     train, validate = pair
-    static = calibrate(train, validate, 0.85)
-    found = if_then(train, validate, static)
+    trio = Trio(train, validate, with_promises(synthetic(300, seed=3, **SHAPE)), 0.85)
+    return trio, promise(trio)
+
+
+def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(made):
+    trio, static = made
+    found = if_then(trio, static)
     assert found is not None
-    change = found.outcome.expected_cost - static.outcome.expected_cost
+    there = static.confirmed
+    change = found.outcome.expected_cost - there.outcome.expected_cost
     assert found.cost.mean == pytest.approx(change, rel=1e-9, abs=1e-6)
     if found.recommended:
         assert found.cost.high < 0
         missing = [
-            np.maximum(static.accepted - seen.probability, 0).sum()
-            for seen in (found.outcome, static.outcome)
+            np.maximum(there.accepted - seen.probability, 0).sum() for seen in (found.outcome, there.outcome)
         ]
         assert missing[0] <= missing[1] + 1e-12
     assert sum(line.gpus for line in found.lines) == found.calibration.plan.orders.sum()
     assert all(0 <= line.placed <= 1 for line in found.lines)
 
 
-def test_the_policy_is_no_dearer_than_waiting_for_clearance(pair):
-    """The rival is itself a policy of rules; caps that its waiting orders exceed may cost it a little."""
-    train, validate = pair
-    static = calibrate(train, validate, 0.85)
-    cleared = nothing_until_cleared(train, validate, 0.85)
-    found = if_then(train, validate, static, cleared)
+def test_the_policy_is_no_dearer_than_waiting_for_clearance(made):
+    """The rival is itself a policy of rules; caps that its waiting orders exceed may cost it a little, and so may
+    the third root, on which neither was chosen: its own standard error is some 0.5 % here."""
+    trio, static = made
+    cleared = nothing_until_cleared(trio.train, trio.validate, trio.aim, trio.confirm)
+    found = if_then(trio, static, cleared)
     if np.all(cleared.outcome.probability >= 0.85):
-        assert found.outcome.expected_cost <= cleared.outcome.expected_cost * 1.001
-    assert found.outcome.expected_cost <= static.outcome.expected_cost * 1.001
+        assert found.outcome.expected_cost <= cleared.outcome.expected_cost * 1.006
+    assert found.outcome.expected_cost <= static.confirmed.outcome.expected_cost * 1.006
+
+
+def test_a_policy_that_looks_at_nothing_is_a_static_plan(made):
+    trio, static = made
+    found = if_then(trio, static)
+    blind = replace(
+        found,
+        calibration=replace(
+            found.calibration,
+            solution=replace(found.calibration.solution, plan=_always(found, static)),
+        ),
+    )
+    assert not blind.conditional
+    np.testing.assert_array_equal(static_of(blind, trio.train).orders, static.confirmed.plan.orders)
+
+
+def _always(found, static):
+    orders = np.zeros_like(found.calibration.plan.orders)
+    for i, rule in enumerate(found.rules):
+        if rule.always:
+            orders[:, i] = static.confirmed.plan.orders[:, rule.source]
+    return Orders(orders, static.confirmed.plan.reserved)
 
 
 def test_without_gates_there_is_nothing_to_wait_for(synthetic):
     futures = synthetic(50, P=1, S=4, R=1, T=6, spot_cap=400)
     ungated = replace(futures, passing=None)
-    assert if_then(ungated, ungated, calibrate(ungated, ungated, 0.5)) is None
+    trio = Trio(ungated, ungated, ungated, 0.5)
+    assert if_then(trio, promise(trio)) is None

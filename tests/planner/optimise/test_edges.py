@@ -7,6 +7,7 @@ import pytest
 
 from planner.optimise.calendar import if_then
 from planner.optimise.calibrate import calibrate
+from planner.optimise.choice import choose
 from planner.optimise.policies import (
     base_stock,
     everything_now,
@@ -14,7 +15,9 @@ from planner.optimise.policies import (
     nothing_until_cleared,
     only_from,
 )
-from planner.optimise.reasons import order_reasons, value_of_waiting
+from planner.optimise.promise import Trio, promise
+from planner.optimise.reasons import firm_orders, order_reasons, value_of_waiting
+from planner.optimise.replanning import replanned_promise
 from planner.optimise.worth import tornado, value_of_information
 
 
@@ -33,23 +36,29 @@ from planner.optimise.worth import tornado, value_of_information
     ids=["no sources", "no rentals", "neither", "one month", "three of each", "no budget"],
 )
 def test_every_part_of_a_study_answers(synthetic, shape, goal):
-    train, validate = synthetic(30, seed=1, **shape), synthetic(40, seed=2, **shape)
-    found = calibrate(train, validate, goal)
-    cleared = nothing_until_cleared(train, validate, goal)
+    train, validate, judge = (synthetic(10 * n, seed=n, **shape) for n in (3, 4, 5))
+    trio = Trio(train, validate, judge, goal)
+    made = promise(trio)
+    found = made.confirmed
+    cleared = nothing_until_cleared(train, validate, goal, judge)
     rivals = [
         cleared,
-        everything_now(train, validate, goal),
-        nine_month_mrp(train, validate),
-        base_stock(train, validate, goal),
-        only_from("rent only", train, validate, goal, []),
+        everything_now(train, judge, goal),
+        nine_month_mrp(train, judge),
+        base_stock(train, judge, goal),
+        only_from("rent only", train, validate, goal, [], judge=judge),
     ]
     for rival in rivals:
         assert np.isfinite(rival.outcome.expected_cost)
-    waiting = value_of_waiting(train, validate, found)
-    assert np.isfinite(waiting.cost.mean)
-    assert len(order_reasons(validate, found)) == (found.plan.orders > 0).sum()
-    policy = if_then(train, validate, found, cleared)
+    policy = if_then(trio, made, cleared)
     assert policy is None or np.isfinite(policy.outcome.expected_cost)
+    choice = choose(trio, made, policy, replanned_promise(trio))
+    study = choice.study()
+    waiting = value_of_waiting(choice.chosen, lambda: study(trio.only(1)))
+    assert np.isfinite(waiting.cost.mean)
+    firm = firm_orders(choice.chosen.plan)
+    assert len(order_reasons(judge, choice.chosen)) == (firm > 0).sum()
+    validate = judge
     assert all(np.isfinite(swing.cost) for swing in tornado(validate, found.outcome))
     assert value_of_information(train, foretold=3).perfect.mean >= -1e-4 * abs(found.outcome.expected_cost)
     # What misses the goal is either named as out of reach, or no plan found reaches it.

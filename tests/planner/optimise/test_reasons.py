@@ -8,7 +8,8 @@ import pytest
 from planner.optimise.calibrate import calibrate
 from planner.optimise.evaluate import evaluate
 from planner.optimise.futures import Orders
-from planner.optimise.reasons import budget_that_would_do, order_reasons, value_of_waiting
+from planner.optimise.promise import Trio, promise
+from planner.optimise.reasons import budget_that_would_do, firm_orders, order_reasons, value_of_waiting
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 100}
 
@@ -77,24 +78,55 @@ def test_arrival_quantiles_are_months_that_occur(study):
         assert reason.arrives == (arrival < validate.months).mean()
 
 
-def test_waiting_orders_nothing_before_its_month_and_has_a_price(study):
-    train, validate, found, _ = study
-    waiting = value_of_waiting(train, validate, found)
-    assert found.plan.orders[..., 0].any()
+def test_waiting_orders_nothing_before_its_month_and_has_a_price(synthetic):
+    trio = Trio(*(synthetic(n, seed=n, **SHAPE) for n in (200, 300, 400)), 0.85)
+    now = promise(trio).confirmed
+    waiting = value_of_waiting(now, lambda: promise(trio.only(1)).confirmed)
+    assert now.plan.orders[..., 0].any()
     assert not waiting.calibration.plan.orders[..., 0].any()
     later = waiting.calibration.outcome
-    assert waiting.cost.mean == pytest.approx(later.expected_cost - found.outcome.expected_cost, rel=1e-9)
+    assert waiting.cost.mean == pytest.approx(later.expected_cost - now.outcome.expected_cost, rel=1e-9)
     assert waiting.cost.low < waiting.cost.mean < waiting.cost.high
-    # Waiting costs money or probability; both measured on the same futures, lots move the cost by 0.5 %.
-    assert waiting.cost.mean > -0.005 * found.outcome.expected_cost or waiting.probability.mean < 0
+    # Waiting costs money or probability; both on the same futures, lots and the third root move the cost by 1 %.
+    assert waiting.cost.mean > -0.01 * now.outcome.expected_cost or waiting.probability.mean < 0
 
 
 def test_waiting_costs_nothing_where_nothing_was_to_be_ordered(study):
     train, validate, *_ = study
     idle = calibrate(train.only([]), validate.only([]), 0.5)
-    waiting = value_of_waiting(train.only([]), validate.only([]), idle)
+
+    def never():
+        raise AssertionError("nothing is to be made again")
+
+    waiting = value_of_waiting(idle, never)
     assert waiting.cost.mean == 0.0
     assert waiting.probability.mean == 0.0
+
+
+def test_only_what_every_future_orders_has_a_reason(study):
+    """Of a policy the firm orders are explained, at their firm size, with all the rest in place."""
+    _, validate, found, _ = study
+    orders = np.tile(found.plan.orders, (validate.count, 1, 1, 1))
+    p, s, m = np.argwhere(found.plan.orders > 0)[0]
+    orders[::2, p, s, m] += 8
+    orders[::2, p, s, m + 1 :] = 0
+    orders[1::2, p, s, m + 1 :] = 0
+    orders[0, p, s, m + 1] = 8
+    plan = Orders(orders, found.plan.reserved)
+    policy = replace(found, solution=replace(found.solution, plan=plan), outcome=evaluate(validate, plan))
+    reasons = order_reasons(validate, policy)
+    assert sum(reason.gpus for reason in reasons) == firm_orders(plan).sum() < orders[0].sum()
+    first = next(r for r in reasons if place(validate, r) == (p, s) and r.month == m)
+    assert first.gpus == found.plan.orders[p, s, m]
+    without = evaluate(validate, changed_everywhere(plan, p, s, m, -first.gpus))
+    change = without.expected_cost - policy.outcome.expected_cost
+    assert first.cost_without.mean == pytest.approx(change, rel=1e-6, abs=1e-6)
+
+
+def changed_everywhere(plan, p, s, m, gpus):
+    orders = plan.orders.copy()
+    orders[:, p, s, m] += gpus
+    return Orders(orders, plan.reserved)
 
 
 def test_the_budget_that_would_do_does(synthetic):

@@ -10,7 +10,15 @@ from planner.optimise.calibrate import calibrate
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import optimise
 from planner.optimise.futures import no_orders
-from planner.optimise.worth import frontier, mean_future, tornado, value_of_information, worth_of
+from planner.optimise.promise import Trio, promise
+from planner.optimise.worth import (
+    efficient,
+    mean_future,
+    point_of,
+    tornado,
+    value_of_information,
+    worth_of,
+)
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 10, "spot_cap": 110}
 
@@ -51,19 +59,27 @@ def test_a_world_with_cheaper_rent_is_cheaper_on_the_same_luck(synthetic):
         ]
         return replace(futures, rentals=tuple(half))
 
-    there = worth_of("rent at half price", cheaper(train), cheaper(validate), here)
+    there = worth_of("rent at half price", calibrate(cheaper(train), cheaper(validate), 0.85), here)
     assert there.cost.high < 0
-    assert worth_of("the same", train, validate, here).cost.mean == 0.0
+    assert worth_of("the same", calibrate(train, validate, 0.85), here).cost.mean == 0.0
 
 
 def test_the_frontier_rises(synthetic):
-    train, validate = synthetic(150, seed=1, **SHAPE), synthetic(200, seed=2, **SHAPE)
-    known = calibrate(train, validate, 0.85)
-    points = frontier(train, validate, [0.7, 0.85, 0.95], [known])
-    assert len(points) >= 2
-    assert all(a.weakest <= b.weakest and a.cost <= b.cost for a, b in pairwise(points))
-    for point in points:
-        assert evaluate(validate, point.plan).expected_cost == pytest.approx(point.cost)
+    # Spot is scarce, and the goal holds once an order can have arrived.
+    scarce = {**SHAPE, "spot_cap": 50}
+    train, validate, confirm = (
+        replace(synthetic(n, seed=n, **scarce), required=np.arange(10) >= 4) for n in (150, 200, 250)
+    )
+    points = [
+        point_of(confirm, promise(Trio(train, validate, confirm, goal)).confirmed)
+        for goal in (0.6, 0.8, 0.95)
+    ]
+    kept = efficient([*points, points[0]])
+    assert 2 <= len(kept) <= 3
+    assert all(a.weakest <= b.weakest and a.cost <= b.cost for a, b in pairwise(kept))
+    for point in kept:
+        assert evaluate(confirm, point.plan).expected_cost == pytest.approx(point.cost)
+        assert point.weakest == point.outcome.probability[confirm.must_meet].min()
 
 
 def test_the_widest_swing_is_that_of_the_input_that_moves_most(synthetic):
