@@ -2,6 +2,7 @@
 that a fleet needs whose failures are replaced."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def _spares(scenario: Scenario, key: Key, numbers: range) -> tuple[SpareNeed, ..
         supply_spec(scenario),
         key,
         numbers,
-        lambda spec, orders: carried_out(spec, orders, key, numbers, "fast"),
+        partial(carried_out, engine="fast"),
     )
 
 

@@ -7,6 +7,7 @@ the same function, so that only the luck differs.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def draw_prospects(
         for s, source in enumerate(scenario.purchases)
     )
     standing = in_service(
-        scenario, spec, key, numbers, lambda its, own: carried_out(its, own, key, numbers, engine, processes)
+        scenario, spec, key, numbers, partial(carried_out, engine=engine, processes=processes)
     )
     owned = _owned(scenario, capacities, per_gpu, standing)
     futures = _futures(scenario, capacities, load, per_gpu, owned, deliveries, lot_of, payments, spec, good)

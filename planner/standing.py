@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from planner.chance import Key, entity_id
 from planner.clock import MINUTES_PER_DAY, minutes
 from planner.fleet.spares import NEVER, Bought, Buy, SparePool, base_stock, failure_minutes, replaced
+from planner.roots import root_of
 from planner.scenario.models import InService, Scenario
 from planner.supply.deliveries import UNSEEN, Deliveries
 from planner.supply.spec import Orders, SupplySpec
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Carry = Callable[[SupplySpec, Orders], Deliveries]
-"""Carries orders through the supply model, in the replications and under the luck of the study."""
+Carry = Callable[[SupplySpec, Orders, Key, Sequence[int]], Deliveries]
+"""Carries orders through the supply model under a key, in these replications."""
 DAYS_PER_YEAR = 365.0
 
 
@@ -48,6 +49,21 @@ def spare_pool(
     entry = scenario.fleet[place]
     if entry.replacement is None:
         return None
+    pool = _unsized(scenario, spec, place, key, numbers, carry)
+    if entry.ready_rate is None:
+        return pool
+    # Sized once and for all, on the futures that orders are planned on.
+    planned = Key(root_of(scenario.seed, "optimise")), range(scenario.run.scenarios)
+    seen = _unsized(scenario, spec, place, *planned, carry)
+    return replace(pool, spares=seen.sized(_in_service(scenario, spec, entry), entry.ready_rate))
+
+
+def _unsized(
+    scenario: Scenario, spec: SupplySpec, place: int, key: Key, numbers: Sequence[int], carry: Carry
+) -> SparePool:
+    """Failures and replacements of an entry, and the spares that the scenario names."""
+    entry = scenario.fleet[place]
+    assert entry.replacement is not None, "the callers have seen to it"
     end = min(minutes_to_retirement(scenario, spec, entry), spec.horizon_minutes)
     before = Counter((other.pool, other.sku) for other in scenario.fleet[:place])[entry.pool, entry.sku]
     entity = entity_id("fleet", entry.pool, entry.sku, before)
@@ -59,19 +75,24 @@ def spare_pool(
         """An order that a gate ended is placed anew when the next month begins."""
         return starts[np.searchsorted(starts, ended, side="right")]
 
-    return SparePool(
-        entry.spares, failed, replaced(failed, through(spec, entry.replacement, name, carry), again)
-    )
+    buy = through(spec, entry.replacement, name, key, numbers, carry)
+    return SparePool(entry.spares, failed, replaced(failed, buy, again))
 
 
-def through(spec: SupplySpec, source: str, name: str, carry: Carry) -> Buy:
+def _in_service(scenario: Scenario, spec: SupplySpec, entry: InService) -> list[int]:
+    """First minutes of the months in which an entry still serves."""
+    stays = minutes_to_retirement(scenario, spec, entry)
+    return [start for start in spec.month_minutes if start < stays]
+
+
+def through(spec: SupplySpec, source: str, name: str, key: Key, numbers: Sequence[int], carry: Carry) -> Buy:
     """Buy single GPUs of a source, under a name and so a luck of their own; at the gates they meet what all meet."""
     alone = replace(spec, sources=(replace(spec.sources[spec.source_index(source)], name=name),))
 
     def buy(placed: Ints, orders: Ints, attempt: int) -> Bought:
         zeros = np.zeros(len(orders), dtype=np.int64)
         at = np.minimum(placed, spec.horizon_minutes)  # from there on nothing is seen
-        made = carry(alone, Orders(zeros, zeros + attempt, orders, zeros, zeros + 1, at))
+        made = carry(alone, Orders(zeros, zeros + attempt, orders, zeros, zeros + 1, at), key, numbers)
         scrapped = made.delivered & (made.brought == 0)
         delivered = np.where(scrapped, UNSEEN, made.delivered_at)
         return Bought(delivered, np.where(scrapped, made.delivered_at, made.ended_at))
@@ -100,6 +121,8 @@ class SpareNeed:
     """Beyond repair, of the whole entry."""
     lead_days: float | None
     """Mean days from a failure to a replacement that serves, of those that come within the horizon; None: none does."""
+    held: int
+    """Spares that the scenario names or asks for by their ready rate."""
     spares: dict[str, int]
     """Ready rate -> fewest spares that keep it in every month, in simulated futures."""
     by_palm: dict[str, int] | None
@@ -128,7 +151,10 @@ def spare_needs(
                 source=entry.replacement,
                 failures_per_year=per_day * DAYS_PER_YEAR,
                 lead_days=lead,
-                spares={f"{rate:g}": pool.sized(spec.month_minutes, rate) for rate in READY_RATES},
+                held=pool.spares,
+                spares={
+                    f"{rate:g}": pool.sized(_in_service(scenario, spec, entry), rate) for rate in READY_RATES
+                },
                 by_palm=None
                 if lead is None
                 else {f"{rate:g}": base_stock(per_day * lead, rate) for rate in READY_RATES},

@@ -212,6 +212,8 @@ class InService(Model):
     spares: Count = 0
     """GPUs on the shelf on the first day, beside those in service. A failure beyond repair takes one, and the one
     ordered for it fills the shelf again."""
+    ready_rate: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
+    """Instead of a number: as many spares as keep one on the shelf with this probability when a month begins."""
     in_service_since: dt.date | None = None
     """Day on which they began to serve, for their age."""
     retire_after_months: Annotated[int, Field(ge=1, le=240)] | None = None
@@ -223,8 +225,10 @@ class InService(Model):
     def _whole(self) -> "InService":
         if (self.replaced_share > 0) != (self.replacement is not None):
             raise ValueError("`replaced_share` and `replacement` go together: how many, and from where")
-        if self.spares and not self.replaced_share:
-            raise ValueError("`spares` wait for failures beyond repair: give `replaced_share` too")
+        if (self.spares or self.ready_rate) and not self.replaced_share:
+            raise ValueError("spares wait for failures beyond repair: give `replaced_share` too")
+        if self.spares and self.ready_rate:
+            raise ValueError("give either `spares` or `ready_rate`")
         if self.retire_after_months is not None and self.in_service_since is None:
             raise ValueError("`retire_after_months` needs `in_service_since`")
         if self.retire_after_months is not None and self.retire_on is not None:

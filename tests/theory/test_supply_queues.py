@@ -86,12 +86,14 @@ def test_spares_on_order_are_poisson_whatever_the_lead_time_is_made_of(kind):
     days, runs = 3000, range(40)
     spec = SupplySpec(START, (days + 4000) * UNIT, (Source("spares", "H20-96GB", Route(stages)),))
 
-    def carry(its, orders):
-        return simulate(its, orders, Key(1), runs, engine="fast")
+    def carry(its, orders, key, numbers):
+        return simulate(its, orders, key, numbers, engine="fast")
 
     failed = failure_minutes(0.5, days * UNIT, Key(1), runs, entity=1)
     never = lambda ended: np.full_like(ended, NEVER)  # noqa: E731  nothing ends an order here
-    pool = SparePool(6, failed, replaced(failed, through(spec, "spares", "spares", carry), never))
+    pool = SparePool(
+        6, failed, replaced(failed, through(spec, "spares", "spares", Key(1), runs, carry), never)
+    )
     at = range(200 * UNIT, days * UNIT, 40 * UNIT)  # five mean lead times apart: nearly independent looks
     on_hand, missing = (np.stack([look(minute) for minute in at]) for look in (pool.on_hand, pool.missing))
     assert poisson.cdf(5, 4) == pytest.approx(0.785130, abs=1e-6)

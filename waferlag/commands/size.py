@@ -67,14 +67,21 @@ def _spares_text(needs: "Sequence[SpareNeed]") -> str:
     from waferlag.screen import table, wrapped
 
     rates = list(needs[0].spares)
-    head = ["fleet", "from", "failures/year", "lead days", *(f"{float(rate):.0%}" for rate in rates)]
+    head = ["fleet", "from", "failures/year", "lead days", "held", *(f"{float(rate):.0%}" for rate in rates)]
     rows = []
     for need in needs:
         lead = "none comes" if need.lead_days is None else f"{need.lead_days:,.0f}"
         palm = need.by_palm or {}
         cells = [f"{need.spares[rate]} ({palm.get(rate, '-')})" for rate in rates]
         rows.append(
-            [f"{need.sku} of {need.pool}", need.source, f"{need.failures_per_year:.1f}", lead, *cells]
+            [
+                f"{need.sku} of {need.pool}",
+                need.source,
+                f"{need.failures_per_year:.1f}",
+                lead,
+                str(need.held),
+                *cells,
+            ]
         )
     told = wrapped(
         "Spares with which one is on the shelf at the start of every month in so many futures (in brackets: were lead"
