@@ -93,3 +93,14 @@ def test_what_a_binding_order_owes_when_it_ends_is_paid_then(july):
 
     some = july(lost)[0]
     assert some.payments[1].refund[ended, 0] == pytest.approx(0.25 * price - 0.7 * price)
+
+
+def test_a_month_counts_the_gpus_that_still_stand_and_old_scenarios_stay_as_they_were(july):
+    def failing(raw):
+        raw["fleet"][0] |= {"replaced_share": 0.5, "replacement": "h20-stock", "failures_per_year": 0.5}
+
+    plain, part = july()[0], july(failing)[0]
+    assert (plain.futures.owned == plain.futures.owned[:, :, :1]).all()
+    assert (part.futures.owned[:, 0, -1] < part.futures.owned[:, 0, 0]).all()
+    assert np.array_equal(part.futures.owned[:, 1], plain.futures.owned[:, 1])
+    assert part.standing.shape == (COUNT, 2, 18)

@@ -10,10 +10,8 @@ from planner.chance import Key
 from planner.errors import ScenarioError
 from planner.fleet.spares import NEVER
 from planner.intake import open_scenario
-from planner.prospects import draw_prospects
 from planner.scenario.load import load
 from planner.scenario.models import InService, Scenario
-from planner.sizing import capacities
 from planner.standing import in_service, spare_needs, spare_pool
 from planner.supply import simulate, supply_spec
 
@@ -116,19 +114,6 @@ def test_age_counts_calendar_months():
     entry = InService(**{**FLEET, "in_service_since": "2022-08-31", "retire_after_months": 42})
     assert entry.retires == dt.date(2026, 2, 28)
     assert InService(**FLEET).retires is None
-
-
-def test_a_plan_counts_what_still_stands_and_old_scenarios_stay_as_they_were():
-    plain = load("2-h20-july-2025").scenario
-    serving = capacities(plain)
-    owned = draw_prospects(plain, serving, 5, 40).futures.owned
-    assert (owned == owned[:, :, :1]).all()
-    raw = plain.model_dump(mode="json")
-    raw["fleet"][0] |= {"replaced_share": 0.5, "replacement": "h20-stock", "failures_per_year": 0.5}
-    failing = draw_prospects(Scenario.model_validate(raw), serving, 5, 40)
-    assert (failing.futures.owned[:, 0, -1] < failing.futures.owned[:, 0, 0]).all()
-    assert np.array_equal(failing.futures.owned[:, 1], owned[:, 1])
-    assert failing.standing.shape == (40, 2, 18)
 
 
 def test_spares_asked_for_by_their_ready_rate_keep_it_on_other_futures():
