@@ -40,7 +40,7 @@ MAX_DEATHS = 3
 """A run whose process was killed so often (out of memory, say) is not tried again."""
 
 MAX_ATTEMPTS = 25
-"""Nor is one that was started so often: a lost worker is seldom the run's fault, but it may be."""
+"""Nor is one that was started so often: a lost worker or a full disk is seldom the run's fault, but it may be."""
 
 WAITING_ONLY = "q:"
 """A dedup key that begins so is given up when its run starts: one runs, one waits, and a third is refused."""
@@ -197,10 +197,13 @@ class RunQueue:
             audit.note(session, state, run_id=claim.run_id, schedule=claim.schedule, text=_last_line(error))
             return True
 
-    def give_back(self, claim: Claim, why: str, delay_seconds: float = 0.0, died: bool = False) -> bool:
+    def give_back(
+        self, claim: Claim, why: str, delay_seconds: float = 0.0, died: bool = False, counted: bool = False
+    ) -> bool:
         """Put a run back into the queue: its worker stops or, ``died``, its process was killed.
 
-        After :data:`MAX_DEATHS` deaths the run has failed. Returns False if it was lost.
+        ``counted``: the attempt was one, and :data:`MAX_ATTEMPTS` of them are all that it has. After
+        :data:`MAX_DEATHS` deaths the run has failed. Returns False if it was lost.
         """
         if died and claim.deaths + 1 >= MAX_DEATHS:
             return self.finish(claim, "failed", f"{why}, {MAX_DEATHS} times in all")
@@ -213,7 +216,7 @@ class RunQueue:
                     owner=None,
                     lease_until=None,
                     not_before=now() + delay_seconds,
-                    attempts=RunRow.attempts - (0 if died else 1),
+                    attempts=RunRow.attempts - (0 if died or counted else 1),
                     deaths=RunRow.deaths + (1 if died else 0),
                 )
                 .returning(RunRow.id)
@@ -264,7 +267,8 @@ class RunQueue:
         """An abandoned run that was cancelled, or started too often, ends here."""
         if not row.cancel and row.attempts < MAX_ATTEMPTS:
             return False
-        error = None if row.cancel else f"its worker was lost; it was started {row.attempts} times"
+        why = "its workers were lost, or had no room for its files"
+        error = None if row.cancel else f"it was started {row.attempts} times in vain: {why}"
         state = "cancelled" if row.cancel else "failed"
         _end(session, RunRow.id == row.id, state, error)
         audit.note(session, state, run_id=row.id, schedule=row.schedule, text=error or "its worker was lost")

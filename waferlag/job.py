@@ -4,10 +4,11 @@ The folder holds ``job.json``; the process leaves ``result.json`` there, whole o
 it speaks in lines of JSON: on stdout ``{"step": ..., "share": ...}`` and ``{"identity": ...}``, on stdin the
 answer
 ``compute`` or ``known``. When stdin ends, the worker is dead, and the process group ends itself: what it
-might still compute belongs to another attempt. Exit code 2 is the user's mistake, 3 ours; stderr has the
-message.
+might still compute belongs to another attempt. Exit code 2 is the user's mistake, 75 a full disk, any other
+ours; stderr has the message.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -20,6 +21,9 @@ from typing import Any, TextIO
 
 _answers: "queue.Queue[str]" = queue.Queue()
 
+NO_ROOM = 75
+"""Exit code of a run whose files found no room (EX_TEMPFAIL of sysexits.h): it is worth trying again."""
+
 STEP_SECONDS = 0.2
 """Progress is told at most so often; the worker tells the database still more seldom."""
 
@@ -28,6 +32,7 @@ def main(folder: Path) -> int:
     """Do the job of a folder; returns the exit code."""
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     link = Link(_own_stdout())
+    from db.errors import DiskFullError
     from executor.errors import ExecutorError
     from planner.errors import UnknownNameError, UserMistakeError
 
@@ -38,8 +43,9 @@ def main(folder: Path) -> int:
         result = JOBS[job["kind"]](job, link)
         _write(folder / "result.json", result)
     except (UserMistakeError, ExecutorError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+            os.write(2, f"error: {error}\n".encode())
+        return NO_ROOM if isinstance(error, DiskFullError) else 2
     return 0
 
 

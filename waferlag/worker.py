@@ -24,6 +24,7 @@ from db.schedules import ScheduleRepository
 from db.session import Database
 from waferlag import cron
 from waferlag.child import Child
+from waferlag.job import NO_ROOM
 from waferlag.outcome import is_known, job_of, store, tell_of_failure
 from waferlag.patience import PASSING, Patience
 from waferlag.settings import Settings
@@ -154,6 +155,9 @@ class Worker:
         elif code < 0:
             words = f"its process was ended by signal {signal.Signals(-code).name}"
             mine = self.queue.give_back(claim, words, self.settings.retry_seconds, died=True)
+        elif code == NO_ROOM:
+            words = "no room left on the disk for its files"
+            mine = self.queue.give_back(claim, words, self.settings.retry_seconds, counted=True)
         elif code > 0:
             words = child.last_words()
             mine = self.queue.finish(claim, "failed", words)

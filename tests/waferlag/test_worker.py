@@ -20,6 +20,7 @@ from db.maintenance import check, clear
 from db.queue import Request, RunQueue
 from db.repository import RunRepository
 from db.session import Database, open_database
+from waferlag.job import NO_ROOM
 from waferlag.settings import read_settings
 from waferlag.worker import Worker
 
@@ -68,7 +69,7 @@ if args.get("deaths", 0) > len(list(folder.parent.glob("*/died"))):
 if "result" in args:
     (folder / "result.json").write_text(args["result"])
     sys.exit(0)
-if "exit" in args:
+if "exit" in args and not (args.get("once") and job["epoch"] > 1):
     print(args.get("says", ""), file=sys.stderr)
     sys.exit(args["exit"])
 content = os.urandom(20_000)
@@ -261,6 +262,21 @@ def test_a_run_whose_process_is_killed_each_time_has_failed(database, worker, pu
     run = queries.run(database, "a")
     assert run.state == "failed"
     assert "SIGKILL, 3 times" in run.error
+
+
+def test_a_run_that_finds_no_room_waits_for_some_and_fails_only_after_many_attempts(
+    database, worker, put, monkeypatch
+):
+    monkeypatch.setattr("db.queue.MAX_ATTEMPTS", 4)
+    put("a", exit=NO_ROOM)
+    put("b", exit=NO_ROOM, once=True)
+    worker.work(drain=True)
+    run = queries.run(database, "a")
+    assert (run.state, run.attempts) == ("failed", 4)
+    assert "no room for its files" in run.error
+    assert queries.run(database, "b").state == "done"
+    given_back = [line for line in queries.audit_trail(database, "b") if line.event == "given back"]
+    assert [line.note for line in given_back] == ["no room left on the disk for its files"]
 
 
 @pytest.mark.parametrize("result", ["", "{}", '{"record": {"scenario": 1}, "artefact": null}'])

@@ -111,8 +111,9 @@ def _free_port(host: str, wanted: int | None) -> int:
                 return port
             except (OSError, UnicodeError) as error:
                 if not isinstance(error, OSError) or error.errno not in TAKEN:
+                    reason = getattr(error, "strerror", error)
                     raise UserMistakeError(
-                        f"--host {host}: {getattr(error, 'strerror', error)} (give an address of this machine: 127.0.0.1, or 0.0.0.0 for all)"
+                        f"--host {host}: {reason} (give an address of this machine: 127.0.0.1, or 0.0.0.0 for all)"
                     ) from None
                 if wanted:
                     raise UserMistakeError(f"--port {port}: {error.strerror} (choose another port)") from None
