@@ -22,7 +22,7 @@ def trace_of(made: Deliveries) -> Events:
 
 
 def pipeline_by_stage(spec: SupplySpec, made: Deliveries, minute: int) -> dict[tuple[str, str], Ints]:
-    """GPUs at each (source, stage or point) after what happens at a minute, by replication.
+    """GPUs ordered that stand at each (source, stage or point) after what happens at a minute, by replication.
 
     A lot whose work has ended there and that has gone on counts where it went; work beside the route is left out,
     for its lot is counted on the route. Places where nothing stands in any replication are left out.
@@ -89,7 +89,9 @@ def story(spec: SupplySpec, made: Deliveries, replication: int, lot: int) -> lis
             until = broken if leave == UNSEEN else f"until {day_of(spec.start, leave)}"
             lines.append(f"{day_of(spec.start, start)}  {name}, {until}")
     if delivered != UNSEEN:
-        lines.append(f"{day_of(spec.start, delivered)}  serves")
+        good, gpus = int(made.brought[place, lot]), int(made.orders.gpus[lot])
+        part = "" if good == gpus else f", {good} of {gpus} GPUs good"
+        lines.append(f"{day_of(spec.start, delivered)}  serves{part}")
     if ended != UNSEEN:
         outcome = Outcome(int(made.outcome[place, lot])).name.lower()
         lines.append(f"{day_of(spec.start, ended)}  order {outcome}")

@@ -81,3 +81,20 @@ def test_quantiles_of_arrival_count_what_never_comes_as_later(scenario):
     arrived = np.array([day, 2 * day, 3 * day, -1, -1], dtype=np.int64)
     found = arrival_dates(scenario, arrived)
     assert (found.p10, found.p50, found.p90) == (dt.date(2025, 7, 18), dt.date(2025, 7, 19), None)
+
+
+def test_what_is_scrapped_is_told_beside_the_outcomes(make_scenario, scenario):
+    route = [{"name": "package", "low": 20, "mode": 30, "high": 40, "yield_share": 0.5}]
+    lossy = make_scenario(
+        horizon_months=YEAR,
+        sources=[{**STOCK[0], "route": route}, *STOCK[1:]],
+        gates=OPEN,
+        run=scenario.run.model_dump(),
+    )
+    trial = try_orders(lossy, LINES[:1])
+    found = trial.gpus()
+    assert sum(found.values()) == pytest.approx(LINES[0].gpus)
+    assert found["delivered"] > 0
+    assert found["scrapped"] == pytest.approx(found["delivered"])  # of 16 pieces 8, never a part of one
+    assert "scrapped" in trial.as_json()["gpus"]
+    assert "scrapped" not in try_orders(scenario, LINES[:1]).gpus()

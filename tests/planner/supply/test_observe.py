@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.chance import Key
+from planner.chance import Constant, Key
 from planner.scenario.load import load
 from planner.supply import (
     Effect,
@@ -12,6 +12,8 @@ from planner.supply import (
     Outcome,
     Passage,
     Point,
+    Side,
+    Stage,
     State,
     candidate_orders,
     simulate,
@@ -88,3 +90,23 @@ def test_a_run_without_a_trace_says_so(july):
     made = simulate(spec, Orders.of([(0, 0, 0, 0, 8, 0)]), Key(1), range(2))
     with pytest.raises(ValueError, match="kept no trace"):
         stage_days(spec, made)
+
+
+def test_a_story_tells_how_much_of_a_lot_came_out_good(world):
+    spec, orders = world([Stage("fab", Constant(10.0), yields=Constant(0.75)), ("install", 2)])
+    made = simulate(spec, orders, Key(1), range(1), trace=True)
+    assert story(spec, made, 0, 0) == [
+        "2025-01-01  fab, until 2025-01-11",
+        "2025-01-11  install, until 2025-01-13",
+        "2025-01-13  serves, 6 of 8 GPUs good",
+    ]
+
+
+def test_work_beside_the_route_of_an_order_that_ended_is_never_finished(world, script):
+    """Revoked on day 4; HBM, which would take nine days, is broken off with it."""
+    gate = script({State.CLOSED: Effect(in_process=Fate.REVOKE)}, [(4, State.CLOSED)])
+    side = Side(Stage("hbm", Constant(9.0)), "fab", "cowos")
+    spec, orders = world([("fab", 3), ("cowos", 3)], gates=[gate], sides=[side])
+    made = simulate(spec, orders, Key(1), range(1), trace=True)
+    (row,) = made.events[made.events["visit"] == spec.sources[0].route.visits.index("hbm")]
+    assert (row["enter"], row["leave"]) == (0, -1)
