@@ -1,13 +1,15 @@
 """Roots of luck, derived from a scenario's seed: one for each use, so that no use sees another's futures."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from planner.chance import entity_id
 
-Use = Literal["optimise", "validate", "confirm"]
-"""optimise: a plan is made on these. validate: its dial is turned on these. confirm: it is judged on these."""
+Use = Literal["optimise", "validate", "confirm", "audit"]
+"""optimise: a plan is made on these. validate: its dial is turned on these. confirm: it is judged on these.
+audit: a plan that is done is judged once more on these."""
 
-USES: tuple[Use, ...] = get_args(Use)
+PLANNED: tuple[Use, ...] = ("optimise", "validate", "confirm")
+"""Roots that a plan is made and judged under."""
 
 
 def root_of(seed: int, use: Use) -> int:

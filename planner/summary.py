@@ -36,7 +36,7 @@ from planner.record import (
     Verdict,
 )
 from planner.record import Rival as RivalRow
-from planner.roots import USES, root_of
+from planner.roots import PLANNED, root_of
 from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, serving_row
@@ -80,7 +80,7 @@ def record_of(
         overrides=list(overrides),
         scenario_hash=scenario_hash(scenario),
         seed=scenario.seed,
-        roots={use: root_of(scenario.seed, use) for use in USES},
+        roots={use: root_of(scenario.seed, use) for use in PLANNED},
         answer=answer,
         months=months,
         orders=orders,
@@ -492,6 +492,19 @@ def _physics(scenario: Scenario, fresh: Prospects, choice: Choice) -> dict[str, 
             "raised": made.raised,
             "validated": float(made.validated.outcome.probability[made.validated.required].min(initial=1.0)),
         },
-        "caution": choice.replanned.caution if choice.replanned else None,
+        "replanning": _beliefs(choice),
         "gates": [gate.name for gate in supply_spec(scenario).gates],
+    }
+
+
+def _beliefs(choice: Choice) -> dict[str, Any] | None:
+    """What monthly re-planning believes in, enough to carry the rule out again."""
+    if choice.replanned is None:
+        return None
+    beliefs = choice.replanned.beliefs
+    return {
+        "caution": beliefs.caution,
+        "first_month": beliefs.first_month,
+        "longest_lead": beliefs.longest_lead,
+        "learnt_on": beliefs.train.count,
     }

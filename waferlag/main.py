@@ -14,6 +14,7 @@ import typer
 
 from waferlag import __version__
 from waferlag.commands import db, profiles, runs, schedule
+from waferlag.commands.audit import audit
 from waferlag.commands.check import check, scenarios, schema
 from waferlag.commands.dashboard import dashboard
 from waferlag.commands.estimate import estimate
@@ -61,7 +62,7 @@ def _options(
 
 
 VERBS = (
-    *(plan, simulate, size, estimate, measure, replay, score, generate, hindcast),
+    *(plan, audit, simulate, size, estimate, measure, replay, score, generate, hindcast),
     *(check, schema, scenarios),
     *(report, dashboard, worker, run_due),
 )

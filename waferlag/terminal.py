@@ -8,6 +8,10 @@ from waferlag.screen import WIDTH, cut, displayed_width, table, wrapped
 
 BAR = 10
 """Cells of the bar that shows a month's probability."""
+MOST_LATER = 12
+"""Later orders listed, those that are largest on average."""
+MOST_SWINGS = 3
+"""Inputs and limits named."""
 SHORT = {"attention_dp": "dp", "moe_tp": "mtp", "moe_ep": "ep"}
 """Names of a layout's parts that are too long for a table."""
 
@@ -17,9 +21,14 @@ def plan_text(record: PlanRecord) -> str:
     parts = [
         _answer(record),
         _orders(record),
+        _later(record),
+        _conditional(record),
         _reservations(record),
         _months(record),
         _rivals(record),
+        _quarters(record),
+        _frontier(record),
+        _worth(record),
         _serving(record),
         _reasons(record),
     ]
@@ -51,7 +60,7 @@ def _answer(record: PlanRecord) -> str:
 
 def _orders(record: PlanRecord) -> str:
     if not record.orders:
-        return "Orders: none."
+        return "Orders: none now." if record.later else "Orders: none."
     head = ["order by", "source", "for", "GPUs", "serves P10/50/90", "last safe"]
     rows = [
         [
@@ -66,6 +75,41 @@ def _orders(record: PlanRecord) -> str:
     ]
     note = "Last safe: the latest month to which the order may move with the goal still kept; -: any."
     return "Orders\n" + table(head, rows, right=[3], whole=[0, 4, 5]) + "\n" + "\n".join(wrapped(note))
+
+
+def _later(record: PlanRecord) -> str:
+    """What planning again is likely to order, months and sources that matter most."""
+    if record.answer.way != "monthly re-planning" or not record.later:
+        return ""
+    most = sorted(record.later, key=lambda order: -order.mean_gpus)[:MOST_LATER]
+    rows = [
+        [
+            order.month,
+            cut(order.source, 24),
+            cut(order.pool, 14),
+            f"{100 * order.placed:.0f} %",
+            spread(order.gpus),
+        ]
+        for order in sorted(most, key=lambda order: (order.month, order.source, order.pool))
+    ]
+    left = len(record.later) - len(rows)
+    note = "Decided when the month comes; GPUs as P10/P50/P90 over futures."
+    note += f" {left} smaller lines are in the JSON." if left else ""
+    head = ["month", "source", "for", "placed in", "GPUs"]
+    drawn = table(head, rows, right=[3, 4], whole=[0])
+    return "Likely later, planning again each month\n" + drawn + "\n" + "\n".join(wrapped(note))
+
+
+def _conditional(record: PlanRecord) -> str:
+    """The if-then calendar, where it is the recommended way."""
+    calendar = record.calendar
+    if calendar is None or not calendar.conditional or record.answer.way != "if-then calendar":
+        return ""
+    rows = [
+        [line.month, cut(line.source, 20), cut(line.pool, 11), str(line.gpus), cut(line.condition, 28)]
+        for line in calendar.lines
+    ]
+    return "Calendar\n" + table(["month", "source", "for", "GPUs", "condition"], rows, right=[3], whole=[0])
 
 
 def _reservations(record: PlanRecord) -> str:
@@ -138,7 +182,78 @@ def _rivals(record: PlanRecord) -> str:
         for rival in record.rivals
     ]
     head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
-    return "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
+    drawn = "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
+    ties = [rival.name for rival in record.rivals if rival.verdict == "ties"]
+    if ties:
+        note = f"Ties with this plan, within the interval of the difference: {', '.join(ties)}."
+        drawn += "\n" + "\n".join(wrapped(note))
+    return drawn
+
+
+def _quarters(record: PlanRecord) -> str:
+    if not record.quarters:
+        return ""
+    rows = [
+        [
+            quarter.quarter,
+            "/".join(money(value) for value in (quarter.spend.p10, quarter.spend.p50, quarter.spend.p90)),
+            money(quarter.committed),
+            money(quarter.at_risk),
+        ]
+        for quarter in record.quarters
+    ]
+    head = ["quarter", f"spend {record.scenario.currency} P10/P50/P90", "ordered", "at risk"]
+    return "Cash\n" + table(head, rows, right=[1, 2, 3], whole=[0])
+
+
+def _frontier(record: PlanRecord) -> str:
+    if len(record.frontier) < 2:
+        return ""
+    rows = [
+        [share(point.probability), point.weakest_month, ranged(point.mean_cost)] for point in record.frontier
+    ]
+    head = ["weakest month met", "month", f"mean cost {record.scenario.currency}"]
+    return "Cost against probability\n" + table(head, rows, right=[2], whole=[0, 1])
+
+
+def _worth(record: PlanRecord) -> str:
+    """What knowing more or another world would be worth, and what to learn first."""
+    currency = record.scenario.currency
+    lines = []
+    if record.information is not None:
+        known = record.information
+        lines.append(
+            f"Planning with odds instead of means saves {ranged(known.stochastic_solution)} {currency} (VSS); "
+            f"knowing the future would save {ranged(known.perfect)} {currency} more (EVPI)."
+        )
+    lines += [
+        f"With {'all gates' if gate.gate == 'all gates' else gate.gate} always open the plan would cost "
+        f"{ranged(gate.cost_difference, flipped=True)} {currency} less."
+        for gate in record.open_gates
+        if gate.cost_difference.high < -1
+    ]
+    if record.tornado:
+        widest = [
+            f"{swing.what} ({money(abs(swing.cost_high - swing.cost_low))})" for swing in record.tornado
+        ]
+        lines.append(
+            f"The cost in {currency} swings most with {', '.join(widest[:MOST_SWINGS])}, between the lowest and the "
+            "highest fifth of each: what to learn first."
+        )
+    lines += [limit.words for limit in record.limits[:MOST_SWINGS]]
+    return (
+        "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
+        if lines
+        else ""
+    )
+
+
+def ranged(interval: Interval, flipped: bool = False) -> str:
+    """Money with its interval: 2.9 M (2.4 M-3.3 M); flipped: a saving, told without its minus."""
+    value, low, high = interval.value, interval.low, interval.high
+    if flipped:
+        value, low, high = -value, -high, -low
+    return f"{money(value)} ({money(low)} to {money(high)})"
 
 
 def _against(difference: float) -> str:

@@ -52,8 +52,12 @@ class Replanned:
 
     promise: Promise
     """Its plan's orders are [N, P, S, M], those of each confirming future."""
-    caution: float
-    """The quantile that the planner believes in."""
+    beliefs: Beliefs
+
+    @property
+    def caution(self) -> float:
+        """The quantile that the planner believes in."""
+        return self.beliefs.caution
 
 
 def replanned_promise(trio: Trio, cautions: Sequence[float] = CAUTIONS) -> Replanned:
@@ -69,7 +73,7 @@ def replanned_promise(trio: Trio, cautions: Sequence[float] = CAUTIONS) -> Repla
     while made.raised < RAISES and made.lacks > 0 and made.validated.meets_goal and made.aim < 1.0:
         made = _promised(trio, beliefs, min(1.0, made.aim + made.lacks), made.raised + 1, beyond)
         best = min(best, made, key=lambda each: each.lacks)
-    return Replanned(best, beliefs.caution)
+    return Replanned(best, beliefs)
 
 
 def _validated(end: tuple[Promise, Beliefs]) -> tuple[float, float]:

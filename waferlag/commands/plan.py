@@ -9,7 +9,7 @@ import typer
 
 from waferlag.commands.backend import Backend, Scheduler
 from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+from waferlag.commands.scenario import Replications, ScenarioName, Scenarios, Seed, With
 
 if TYPE_CHECKING:
     from planner.plan import Study
@@ -27,6 +27,7 @@ def plan(
         typer.Option("--report", help="Write a report here: .html or .pdf; may be given again."),
     ] = None,
     replications: Replications = None,
+    scenarios: Scenarios = None,
     seed: Seed = None,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
@@ -45,7 +46,7 @@ def plan(
     from waferlag.terminal import plan_text
 
     began = time.perf_counter()
-    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
+    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed, scenarios=scenarios)
     settings().allow(loaded.scenario)
     remember_goodputs()
     _require_outlets(scenario, json_file, report or [], save, db)
@@ -57,7 +58,7 @@ def plan(
     if save:
         run = _keep(study, time.perf_counter() - began, db)
         say(f"Kept as run {run}: see `waferlag runs list`.")
-    say(f"Run again: {_command(scenario, with_ or [], replications, seed)}")
+    say(f"Run again: {_command(scenario, with_ or [], replications, scenarios, seed)}")
     if not study.record.answer.feasible:
         raise typer.Exit(GOAL_NOT_MET)
 
@@ -97,9 +98,11 @@ def _keep(study: "Study", seconds: float, db: str | None) -> str:
         return RunRepository(database).add(study.record, study.arrays, seconds=seconds)
 
 
-def _command(scenario: str, overrides: list[str], replications: int | None, seed: int | None) -> str:
+def _command(
+    scenario: str, overrides: list[str], replications: int | None, scenarios: int | None, seed: int | None
+) -> str:
     words = ["waferlag", "plan", scenario]
     words += [word for name in overrides for word in ("--with", name)]
-    words += ["--replications", str(replications)] if replications is not None else []
-    words += ["--seed", str(seed)] if seed is not None else []
+    for option, value in (("--scenarios", scenarios), ("--replications", replications), ("--seed", seed)):
+        words += [option, str(value)] if value is not None else []
     return shlex.join(words)

@@ -10,3 +10,4 @@ With = Annotated[
 ]
 Replications = Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of all luck.")]
+Scenarios = Annotated[int | None, typer.Option("--scenarios", help="Futures that the optimiser sees.")]

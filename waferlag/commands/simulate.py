@@ -90,8 +90,23 @@ def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[Ord
     if orders is not None:
         return read_order_lines(orders, scenario)
     if source.endswith(".json"):
+        _note_what_is_undecided(Path(source))
         return lines_of_plan(Path(source), scenario)
     raise UserMistakeError("--orders is required unless a plan's JSON is simulated")
+
+
+def _note_what_is_undecided(path: Path) -> None:
+    """A plan's orders are those that are certain; what it decides later is no order yet."""
+    try:
+        later = json.loads(path.read_bytes()).get("later")
+    except (OSError, ValueError, AttributeError):
+        return  # the reader of the lines says what is wrong
+    if later:
+        print(
+            "note: only the orders that the plan settles now are carried; "
+            "`waferlag audit` carries out how it decides later",
+            file=sys.stderr,
+        )
 
 
 def _print(trial: "Trial") -> None:

@@ -1,0 +1,175 @@
+"""A plan that is done, judged once more on luck that had no part in it: does it keep what it promises?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from planner.clock import month_label, month_starts
+from planner.errors import UserMistakeError
+from planner.figures import mean_of, probability
+from planner.optimise.calendar import placed, rules_of
+from planner.optimise.evaluate import evaluate
+from planner.optimise.futures import Futures, Orders, Whole
+from planner.optimise.replanning import Beliefs, replanned
+from planner.prospects import draw_prospects
+from planner.record import Interval, PlanRecord
+from planner.roots import root_of
+from planner.sizing import capacities
+from planner.supply.spread import Spread
+from planner.versions import inputs
+
+
+@dataclass(frozen=True)
+class AuditedMonth:
+    """One month, as promised and as seen."""
+
+    month: str
+    required: bool
+    promised: Interval
+    seen: Interval
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promised probability lies within the interval seen."""
+        return self.seen.low <= self.promised.value <= self.seen.high
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A plan against fresh futures."""
+
+    record: PlanRecord
+    root: int
+    futures: int
+    months: tuple[AuditedMonth, ...]
+    cost: Interval
+    """Mean cost as seen."""
+
+    @property
+    def weakest(self) -> AuditedMonth:
+        """The plan's own weakest month."""
+        return next(month for month in self.months if month.month == self.record.answer.weakest_month)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that is needed to read the result and to get it again."""
+        return {
+            **inputs(self.record.scenario, tuple(self.record.overrides), {"audit": self.root}),
+            "way": self.record.answer.way,
+            "futures": self.futures,
+            "weakest": _as_json(self.weakest),
+            "months": [_as_json(month) for month in self.months],
+            "mean_cost": {
+                "promised": self.record.kpis.mean_cost.model_dump(),
+                "seen": self.cost.model_dump(),
+            },
+        }
+
+
+def _as_json(month: AuditedMonth) -> dict[str, Any]:
+    return {
+        "month": month.month,
+        "required": month.required,
+        "promised": month.promised.model_dump(),
+        "seen": month.seen.model_dump(),
+        "holds": month.holds,
+    }
+
+
+def audit(
+    record: PlanRecord,
+    futures: int,
+    processes: int | Spread = 1,
+    progress: Callable[[float, str], None] = lambda _share, _step: None,
+) -> Audit:
+    """Carry the plan out on fresh futures under a root of their own, by the fast engine where it can.
+
+    :raises UserMistakeError: the record is older than the way it plans by.
+    """
+    scenario = record.scenario
+    serving = capacities(scenario)
+    root = root_of(scenario.seed, "audit")
+    progress(0.1, "fresh futures")
+    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes).futures
+    progress(0.6, "what the plan learnt")
+    way = record.answer.way
+    learnt = (
+        draw_prospects(
+            scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.scenarios, "fast", processes
+        ).futures
+        if way != "fixed calendar"
+        else fresh
+    )
+    progress(0.8, "carrying the plan out")
+    outcome = evaluate(fresh, Orders(_orders(record, learnt, fresh), _reserved(record)))
+    progress(1.0, "done")
+    return Audit(
+        record=record,
+        root=root,
+        futures=futures,
+        months=tuple(
+            AuditedMonth(
+                month.month, month.required, month.probability, probability(outcome.met_jointly[:, t])
+            )
+            for t, month in enumerate(record.months)
+        ),
+        cost=mean_of(outcome.cost.total),
+    )
+
+
+def _orders(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
+    """[P, S, M], or [N, P, S, M] where the way looks before it orders."""
+    if record.answer.way == "monthly re-planning":
+        return _replanned(record, learnt, fresh)
+    if record.answer.way == "if-then calendar":
+        return _conditional(record, learnt, fresh)
+    orders = np.zeros((len(fresh.pools), len(fresh.purchases), fresh.months), dtype=np.int64)
+    pools, sources, months = _places(record)
+    for order in record.orders:
+        orders[pools[order.pool], sources[order.source], months[order.month]] += order.gpus
+    return orders
+
+
+def _replanned(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
+    held = record.physics.get("replanning")
+    if not isinstance(held, dict):
+        raise UserMistakeError("the plan does not say what it believes in: plan it again with this version")
+    train = learnt.take(slice(0, int(held["learnt_on"])))
+    beliefs = Beliefs(train, held["caution"], held["first_month"], held["longest_lead"])
+    return replanned(fresh, beliefs)
+
+
+def _conditional(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
+    if record.calendar is None:
+        raise UserMistakeError("the plan holds no calendar: plan it again with this version")
+    rules = rules_of(learnt)
+    orders = np.zeros((len(fresh.pools), len(rules), fresh.months), dtype=np.int64)
+    pools, sources, months = _places(record)
+    place = {(rule.source, rule.words): i for i, rule in enumerate(rules)}
+    for line in record.calendar.lines:
+        rule = place[sources[line.source], line.condition]
+        orders[pools[line.pool], rule, months[line.month]] += line.gpus
+    return placed(fresh, rules, orders)
+
+
+def _reserved(record: PlanRecord) -> Whole:
+    """[P, R, T] GPUs."""
+    scenario = record.scenario
+    pools, _, months = _places(record)
+    rentals = {rental.name: r for r, rental in enumerate(scenario.rentals)}
+    reserved = np.zeros((len(pools), len(rentals), len(months)), dtype=np.int64)
+    for item in record.reservations:
+        reserved[pools[item.pool], rentals[item.source], months[item.month]] += item.gpus
+    return reserved
+
+
+def _places(record: PlanRecord) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Pools, sources and months by name."""
+    scenario = record.scenario
+    days = month_starts(scenario.start, scenario.horizon_months)
+    return (
+        {pool.name: p for p, pool in enumerate(scenario.pools)},
+        {source.name: s for s, source in enumerate(scenario.purchases)},
+        {month_label(day): t for t, day in enumerate(days)},
+    )

@@ -1,0 +1,88 @@
+"""`waferlag audit`: does a plan keep its promise on luck that had no part in it?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waferlag.commands.backend import Backend, Scheduler
+
+if TYPE_CHECKING:
+    from planner.audit import Audit
+    from planner.record import PlanRecord
+
+
+def audit(
+    plan: Annotated[Path, typer.Argument(help="A plan's JSON, as written by `waferlag plan --json`.")],
+    replications: Annotated[int, typer.Option("--replications", min=2, help="Fresh futures.")] = 20_000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    backend: Backend = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
+    from planner.audit import audit as run_audit
+    from waferlag.files import require_folders, write_whole
+    from waferlag.progress import shown_progress
+    from waferlag.screen import say
+    from waferlag.settings import settings
+    from waferlag.spread import spread
+
+    record = _record(plan)
+    enough = record.scenario.run.model_copy(update={"replications": replications})
+    settings().allow(record.scenario.model_copy(update={"run": enough}))
+    require_folders([json_file], inputs=[plan])
+    with shown_progress(quiet) as progress:
+        found = run_audit(record, replications, spread(record.scenario, backend, scheduler), progress)
+    say(_text(found))
+    if json_file is not None:
+        write_whole(json_file, json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
+        say(f"JSON: {json_file}")
+
+
+def _record(path: Path) -> "PlanRecord":
+    """The plan of a file.
+
+    :raises FileError: it cannot be read, or is no plan.
+    """
+    from planner.errors import FileError
+    from planner.record import PlanRecord
+    from planner.scenario.load import load
+
+    load(path)  # says what is wrong with a file that is no plan, or of another version
+    try:
+        return PlanRecord.model_validate_json(path.read_bytes())
+    except ValueError:
+        raise FileError(
+            path, "is no whole plan", mend="write one with `waferlag plan SCENARIO --json FILE`"
+        ) from None
+
+
+def _text(found: "Audit") -> str:
+    from waferlag.screen import table, wrapped
+    from waferlag.terminal import ranged, share
+
+    rows = [
+        [
+            month.month,
+            share(month.promised),
+            share(month.seen),
+            "yes" if month.holds else "no",
+            "" if month.required else "not required",
+        ]
+        for month in found.months
+    ]
+    head = ["month", "promised", "seen", "within", ""]
+    required = [month for month in found.months if month.required]
+    kept = sum(month.holds for month in required)
+    currency = found.record.scenario.currency
+    notes = [
+        f"Within: the promised probability lies in the 90 % interval of what {found.futures:,} fresh futures show. "
+        f"{kept} of {len(required)} required months; of the weakest, {found.weakest.month}: "
+        f"{'yes' if found.weakest.holds else 'no'}. Of 100 months promised exactly right about 90 would, and fewer "
+        "where the promise itself rests on no more futures than that.",
+        f"Mean cost {ranged(found.record.kpis.mean_cost)} {currency} promised, {ranged(found.cost)} seen.",
+    ]
+    words = "\n".join(line for note in notes for line in wrapped(note))
+    return f"{table(head, rows, whole=[0, 1, 2, 3])}\n{words}"
