@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -48,15 +48,17 @@ class BatchTime:
     r"""Seconds per unit of work on one replica, and the time of a step built from them.
 
         t     = t_dec(B, X) + t_pre(m, Q, n | B)
-        t_dec = max( lin(B) + context X + latency + collective B + fixed + launch + sequence B,  front_end B )
-        t_pre = lin(B+m) - lin(B) + square Q + collective m + request n       decoding sequences in the step
+        t_dec = max( (1+d) (lin(B v) + context X + latency + collective B v + launch) + fixed + sequence B,
+                     front_end e B )
+        t_pre = lin(B v+m) - lin(B v) + square Q + collective m + request n       decoding sequences in the step
         t_pre = lin(m) + fixed + launch + latency + square Q + ..             none in it
         lin(n) = [ (dense + experts (1 - (1 - k/E)^n))^4 + (gemm n)^4 ]^(1/4)
 
-    B decoding sequences, X tokens of KV cache that they read, m prompt tokens, Q the sum of (stop^2 -
-    start^2) over the chunks, n prompts that become complete. Pipeline stages each work on their share of the
-    batch, which divides B, X, m, Q and n; a prompt is taken to be spread over the stages in chunks. Where two
-    half batches overlap, collectives hide behind the rest as in ``steptime``.
+    B decoding sequences, X tokens of KV cache that they read, v tokens that each puts through a step, of which e
+    are kept on average, d the share of a step that drafting them costs (1, 1 and 0 without drafting), m prompt
+    tokens, Q the sum of (stop^2 - start^2) over the chunks, n prompts that become complete. Pipeline stages each
+    work on their share of the batch, which divides B, X, m, Q and n; a prompt is taken to be spread over the stages
+    in chunks. Where two half batches overlap, collectives hide behind the rest as in ``steptime``.
     """
 
     dense: float
@@ -94,6 +96,12 @@ class BatchTime:
     chunk_tokens: int
     """Tokens that the engine puts into a step at most, over all attention ranks."""
     prefill_first: bool
+    verified: int = 1
+    """Tokens that a decoding sequence puts through a step: one and those drafted."""
+    emitted: float = 1.0
+    """Tokens of them that are kept on average."""
+    drafting: float = 0.0
+    """What drafting adds to the engine's part of a step."""
     _rests: dict[float, float] = field(default_factory=dict, init=False, repr=False, compare=False)
     _paces: dict[int, tuple[float, float, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -103,10 +111,10 @@ class BatchTime:
     def decode(self, sequences: int, context: float) -> float:
         """Seconds of a step of ``sequences`` decoding sequences that read ``context`` tokens of KV cache."""
         batch = sequences / self.stages
-        rest = self._rest(batch) + self.context * context / self.stages
-        moved = self.latency * self.halves + self.collective * batch
+        rest = self._rest(batch) + self._read * context / self.stages
+        moved = self._moved(batch)
         whole = rest + moved if self.halves == 1 else _pnorm4(rest, moved)
-        return max(whole, self.front_end * sequences)
+        return max(whole, self.front_end * self.emitted * sequences)
 
     def step(self, sequences: int, context: float, tokens: int, square: float, completed: int) -> float:
         """Seconds of a step that also holds ``tokens`` prompt tokens (Q ``square``), ``completed`` prompts
@@ -117,7 +125,7 @@ class BatchTime:
             return decode
         batch, prompt = sequences / self.stages, tokens / self.stages
         if sequences:
-            extra = max(0.0, self._linear(batch + prompt) - self._decode_linear(batch))
+            extra = max(0.0, self._linear(self.verified * batch + prompt) - self._decode_linear(batch))
         else:
             extra = self._linear(prompt) + self.fixed + self.launch + self.latency
         work = extra + self.square * square / self.stages
@@ -126,18 +134,18 @@ class BatchTime:
         return decode + whole + self.request * completed / self.stages
 
     def run(self, sequences: int, context: float) -> Run:
-        """The pace of decode steps from here on: each step adds ``sequences`` tokens to what is read.
+        """The pace of decode steps from here on: each step adds ``emitted`` tokens a sequence to what is read.
 
         Only where ``is_arithmetic``. While the front end is the slower part, every step takes its time.
         """
         paces = self._paces.get(sequences)
         if paces is None:
             batch = sequences / self.stages
-            alone = self._rest(batch) + self.latency + self.collective * batch
-            growth = self.context * batch
-            paces = self._paces[sequences] = alone, growth, self.front_end * sequences
+            alone = self._rest(batch) + self._moved(batch)
+            growth = self._read * batch * self.emitted
+            paces = self._paces[sequences] = alone, growth, self.front_end * self.emitted * sequences
         alone, growth, cap = paces
-        whole = alone + self.context * context / self.stages
+        whole = alone + self._read * context / self.stages
         if whole >= cap:
             return Run(whole, growth, MOST_STEPS)
         held = MOST_STEPS if growth <= 0 else 1 + int((cap - whole) / growth)
@@ -146,14 +154,14 @@ class BatchTime:
     def decode_many(self, sequences: int, context: float, steps: int) -> Array:
         """Seconds of each of ``steps`` decode steps in a row, as ``decode`` gives them one by one."""
         batch = sequences / self.stages
-        contexts = context + sequences * np.arange(steps)
-        rest = self._rest(batch) + self.context * contexts / self.stages
-        moved = self.latency * self.halves + self.collective * batch
+        contexts = context + self.emitted * sequences * np.arange(steps)
+        rest = self._rest(batch) + self._read * contexts / self.stages
+        moved = self._moved(batch)
         whole = rest + moved
         if self.halves > 1:
             larger = np.maximum(rest, moved)
             whole = larger * ((rest / larger) ** 4 + (moved / larger) ** 4) ** 0.25
-        return np.maximum(whole, self.front_end * sequences)
+        return np.maximum(whole, self.front_end * self.emitted * sequences)
 
     def scaled(self, factor: float) -> BatchTime:
         """Every second of a step times ``factor``; memory stays."""
@@ -164,18 +172,27 @@ class BatchTime:
         """Whether decode steps in a row form an arithmetic series."""
         return self.halves == 1
 
+    @property
+    def _read(self) -> float:
+        """Decode attention over one token of KV cache, in the step and in its draft."""
+        return self.context * (1.0 + self.drafting)
+
+    def _moved(self, batch: float) -> float:
+        """Collectives of a decode step."""
+        return (self.latency * self.halves + self.collective * self.verified * batch) * (1.0 + self.drafting)
+
     def _rest(self, batch: float) -> float:
         """All of a decode step but collectives and what grows with the context."""
         rest = self._rests.get(batch)
         if rest is None:
-            host = self.fixed + self.launch * self.halves + self.sequence * batch
-            rest = self._rests[batch] = self._decode_linear(batch) + host
+            engine = self._decode_linear(batch) + self.launch * self.halves
+            rest = self._rests[batch] = engine * (1.0 + self.drafting) + self.fixed + self.sequence * batch
         return rest
 
     def _decode_linear(self, batch: float) -> float:
         found = self._linears.get(batch)
         if found is None:
-            found = self._linears[batch] = self.halves * self._linear(batch / self.halves)
+            found = self._linears[batch] = self.halves * self._linear(self.verified * batch / self.halves)
         return found
 
     def _linear(self, tokens: float) -> float:
@@ -190,14 +207,8 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
     """The step times of a set-up at parameters ``theta`` (16 logarithms), taken apart.
 
     ``mean_tokens``: typical tokens of a request, at which the KV cache is read off the memory; stated
-    ``setup.kv_tokens`` come first. BadInputError for speculative decoding: a replay gives each sequence one
-    token a step.
+    ``setup.kv_tokens`` come first.
     """
-    if setup.drafting is not None:
-        raise BadInputError(
-            "a replay gives each sequence one token a step and cannot draft: leave drafting out, or use the"
-            " estimate"
-        )
     theta = np.asarray(theta, dtype=float)
     work = work_of([(setup, Load(max(1.0, mean_tokens), 1.0, 1.0))] * 3)
     memory = step_times(work, theta)
@@ -213,15 +224,16 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
     parameter = dict(zip(PARAMETERS, np.exp(theta).tolist(), strict=True))
     ranks = float(work.cost.attention_dp[0])
     context = float(work.context[0])
+    verified = int(work.verified[0])
     return BatchTime(
         dense=float(seen.weights[0]),
         experts=max(0.0, float(seen.weights[2] - seen.weights[0])) if setup.spec.moe is not None else 0.0,
         untouched_log=math.log1p(-float(work.cost.expert_share[0])),
-        gemm=float(seen.gemm[1]),
+        gemm=float(seen.gemm[1]) / verified,
         context=float(seen.attention[1]) / context,
         square=float(seen.prefill_attention[1] / work.square[0]),
         latency=float(seen.collectives[0]),
-        collective=float(seen.collectives[1] - seen.collectives[0]),
+        collective=float(seen.collectives[1] - seen.collectives[0]) / verified,
         launch=float(seen.host[0]) - parameter["t_fix"],
         fixed=parameter["t_fix"],
         sequence=parameter["h_seq"] / ranks,
@@ -233,6 +245,9 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
         kv_tokens=int(float(memory.slots[0]) * context),
         chunk_tokens=int(CHUNK_TOKENS * ranks),
         prefill_first=not setup.engine.mixed_steps,
+        verified=verified,
+        emitted=float(work.emitted[0]),
+        drafting=(verified - 1) / float(work.cost.layers[0]),
     )
 
 
@@ -271,8 +286,9 @@ def fitted_batch_time(
     found, _ = nnls(scaled[kept], np.ones(int(kept.sum())))
     zero = dict.fromkeys(SECONDS, 0.0)
     names = ("fixed", "sequence", "context", "collective", "square", "request")
+    fitted: dict[str, Any] = {name: float(value) for name, value in zip(names, found, strict=True)}
     return BatchTime(
-        **{**zero, **{name: float(value) for name, value in zip(names, found, strict=True)}},
+        **{**zero, **fitted},
         untouched_log=0.0,
         halves=1,
         stages=1,

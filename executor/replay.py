@@ -54,6 +54,7 @@ def replica_limits(
         prefix_caching=prefix_caching,
         reserve_pages=min(max_batch, int(pages * RESERVE_SHARE)),
         prefill_first=time.prefill_first,
+        tokens_per_step=time.emitted,
     )
 
 
@@ -284,7 +285,8 @@ class _Replica:
             return self.clock
         sequences = scheduler.decoding
         first, growth, most = self.time.run(sequences, scheduler.context)
-        room = sequences * (steps // scheduler.limits.page_size + 1)
+        gained = steps * scheduler.limits.tokens_per_step
+        room = sequences * (int(gained) // scheduler.limits.page_size + 1)
         if steps > most or scheduler.pool.available < room:
             return self.clock  # the pace changes on the way
         return self.clock + steps * first + growth * (steps * (steps - 1) / 2)
@@ -408,7 +410,7 @@ def _replayed(
     size, delay = len(arrivals), time.first_token
     first, end = np.full(size, np.nan), np.full(size, np.nan)
     preemptions = np.zeros(size, dtype=np.int64)
-    spans = [_spans(server, arrivals.output) for server in servers]
+    spans = [_spans(server, arrivals.output, limits.tokens_per_step) for server in servers]
     for server, span in zip(servers, spans, strict=True):
         begun = span.before == 0
         first[span.request[begun]] = span.time[begun] + delay
@@ -437,14 +439,14 @@ def _replayed(
     )
 
 
-def _spans(server: _Replica, output: Ints) -> Spans:
+def _spans(server: _Replica, output: Ints, pace: float) -> Spans:
     """The replica's stretches of tokens in order of request; each ends where the next begins."""
     request, before, time, step = np.array(server.firsts).reshape(-1, 4).T
     order = np.lexsort((before, request))
     request, before, step = (column[order].astype(np.int64) for column in (request, before, step))
     following = np.append(before[1:], 0)
     count = np.where(np.append(request[1:], -1) == request, following, output[request]) - before
-    return Spans(request, before, time[order], step, count)
+    return Spans(request, before, time[order], step, count, pace)
 
 
 @dataclass(frozen=True)

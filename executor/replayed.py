@@ -10,6 +10,7 @@ import numpy as np
 from executor.arrivals import Arrivals, Floats, Ints
 from executor.metrics import Bounds, Latencies, bench_metrics
 from executor.ramps import Ramps
+from executor.scheduler import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Spans:
     """Number of the decode step after which it goes on."""
     count: Ints
     """Tokens in it."""
+    pace: float = 1.0
+    """Tokens of a decode step."""
+
+    @property
+    def steps(self) -> Ints:
+        """Decode steps of each stretch: all its tokens but the first, ``pace`` a step."""
+        return np.ceil((self.count - 1) / self.pace - ROUNDING).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ class Replayed:
         spans, line = self._spans[number], self._lines[number]
         first, last = np.searchsorted(spans.request, [request, request + 1])
         found = [
-            np.concatenate([[spans.time[at]], line.ends(spans.step[at] + np.arange(1, spans.count[at]))])
+            np.concatenate([[spans.time[at]], line.ends(spans.step[at] + _steps_of(spans, at))])
             for at in range(first, last)
         ]
         return np.concatenate(found) + self._delay
@@ -150,21 +158,29 @@ class Replayed:
         return int(np.cumsum(change[np.lexsort((change, times))]).max(initial=0))
 
 
+def _steps_of(spans: Spans, at: int) -> Ints:
+    """After how many decode steps each token of a stretch but the first came."""
+    return np.ceil(np.arange(1, spans.count[at]) / spans.pace - ROUNDING).astype(np.int64)
+
+
 def _gaps(line: Line, spans: Spans) -> Ramps:
     """One replica's gaps: within a stretch of tokens from step to step, and those where one begins.
 
     The step after the first token of a stretch is counted by itself: with prompts in steps of their own, that
-    token did not come at the end of a decode step.
+    token did not come at the end of a decode step. Tokens of one step come together.
     """
+    steps = spans.steps
     second = spans.count > 1
     after_first = line.ends(spans.step[second] + 1) - spans.time[second]
     resumed = np.flatnonzero(spans.before > 0)
     earlier = resumed - 1
     latest = spans.time[earlier]
     later = spans.count[earlier] > 1
-    latest[later] = line.ends((spans.step[earlier] + spans.count[earlier] - 1)[later])
+    latest[later] = line.ends((spans.step[earlier] + steps[earlier])[later])
     alone = Ramps.of(np.concatenate([after_first, spans.time[resumed] - latest]))
-    return Ramps.joined([_gaps_inside(line, spans), alone])
+    one, none = np.ones(1, dtype=np.int64), np.zeros(1)
+    together = Ramps(none, none, one, one * int((spans.count - 1 - steps).sum()))
+    return Ramps.joined([_gaps_inside(line, spans), alone, together.where(together.count > 0)])
 
 
 def _gaps_inside(line: Line, spans: Spans) -> Ramps:
@@ -178,11 +194,11 @@ def _gaps_inside(line: Line, spans: Spans) -> Ramps:
     ends = line.start + steps * line.first + line.growth * (steps * (steps - 1) / 2)
     before = np.concatenate([[0.0], ends[:-1]])
     across, zero = line.start + line.first - before, np.zeros(size)
-    long = spans.count > 2
+    long = spans.steps > 1
     change = np.zeros(
         2 * size + 1, dtype=np.int64
     )  # first step of a stretch, the others, the next stretch ..
-    for numbers, sign in ((spans.step[long] + 2, 1), (spans.step[long] + spans.count[long], -1)):
+    for numbers, sign in ((spans.step[long] + 2, 1), (spans.step[long] + spans.steps[long] + 1, -1)):
         at = np.searchsorted(line.last, numbers)
         part = 2 * at
         part[at < size] += numbers[at < size] > line.begin[at[at < size]]

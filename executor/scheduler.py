@@ -29,6 +29,7 @@ arrivals costs O(1) plus one pointer per decoding sequence, and ``advance`` take
 from __future__ import annotations
 
 import enum
+import math
 from array import array
 from collections import abc, deque
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ from typing import NamedTuple
 
 from executor.errors import BadInputError
 from executor.pages import PagePool, Pages
+
+ROUNDING = 1e-9
+"""Tokens: more than a product of a pace and a step's number is off by, less than a token."""
 
 
 class State(enum.Enum):
@@ -71,11 +75,18 @@ class Limits:
     """Pages an admission leaves free for the growth of those that run already."""
     prefill_first: bool = False
     """Prompts and decoding sequences never share a step, and prompts come first."""
+    tokens_per_step: float = 1
+    """Tokens that a decoding sequence gains in a step, on average: above 1 where drafts are accepted, and then only
+    for sequences of which lengths alone are known."""
 
     def __post_init__(self) -> None:
         for name in ("pages", "page_size", "max_batch", "token_budget", "max_length"):
             if getattr(self, name) < 1:
                 raise BadInputError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if not 1 <= self.tokens_per_step <= self.page_size:
+            raise BadInputError(
+                f"tokens_per_step must be from 1 to the page_size {self.page_size} (got {self.tokens_per_step!r})"
+            )
         if self.token_budget < self.max_batch:
             raise BadInputError(
                 f"token_budget {self.token_budget} is below max_batch {self.max_batch}:"
@@ -143,7 +154,7 @@ class Sequence:
         self.slot = -1
         self.pages: list[int] = []
         self.hashes = request.block_hashes if self.tokens is None else list(request.block_hashes)
-        self.origin = 0
+        self.origin: float = 0
         self.due = 0
         self.last = 0
         self.preemptions = 0
@@ -172,7 +183,7 @@ class Step(NamedTuple):
 
     number: int
     decodes: tuple[Sequence, ...]
-    decode_context: int
+    decode_context: float
     """KV tokens read by the decoding rows together, their own included."""
     chunks: abc.Sequence[Chunk]
     new_pages: tuple[tuple[int, int, int], ...]
@@ -190,8 +201,8 @@ class Step(NamedTuple):
         return [*self.decodes, *(chunk.sequence for chunk in self.chunks if chunk.samples)]
 
     def position(self, sequence: Sequence) -> int:
-        """Where the input token of a decoding sequence stands."""
-        return self.number - sequence.origin
+        """Where the input token of a decoding sequence stands, at one token a step."""
+        return self.number - int(sequence.origin)
 
 
 @dataclass
@@ -203,6 +214,11 @@ class Counters:
     prompt_tokens_cached: int = 0
     prompt_tokens_computed: int = 0
     ended: dict[str, int] = field(default_factory=lambda: {"stop": 0, "length": 0, "cancelled": 0})
+
+
+def steps_for(tokens: float, pace: float) -> int:
+    """Steps after which a sequence has gained so many tokens at ``pace`` tokens a step."""
+    return math.ceil(tokens / pace - ROUNDING)
 
 
 class Scheduler:
@@ -220,6 +236,7 @@ class Scheduler:
         self.pool: Pages = pool or PagePool(limits.pages)
         self._has_tables = pool is None
         self._page_size = limits.page_size
+        self._pace = int(limits.tokens_per_step) if limits.tokens_per_step == 1 else limits.tokens_per_step
         self._caching = limits.prefix_caching
         self.counters = Counters()
         self._number = 0
@@ -229,7 +246,7 @@ class Scheduler:
         self._running: dict[Sequence, None] = {}
         self._prefilling: dict[Sequence, None] = {}
         self._decoding: dict[Sequence, None] = {}
-        self._origins = 0
+        self._origins: float = 0
         self._free_slots = list(range(limits.max_batch - 1, -1, -1))
         self._due: dict[int, list[Sequence]] = {}
         self._last: dict[int, list[Sequence]] = {}
@@ -256,9 +273,9 @@ class Scheduler:
         return len(self._decoding)
 
     @property
-    def context(self) -> int:
+    def context(self) -> float:
         """KV tokens that those read in the next step, their own included."""
-        return len(self._decoding) * (self._number + 2) - self._origins
+        return self._context(self._number + 1)
 
     @property
     def is_quiet(self) -> bool:
@@ -303,7 +320,7 @@ class Scheduler:
         if self._next_due and self._next_due[0] == number:
             self._grow(number)
         decodes = tuple(self._decoding)
-        context = len(decodes) * (number + 1) - self._origins
+        context = self._context(number)
         closing = self._close(number) if self._next_last and self._next_last[0] == number else []
         budget = self.limits.token_budget - len(decodes)
         chunks = self._prompts(budget, admit=self.counters.preemptions == preemptions)
@@ -356,11 +373,16 @@ class Scheduler:
 
     # -- one step ------------------------------------------------------------------------------------------
 
+    def _context(self, number: int) -> float:
+        """KV tokens that the decoding sequences read in the step of that number, their own included."""
+        count = len(self._decoding)
+        return self._pace * number * count - self._origins + count
+
     def _step(
         self,
         number: int,
         decodes: tuple[Sequence, ...],
-        context: int,
+        context: float,
         chunks: list[Chunk],
         closing: list[Sequence],
     ) -> Step:
@@ -396,8 +418,7 @@ class Scheduler:
                     break
             else:
                 self._give_page(sequence)
-                if number + self._page_size <= sequence.last:
-                    self._await_page(sequence, number + self._page_size)
+                self._await_page(sequence)
 
     def _close(self, number: int) -> list[Sequence]:
         """The decoding sequences that sample their last token, by length, in this step."""
@@ -478,20 +499,20 @@ class Scheduler:
     def _start_decoding(self, sequence: Sequence, number: int, closing: list[Sequence]) -> None:
         """The prompt is complete in this step: from the next one on, one token a step."""
         del self._prefilling[sequence]
-        sequence.last = number + sequence.prompt_length + sequence.request.max_tokens - sequence.length - 1
+        pace = self._pace
+        left = sequence.prompt_length + sequence.request.max_tokens - sequence.length - 1
+        sequence.last = number + (left if pace == 1 else steps_for(left, pace))
         if sequence.last == number:
             self._running.pop(sequence)
             sequence.state = State.CLOSING
             closing.append(sequence)
             return
         sequence.state = State.DECODING
-        sequence.origin = number + 1 - sequence.length
+        sequence.origin = pace * (number + 1) - sequence.length
         self._decoding[sequence] = None
         self._origins += sequence.origin
         self._put(self._last, self._next_last, sequence.last, sequence)
-        due = sequence.origin + len(sequence.pages) * self._page_size
-        if due <= sequence.last:  # else it ends before it needs another page
-            self._await_page(sequence, due)
+        self._await_page(sequence)
 
     # -- changes of one sequence ---------------------------------------------------------------------------
 
@@ -515,7 +536,7 @@ class Scheduler:
     def _preempt(self, sequence: Sequence, number: int) -> None:
         """Take all pages away; the sequence waits at the head of the queue to be computed again."""
         if sequence.state is State.DECODING:
-            sequence.length = number - sequence.origin + 1
+            sequence.length = int(self._pace * number - sequence.origin + ROUNDING) + 1
         self._give_up(sequence)
         sequence.state = State.WAITING
         sequence.preemptions += 1
@@ -560,9 +581,13 @@ class Scheduler:
             self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
         sequence.pages += pages
 
-    def _await_page(self, sequence: Sequence, number: int) -> None:
-        sequence.due = number
-        self._put(self._due, self._next_due, number, sequence)
+    def _await_page(self, sequence: Sequence) -> None:
+        """Note the step in which its tokens begin another page, unless it ends before."""
+        tokens = sequence.origin + len(sequence.pages) * self._page_size
+        due = int(tokens) if self._pace == 1 else steps_for(tokens, self._pace)
+        if due <= sequence.last:
+            sequence.due = due
+            self._put(self._due, self._next_due, due, sequence)
 
     @staticmethod
     def _put(buckets: dict[int, list[Sequence]], numbers: list[int], number: int, sequence: Sequence) -> None:
@@ -597,6 +622,11 @@ class Scheduler:
         return hashes
 
     def _check(self, request: Request) -> None:
+        if self._pace != 1 and not isinstance(request.prompt, int):
+            raise BadInputError(
+                f"request {request.id!r}: tokens_per_step is {self._pace}, which is for lengths alone; give the number"
+                " of prompt tokens, or let tokens_per_step be 1"
+            )
         limits, prompt, computed = self.limits, request.prompt_length, request.computed
         total = prompt + request.max_tokens
         held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written

@@ -10,7 +10,7 @@ import numpy as np
 from executor.batchtime import BatchTime, batch_time
 from executor.cost import Layout
 from executor.profile import Point, ServingProfile
-from executor.steptime import FLOOR_LOG, Setup
+from executor.steptime import FLOOR_LOG, Drafting, Setup
 from planner.belief import Belief, belief, setup_of
 from planner.measured import Case, case_of
 
@@ -25,10 +25,13 @@ class Replica:
     @property
     def name(self) -> str:
         """Model, precision, GPUs, layout and engine in a line."""
-        setup = self.setup
+        setup, drafting = self.setup, self.setup.drafting
+        drafts = (
+            "" if drafting is None else f", {drafting.tokens} drafted, {drafting.acceptance:.0%} accepted"
+        )
         return (
             f"{setup.spec.name} in {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
-            f" ({setup.layout}), {setup.engine.name}"
+            f" ({setup.layout}), {setup.engine.name}{drafts}"
         )
 
     def time(self, mean_tokens: float) -> BatchTime:
@@ -57,11 +60,20 @@ def replica_of(
     version: str = "",
     kv_precision: str | None = None,
     kv_tokens: float | None = None,
+    drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Replica:
     """The replica of those names; UnknownNameError, MissingFigureError or DoesNotFitError where it cannot be."""
     setup = setup_of(
-        model, gpu, precision, engine, layout, kv_precision=kv_precision, kv_tokens=kv_tokens, figures=figures
+        model,
+        gpu,
+        precision,
+        engine,
+        layout,
+        kv_precision=kv_precision,
+        kv_tokens=kv_tokens,
+        drafting=drafting,
+        figures=figures,
     )
     return _believed(setup, version, ())
 

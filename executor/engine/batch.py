@@ -6,6 +6,7 @@ never passes through the host: the host may send step n + 1 before it has read t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,7 +182,7 @@ def _samplers(step: Step, slots: Ints) -> tuple[Ints, Ints]:
     return np.asarray(rows, np.int32), np.asarray(owners, np.int32)
 
 
-def _ragged(chunks: tuple[Chunk, ...], tables: Tables) -> list[Ints]:
+def _ragged(chunks: Sequence[Chunk], tables: Tables) -> list[Ints]:
     """Row starts, context starts, and the context's cells where something precedes a chunk."""
     counts = [chunk.count for chunk in chunks]
     contexts = [chunk.start + chunk.count for chunk in chunks]
@@ -195,7 +196,7 @@ def _ragged(chunks: tuple[Chunk, ...], tables: Tables) -> list[Ints]:
     return laid
 
 
-def _chunks(chunks: tuple[Chunk, ...], laid: list[Tensor]) -> Chunks:
+def _chunks(chunks: Sequence[Chunk], laid: list[Tensor]) -> Chunks:
     return Chunks(
         starts=laid[0],
         context_starts=laid[1],

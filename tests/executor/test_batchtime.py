@@ -5,7 +5,6 @@ import pytest
 
 from executor.batchtime import batch_time
 from executor.cost import Layout
-from executor.errors import BadInputError
 from executor.steptime import CHUNK_TOKENS, Drafting, Load, step_times, work_of
 from planner.belief import belief, setup_of
 
@@ -82,7 +81,14 @@ def test_the_cache_is_the_closed_loop_forms_slots_or_the_start_up_logs_tokens():
     assert batch_time(replace(setup, kv_tokens=12_345.0), theta).kv_tokens == pytest.approx(12_345, abs=1)
 
 
-def test_drafting_is_refused():
-    setup, theta = timed("experts")
-    with pytest.raises(BadInputError, match="one token a step"):
-        batch_time(replace(setup, drafting=Drafting(2, 0.7)), theta)
+@pytest.mark.parametrize("name", ["mixed, dense", "experts", "attention DP with overlap"])
+@pytest.mark.parametrize("sequences", [1, 64])
+def test_a_step_that_drafts_takes_what_the_closed_loop_form_says(name, sequences):
+    setup, theta = timed(name)
+    drafts = replace(setup, drafting=Drafting(2, 0.7))
+    work = replace(work_of([(drafts, Load(1000, 200, sequences))]), kv_tokens=np.array([np.inf]))
+    expected = step_times(work, theta).decode_step[0]
+    time = replace(batch_time(drafts, theta), front_end=0.0)
+    assert time.decode(sequences, sequences * float(work.context[0])) == pytest.approx(expected, rel=1e-8)
+    assert time.emitted == pytest.approx(1 + 0.7 + 0.49)
+    assert time.decode(sequences, 1000) > batch_time(setup, theta).decode(sequences, 1000)

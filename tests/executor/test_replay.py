@@ -11,7 +11,7 @@ from executor.batchtime import BatchTime
 from executor.errors import BadInputError, UnknownNameError
 from executor.metrics import Bounds
 from executor.replay import highest_rate, replay, replica_limits, with_kv_tokens
-from executor.scheduler import Limits
+from executor.scheduler import Limits, Request, Scheduler
 
 PLAIN = BatchTime(
     dense=0.010,
@@ -159,9 +159,9 @@ def test_gaps_between_tokens_are_those_of_the_token_times():
     given = arrivals(
         np.sort(chance.uniform(0, 2, 120)), chance.integers(1, 200, 120), chance.integers(1, 90, 120)
     )
-    for prefill_first in (False, True):
-        time = replace(PLAIN, prefill_first=prefill_first)
-        bound = limits(pages=40, prefill_first=prefill_first, prefix_caching=False)
+    for prefill_first, emitted in ((False, 1.0), (True, 1.0), (False, 1.7), (True, 2.0)):
+        time = replace(PLAIN, prefill_first=prefill_first, emitted=emitted)
+        bound = limits(pages=40, prefill_first=prefill_first, prefix_caching=False, tokens_per_step=emitted)
         found = replay(given, time, bound, replicas=2)
         assert found.preemptions.sum() > 0
         expected = np.sort(np.concatenate([np.diff(times) for times in token_times(found)]))
@@ -194,13 +194,19 @@ def loads(draw):
     st.sampled_from(
         [PLAIN, replace(PLAIN, front_end=0.004), replace(PLAIN, halves=2), replace(PLAIN, stages=2)]
     ),
+    st.sampled_from([1.0, 2.0, 1.75, 2.4391]),
 )
 def test_jumping_from_event_to_event_gives_the_same_token_times(
-    given_load, pages, max_batch, prefill_first, replicas, route, time
+    given_load, pages, max_batch, prefill_first, replicas, route, time, emitted
 ):
-    time = replace(time, prefill_first=prefill_first)
+    time = replace(time, prefill_first=prefill_first, emitted=emitted)
     bound = limits(
-        pages=pages, page_size=8, max_batch=max_batch, token_budget=64, prefill_first=prefill_first
+        pages=pages,
+        page_size=8,
+        max_batch=max_batch,
+        token_budget=64,
+        prefill_first=prefill_first,
+        tokens_per_step=emitted,
     )
     jumped = replay(given_load, time, bound, replicas, route)
     stepped = replay(given_load, time, bound, replicas, route, jump=False)
@@ -210,6 +216,30 @@ def test_jumping_from_event_to_event_gives_the_same_token_times(
     for one, other in zip(token_times(jumped), token_times(stepped), strict=True):
         assert one == pytest.approx(other, rel=1e-9)
     assert jumped.kv_peak == stepped.kv_peak
+
+
+def test_accepted_drafts_come_with_their_step_and_fill_the_cache_as_fast():
+    """Two tokens a step: half the steps, tokens in pairs, the same pages at the end."""
+    drafts = replace(PLAIN, emitted=2.0)
+    given = arrivals([0.0], [100], [41])
+    alone = replay(given, PLAIN, limits())
+    paired = replay(given, drafts, replace(limits(), tokens_per_step=2.0))
+    assert (alone.steps, paired.steps) == (41, 21)
+    gaps = np.diff(paired.token_times(0))
+    assert (gaps[1::2] == 0).all()
+    assert (gaps[::2] > 0).all()
+    # Step k reads 101 + 2 (k - 1) tokens, its own included.
+    steps = sum(drafts.decode(1, 101 + 2 * k) for k in range(20))
+    assert gaps.sum() == pytest.approx(steps, rel=1e-12)
+    assert paired.kv_peak == alone.kv_peak
+
+
+def test_drafts_are_for_lengths_alone():
+    scheduler = Scheduler(limits(tokens_per_step=1.5))
+    with pytest.raises(BadInputError, match="lengths alone"):
+        scheduler.add(Request("a", [1, 2, 3], 5))
+    with pytest.raises(BadInputError, match="tokens_per_step"):
+        limits(tokens_per_step=0.5)
 
 
 def test_every_request_gets_all_its_tokens_in_order():

@@ -43,6 +43,13 @@ def replay(
     kv_tokens: Annotated[
         float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
     ] = None,
+    draft_tokens: Annotated[
+        int,
+        typer.Option("--draft-tokens", min=0, help="Tokens drafted per step (speculative decoding, MTP)."),
+    ] = 0,
+    acceptance: Annotated[
+        float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")
+    ] = 0.0,
     replicas: Annotated[int, typer.Option("--replicas", min=1, max=10_000, help="Equal replicas.")] = 1,
     prefill_replicas: Annotated[
         int,
@@ -84,6 +91,7 @@ def replay(
     from executor.errors import UnknownNameError
     from executor.metrics import bounds_of
     from executor.replay import ROUTES
+    from executor.steptime import Drafting
     from planner.errors import UserMistakeError
     from waferlag.commands.profiles import stored_profile
     from waferlag.files import require_folders, write_whole
@@ -116,6 +124,7 @@ def replay(
             version=engine_version,
             kv_precision=kv_precision,
             kv_tokens=kv_tokens,
+            drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
         )
     load = workload(trace, settings().max_trace_bytes, requests=requests, rate=rate, cv=burst, seed=seed)
     asked = _Asked(replica, load, replicas, prefill_replicas, route, max_batch, draws, bounds)
@@ -318,6 +327,7 @@ def _document(
             "kv_precision": setup.kv_type,
             "engine": setup.engine.name,
             "layout": asdict(setup.layout),
+            "drafting": None if setup.drafting is None else asdict(setup.drafting),
             "seconds": time,
         },
         "replicas": asked.replicas,
