@@ -37,6 +37,7 @@ class Seen:
     pipeline   every open order, in the order of the candidates
     delivered  GPUs that have arrived so far, by source and pool
     need       what the caller observes of each pool's demand in this month, in the caller's unit; empty: not told
+    past       the gates' states when earlier months began, from the first on
     """
 
     month: int
@@ -44,6 +45,7 @@ class Seen:
     pipeline: tuple[OpenOrder, ...] = ()
     delivered: Mapping[SourceAndPool, int] = field(default_factory=dict)
     need: tuple[float, ...] = ()
+    past: tuple[tuple[State, ...], ...] = ()
 
     def on_order(self, pool: int | None = None) -> int:
         """GPUs ordered that have neither arrived nor ended, of one pool or of all."""

@@ -306,9 +306,12 @@ class World:
 
     def decisions(self, plan: Plan, policy: Policy) -> Story:
         """The policy is asked when a month begins; its lots are the first of the month's candidates."""
+        past: tuple[tuple[State, ...], ...] = ()
         for month, minute in enumerate(plan.months):
             yield Moment(self.env, minute - self.env.now, DECISION)
-            for (source, pool), lots in policy.lots(self.seen(month, plan)).items():
+            seen = self.seen(month, plan, past)
+            past += (seen.states,)
+            for (source, pool), lots in policy.lots(seen).items():
                 candidates = plan.candidates.get((month, source, pool), [])
                 if lots > len(candidates):
                     raise UserMistakeError(
@@ -318,7 +321,7 @@ class World:
                 for lot in candidates[:lots]:
                     self.set_out(lot)
 
-    def seen(self, month: int, plan: Plan) -> Seen:
+    def seen(self, month: int, plan: Plan, past: tuple[tuple[State, ...], ...] = ()) -> Seen:
         """What a buyer knows now."""
         pipeline: list[OpenOrder] = []
         delivered: dict[SourceAndPool, int] = {}
@@ -333,7 +336,7 @@ class World:
                 delivered[source, pool] = delivered.get((source, pool), 0) + self.brought[lot]
         states = tuple(State(self.state[k]) for k in range(len(self.state)))
         need = () if plan.need is None else tuple(plan.need[self.place, month].tolist())
-        return Seen(month, states, tuple(pipeline), delivered, need)
+        return Seen(month, states, tuple(pipeline), delivered, need, past)
 
     def gates(self) -> Story:
         """All gates that change in one minute change together."""
