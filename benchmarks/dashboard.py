@@ -77,7 +77,9 @@ def store_runs(url: str) -> str:
     from db.session import open_database
     from planner.intake import open_scenario
     from planner.plan import plan
+    from waferlag.remembered import remember_goodputs
 
+    remember_goodputs()
     scenario = open_scenario("1-quickstart", replications=400).scenario
     record = plan(scenario).record
     run = scenario.run.model_copy(update={"replications": 10_000})

@@ -23,6 +23,8 @@ from planner.errors import WaferlagError
 _SIZE_BYTES = 8
 
 
+GOODPUTS = "WAFERLAG_GOODPUT_FOLDER"
+"""Variable that names the folder in which replayed goodputs are found again instead of in seconds of replay."""
 PROCESSES = 2
 """Questions computed at the same time; more of them wait."""
 KEPT = 200
@@ -145,7 +147,6 @@ def _jobs() -> dict[str, Callable[..., Any]]:
         "story": trace.story,
         "quick answer": whatif.quick_answer,
         "warm up": whatif.warm_up,
-        "without order": whatif.without_order,
     }
 
 
@@ -165,6 +166,12 @@ def _receive(pipe: BinaryIO | Any) -> Any:
 
 def main() -> None:
     """Serve on standard input and output; what a job prints goes to the log, not into the answers."""
+    folder = os.environ.get(GOODPUTS)
+    if folder:
+        from db.goodputs import GoodputFolder
+        from planner.goodput import remember_in
+
+        remember_in(GoodputFolder(Path(folder)))
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr
     serve(sys.stdin.buffer, answers)

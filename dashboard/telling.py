@@ -38,6 +38,12 @@ def answer_sentence(record: PlanRecord, say: Wording) -> str:
         if answer.feasible
         else say("No plan reaches {goal}; the weakest month is {month} with {p} ({range}).", **figures)
     )
+    if record.later:
+        ordered += " " + say(
+            "Plan again each month: about {gpus} GPUs more by {month}, as need and gates then show.",
+            gpus=say.count(sum(order.mean_gpus for order in record.later)),
+            month=say.month(record.later[-1].month),
+        )
     return f"{ordered} {odds}" if answer.feasible else f"{odds} {ordered}"
 
 

@@ -8,7 +8,7 @@ from planner.scenario.models import Scenario
 
 
 @dataclass(frozen=True)
-class Swing:
+class Lever:
     """One input with a low and a high value of it."""
 
     input: str
@@ -19,7 +19,7 @@ class Swing:
     high: Changes
 
 
-def swings(scenario: Scenario) -> list[Swing]:
+def levers(scenario: Scenario) -> list[Lever]:
     """The inputs that a tornado varies one at a time."""
     plain = [
         ("demand, 20 % less or more", Changes(demand=0.8), Changes(demand=1.2)),
@@ -28,9 +28,9 @@ def swings(scenario: Scenario) -> list[Swing]:
         ("rental price, 20 % less or more", Changes(rental_price=0.8), Changes(rental_price=1.2)),
         ("caps, halved or doubled", Changes(caps=0.5), Changes(caps=2.0)),
     ]
-    found = [Swing(name, "", low, high) for name, low, high in plain]
+    found = [Lever(name, "", low, high) for name, low, high in plain]
     return found + [
-        Swing(
+        Lever(
             "{gate}, closed or open",
             gate.name,
             Changes(gates={gate.name: "closed"}),
@@ -40,9 +40,9 @@ def swings(scenario: Scenario) -> list[Swing]:
     ]
 
 
-def tornado_row(swing: Swing, base: QuickAnswer, low: QuickAnswer, high: QuickAnswer) -> Row:
+def tornado_row(lever: Lever, base: QuickAnswer, low: QuickAnswer, high: QuickAnswer) -> Row:
     """Mean cost and weakest month when one input is low or high."""
-    row: Row = {"input": swing.input, "gate": swing.gate}
+    row: Row = {"input": lever.input, "gate": lever.gate}
     for side, answer in (("base", base), ("low", low), ("high", high)):
         row[f"cost_{side}"] = float(answer.cost.mean())
         row[f"probability_{side}"] = answer.probability(answer.weakest).value

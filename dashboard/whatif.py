@@ -5,7 +5,7 @@ the difference is of the inputs and not of the search.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,12 +15,12 @@ import numpy as np
 from dashboard.charts.figure import Row
 from planner.clock import month_label, month_starts
 from planner.optimise.calibrate import calibrate
-from planner.optimise.evaluate import evaluate, wilson
+from planner.optimise.evaluate import wilson
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Orders
 from planner.optimise.lots import round_to_lots
-from planner.prospects import Prospects, draw_prospects
-from planner.record import Interval, Order, PlanRecord
+from planner.prospects import draw_prospects
+from planner.record import ConditionalOrder, Interval, Order, PlanRecord
 from planner.roots import root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, capacities
@@ -154,7 +154,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAns
     small, goal = quick(scenario), scenario.goal
     serving = _capacities(record.scenario.model_dump_json())
     train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.scenarios)
-    fresh = draw_prospects(small, serving, root_of(small.seed, "validate"), small.run.replications)
+    fresh = draw_prospects(small, serving, _judging_root(record), small.run.replications)
     seen = Formulation(train.futures)
     chosen = calibrate(
         seen,
@@ -163,7 +163,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAns
         cvar_level=goal.cvar_level,
         turns=_TURNS,
         polished=_POLISHED,
-        start=round_to_lots(seen, _orders_of(record)),
+        start=round_to_lots(seen, _start(record)),
     )
     days = month_starts(small.start, small.horizon_months)
     months = tuple(month_label(day) for day in days)
@@ -176,6 +176,11 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAns
         orders=_rows(scenario, months, chosen.plan),
         reserved_gpu_months=float(chosen.plan.reserved.sum()),
     )
+
+
+def _judging_root(record: PlanRecord) -> int:
+    """Root of the futures that the plan's own figures are read off."""
+    return record.roots.get("confirm", record.roots["validate"])
 
 
 @lru_cache(maxsize=16)
@@ -205,52 +210,23 @@ def _rows(scenario: Scenario, months: tuple[str, ...], plan: Orders) -> tuple[Ro
     )
 
 
-def without_order(record: PlanRecord, at: int) -> tuple[QuickAnswer, QuickAnswer]:
-    """The plan's own orders and reservations, and the same without order ``at``, on the small sample.
+def _start(record: PlanRecord) -> Orders:
+    """Where the search begins, [pool, source, month] and [pool, rental, month]: the plan's calendar settled beforehand.
 
-    Nothing is planned anew: spot rental takes up what it can, the rest is unmet.
+    A line on a condition counts where most futures place it. A plan of an older version has its orders alone.
     """
-    small = quick(record.scenario)
-    serving = capacities(small)
-    fresh = draw_prospects(small, serving, root_of(small.seed, "validate"), small.run.replications)
-    orders = _orders_of(record)
-    left_out = record.orders[at]
-    fewer = Orders(orders.orders.copy(), orders.reserved)
-    fewer.orders[_place(record, left_out)] -= left_out.gpus
-    return _carried_out(record, fresh, orders), _carried_out(record, fresh, fewer)
-
-
-def _carried_out(record: PlanRecord, fresh: Prospects, orders: Orders) -> QuickAnswer:
-    outcome = evaluate(fresh.futures, orders)
-    return QuickAnswer(
-        scenario=record.scenario,
-        months=tuple(month.month for month in record.months),
-        required=tuple(month.required for month in record.months),
-        met=outcome.met_jointly,
-        cost=outcome.cost.total,
-        orders=_rows(record.scenario, tuple(month.month for month in record.months), orders),
-        reserved_gpu_months=float(orders.reserved.sum()),
-    )
-
-
-def _orders_of(record: PlanRecord) -> Orders:
-    """The plan's orders [pool, source, month] and reservations [pool, rental, month]."""
     scenario, months = record.scenario, [month.month for month in record.months]
     pools = [pool.name for pool in scenario.pools]
+    purchases = [source.name for source in scenario.purchases]
     rentals = [source.name for source in scenario.rentals]
-    orders = np.zeros((len(pools), len(scenario.purchases), len(months)), dtype=np.int64)
+    orders = np.zeros((len(pools), len(purchases), len(months)), dtype=np.int64)
     reserved = np.zeros((len(pools), len(rentals), len(months)), dtype=np.int64)
-    for order in record.orders:
-        orders[_place(record, order)] += order.gpus
+    lines: Sequence[Order | ConditionalOrder] = record.orders
+    if record.calendar is not None:
+        lines = [line for line in record.calendar.lines if line.placed > 0.5]
+    for line in lines:
+        place = pools.index(line.pool), purchases.index(line.source), months.index(line.month)
+        orders[place] += line.gpus
     for item in record.reservations:
         reserved[pools.index(item.pool), rentals.index(item.source), months.index(item.month)] += item.gpus
     return Orders(orders, reserved)
-
-
-def _place(record: PlanRecord, order: Order) -> tuple[int, int, int]:
-    scenario = record.scenario
-    return (
-        [pool.name for pool in scenario.pools].index(order.pool),
-        [source.name for source in scenario.purchases].index(order.source),
-        [month.month for month in record.months].index(order.month),
-    )

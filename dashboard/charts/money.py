@@ -73,6 +73,69 @@ def quarters(record: PlanRecord) -> list[Row]:
     return [rows[name] for name in sorted(rows)]
 
 
+_KINDS = ("prepayments", "balances", "licence fees", "rental", "hosting and power", "refunds")
+
+
+def cash_by_quarter(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
+    """Payments by calendar quarter: the mean by kind, and the range of 8 in 10 futures of the whole."""
+    currency = record.scenario.currency
+    colours = (look.in_service, look.need, look.goal, look.reserved, look.spot, look.domestic)
+    seen = [
+        kind for kind in _KINDS if any(abs(quarter.mean.get(kind, 0.0)) > 0 for quarter in record.quarters)
+    ]
+    order = [quarter.quarter.replace("-", " ") for quarter in record.quarters]
+    rows: list[Row] = [
+        {"quarter": name, "kind": say(kind), "amount": quarter.mean.get(kind, 0.0), "rank": seen.index(kind)}
+        for name, quarter in zip(order, record.quarters, strict=True)
+        for kind in seen
+    ]
+    totals: list[Row] = [
+        {"quarter": name, "p10": quarter.spend.p10, "p90": quarter.spend.p90}
+        for name, quarter in zip(order, record.quarters, strict=True)
+    ]
+    dearest = max(record.quarters, key=lambda quarter: quarter.spend.p50)
+    takeaway = say(
+        "{quarter} takes most cash: {p50} at the median, {p10} to {p90} in 8 of 10 futures.",
+        quarter=dearest.quarter.replace("-", " "),
+        p50=say.money(dearest.spend.p50, currency),
+        p10=say.money(dearest.spend.p10, currency),
+        p90=say.money(dearest.spend.p90, currency),
+    )
+    title = say("{currency} a quarter; bars mean by kind, line P10 to P90", currency=currency)
+    axis = alt.Axis(title=title, format="~s", tickCount=5)
+    x = alt.X("quarter:O", sort=order, axis=alt.Axis(title=None, labelAngle=0))
+    bars = (
+        alt.Chart(values(rows))
+        .mark_bar(opacity=0.8)
+        .encode(
+            x=x,
+            y=alt.Y("amount:Q", axis=axis),
+            color=alt.Color(
+                "kind:N",
+                sort=[say(kind) for kind in seen],
+                scale=alt.Scale(
+                    domain=[say(kind) for kind in seen],
+                    range=[colours[_KINDS.index(kind)] for kind in seen],
+                ),
+                legend=alt.Legend(title=None, columns=3, labelLimit=180),
+            ),
+            order="rank:Q",
+            tooltip=[
+                alt.Tooltip("quarter:N", title=say("quarter")),
+                alt.Tooltip("kind:N", title=say("kind")),
+                alt.Tooltip("amount:Q", title=currency, format=",.0f"),
+            ],
+        )
+    )
+    range_ = (
+        alt.Chart(values(totals))
+        .mark_rule(color=look.ink, strokeWidth=2)
+        .encode(x=x, y=alt.Y("p10:Q", axis=axis), y2="p90:Q")
+    )
+    data = [{key: row[key] for key in ("quarter", "kind", "amount")} for row in rows]
+    return Figure("cash-by-quarter", takeaway, finished(alt.layer(bars, range_), look, takeaway, 240), data)
+
+
 def spend_by_month(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Money spent by month, undiscounted: the median, and the range of 8 in 10 futures."""
     currency = record.scenario.currency

@@ -27,6 +27,7 @@ def rival_rows(record: PlanRecord, say: Wording = ENGLISH) -> list[Row]:
         "high": answer.probability.high,
         "shortfall_share": kpis.shortfall_share.value,
         "worst_tenth_shortfall": None,
+        "verdict": None,
         "gpus_ordered": float(kpis.gpus_ordered),
     }
     others = [
@@ -45,6 +46,7 @@ def rival_rows(record: PlanRecord, say: Wording = ENGLISH) -> list[Row]:
             "shortfall_share": rival.shortfall_share,
             "worst_tenth_shortfall": rival.worst_tenth_shortfall,
             "gpus_ordered": rival.gpus_ordered,
+            "verdict": rival.verdict,
         }
         for rival in record.rivals
     ]

@@ -15,10 +15,9 @@ def odds_compared(
     changed: Answered,
     look: Look = LIGHT,
     say: Wording = ENGLISH,
-    called: tuple[str, str] = ("baseline", "changed"),
 ) -> Figure:
-    """Probability by month of both, with intervals; the first pale. ``called``: what the two are called."""
-    names = [say(name) for name in called]
+    """Probability by month of both, with intervals; the first pale."""
+    names = [say("baseline"), say("changed")]
     rows: list[Row] = []
     for name, answer in zip(names, (base, changed), strict=True):
         for at, month in enumerate(answer.months):

@@ -18,6 +18,7 @@ from dashboard.components import (
     shown_plan,
     table,
 )
+from dashboard.findings import limit_sentences, worth_sentences
 from dashboard.report.content import headline_facts
 from dashboard.telling import reasons
 from db import queries
@@ -43,9 +44,9 @@ def page() -> None:
     if record.rivals:
         show(charts.rivals_compared(record, colours, words), "rivals")
     _rival_table(record)
-    st.header(plain(words("Why this plan")))
-    for reason in reasons(record, words):
-        st.markdown(f"- {plain(reason)}")
+    _points("Why this plan", reasons(record, words))
+    _points("What knowing more would be worth", worth_sentences(record, words))
+    _points("Limits that bind", limit_sentences(record, words))
     for column, (file, title, icon) in zip(st.columns(3), _REASONS_LIE, strict=True):
         column.page_link(f"../pages/{file}.py", label=words(title), icon=f":material/{icon}:")
 
@@ -56,6 +57,12 @@ _REASONS_LIE = (
     ("serving", "Serving figures", "memory"),
 )
 """Pages that hold the reasons at length."""
+
+
+def _points(title: str, sentences: list[str]) -> None:
+    if sentences:
+        st.header(plain(say()(title)))
+        st.markdown("\n".join(f"- {plain(sentence)}" for sentence in sentences))
 
 
 def _since_last_run(run: RunSummary) -> None:
@@ -108,6 +115,7 @@ def _rival_table(record: PlanRecord) -> None:
             if row["worst_tenth_shortfall"] is None
             else words.percent(row["worst_tenth_shortfall"], 1),
             "gpus": words.count(row["gpus_ordered"]),
+            "verdict": words(row["verdict"]) if row["verdict"] else "",
         }
         for row in rival_rows(record, words)
     ]
@@ -122,6 +130,7 @@ def _rival_table(record: PlanRecord) -> None:
         "unmet": "demand unmet",
         "worst": "unmet, worst tenth",
         "gpus": "GPUs ordered",
+        "verdict": "beside this plan",
         "rule": "rule",
     }
     table(rows, "rivals", "rival-table", titles)

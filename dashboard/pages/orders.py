@@ -3,9 +3,17 @@
 import streamlit as st
 
 from dashboard import charts
-from dashboard.charts.whatif import comparison_sentence, odds_compared
-from dashboard.comparison import compare
-from dashboard.components import asked, look, page_head, plain, safe, say, show, shown_plan, table
+from dashboard.components import look, page_head, plain, safe, say, show, shown_plan, table
+from dashboard.findings import (
+    CALENDAR_TITLES,
+    LATER_TITLES,
+    calendar_rows,
+    calendar_sentence,
+    calendar_title,
+    later_rows,
+    quarter_rows,
+    quarter_titles,
+)
 from dashboard.telling import order_why, rental_spans
 from planner.record import Order, PlanRecord
 
@@ -16,7 +24,7 @@ def page() -> None:
     words, colours = say(), look()
     page_head("Orders", run, record)
     placed = [order for order in record.orders if order.gpus > 0]
-    if not placed and not record.reservations:
+    if not placed and not record.reservations and not record.later:
         st.info(words("The plan orders nothing and reserves nothing."))
         return
     if placed:
@@ -24,38 +32,31 @@ def page() -> None:
         st.header(plain(words("Why each order")))
         for month in dict.fromkeys(order.month for order in placed):
             _month(month, [order for order in placed if order.month == month], record)
-        _without(run.id, record)
         st.header(plain(words("The calendar as a table")))
         table([_row(order, record) for order in placed], "orders", "order-table", _TITLES)
     else:
-        st.info(words("The plan orders nothing; it rents."))
+        st.info(words("The plan orders nothing now."))
     if record.reservations:
         st.header(plain(words("Reserved rental")))
         table(_rental_rows(record), "reservations", "rental-table")
+    _ahead(record)
+    if record.quarters:
+        st.header(plain(words("Cash by quarter")))
+        show(charts.cash_by_quarter(record, colours, words), "cash")
+        table(quarter_rows(record, words), "quarters", "quarter-table", quarter_titles(record))
 
 
-def _without(run_id: str, record: PlanRecord) -> None:
-    """The odds if one order is left out, drawn when asked for."""
+def _ahead(record: PlanRecord) -> None:
+    """Orders that are not settled today: what planning again may order, and the calendar where nobody does."""
     words = say()
-    st.header(plain(words("What if one order is left out")))
-    labels = {
-        at: words(
-            "{gpus} {sku} from {source}, {day}",
-            gpus=order.gpus,
-            sku=order.sku,
-            source=order.source,
-            day=words.day(order.order_on),
-        )
-        for at, order in enumerate(record.orders)
-        if order.gpus > 0
-    }
-    at = st.selectbox(
-        words("Leave out"), list(labels), index=None, format_func=lambda at: labels[at], key="leave-out"
-    )
-    if at is not None:
-        whole, fewer = asked("without order", run_id, at)
-        st.markdown(f"**{plain(comparison_sentence(compare(whole, fewer), whole, words))}**")
-        show(odds_compared(whole, fewer, look(), words, ("the plan", "without the order")), "without")
+    if record.later:
+        st.header(plain(words("What planning again is likely to order")))
+        show(charts.later_orders(record, look(), words), "later")
+        table(later_rows(record, words), "later-orders", "later-table", LATER_TITLES)
+    if record.calendar is not None:
+        st.header(plain(words(calendar_title(record.calendar))))
+        st.markdown(plain(calendar_sentence(record, record.calendar, words)))
+        table(calendar_rows(record, words), "if-then-calendar", "calendar-table", CALENDAR_TITLES)
 
 
 def _month(month: str, orders: list[Order], record: PlanRecord) -> None:

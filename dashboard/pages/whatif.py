@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.background import PROCESSES
 from dashboard.behind import follow, full_run, give_up_the_last
+from dashboard.charts import frontier, swings
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
 from dashboard.comparison import (
     Answered,
@@ -28,7 +29,7 @@ from dashboard.components import (
     table,
 )
 from dashboard.question import Question, ask
-from dashboard.tornado import swings, tornado_row, widest_first
+from dashboard.tornado import levers, tornado_row, widest_first
 from dashboard.whatif import QuickAnswer
 from db.queries import RunSummary
 from planner.record import PlanRecord
@@ -53,6 +54,12 @@ def page() -> None:
         _answer(run, record, question)
         st.header(plain(words("What was changed")))
         table(_texts(input_differences(record.scenario, scenario)), "inputs", "inputs")
+    if record.frontier:
+        st.header(plain(words("What other goals cost")))
+        show(frontier(record, look(), words), "frontier")
+    if record.tornado:
+        st.header(plain(words("What the cost swings with")))
+        show(swings(record, look(), words), "swings")
     _tornado(run, record)
 
 
@@ -76,8 +83,8 @@ def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
 
 
 _QUICK = (
-    "A quick answer on the first {n} futures of the same luck; differences are of equal futures, with 90 % "
-    "intervals."
+    "A quick answer on the first {n} futures of the same luck, with all orders settled beforehand on both sides; "
+    "differences are of equal futures, with 90 % intervals."
 )
 _ALL = (
     "All {n} futures of both plans, on the same luck; 90 % intervals, wider than the truth as the luck they share is "
@@ -98,19 +105,23 @@ def _difference(base: Answered, changed: Answered, found: Comparison, about: str
 
 def _tornado(run: RunSummary, record: PlanRecord) -> None:
     words = say()
-    st.header(plain(words("What matters most")))
-    st.caption(plain(words("Each input alone, low and high, on the small sample; it takes up to a minute.")))
+    st.header(plain(words("Which lever moves it most")))
+    st.caption(
+        plain(
+            words("Each input of the form alone, low and high, on the small sample; it takes up to a minute.")
+        )
+    )
     if not st.toggle(words("Compute the tornado"), key="tornado", bind="query-params"):
         return
-    found = swings(record.scenario)
+    found = levers(record.scenario)
     base = asked("quick answer", run.id)
     # Asked for together, so that both processes work on them.
     answers = [
-        [expected("quick answer", run.id, side) for side in (swing.low, swing.high)] for swing in found
+        [expected("quick answer", run.id, side) for side in (lever.low, lever.high)] for lever in found
     ]
     rows = [
-        tornado_row(swing, base, low.result(), high.result())
-        for swing, (low, high) in zip(found, answers, strict=True)
+        tornado_row(lever, base, low.result(), high.result())
+        for lever, (low, high) in zip(found, answers, strict=True)
     ]
     show(tornado_bars(widest_first(rows), record.scenario.currency, look(), words), "tornado-chart")
 

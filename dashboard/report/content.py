@@ -1,13 +1,27 @@
 """What the report says, from a plan's record: paragraphs, figures, tables. No clock, no layout."""
 
+import datetime as dt
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from dashboard import charts
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
+from dashboard.findings import (
+    CALENDAR_TITLES,
+    LATER_TITLES,
+    calendar_rows,
+    calendar_sentence,
+    calendar_title,
+    later_rows,
+    limit_sentences,
+    plan_again,
+    quarter_rows,
+    quarter_titles,
+    worth_sentences,
+)
 from dashboard.telling import (
     answer_sentence,
     in_language,
@@ -108,6 +122,7 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
         _serving(record, say),
         _rivals(record, say),
         _why(record, say),
+        *_worth(record, say),
         *([Section(title=say("What changed since the run before"), points=list(changed))] if changed else []),
         _assumptions(record, say),
         _sources(record, say),
@@ -271,6 +286,7 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
     tables = [Table(caption=say("Order calendar"), columns=columns, rows=rows)] if rows else []
     if record.reservations:
         tables.append(_reservations(record, say))
+    tables += _ahead(record, say)
     points = [
         say(
             "{gpus} {sku} on {day}: {why}",
@@ -285,13 +301,66 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
     drawings = [
         charts.order_calendar(record, say=say, lines=slice(at, at + _LINES_ON_A_PAGE)) for at in pages
     ]
+    if record.later:
+        drawings.append(charts.later_orders(record, say=say))
+    paragraphs = (
+        []
+        if placed
+        else [say("The plan orders nothing now." if record.later else "The plan orders nothing.")]
+    )
+    again = plan_again(record, say)
+    if again is not None:
+        paragraphs.append(again)
+    if record.calendar is not None:
+        paragraphs.append(calendar_sentence(record, record.calendar, say))
     return Section(
         title=say("Orders"),
         drawings=[_drawing(figure) for figure in drawings],
-        paragraphs=[] if placed else [say("The plan orders nothing.")],
+        paragraphs=paragraphs,
         tables=tables,
         points=points,
     )
+
+
+def _ahead(record: PlanRecord, say: Wording) -> list[Table]:
+    """Orders that are not settled today."""
+    found = [(say("What planning again is likely to order"), later_rows(record, say), LATER_TITLES)]
+    if record.calendar is not None:
+        title = say(calendar_title(record.calendar))
+        found.append((title, calendar_rows(record, say), CALENDAR_TITLES))
+    return [_titled(caption, rows, titles, say) for caption, rows, titles in found if rows]
+
+
+def _titled(caption: str, rows: Sequence[dict[str, Any]], titles: dict[str, str], say: Wording) -> Table:
+    """A table from rows and headings by key; amounts stand right."""
+    columns = [
+        Column(title=say(title), kind="text" if key in _TEXTS else "number") for key, title in titles.items()
+    ]
+    cells = [[_cell(row[key], say) for key in titles] for row in rows]
+    return Table(caption=caption, columns=columns, rows=cells)
+
+
+_TEXTS = ("month", "order_on", "if", "sku", "source", "pool", "quarter")
+
+
+def _cell(value: object, say: Wording) -> str:
+    return say.day(value) if isinstance(value, dt.date) else str(value)
+
+
+def _worth(record: PlanRecord, say: Wording) -> list[Section]:
+    """What knowing more, other goals and looser limits are worth; nothing for a plan without its studies."""
+    drawings = [charts.frontier(record, say=say)] if record.frontier else []
+    drawings += [charts.swings(record, say=say)] if record.tornado else []
+    points = [*worth_sentences(record, say), *limit_sentences(record, say)]
+    if not drawings and not points:
+        return []
+    return [
+        Section(
+            title=say("What knowing more would be worth"),
+            drawings=[_drawing(figure) for figure in drawings],
+            points=points,
+        )
+    ]
 
 
 def _reservations(record: PlanRecord, say: Wording) -> Table:
@@ -355,14 +424,17 @@ def _money(record: PlanRecord, say: Wording) -> Section:
                 cost=say.money(kpis.cost_per_million_tokens, currency),
             )
         )
+    if record.quarters:
+        over_time = charts.cash_by_quarter(record, say=say)
+        table = _titled(say("By calendar quarter"), quarter_rows(record, say), quarter_titles(record), say)
+    else:
+        over_time = charts.spend_by_month(record, say=say)
+        table = Table(caption=say("By calendar quarter"), columns=columns, rows=rows)
     return Section(
         title=say("Money"),
         paragraphs=paragraphs,
-        drawings=[
-            _drawing(charts.cost_parts(record, say=say)),
-            _drawing(charts.spend_by_month(record, say=say)),
-        ],
-        tables=[Table(caption=say("By calendar quarter"), columns=columns, rows=rows)],
+        drawings=[_drawing(charts.cost_parts(record, say=say)), _drawing(over_time)],
+        tables=[table],
     )
 
 
@@ -467,7 +539,7 @@ def _rivals(record: PlanRecord, say: Wording) -> Section:
             f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])}), "
             + say.month(row["weakest_month"]),
             say.money(row["mean_cost"], currency),
-            "–" if row["ours"] else say.change(row["cost_difference"], currency),
+            _beside(row, currency, say),
             say.percent(row["shortfall_share"], 1),
             "–" if row["worst_tenth_shortfall"] is None else say.percent(row["worst_tenth_shortfall"], 1),
             say.count(row["gpus_ordered"]),
@@ -488,6 +560,16 @@ def _rivals(record: PlanRecord, say: Wording) -> Section:
         title=say("Other ways to act, on the same futures"),
         drawings=[_drawing(charts.rivals_compared(record, say=say))] if record.rivals else [],
         tables=[Table(caption=say("All ways to act"), columns=columns, rows=rows)],
+    )
+
+
+def _beside(row: dict[str, Any], currency: str, say: Wording) -> str:
+    """A rival's cost against the plan's, and what that makes it."""
+    if row["ours"]:
+        return "–"
+    change = say.change(row["cost_difference"], currency)
+    return (
+        say("{change}: {verdict}", change=change, verdict=say(row["verdict"])) if row["verdict"] else change
     )
 
 

@@ -8,20 +8,29 @@ import pytest
 
 from planner.record import (
     Answer,
+    BindingLimit,
+    Calendar,
+    ConditionalOrder,
     Dates,
+    FrontierPoint,
     GateOdds,
+    Information,
     Interval,
     Kpis,
+    LaterOrder,
     LeadTime,
     Month,
+    OpenGate,
     Order,
     PlanRecord,
     PoolMonth,
     Provenance,
     Quantiles,
+    Quarter,
     Reservation,
     Rival,
     Serving,
+    Swing,
 )
 from planner.scenario.models import Scenario
 
@@ -213,6 +222,7 @@ def rival(
         shortfall_share=short,
         worst_tenth_shortfall=short * 4.1,
         gpus_ordered=gpus,
+        verdict="dearer" if probability >= 0.9 else "short of the goal",
     )
 
 
@@ -273,6 +283,102 @@ def serving(pool: str, sku: str, model: str, gpus: int, rate: float | None, labe
     )
 
 
+def study(chat: str) -> dict:
+    """What the study behind the plan found: the parts of the record that an older plan lacks."""
+    quarters = [f"{first_of(index).year}-Q{(first_of(index).month + 2) // 3}" for index in range(MONTHS)]
+    return {
+        "later": [
+            LaterOrder(
+                pool=chat,
+                source="H20 new wafers",
+                sku="H20-96GB",
+                month=f"{first_of(index):%Y-%m}",
+                placed=0.4,
+                mean_gpus=20.25,
+                gpus=Quantiles(p10=0, p50=16, p90=48),
+            )
+            for index in (3, 5)
+        ],
+        "calendar": Calendar(
+            conditional=True,
+            lines=[
+                ConditionalOrder(
+                    pool=chat,
+                    source="H20 finished stock",
+                    sku="H20-96GB",
+                    month=f"{first_of(index):%Y-%m}",
+                    order_on=first_of(index),
+                    gpus=64,
+                    condition=condition,
+                    placed=placed,
+                )
+                for index, condition, placed in (
+                    (1, "if at least promised", 0.83),
+                    (2, "while H20 finished stock is closed", 0.21),
+                    (4, "once cleared", 0.64),
+                )
+            ],
+            mean_cost=Interval(value=79.9e6, low=78e6, high=81e6),
+            cost_difference=Interval(value=3.5e6, low=2.9e6, high=4.1e6),
+            weakest_month="2026-05",
+            probability=near(0.902, 0.02),
+            conditions_save=Interval(value=2.2e6, low=1.6e6, high=2.8e6),
+        ),
+        "quarters": [
+            Quarter(
+                quarter=name,
+                spend=Quantiles(p10=6.1e6, p50=8.2e6 + 1e5 * at, p90=13.4e6),
+                mean={"prepayments": 4.4e6, "balances": 3.1e6, "refunds": -0.6e6, "licence fees": 0.0},
+                committed=9.1e6,
+                at_risk=2.5e6,
+            )
+            for at, name in enumerate(dict.fromkeys(quarters))
+        ],
+        "information": Information(
+            stochastic_solution=Interval(value=2.7e6, low=1.9e6, high=3.5e6),
+            perfect=Interval(value=11.8e6, low=10.1e6, high=13.5e6),
+            foretold=200,
+        ),
+        "open_gates": [
+            OpenGate(
+                gate=gate,
+                cost_difference=Interval(value=cost, low=cost - 7e5, high=cost + 7e5),
+                weakest_month="2026-05",
+                probability_difference=Interval(value=0.037, low=0.019, high=0.055),
+                futures=2000,
+            )
+            for gate, cost in (("all gates", -5.3e6), (GATES[0], -3.8e6))
+        ],
+        "frontier": [
+            FrontierPoint(
+                goal=goal,
+                mean_cost=Interval(value=cost, low=cost - 8e5, high=cost + 8e5),
+                weakest_month="2026-05",
+                probability=near(reached, 0.02),
+                meets_goal=reached >= goal,
+            )
+            for goal, reached, cost in ((0.8, 0.82, 71e6), (0.9, 0.91, 76.4e6), (0.99, 0.962, 93e6))
+        ],
+        "tornado": [
+            Swing(what=what, cost_low=low, cost_high=high, met_low=0.99, met_high=0.8)
+            for what, low, high in (
+                (f"need of {chat}", 52e6, 109e6),
+                (f"what H20-96GB carries in {chat}", 88e6, 69e6),
+                ("months from order to service, H20 new wafers", 74e6, 79e6),
+            )
+        ],
+        "limits": [
+            BindingLimit(
+                limit="monthly cap",
+                name="H20 finished stock",
+                month="2025-08",
+                saves=31_500.0,
+                words="One GPU more in the monthly cap of H20 finished stock in 2025-08 would save 31,500 CNY.",
+            )
+        ],
+    }
+
+
 def build(title: str = "The day of the news", chat: str = "chat", coder: str = "coder") -> PlanRecord:
     """The whole record."""
     cost = 76.4e6
@@ -306,6 +412,8 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
             next_order_by=dt.date(2025, 8, 14),
             runs_out=Dates(p10=dt.date(2025, 10, 1), p50=dt.date(2025, 12, 1), p90=dt.date(2026, 3, 1)),
             cost_of_waiting=Interval(value=1.4e6, low=0.9e6, high=1.9e6),
+            way="monthly re-planning",
+            plan_again_on=first_of(1),
         ),
         months=months_,
         orders=orders(chat, coder),
@@ -376,6 +484,7 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
                 GATES, ("us", "cn", "vendor"), ("promised", "open", "promised"), strict=True
             )
         ],
+        **study(chat),
         physics={"lots": 50, "replications": 2000, "cvar_bound": 0.031},
         sources=[
             {
@@ -430,7 +539,7 @@ def quickstart() -> PlanRecord:
 
     scenario = open_scenario("1-quickstart", replications=200).scenario
     run = scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})
-    return plan(scenario.model_copy(update={"run": run})).record
+    return plan(scenario.model_copy(update={"run": run}), depth="answer").record
 
 
 @pytest.fixture
@@ -465,3 +574,14 @@ def screen(database):
         return app
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def older(record: PlanRecord) -> PlanRecord:
+    """The plan as a version without the study kept it."""
+    lists = ("later", "quarters", "open_gates", "frontier", "tornado", "limits")
+    lacking: dict = {name: [] for name in lists}
+    answer = record.answer.model_copy(update={"way": "fixed calendar", "plan_again_on": None})
+    bare = {"calendar": None, "information": None, "answer": answer}
+    rivals = [rival.model_copy(update={"verdict": None}) for rival in record.rivals]
+    return record.model_copy(update={**lacking, **bare, "rivals": rivals})

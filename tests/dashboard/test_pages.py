@@ -91,6 +91,14 @@ def test_every_page_opens_without_an_error_and_has_one_title(screen, stored: str
     assert len(app.title) == 1
 
 
+@pytest.mark.parametrize("page", ["answer", "orders", "whatif"])
+def test_a_plan_of_an_older_version_without_its_study_is_drawn(
+    screen, database, older: PlanRecord, page: str
+):
+    text = visible(screen(page, run=RunRepository(database).add(older)))
+    assert not re.search("Plan again|always open|nobody plans again|Cash by quarter|other goals", text)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_speaks_chinese(screen, stored: str, page: str):
     app = screen(page, lang="zh")
@@ -108,6 +116,35 @@ def test_the_orders_page_holds_the_records_orders(screen, stored: str, record: P
     assert list(frame["GPUs"]) == [order.gpus for order in record.orders]
     assert list(frame["prepayment"]) == [order.prepayment for order in record.orders]
     assert "14 Nov 2025" in visible(app)  # median arrival of the first order
+
+
+def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cash(
+    screen, stored: str, record: PlanRecord
+):
+    app = screen("orders")
+    frames = [table.value for table in app.dataframe]
+    calendar = next(frame for frame in frames if "placed" in frame)
+    assert list(calendar["placed"]) == [
+        "if at least promised",
+        "while H20 finished stock is closed",
+        "once cleared",
+    ]
+    assert list(calendar["GPUs"]) == [line.gpus for line in record.calendar.lines]
+    later = next(frame for frame in frames if "GPUs, mean" in frame)
+    assert list(later["GPUs, mean"]) == [round(order.mean_gpus, 1) for order in record.later]
+    cash = next(frame for frame in frames if "all payments, P50" in frame)
+    assert cash["prepayments"][0].replace("\u00a0", " ") == "4.4 M CNY"
+    assert "licence fees" not in cash, "what is never paid takes no column"
+    assert "conditions save 2.2 M CNY (1.6 M CNY to 2.8 M CNY)" in visible(app)
+
+
+def test_the_answer_page_says_what_knowing_more_is_worth(screen, stored: str, record: PlanRecord):
+    text = visible(screen())
+    assert "Plan again on 1 Aug 2025" in text
+    assert "instead of for the mean future saves 2.7 M CNY (1.9 M CNY to 3.5 M CNY)" in text
+    assert "perfect forecast would save 11.8 M CNY at most" in text
+    assert "All gates always open: cost −5.3 M CNY" in text
+    assert record.limits[0].words in text
 
 
 def test_the_serving_page_shows_label_and_interval_of_every_figure(screen, stored: str, record: PlanRecord):
@@ -238,14 +275,6 @@ def test_a_permalink_restores_the_what_if_and_queues_nothing(screen, database, q
     assert "Cost +" in visible(app)
     assert app.number_input(key="lead").value == 1.5
     assert what_if_runs(database) == []
-
-
-def test_the_odds_without_an_order_are_drawn_when_asked_for(screen, database, quickstart: PlanRecord):
-    RunRepository(database).add(quickstart)
-    app = screen("orders")
-    app.selectbox(key="leave-out").set_value(0).run()
-    assert not app.error
-    assert "Without the order: the weakest month is" in visible(app)
 
 
 BENCHMARK = {

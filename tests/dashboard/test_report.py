@@ -87,7 +87,29 @@ def test_the_page_has_every_section(page: Page):
         "How to reproduce this",
     ]
     assert all(section in page.text for section in sections)
-    assert page.tags.count("svg") == 12  # strip, two fans, calendar, two on money, three gates, three more
+    assert (
+        page.tags.count("svg") == 15
+    )  # strip, two fans, two on orders, two on money, three gates, five more
+
+
+def test_the_page_tells_what_the_study_found_as_the_screen_does(page: Page, record: PlanRecord):
+    for told in (
+        "If-then calendar, where nobody plans again",
+        "while H20 finished stock is closed",
+        "What planning again is likely to order",
+        "A perfect forecast would save 11.8 M CNY at most",
+        "The cost swings most with need of chat: 52 M CNY to 109 M CNY",
+        "2026 Q4 takes most cash",
+        record.limits[0].words,
+    ):
+        assert told in page.text
+
+
+def test_a_plan_of_an_older_version_without_its_study_makes_a_report(older: PlanRecord):
+    told = Page(html_report(older)).text
+    assert "What knowing more would be worth" not in told
+    assert "spending, sum of monthly medians" in told
+    assert pdf_report(older).startswith(b"%PDF")
 
 
 def test_what_changed_is_told_where_there_was_a_run_before(record: PlanRecord):
@@ -158,10 +180,10 @@ def test_page_and_paper_are_told_from_the_same_content(
         assert section.title in text
 
 
-def test_a_plan_with_nothing_in_it_still_makes_a_report(record: PlanRecord):
-    bare = record.model_copy(
+def test_a_plan_with_nothing_in_it_still_makes_a_report(older: PlanRecord):
+    bare = older.model_copy(
         update={"orders": [], "reservations": [], "rivals": [], "sizing": [], "lead_times": [], "sources": []}
-        | {"months": [month.model_copy(update={"gates": {}}) for month in record.months]}
+        | {"months": [month.model_copy(update={"gates": {}}) for month in older.months]}
     )
     assert "The plan orders nothing." in Page(html_report(bare)).text
     assert pdf_report(bare).startswith(b"%PDF")
