@@ -86,7 +86,7 @@ def monthly_commitments(scenario: Scenario, chosen: Calibration) -> Array:
 
 
 def monthly_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Array:
-    """[T] mean money paid, not refundable and not yet delivered, on the first day of each month.
+    """[T] mean money paid, or bound to be, not refundable and not yet delivered, on the first day of each month.
 
     It is what would be lost if every gate closed for good on that day.
     """
@@ -102,7 +102,8 @@ def monthly_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> A
             :, None
         ]
         waiting = (accepted >= 0) & (accepted <= starts) & ((through < 0) | (through > starts))
-        lost = gpus * (1.0 - source.refund) * fresh.payments[s].prepaid[:, m]
+        owed = order_prices(scenario, source)[m] if source.binding else fresh.payments[s].prepaid[:, m]
+        lost = gpus * (1.0 - source.refund) * owed
         risk += waiting * lost[:, None]
     mean: Array = risk.mean(axis=0)
     return mean

@@ -1,8 +1,11 @@
-"""Futures of a scenario: what yields and caps do to capacity, money and limits."""
+"""Futures of a scenario: what yields, caps, binding orders and failures do to capacity, money and limits."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from planner.cash import monthly_risk
 from planner.chance import Key
 from planner.prospects import draw_prospects
 from planner.scenario.load import load
@@ -93,6 +96,22 @@ def test_what_a_binding_order_owes_when_it_ends_is_paid_then(july):
 
     some = july(lost)[0]
     assert some.payments[1].refund[ended, 0] == pytest.approx(0.25 * price - 0.7 * price)
+
+
+def test_a_binding_order_puts_its_whole_price_at_risk_behind_the_gates(july):
+    def lost(raw):
+        raw["sources"][1]["refund"] = 0.25
+
+    def bound(raw):
+        lost(raw)
+        raw["sources"][1]["binding"] = True
+
+    ordered = np.zeros((COUNT, 5, 18), dtype=np.int64)
+    ordered[:, 1, 0] = 8
+    chosen = SimpleNamespace(outcome=SimpleNamespace(count=COUNT, ordered=ordered))
+    free, tied = (monthly_risk(scenario, drawn, chosen) for drawn, scenario in (july(lost), july(bound)))
+    assert free.max() > 0
+    assert tied == pytest.approx(free / 0.3)  # all of the price in place of the 30 per cent prepaid
 
 
 def test_a_month_counts_the_gpus_that_still_stand_and_old_scenarios_stay_as_they_were(july):
