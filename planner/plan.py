@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from planner import studies
 from planner.optimise.calibrate import Calibration
 from planner.optimise.choice import Choice
+from planner.optimise.congestion import Settled, settle
+from planner.optimise.futures import Orders
 from planner.optimise.promise import Trio, promise
 from planner.optimise.reasons import budget_that_would_do, order_reasons
 from planner.prospects import Prospects, draw_prospects
@@ -52,9 +54,14 @@ def plan(
     where = Processes(processes) if isinstance(processes, int) else processes
     tell(0.0, "serving figures")
     serving = capacities(scenario)
-    trio, fresh = _futures(scenario, serving, where, tell)
-    tell(0.25, "orders and promise")
-    static = promise(trio, spread=where)
+    settled = None
+    if scenario.lines:
+        settled, trio, fresh = _settled(scenario, serving, where, tell)
+        static = settled.promise
+    else:
+        trio, fresh = _futures(scenario, serving, where, tell)
+        tell(0.25, "orders and promise")
+        static = promise(trio, spread=where)
     tell(0.4, "other ways and rivals")
     company = studies.company(scenario, trio, static, where)
     choice = company.choice
@@ -67,23 +74,62 @@ def plan(
     odds = gate_odds(scenario, fresh)
     budget = _budget(trio, choice.chosen)
     record = record_of(
-        scenario, overrides, serving, fresh, choice, company.rivals, waiting, reasons, odds, budget, worth
+        scenario,
+        overrides,
+        serving,
+        fresh,
+        choice,
+        company.rivals,
+        waiting,
+        reasons,
+        odds,
+        budget=budget,
+        worth=worth,
+        settled=settled,
     )
     tell(1.0, "done")
     return Study(record, _arrays(fresh, choice))
 
 
-def _futures(
+def _settled(
     scenario: Scenario, serving: Sequence[Capacity], where: Spread, tell: Progress
+) -> tuple[Settled, Trio, Prospects]:
+    """Own orders lengthen the lines they wait in: plan, draw at the plan's volume, plan again."""
+    drawn: list[tuple[Trio, Prospects]] = []
+
+    def draw(orders: Orders | None) -> Trio:
+        shape = (len(scenario.purchases), scenario.horizon_months)
+        volume = (
+            np.zeros(shape, dtype=np.int64) if orders is None else orders.orders.sum(axis=0).astype(np.int64)
+        )
+        tell(0.05 * len(drawn), "orders and promise at their own volume")
+        drawn.append(_futures(scenario, serving, where, lambda _share, _step: None, volume))
+        return drawn[-1][0]
+
+    found = settle(draw)
+    fresh = next(fresh for trio, fresh in drawn if trio is found.trio)
+    return found, found.trio, fresh
+
+
+def _futures(
+    scenario: Scenario,
+    serving: Sequence[Capacity],
+    where: Spread,
+    tell: Progress,
+    volume: NDArray[np.int64] | None = None,
 ) -> tuple[Trio, Prospects]:
-    """Futures that a plan is made on, that its dial is turned on, and that judge it; the last with all they hold."""
+    """Futures that a plan is made on, that its dial is turned on, and that judge it; the last with all they hold.
+
+    ``volume`` [S, M]: GPUs of the plan whose lots wait in the same lines.
+    """
     run, goal = scenario.run, scenario.goal
 
     def under(use: Use, count: int, engine: Engine, start: float, end: float, what: str) -> Prospects:
         def share(part: float) -> None:
             tell(start + part * (end - start), what)
 
-        return draw_prospects(scenario, serving, root_of(scenario.seed, use), count, engine, where, share)
+        root = root_of(scenario.seed, use)
+        return draw_prospects(scenario, serving, root, count, engine, where, share, volume)
 
     train = under("optimise", run.scenarios, "fast", 0.02, 0.05, "futures to plan on")
     tuned = under("validate", run.replications, "fast", 0.05, 0.12, "futures to calibrate on")

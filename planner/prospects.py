@@ -53,7 +53,7 @@ class Prospects:
     """[N, C] requests/s per GPU in service, by capacity (pool and kind of GPU)."""
     spec: SupplySpec
     deliveries: Deliveries
-    """One lot for each source and order month."""
+    """One lot for each source and order month, or as many as the plan orders."""
     lot_of: Whole
     """[S, M] which lot stands for an order; -1 where none can be placed."""
     payments: tuple[Purchased, ...]
@@ -70,14 +70,18 @@ def draw_prospects(
     engine: Engine = "fast",
     processes: int | Spread = 1,
     progress: Callable[[float], None] = lambda _share: None,
+    volume: Whole | None = None,
 ) -> Prospects:
-    """N futures of the scenario under ``root``; both engines give the same ones."""
+    """N futures of the scenario under ``root``; both engines give the same ones.
+
+    ``volume`` [S, M]: GPUs of the plan whose lots wait in the same lines; None: one lot of every source and month.
+    """
     key, numbers = Key(root), range(replications)
     load = draw_load(scenario.pools, scenario.start, scenario.horizon_months, key, replications)
     per_gpu = draw_per_gpu(capacities, key, replications)
     progress(0.1)
     spec = supply_spec(scenario)
-    candidates = candidate_orders(scenario)
+    candidates = candidate_orders(scenario, volume)
     # A cap on all orders together is the optimiser's business: one lot for each month is no plan.
     deliveries = carried_out(spec.uncapped(), candidates, key, numbers, engine, processes)
     progress(0.9)
@@ -119,7 +123,7 @@ def carried_out(
 
 
 def _lots(scenario: Scenario, deliveries: Deliveries) -> Whole:
-    """[S, M] place of the lot of each source and order month."""
+    """[S, M] place of the lot of each source and order month: the last one, where several make up the order."""
     lot_of = np.full((len(scenario.purchases), scenario.horizon_months), NOT_ORDERED, dtype=np.int64)
     orders = deliveries.orders
     lot_of[orders.source, orders.month] = np.arange(len(orders))

@@ -15,6 +15,7 @@ from planner.clock import day_of, minutes, month_label, month_starts
 from planner.figures import LEVEL, Array, difference, mean_of, probability, quantiles
 from planner.optimise.calibrate import Calibration
 from planner.optimise.choice import Choice
+from planner.optimise.congestion import Settled
 from planner.optimise.evaluate import Outcome, wilson
 from planner.optimise.policies import Rival
 from planner.optimise.reasons import OrderReason, Waiting, firm_orders
@@ -61,10 +62,12 @@ def record_of(
     odds: Sequence[GateOdds],
     budget: float | None = None,
     worth: Worth | None = None,
+    settled: Settled | None = None,
 ) -> PlanRecord:
     """The whole record of a plan, judged on the fresh futures.
 
     ``budget``: what would do where the scenario's own does not. ``worth`` None: an answer without its studies.
+    ``settled``: how the plan came to stand at its own volume; None: its orders lengthen nothing.
     """
     chosen = choice.chosen
     spend = monthly_spend(scenario, fresh, chosen)
@@ -92,9 +95,9 @@ def record_of(
         profiles=[_profile(each) for each in serving],
         lead_times=_lead_times(scenario, fresh),
         gate_odds=list(odds),
-        physics=_physics(scenario, fresh, choice),
+        physics=_physics(scenario, fresh, choice, settled),
         sources=wording.sources(scenario, fresh.load.traffic),
-        reasons=wording.reasons(scenario, chosen, fresh, orders, budget),
+        reasons=wording.reasons(scenario, chosen, fresh, orders, budget, settled),
         quarters=findings.quarters(scenario, fresh, chosen, spend),
         calendar=findings.calendar(scenario, choice),
         limits=findings.binding(scenario, choice.static.confirmed.solution.limits),
@@ -469,7 +472,7 @@ def _odds_of(
     )
 
 
-def _physics(scenario: Scenario, fresh: Prospects, choice: Choice) -> dict[str, Any]:
+def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
     chosen, run = choice.chosen, scenario.run
     made = (
@@ -493,6 +496,9 @@ def _physics(scenario: Scenario, fresh: Prospects, choice: Choice) -> dict[str, 
             "validated": float(made.validated.outcome.probability[made.validated.required].min(initial=1.0)),
         },
         "replanning": _beliefs(choice),
+        "congestion": None
+        if settled is None
+        else {"settled": settled.settled, "moves": list(settled.moves), "cost_alone": settled.cost_alone},
         "gates": [gate.name for gate in supply_spec(scenario).gates],
     }
 

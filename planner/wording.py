@@ -9,6 +9,7 @@ from planner.clock import month_label, month_starts
 from planner.demand.traffic import Traffic
 from planner.optimise.calibrate import Calibration
 from planner.optimise.choice import Choice, Way
+from planner.optimise.congestion import Settled
 from planner.optimise.reach import OutOfReach, Relaxation, relaxations
 from planner.optimise.reasons import OrderReason, Waiting
 from planner.prospects import Prospects
@@ -151,6 +152,7 @@ def reasons(
     fresh: Prospects,
     orders: Sequence[Order],
     budget: float | None,
+    settled: Settled | None,
 ) -> list[str]:
     """Why this plan: months out of reach and what would do, the first orders; ``budget``: the one that would do."""
     unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
@@ -165,10 +167,25 @@ def reasons(
         lines.append(
             f"A budget of {millions(budget)} {scenario.currency} would do, by the plan that has no limit."
         )
+    if settled is not None:
+        lines.append(_crowded(scenario, settled))
     return lines + [
         f"{order.gpus} {order.sku} from {order.source}, {order.month}: {order.why}"
         for order in orders[:MOST_NAMED]
     ]
+
+
+def _crowded(scenario: Scenario, settled: Settled) -> str:
+    """Whether the plan stands at its own volume, and what its own orders cost it."""
+    dearer = settled.promise.confirmed.outcome.expected_cost - settled.cost_alone
+    words = f"Own orders lengthen the lines they wait in: that costs {signed(dearer)} {scenario.currency}"
+    if settled.settled:
+        return f"{words}, and planned again at its own volume the fixed calendar stands still."
+    moves = ", ".join(f"{100 * share:.0f} %" for share in settled.moves)
+    return (
+        f"{words}. Planned again and again at its own volume the fixed calendar did not settle (moved: {moves}); "
+        "the one that does best at its own volume is shown."
+    )
 
 
 def _unreachable(scenario: Scenario, out: OutOfReach) -> str:

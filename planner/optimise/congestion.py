@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.optimise.calibrate import Calibration, calibrate
-from planner.optimise.evaluate import Outcome, evaluate
-from planner.optimise.futures import Futures, Orders
+from planner.optimise.formulation import Formulation
+from planner.optimise.futures import Orders
+from planner.optimise.promise import Promise, Trio, confirmed, promise
 
-Draw = Callable[[Orders | None], tuple[Futures, Futures]]
-"""Futures to plan on and futures to judge by, under the same roots at every volume; None: no orders of one's own."""
+Draw = Callable[[Orders | None], Trio]
+"""Futures under the same three roots at a plan's volume; None: no orders of one's own but a probe each."""
 
 _ROUNDS = 5
 _MOVED = 0.02
@@ -29,8 +29,10 @@ _MOVED = 0.02
 class Settled:
     """The plan that stands at its own volume."""
 
-    calibration: Calibration
-    """Its outcome is that of the final simulation: futures drawn at this very plan's volume."""
+    promise: Promise
+    """Its confirmed outcome is that of the final simulation: futures drawn at this very plan's volume."""
+    trio: Trio
+    """Those futures."""
     settled: bool
     """Whether the plan stopped moving."""
     moves: tuple[float, ...]
@@ -39,29 +41,29 @@ class Settled:
     """What the first plan seemed to cost while its own orders lengthened nothing, money."""
 
 
-def settle(
-    draw: Draw, goal: float, *, rounds: int = _ROUNDS, cvar_level: float = 0.9, cvar_bound: float = np.inf
-) -> Settled:
+def settle(draw: Draw, *, rounds: int = _ROUNDS) -> Settled:
     """Plan, draw again at the plan's volume, plan again, ``rounds`` times at most."""
-    train, validate = draw(None)
+    trio = draw(None)
     moves: list[float] = []
-    standing: list[Calibration] = []
+    standing: list[tuple[Promise, Trio]] = []
     before: Orders | None = None
     cost_alone = float("nan")
     for _ in range(rounds):
-        found = calibrate(train, validate, goal, cvar_level=cvar_level, cvar_bound=cvar_bound)
+        found = promise(trio)
+        plan = found.confirmed.plan
         if before is None:
-            cost_alone = found.outcome.expected_cost
+            cost_alone = found.confirmed.outcome.expected_cost
         else:
-            moves.append(moved(before, found.plan))
-        train, validate = draw(found.plan)
-        standing.append(replace(found, outcome=evaluate(validate, found.plan)))
+            moves.append(moved(before, plan))
+        trio = draw(plan)
+        seen = confirmed(Formulation(trio.confirm), found.validated, trio.goal)
+        standing.append((replace(found, confirmed=seen), trio))
         if moves and moves[-1] <= _MOVED:
             break
-        before = found.plan
+        before = plan
     still = bool(moves) and moves[-1] <= _MOVED
-    chosen = standing[-1] if still else min(standing, key=lambda plan: _short_and_dear(plan, plan.outcome))
-    return Settled(chosen, still, tuple(moves), cost_alone)
+    made, there = standing[-1] if still else min(standing, key=_short_and_dear)
+    return Settled(made, there, still, tuple(moves), cost_alone)
 
 
 def moved(first: Orders, second: Orders) -> float:
@@ -77,5 +79,7 @@ def moved(first: Orders, second: Orders) -> float:
     return 0.0 if larger == 0 else 1.0 - common / larger
 
 
-def _short_and_dear(plan: Calibration, outcome: Outcome) -> tuple[float, float]:
-    return float(np.maximum(plan.accepted - outcome.probability, 0.0).sum()), outcome.expected_cost
+def _short_and_dear(end: tuple[Promise, Trio]) -> tuple[float, float]:
+    found = end[0].confirmed
+    missing = np.maximum(found.accepted - found.outcome.probability, 0.0)
+    return float(missing.sum()), found.outcome.expected_cost

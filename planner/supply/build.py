@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.chance import Constant, Exponential, Law, Triangular
 from planner.clock import minutes, month_starts
 from planner.errors import Problem, ScenarioError, did_you_mean
@@ -60,8 +63,15 @@ def supply_spec(scenario: Scenario) -> SupplySpec:
     )
 
 
-def candidate_orders(scenario: Scenario) -> Orders:
+LAST_LOT = 1_000_000
+"""Number of the lot that stands for an order which several lots make up."""
+
+
+def candidate_orders(scenario: Scenario, volume: NDArray[np.int64] | None = None) -> Orders:
     """One lot of every purchase for every month in which it can be ordered, in the order source, month.
+
+    ``volume`` [source, month]: GPUs that are ordered in fact; as many lots as that takes travel then, and one where
+    none is ordered. The last of them has the same luck whatever the volume.
 
     An order is placed on the first day of its month (the scenario's start in the first), so a month is
     allowed
@@ -73,7 +83,12 @@ def candidate_orders(scenario: Scenario) -> Orders:
         for month, day in enumerate(days):
             if _allowed(purchase, day):
                 pool, placed = _first_pool(scenario, purchase), minutes(scenario.start, day)
-                rows.append((place, month, 0, pool, purchase.lot_gpus, placed))
+                if volume is None:
+                    lots = [0]
+                else:
+                    before = max(0, -(-int(volume[place, month]) // purchase.lot_gpus) - 1)
+                    lots = [*range(before), LAST_LOT]
+                rows += [(place, month, lot, pool, purchase.lot_gpus, placed) for lot in lots]
     return Orders.of(rows)
 
 

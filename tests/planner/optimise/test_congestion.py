@@ -7,6 +7,7 @@ import numpy as np
 from planner.optimise.congestion import moved, settle
 from planner.optimise.evaluate import evaluate
 from planner.optimise.futures import Orders
+from planner.optimise.promise import Trio
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -22,27 +23,27 @@ def study(synthetic, delay):
 
     def draw(orders):
         months = 0 if orders is None else delay(int(orders.orders.sum()))
-        pair = (synthetic(120, seed=1, **SHAPE), synthetic(150, seed=2, **SHAPE))
-        return tuple(later(futures, months) for futures in pair)
+        made = [later(synthetic(n, seed=n, **SHAPE), months) for n in (120, 150, 180)]
+        return Trio(*made, 0.85)
 
     return draw
 
 
 def test_where_own_orders_lengthen_nothing_the_second_plan_is_the_first(synthetic):
-    found = settle(study(synthetic, lambda gpus: 0), 0.85)
+    found = settle(study(synthetic, lambda gpus: 0))
     assert found.settled
     assert found.moves == (0.0,)
-    assert found.calibration.outcome.expected_cost == found.cost_alone
+    assert found.promise.confirmed.outcome.expected_cost == found.cost_alone
 
 
 def test_a_plan_that_settles_is_judged_at_its_own_volume(synthetic):
     draw = study(synthetic, lambda gpus: 1)
-    found = settle(draw, 0.85)
+    found = settle(draw)
     assert found.settled
-    _, validate = draw(found.calibration.plan)
-    outcome = evaluate(validate, found.calibration.plan)
-    assert found.calibration.outcome.expected_cost == outcome.expected_cost
-    assert found.calibration.outcome.expected_cost > found.cost_alone
+    plan = found.promise.confirmed.plan
+    outcome = evaluate(draw(plan).confirm, plan)
+    assert found.promise.confirmed.outcome.expected_cost == outcome.expected_cost
+    assert found.promise.confirmed.outcome.expected_cost > found.cost_alone
 
 
 def test_a_plan_that_goes_round_in_circles_is_said_not_to_settle(synthetic):
@@ -53,7 +54,7 @@ def test_a_plan_that_goes_round_in_circles_is_said_not_to_settle(synthetic):
         seen.append(gpus)
         return 3 * (len(seen) % 2)
 
-    found = settle(study(synthetic, delay), 0.85, rounds=4)
+    found = settle(study(synthetic, delay), rounds=4)
     assert not found.settled
     assert len(found.moves) == 3
     assert min(found.moves) > 0.02
