@@ -227,10 +227,8 @@ class CountedPages:
 
     def release(self, table: list[Hashable | None]) -> None:
         """Hold these pages once less; of those released together, the last is reused first."""
-        names = table
-        if None in table:
-            names = [name for name in table if name is not None]
-            self._blank += len(table) - len(names)
+        names = [name for name in table if name is not None]
+        self._blank += len(table) - len(names)
         if not names:
             return
         state = self._state
