@@ -180,13 +180,18 @@ class Worker:
     def _send_notices(self) -> None:
         """Tell the sinks, in a thread of its own: a slow one must not cost a run its lease."""
         outbox = Outbox(self.database)
+        away = False
         while True:
             last_round = self.stopping.is_set()
             try:
                 while (notice := outbox.take()) is not None:
                     send(outbox, notice, self.settings)
             except DatabaseError as error:
-                log.warning("notices wait: %s", error)
+                if not away:
+                    log.warning("notices wait: %s", error)
+                away = True
+            else:
+                away = False
             if last_round:
                 return
             self.stopping.wait(self.settings.poll_seconds)

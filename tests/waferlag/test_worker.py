@@ -482,7 +482,7 @@ def test_a_postgresql_that_cuts_every_connection_is_waited_for(
         _ends_once(database, ["a", "b", "c"])
 
 
-def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, monkeypatch):
+def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, monkeypatch, caplog):
     import sqlite3
 
     import db.session
@@ -490,6 +490,7 @@ def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, mon
 
     monkeypatch.setattr(db.session, "BUSY_SECONDS", 0.1)
     monkeypatch.setenv("WAFERLAG_OUTAGE_SECONDS", "1")
+    monkeypatch.setenv("WAFERLAG_POLL_SECONDS", "0.1")
     with open_database(str(tmp_path / "w.db")) as database:
         worker = Worker(database, read_settings(), (sys.executable, str(job_file)))
         holder = sqlite3.connect(tmp_path / "w.db", isolation_level=None)
@@ -497,6 +498,9 @@ def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, mon
         with pytest.raises(DatabaseUnavailableError, match="locked"):
             worker.work(drain=True)
         holder.close()
+    said = [line.getMessage() for line in caplog.records]
+    assert sum("notices wait" in line for line in said) <= 1
+    assert sum("trying again for 1 s" in line for line in said) == 1
 
 
 # --- housekeeping ----------------------------------------------------------------------------------
