@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.charts.serving import layout_words
 from dashboard.components import database, may_plan, plain, say, table
+from dashboard.measuring import measuring
 from dashboard.wording import displayable
 from db import queries
 from db.repository import ProfileRepository
@@ -23,16 +24,23 @@ from planner.record import PlanRecord, Serving
 
 
 def profiles(record: PlanRecord) -> None:
-    """The kept profiles, a form that brings in files, and how to measure."""
+    """The kept profiles, a form that measures, and one that brings in files."""
     words = say()
     known = queries.profiles(database())
     if known:
         table([vars(profile) for profile in known], "profiles", "profile-table")
     else:
         st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
+    measuring(record.sizing)
+    st.caption(
+        plain(
+            words(
+                "The run's worker sends the requests, without a key. An endpoint with a key, open loops and traces:"
+            )
+        )
+        + " `waferlag measure --help`"
+    )
     _bring_in(record.sizing)
-    st.write(words("Measure a model on this machine's GPU, or any OpenAI-compatible endpoint:"))
-    st.code("waferlag measure MODEL\nwaferlag measure --endpoint http://HOST:PORT/v1", language="bash")
 
 
 def _bring_in(setups: Sequence[Serving]) -> None:

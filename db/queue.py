@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 PLAN = "plan"
 COMPARE = "compare"
-KINDS = (PLAN, COMPARE)
-"""plan: compute a scenario's plan. compare: say what changed between two runs of a schedule, and why."""
+MEASURE = "measure"
+KINDS = (PLAN, COMPARE, MEASURE)
+"""plan: compute a scenario's plan. compare: say what changed between two runs of a schedule, and why. measure: what
+an endpoint or this machine's GPU serves."""
 
 MAX_DEATHS = 3
 """A run whose process was killed so often (out of memory, say) is not tried again."""

@@ -206,6 +206,16 @@ def full_run_id(session: Session, beginning: str) -> str:
     raise UnknownNameError("run", beginning, ids or session.execute(recent).scalars())
 
 
+def store_profile(session: Session, body: dict[str, Any]) -> str:
+    """Keep a serving profile's JSON form in the caller's transaction; the same content is kept once."""
+    profile_id = content_hash(body)[:12]
+    shown = {name: str(body.get(name, "")) for name in ("model", "gpu", "engine", "precision", "label")}
+    row = {"id": profile_id, "body": body, "created": now(), **shown}
+    session.execute(insert_or_ignore(session, ProfileRow).values(**row))
+    audit.note(session, "profile stored", text=profile_id)
+    return profile_id
+
+
 class ProfileRepository:
     """Serving profiles that the user measured or brought in."""
 
@@ -214,13 +224,8 @@ class ProfileRepository:
 
     def add(self, body: dict[str, Any]) -> str:
         """Keep a profile's JSON form; the same content is kept once. Returns its id."""
-        profile_id = content_hash(body)[:12]
-        shown = {name: str(body.get(name, "")) for name in ("model", "gpu", "engine", "precision", "label")}
         with self.database.write() as session:
-            row = {"id": profile_id, "body": body, "created": now(), **shown}
-            session.execute(insert_or_ignore(session, ProfileRow).values(**row))
-            audit.note(session, "profile stored", text=profile_id)
-        return profile_id
+            return store_profile(session, body)
 
     def get(self, profile_id: str) -> dict[str, Any]:
         """A profile's JSON form by its id."""

@@ -119,7 +119,15 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     return compare(before, after, why).model_dump(mode="json")
 
 
-JOBS = {"plan": plan_job, "compare": compare_job}
+def measure_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
+    """Measure an endpoint or the built-in engine; the profile in its JSON form."""
+    from waferlag.measurement import measured_profile
+
+    profile: dict[str, Any] = json.loads(measured_profile(job["args"], link.progress).to_json())
+    return profile
+
+
+JOBS = {"plan": plan_job, "compare": compare_job, "measure": measure_job}
 
 
 def _end_with_the_worker() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from db import notices
 from db.artefacts import Artefact
 from db.changes import Changes
-from db.queue import COMPARE, PLAN, Claim, Request, RunQueue, put
-from db.repository import RunRepository, previous_of, scenario_body, store_changes, store_plan
+from db.queue import COMPARE, MEASURE, PLAN, Claim, Request, RunQueue, put
+from db.repository import RunRepository, previous_of, scenario_body, store_changes, store_plan, store_profile
 from db.schedules import sinks_of
 from db.session import Database, Transaction
 from waferlag.alarms import Message, about_changes, about_failure, about_plan
@@ -50,6 +50,8 @@ def store(queue: RunQueue, claim: Claim, result: dict[str, Any], settings: Setti
     """Store the result of a run; False: the run was lost, and nothing is stored."""
     if claim.kind == COMPARE:
         return _store_changes(queue, claim, Changes.model_validate(result))
+    if claim.kind == MEASURE:
+        return queue.finish(claim, "done", also=lambda session: _keep_profile(session, result))
     plan = _plan_of(queue.database, claim, result)
     if plan is None:
         return queue.give_back(claim, "the identical run was removed meanwhile")
@@ -60,6 +62,10 @@ def store(queue: RunQueue, claim: Claim, result: dict[str, Any], settings: Setti
         _follow_up(session, claim, record, settings)
 
     return queue.finish(claim, "done", also=also)
+
+
+def _keep_profile(session: Transaction, profile: dict[str, Any]) -> None:
+    store_profile(session, profile)
 
 
 def tell_of_failure(session: Transaction, run_id: str, schedule: str | None, error: str) -> None:

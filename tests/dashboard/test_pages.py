@@ -375,3 +375,63 @@ def test_a_plan_that_is_not_the_newest_of_its_scenario_says_so(screen, database,
     newer = RunRepository(database).add(record)
     assert f"?run={newer}" in " ".join(box.value for box in screen(run=older).info)
     assert not screen(run=newer).info
+
+
+def measure(app, address: str, clients: str = "1, 8"):
+    app.text_input(key="endpoint").set_value(address)
+    app.text_input(key="clients").set_value(clients)
+    next(button for button in app.button if button.label == "Measure").click().run()
+    return app
+
+
+def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, database, record: PlanRecord):
+    from db import queries
+    from db.queue import MEASURE
+
+    app = measure(screen("serving"), " http://127.0.0.1:8000 ")
+    assert not app.error, [box.value for box in app.error]
+    (run,) = queries.runs(database, kind=MEASURE)
+    assert (run.state, run.scenario) == ("queued", "DeepSeek-R1, http://127.0.0.1:8000")
+    claim = RunQueue(database).claim("a worker", 30)
+    assert claim.args["concurrency"] == [1, 8]
+    assert claim.args["gpu"] == record.sizing[0].sku
+    assert claim.args["layout"] == {"tp": 16}
+    app.run()
+    assert "DeepSeek" in " ".join(bar.proto.text for bar in app.get("progress"))
+    assert queries.runs(database) == [queries.run(database, stored)], "no measurement among the plans"
+
+
+@pytest.mark.parametrize(
+    ("address", "clients", "told"),
+    [
+        ("127.0.0.1:8000", "1", "write http://HOST:PORT"),
+        ("", "1", "write http://HOST:PORT"),
+        ("file:///etc/passwd", "1", "write http://HOST:PORT"),
+        ("http://h:99999999", "1", "write http://HOST:PORT"),
+        ("http://name:secret@h", "1", "name and password"),
+        ("http://h", "1, x", "no number from 1"),
+        ("http://h", "", "no number from 1"),
+    ],
+)
+def test_a_measurement_asked_for_wrongly_is_told_with_its_mend(
+    screen, stored: str, database, address: str, clients: str, told: str
+):
+    from db import queries
+    from db.queue import MEASURE
+
+    app = measure(screen("serving"), address, clients)
+    assert told in re.sub(r"\\(.)", r"\1", app.error[0].value).replace("\u2060", "")
+    assert queries.runs(database, kind=MEASURE) == []
+
+
+def test_the_gpu_of_this_machine_is_offered_where_there_is_one(screen, stored: str, database, monkeypatch):
+    from dashboard import measuring
+
+    assert screen("serving").radio[0].options == ["an OpenAI-compatible endpoint"] or measuring._gpu()
+    monkeypatch.setattr(measuring, "_gpu", lambda: "1 x NVIDIA H100 80GB HBM3")
+    app = screen("serving")
+    app.radio[0].set_value("gpu")
+    app = measure(app, "")
+    claim = RunQueue(database).claim("a worker", 30)
+    assert claim.args["endpoint"] is None
+    assert (claim.args["gpu"], claim.args["engine"]) == ("1 x NVIDIA H100 80GB HBM3", "waferlag")

@@ -1,8 +1,5 @@
 """`waferlag measure`: closed and open loops on an endpoint or the built-in engine, kept as a serving profile."""
 
-import datetime as dt
-import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +88,14 @@ def measure(
     from executor.profile import Provenance
     from planner.errors import UserMistakeError
     from waferlag.files import require_folders, write_whole
+    from waferlag.measurement import (
+        built_in_bench,
+        endpoint_bench,
+        endpoint_of,
+        own_device,
+        own_version,
+        provenance_of,
+    )
     from waferlag.screen import say, wrapped
 
     require_folders([json_file])
@@ -101,10 +106,10 @@ def measure(
         raise UserMistakeError("say what serves behind the endpoint, for the profile: --gpu and --engine")
     loads = _loads(concurrency, rate, trace, search)
     bench = (
-        _built_in(model, precision, warmup, seed)
+        built_in_bench(model, precision, warmup, seed)
         if endpoint is None
-        else _endpoint_bench(
-            _endpoint(endpoint, served_as, api, key_variable, timeout, ignore_eos),
+        else endpoint_bench(
+            endpoint_of(endpoint, served_as, api, key_variable, timeout, ignore_eos),
             None if prompts == "words" else _ids(prompts, vocab),
             warmup,
             seed,
@@ -116,13 +121,13 @@ def measure(
     profile = profile_of(
         runs,
         model=model,
-        gpu=gpu or _own_device(),
+        gpu=gpu or own_device(),
         precision=precision,
         engine=engine or "waferlag",
-        engine_version=engine_version or _own_version(endpoint),
+        engine_version=engine_version or own_version(endpoint),
         layout=Layout(tp, pp, attention_dp),
         kv_precision=kv_precision,
-        provenance=Provenance(**_provenance(endpoint, device)),
+        provenance=Provenance(**provenance_of(endpoint, device, sys.argv[1:])),
         bounds=bounds,
     )
     for line in wrapped(profile.notes):
@@ -166,56 +171,6 @@ def _ids(prompts: str, vocab: int) -> int:
     if prompts != "ids":
         raise UnknownNameError("kind of prompts", prompts, ("words", "ids"))
     return vocab
-
-
-def _endpoint(
-    url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
-) -> Any:
-    """The endpoint as asked for; its model's name from the server where none is given."""
-    import asyncio
-    from dataclasses import replace
-
-    from executor.measure.endpoint import PATHS, Client, Endpoint
-    from planner.errors import UnknownNameError, UserMistakeError
-
-    if api not in PATHS:
-        raise UnknownNameError("API", api, PATHS)
-    extra = {"ignore_eos": True} if ignore_eos else {}
-    found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
-    if served_as is None:
-
-        async def listed() -> tuple[str, ...]:
-            async with Client(replace(found, timeout_s=min(timeout, 30.0))) as client:
-                return await client.models()
-
-        names = asyncio.run(listed())
-        if not names:
-            raise UserMistakeError(f"{url} lists no model: give its name by --served-as")
-        return replace(found, model=names[0])
-    return found
-
-
-def _endpoint_bench(endpoint: Any, vocab: int | None, warmup: int, seed: int) -> "Bench":
-    from contextlib import asynccontextmanager
-
-    from executor.measure.endpoint import Client
-    from executor.measure.points import Bench, Dummy
-
-    @asynccontextmanager
-    async def opened() -> Any:
-        async with Client(endpoint) as client:
-            yield client.ask
-
-    return Bench(opened, Dummy(vocab, seed), warmup)
-
-
-def _built_in(model: str, precision: str, warmup: int, seed: int) -> "Bench":
-    """The built-in engine in this process: weights of a directory, or dummies of a built-in model."""
-    from executor.measure.inprocess import asking, built_in
-    from executor.measure.points import Bench, Dummy
-
-    engine = built_in(model, precision)
-    return Bench(lambda: asking(engine), Dummy(engine.spec.vocab, seed), warmup)
 
 
 def _measured(bench: "Bench", load: tuple[str, Any], isl: int, osl: int, requests: int, seed: int) -> "Run":
@@ -280,35 +235,3 @@ def _told(run: "Run", bounds: "Bounds | None") -> "Run":
     )
     say(f"{load}: {figures} ({outcomes_text(run)})")
     return run
-
-
-def _own_device() -> str:
-    from executor.measure.machine import this_machine
-
-    return this_machine().device
-
-
-def _own_version(endpoint: str | None) -> str:
-    from waferlag import __version__
-
-    return __version__ if endpoint is None else ""
-
-
-def _provenance(endpoint: str | None, device: str | None) -> dict[str, str]:
-    """Where, when, by what command; the machine's state only where the server may be on this machine."""
-    from urllib.parse import urlsplit
-
-    from executor.measure.machine import code_commit, this_machine
-    from waferlag import __version__
-
-    here = endpoint is None or urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
-    machine = this_machine() if here else None
-    return {
-        "source": f"waferlag {__version__} measure" + ("" if endpoint is None else " --endpoint"),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "device": device or (machine.device if machine else "another machine, not stated"),
-        "driver": machine.driver if machine else "",
-        "clocks": machine.clocks if machine else "",
-        "commit": code_commit(),
-        "command": shlex.join(["waferlag", *sys.argv[1:]]),
-    }

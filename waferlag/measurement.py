@@ -1,0 +1,149 @@
+"""What is measured, and where: an endpoint or the built-in engine, asked by the command line or by a run."""
+
+import datetime as dt
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from executor.measure.points import Bench
+    from executor.profile import ServingProfile
+
+WARMUP = 2
+"""Requests before each measurement of a run that are not counted."""
+
+
+def measured_profile(args: dict[str, Any], tell: Callable[[float, str], None]) -> "ServingProfile":
+    """What a run of kind measure asks: closed loops at ``concurrency`` (a list) on an endpoint or this machine's GPU.
+
+    ``args``: model, endpoint (None: the built-in engine), gpu, engine, precision, layout (tp, pp, attention_dp), isl,
+    osl, requests, concurrency. No key is sent to the endpoint: its address came from a page, and this process's own
+    key is for whoever set it.
+
+    Raises ExecutorError or UserMistakeError with the reason.
+    """
+    from executor.cost import Layout
+    from executor.measure.points import profile_of
+    from executor.profile import Provenance
+
+    endpoint, isl, osl = args["endpoint"], args["isl"], args["osl"]
+    tell(0.0, "opening what is measured")
+    if endpoint is None:
+        bench = built_in_bench(args["model"], args["precision"], WARMUP, seed=0)
+    else:
+        bench = endpoint_bench(_keyless(endpoint), None, WARMUP, seed=0)
+    runs = []
+    for at, clients in enumerate(args["concurrency"]):
+        tell(at / len(args["concurrency"]), f"{clients} clients")
+        runs.append(bench.closed(isl, osl, clients, max(args["requests"], clients)))
+    return profile_of(
+        runs,
+        model=args["model"],
+        gpu=args["gpu"],
+        precision=args["precision"],
+        engine=args["engine"],
+        engine_version=own_version(endpoint),
+        layout=Layout(**args["layout"]),
+        kv_precision="bf16",
+        provenance=Provenance(**provenance_of(endpoint, None, _as_command(args))),
+    )
+
+
+def _keyless(url: str) -> Any:
+    return endpoint_of(url, None, "completions", key_variable="", timeout=600.0, ignore_eos=True)
+
+
+def _as_command(args: dict[str, Any]) -> list[str]:
+    """The command that measures the same."""
+    where = [] if args["endpoint"] is None else ["--endpoint", args["endpoint"]]
+    return [
+        *("measure", args["model"], *where, "--gpu", args["gpu"], "--engine", args["engine"]),
+        *("--precision", args["precision"], "--isl", str(args["isl"]), "--osl", str(args["osl"])),
+        *("--concurrency", ",".join(map(str, args["concurrency"])), "--requests", str(args["requests"])),
+    ]
+
+
+def endpoint_of(
+    url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
+) -> Any:
+    """The endpoint as asked for; its model's name from the server where none is given."""
+    import asyncio
+    from dataclasses import replace
+
+    from executor.measure.endpoint import PATHS, Client, Endpoint
+    from planner.errors import UnknownNameError, UserMistakeError
+
+    if api not in PATHS:
+        raise UnknownNameError("API", api, PATHS)
+    extra = {"ignore_eos": True} if ignore_eos else {}
+    found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
+    if served_as is None:
+
+        async def listed() -> tuple[str, ...]:
+            async with Client(replace(found, timeout_s=min(timeout, 30.0))) as client:
+                return await client.models()
+
+        names = asyncio.run(listed())
+        if not names:
+            raise UserMistakeError(f"{url} lists no model: give its name by --served-as")
+        return replace(found, model=names[0])
+    return found
+
+
+def endpoint_bench(endpoint: Any, vocab: int | None, warmup: int, seed: int) -> "Bench":
+    """Requests to an endpoint: words, or token ids below ``vocab``."""
+    from contextlib import asynccontextmanager
+
+    from executor.measure.endpoint import Client
+    from executor.measure.points import Bench, Dummy
+
+    @asynccontextmanager
+    async def opened() -> Any:
+        async with Client(endpoint) as client:
+            yield client.ask
+
+    return Bench(opened, Dummy(vocab, seed), warmup)
+
+
+def built_in_bench(model: str, precision: str, warmup: int, seed: int) -> "Bench":
+    """The built-in engine in this process: weights of a directory, or dummies of a built-in model."""
+    from executor.measure.inprocess import asking, built_in
+    from executor.measure.points import Bench, Dummy
+
+    engine = built_in(model, precision)
+    return Bench(lambda: asking(engine), Dummy(engine.spec.vocab, seed), warmup)
+
+
+def own_device() -> str:
+    """The device of this machine."""
+    from executor.measure.machine import this_machine
+
+    return this_machine().device
+
+
+def own_version(endpoint: str | None) -> str:
+    """The version of the built-in engine; of an endpoint nothing is known."""
+    from waferlag import __version__
+
+    return __version__ if endpoint is None else ""
+
+
+def provenance_of(endpoint: str | None, device: str | None, command: Sequence[str]) -> dict[str, str]:
+    """Where, when, by what command; the machine's state only where the server may be on this machine."""
+    from urllib.parse import urlsplit
+
+    from executor.measure.machine import code_commit, this_machine
+    from waferlag import __version__
+
+    here = endpoint is None or urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
+    machine = this_machine() if here else None
+    return {
+        "source": f"waferlag {__version__} measure" + ("" if endpoint is None else " --endpoint"),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "device": device or (machine.device if machine else "another machine, not stated"),
+        "driver": machine.driver if machine else "",
+        "clocks": machine.clocks if machine else "",
+        "commit": code_commit(),
+        "command": shlex.join(["waferlag", *command]),
+    }
