@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from planner.chance import Key, entity_id
 from planner.clock import MINUTES_PER_DAY, minutes
+from planner.errors import Problem, ScenarioError
 from planner.fleet.spares import NEVER, Bought, Buy, SparePool, base_stock, failure_minutes, replaced
 from planner.roots import root_of
 from planner.scenario.models import InService, Scenario
@@ -20,6 +21,8 @@ Ints = NDArray[np.int64]
 Carry = Callable[[SupplySpec, Orders, Key, Sequence[int]], Deliveries]
 """Carries orders through the supply model under a key, in these replications."""
 DAYS_PER_YEAR = 365.0
+MOST_REPLACEMENTS = 10_000_000
+"""Of one entry of the fleet, in all futures: half a gigabyte and ten seconds."""
 
 
 def in_service(scenario: Scenario, spec: SupplySpec, key: Key, numbers: Sequence[int], carry: Carry) -> Array:
@@ -66,6 +69,7 @@ def _unsized(
     assert entry.replacement is not None, "the callers have seen to it"
     end = min(minutes_to_retirement(scenario, spec, entry), spec.horizon_minutes)
     before = Counter((other.pool, other.sku) for other in scenario.fleet[:place])[entry.pool, entry.sku]
+    _require_few(scenario, place, beyond_repair_per_day(entry) * end / MINUTES_PER_DAY, len(numbers))
     entity = entity_id("fleet", entry.pool, entry.sku, before)
     failed = failure_minutes(beyond_repair_per_day(entry), end, key, numbers, entity)
     name = f"{entry.replacement}, for {entry.sku} of {entry.pool} {before}"
@@ -77,6 +81,19 @@ def _unsized(
 
     buy = through(spec, entry.replacement, name, key, numbers, carry)
     return SparePool(entry.spares, failed, replaced(failed, buy, again))
+
+
+def _require_few(scenario: Scenario, place: int, expected: float, replications: int) -> None:
+    """Every replacement is carried by itself, in every future: so many that they would fill the memory are refused."""
+    if expected * replications > MOST_REPLACEMENTS:
+        problem = Problem(
+            f"fleet.{place}.replaced_share",
+            f"means {expected:,.0f} replacements in each of {replications:,} futures,"
+            f" more than {MOST_REPLACEMENTS:,} in all",
+            scenario.fleet[place].replaced_share,
+            f"at most {MOST_REPLACEMENTS / expected:,.0f} futures can be carried (`run`), or leave it out",
+        )
+        raise ScenarioError(scenario.name, [problem])
 
 
 def _in_service(scenario: Scenario, spec: SupplySpec, entry: InService) -> list[int]:

@@ -214,7 +214,9 @@ class InService(Model):
     ordered for it fills the shelf again."""
     ready_rate: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
     """Instead of a number: as many spares as keep one on the shelf with this probability when a month begins."""
-    in_service_since: dt.date | None = None
+    in_service_since: Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2199, 12, 31))] | None = (
+        None
+    )
     """Day on which they began to serve, for their age."""
     retire_after_months: Annotated[int, Field(ge=1, le=240)] | None = None
     """Age at which they are taken out of service; needs `in_service_since`. None: they stay."""
@@ -455,7 +457,7 @@ class Line(Model):
     share: Share = 1.0
     """Share of the quantity that all customers here may have: 0.5 where the quantity is the volume to US users and the
     rule lets half of it through."""
-    others: list[Count] = []
+    others: Annotated[list[Count], Field(max_length=1000)] = []
     """GPUs that each other customer asks for, of the same quantity."""
     asked: Count | None = None
     """GPUs that we are known to ask for when it is divided. None: all there is."""

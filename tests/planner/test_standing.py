@@ -110,6 +110,14 @@ def test_a_fleet_serves_up_to_the_last_whole_month_before_it_retires(fields, las
     assert (found > 0).tolist() == [True] * last + [False] * (18 - last)
 
 
+def test_more_replacements_than_can_be_carried_are_refused_with_what_can():
+    scenario = july(gpus=1_000_000)
+    with pytest.raises(
+        ScenarioError, match=r"fleet.0.replaced_share: means 365,753 replacements in each of 200 futures"
+    ):
+        standing(scenario)
+
+
 def test_age_counts_calendar_months():
     entry = InService(**{**FLEET, "in_service_since": "2022-08-31", "retire_after_months": 42})
     assert entry.retires == dt.date(2026, 2, 28)
