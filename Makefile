@@ -8,7 +8,7 @@ OUT    := out
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 JOBS   ?= 2
 
-.PHONY: run test quick soak lint setup constraints docs clean
+.PHONY: run test quick soak deploy-check lint setup constraints docs clean
 
 run: $(STAMP)
 	@mkdir -p $(OUT)
@@ -27,6 +27,13 @@ quick: $(STAMP)
 soak: $(STAMP)
 	WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest tests/waferlag/test_worker.py \
 	  -k "killed or drain_many" --timeout 1800 --durations 0
+
+# The examples in deploy/ against the published schemas of Kubernetes and Compose (110 MB, so not part of `make test`).
+deploy-check:
+	test -x $(OUT)/validators/bin/python || $(PYTHON) -m venv $(OUT)/validators
+	$(OUT)/validators/bin/pip install -q --disable-pip-version-check kubernetes-validate==1.37.0 check-jsonschema==0.39.0
+	$(OUT)/validators/bin/kubernetes-validate --strict --kubernetes-version 1.34 deploy/kubernetes/*.yaml
+	$(OUT)/validators/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/docker-compose.yml
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 import configparser
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,18 @@ def test_a_systemd_unit_has_its_sections_and_a_command_that_exists(unit):
 def test_an_option_that_does_not_exist_would_be_noticed():
     with pytest.raises(Exception, match="no-such-option"):
         _parses(["worker", "--no-such-option"])
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+def test_systemd_finds_nothing_to_say_about_the_units(tmp_path):
+    for unit in UNITS:
+        body = unit.read_text(encoding="utf-8").replace("/opt/waferlag/bin/waferlag", "/bin/true")
+        (tmp_path / unit.name).write_text(body, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *(str(tmp_path / unit.name) for unit in UNITS)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    ours = [line for line in done.stderr.splitlines() if "waferlag" in line]
+    assert ours == []
