@@ -6,9 +6,8 @@ are modelled elsewhere and never part of these figures.
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,10 @@ import torch
 
 from benchmarks.gpu.sizes import Sizes
 from executor.engine.engine import Engine, Settings
-from executor.engine.graphs import DecodeGraphs
 from executor.engine.linear import Scaling
 from executor.engine.routing import LEARNED, Routing
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.timing import Timing, time_calls
+from executor.measure.parts import fill, time_step
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def measure(case: Case, sizes: Sizes, device: torch.device) -> Iterator[dict[str
     made = time.monotonic() - start
     weights = engine.decoder.weights.bytes
     for batch in sizes.step_rows:
-        timing = time_step(engine, batch, sizes)
+        timing = time_step(engine, batch, sizes.context, sizes.samples)
         yield {
             "name": f"step {case.name} b={batch} c={sizes.context}",
             "layers": len(engine.decoder.weights.layers),
@@ -74,49 +72,3 @@ def measure(case: Case, sizes: Sizes, device: torch.device) -> Iterator[dict[str
             "graph": engine.graphs is not None,
             "set_up_s": made,
         }
-
-
-def fill(engine: Engine, context: int) -> None:
-    """Random keys and values in every page, and page tables that give each slot its own pages."""
-    for layer in engine.decoder.cache.layers:
-        for tensor in (layer.keys, layer.values):
-            if tensor.numel():
-                tensor.copy_(torch.randn(tensor.shape[1:], device=tensor.device))
-    width = -(-(context + 1) // engine.tables.page_size)
-    slots = engine.scheduler.limits.max_batch
-    order = torch.randperm(engine.scheduler.limits.pages, device=engine.device).int()
-    engine.tables.pages[:slots, :width] = order[: slots * width].view(slots, width)
-
-
-def time_step(engine: Engine, batch: int, sizes: Sizes) -> Timing:
-    """One decoding step of ``batch`` rows at the context, by graph replay where there are graphs."""
-    slots = torch.arange(batch, device=engine.device, dtype=torch.int32)
-    positions = torch.full_like(slots, sizes.context - 1)
-    graphs = engine.graphs
-    if graphs is None:
-        graphs = DecodeGraphs(
-            engine._forward, engine.tables, engine.scheduler.limits.max_batch, sizes.context
-        )
-        graphs.set_inputs(slots, positions)
-        with torch.inference_mode():
-            return time_calls(
-                [lambda: engine._forward(graphs.static_batch(batch))], engine.device, sizes.samples
-            )
-    graphs.set_inputs(slots, positions)
-    size = next(size for size in graphs.sizes if size >= batch)
-    return time_replays(lambda: graphs.replay_size(size), sizes.samples)
-
-
-def time_replays(replay: Callable[[], object], samples: int) -> Timing:
-    """A graph cannot be captured into another, so replays are timed by events as they are."""
-    seconds = []
-    for sample in range(samples + 3):
-        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        before.record()
-        replay()
-        after.record()
-        after.synchronize()
-        if sample >= 3:
-            seconds.append(before.elapsed_time(after) / 1000)
-    low, middle, high = statistics.quantiles(seconds, n=4)
-    return Timing(middle, low, high, len(seconds), captured=True)

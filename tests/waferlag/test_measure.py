@@ -236,3 +236,32 @@ def test_results_of_other_tools_are_imported_and_a_broken_file_is_told(run, tmp_
     code, _, err = run("profiles", "show", "nothing-like-it")
     assert code == 2
     assert "serving profile" in err
+
+
+def test_a_step_of_the_built_in_engine_is_taken_apart(run, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(TINY))
+    words = ("measure", tmp_path / "model", "--precision", "fp32", "--parts", "1,2", "--isl", "40")
+    code, out, err = run(*words, "--json", tmp_path / "parts.json")
+    assert code == 0, err
+    assert "attention" in out
+    stored = json.loads((tmp_path / "parts.json").read_text())
+    assert [(part["name"], part["batch"]) for part in stored["parts"]][:2] == [("step", 1), ("attention", 1)]
+    assert stored["provenance"]["command"].startswith("waferlag measure")
+    assert all(part["timing"]["median"] > 0 for part in stored["parts"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--parts", "0"), "no batch size"),
+        (("--parts", "1,x"), "no batch size"),
+        (("--parts", "9999"), "more than the engine holds"),
+        (("--parts", "1", "--endpoint", "http://localhost:1"), "leave --endpoint out"),
+    ],
+)
+def test_parts_that_cannot_be_timed_are_told(run, tmp_path, words, message):
+    (tmp_path / "config.json").write_text(json.dumps(TINY))
+    code, _, err = run("measure", tmp_path, "--precision", "fp32", *words)
+    assert code == 2
+    assert message in err

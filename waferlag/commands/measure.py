@@ -1,4 +1,5 @@
-"""`waferlag measure`: closed and open loops on an endpoint or the built-in engine, kept as a serving profile."""
+"""`waferlag measure`: closed and open loops on an endpoint or the built-in engine, kept as a serving profile; and a
+step of that engine with its operators."""
 
 import sys
 from pathlib import Path
@@ -63,6 +64,14 @@ def measure(
             "--search", help="Find the highest Poisson rate at which so many per cent meet --goodput."
         ),
     ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            "--parts",
+            help="Built-in engine: time one step and its operators at these batch sizes, like 1,8,32,"
+            " every sequence at --isl tokens of context, instead of serving requests.",
+        ),
+    ] = None,
     gpu: Annotated[str | None, typer.Option("--gpu", help="GPU that serves, for the profile.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="Precision of the weights.")] = "bf16",
     kv_precision: Annotated[str, typer.Option("--kv-precision", help="bf16 or fp8.")] = "bf16",
@@ -102,6 +111,11 @@ def measure(
     bounds = bounds_of(goodput) if goodput else None
     if search is not None and (bounds is None or not 0 < search <= 100):
         raise UserMistakeError("--search takes a share in per cent, 0 to 100, and needs --goodput")
+    if parts is not None:
+        if endpoint is not None:
+            raise UserMistakeError("--parts looks into the built-in engine: leave --endpoint out")
+        _parts(model, precision, _batches(parts), isl, json_file)
+        return
     if endpoint is not None and (gpu is None or engine is None):
         raise UserMistakeError("say what serves behind the endpoint, for the profile: --gpu and --engine")
     loads = _loads(concurrency, rate, trace, search)
@@ -163,6 +177,55 @@ def _loads(
     if trace is not None:
         loads.append(("trace", trace))
     return loads or ([] if search is not None else [("closed", 1), ("closed", 8)])
+
+
+def _batches(parts: str) -> tuple[int, ...]:
+    from planner.errors import UserMistakeError
+
+    found = []
+    for text in parts.split(","):
+        if not text.strip().isdecimal() or not 0 < int(text) <= 100_000:
+            raise UserMistakeError(f"--parts {parts}: {text!r} is no batch size")
+        found.append(int(text))
+    return tuple(found)
+
+
+def _parts(
+    model: str, precision: str, batches: tuple[int, ...], context: int, json_file: Path | None
+) -> None:
+    """A step and its operators on the terminal, and with where and how they were timed in a file."""
+    import json
+
+    from executor.measure.inprocess import built_in
+    from executor.measure.parts import step_parts
+    from waferlag.files import write_whole
+    from waferlag.measurement import provenance_of
+    from waferlag.screen import say, table
+
+    found = list(step_parts(built_in(model, precision), batches, context))
+    step = {part.batch: part.timing.median for part in found if part.name == "step"}
+    rows = [
+        [
+            part.name,
+            str(part.batch),
+            *(f"{1e3 * seconds:.4g}" for seconds in (part.timing.median, part.timing.low, part.timing.high)),
+            str(part.calls),
+            f"{part.calls * part.timing.median / step[part.batch]:.0%}",
+        ]
+        for part in found
+    ]
+    say(f"{model} in {precision}, {context} tokens of context")
+    say(table(["operator", "batch", "ms", "p25", "p75", "calls", "of step"], rows, right=range(1, 7)))
+    if json_file is not None:
+        document = {
+            "schema_version": 1,
+            "model": model,
+            "precision": precision,
+            "provenance": provenance_of(None, None, sys.argv[1:]),
+            "parts": [part.as_json() for part in found],
+        }
+        write_whole(json_file, json.dumps(document, indent=2) + "\n")
+        say(f"JSON: {json_file}")
 
 
 def _ids(prompts: str, vocab: int) -> int:
