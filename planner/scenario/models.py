@@ -549,12 +549,13 @@ class Costs(Model):
 class Run(Model):
     """How much to compute."""
 
-    scenarios: Annotated[int, Field(ge=2, le=200_000)] = 600
+    scenarios: Annotated[int, Field(ge=2, le=200_000)] = 2000
     """Futures that the optimiser sees."""
-    replications: Annotated[int, Field(ge=2, le=200_000)] = 2000
-    """Fresh futures on which the plan is validated."""
-    engine: Literal["simpy", "fast"] = "simpy"
-    """Supply engine for the validation; both give the same integers, fast is some thirty times faster."""
+    replications: Annotated[int, Field(ge=2, le=200_000)] = 10_000
+    """Fresh futures on which the promise is calibrated, and as many more, under a third root, that judge it."""
+    engine: Literal["simpy", "fast"] = "fast"
+    """Supply engine for the futures that judge; both give the same integers, fast is some thirty times faster. What the
+    fast one cannot express goes to SimPy in any case."""
     processes: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes. None: as many as there are cores, at most 8."""
 
