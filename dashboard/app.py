@@ -15,6 +15,7 @@ from dashboard.components import (
     require_sign_in,
     say,
 )
+from dashboard.signin import account
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
 from planner.errors import WaferlagError
@@ -36,6 +37,7 @@ def main() -> None:
         with st.sidebar:
             _choose_run(words)
             _choose_language()
+            account(words)
         page.run()
         background().warm_up()
     except WaferlagError as error:

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import streamlit as st
 
-from dashboard.components import database, finished_runs, may_plan, plain, say
+from dashboard.components import database, finished_runs, plain, say
+from dashboard.signin import may_plan
 from dashboard.start import enqueue_scenario, run_progress
 from db import queries
 from db.queries import RunSummary

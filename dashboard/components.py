@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dashboard.background import Background
 from dashboard.look import DARK, LIGHT, Look
+from dashboard.signin import signing_in
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db import queries
 from db.queries import RunSummary
@@ -83,30 +84,12 @@ def expected(question: str, run_id: str, *arguments: Any) -> Future[Any]:
     return background().begin(name, question, plan_of(run_id), *arguments)
 
 
-def may_plan() -> bool:
-    """Whether this visitor may start, cancel and save. Without sign-in everybody on this machine may.
-
-    With OIDC set up in Streamlit's secrets, those listed under ``waferlag.planners`` may; others may look.
-    """
-    if not _signing_in():
-        return True
-    planners = st.secrets.get("waferlag", {}).get("planners", [])
-    return bool(st.user.get("email") in planners)
-
-
 def require_sign_in() -> None:
     """Where OIDC is set up, nobody sees a plan before signing in."""
-    if _signing_in() and not st.user.get("is_logged_in"):
+    if signing_in() and not st.user.get("is_logged_in"):
         st.title("Waferlag")
         st.button(say()("Sign in"), on_click=st.login, type=main_button())
         end_page()
-
-
-def _signing_in() -> bool:
-    try:
-        return "auth" in st.secrets
-    except FileNotFoundError:  # no secrets at all
-        return False
 
 
 @st.cache_data(ttl=3, show_spinner=False)

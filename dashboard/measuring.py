@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from dashboard.charts.serving import layout_words
-from dashboard.components import database, main_button, may_plan, plain, say
+from dashboard.components import database, main_button, plain, say
+from dashboard.signin import may_plan, must_plan
 from dashboard.start import run_progress
 from dashboard.wording import displayable
 from db import queries
@@ -59,8 +60,9 @@ def _form(setups: Sequence[Serving]) -> None:
         requests = columns[2].number_input(words("Requests of each"), 1, 100_000, 64, key="measure-requests")
         clients = columns[3].text_input(words("Clients, in a row"), "1, 8, 32", max_chars=100, key="clients")
         sent = st.form_submit_button(words("Measure"), type=main_button(), disabled=not may_plan())
-    if not sent or at is None or not may_plan():
+    if not sent or at is None:
         return
+    must_plan()
     try:
         concurrency = concurrency_of(clients)
         endpoint = None if where == "gpu" else address_of(address)

@@ -9,8 +9,9 @@ from typing import Any
 import streamlit as st
 
 from dashboard.charts.serving import layout_words
-from dashboard.components import database, may_plan, plain, say, table
+from dashboard.components import database, plain, say, table
 from dashboard.measuring import measuring
+from dashboard.signin import may_plan, must_plan
 from dashboard.wording import displayable
 from db import queries
 from db.repository import ProfileRepository
@@ -62,6 +63,7 @@ def _bring_in(setups: Sequence[Serving]) -> None:
         asked = st.form_submit_button(words("Bring in"), disabled=not may_plan())
     if not asked or not files or at is None:
         return
+    must_plan()
     try:
         found = _read([(file.name, file.getvalue()) for file in files], setups[at])
     except (ExecutorError, UserMistakeError) as error:

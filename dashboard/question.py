@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components import main_button, may_plan, plain, say
+from dashboard.components import main_button, plain, say
+from dashboard.signin import may_plan
 from dashboard.whatif import Changes
 from planner.record import PlanRecord
 from planner.scenario.models import Gate, Scenario

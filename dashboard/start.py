@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.components import QUICKSTART, database, finished_runs, main_button, may_plan, plain, say
+from dashboard.components import QUICKSTART, database, finished_runs, main_button, plain, say
+from dashboard.signin import may_plan, must_plan
 from db import queries
 from db.queue import RunQueue
 from planner.scenario.models import Scenario
@@ -46,6 +47,7 @@ def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...], what_if_of:
     """
     from planner.versions import versions
 
+    must_plan()
     run_id, _ = RunQueue(database()).put_scenario(
         scenario, overrides, versions().waferlag, what_if_of=what_if_of
     )
@@ -80,6 +82,7 @@ def run_progress(run: queries.RunSummary) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(min(1.0, max(0.0, share)), text=plain(f"{run.scenario}: {doing}"))
     if right.button(words("Cancel"), key=f"cancel-{run.id}", disabled=not may_plan()):
+        must_plan()
         RunQueue(database()).cancel(run.id)
         st.rerun(scope="fragment")
     if run.state == "queued":

@@ -7,13 +7,13 @@ from dashboard.components import (
     finished_runs,
     look,
     main_button,
-    may_plan,
     plain,
     plan_of,
     safe,
     say,
     table,
 )
+from dashboard.signin import may_plan, must_plan
 from dashboard.start import enqueue, run_progress
 from dashboard.wording import displayable
 from db import queries
@@ -105,6 +105,7 @@ def _history() -> None:
             )
         )
         if st.button(words("Try again"), key=f"retry-{run.id}", disabled=not may_plan()):
+            must_plan()
             RunQueue(database()).retry(run.id)
             st.rerun()
 
@@ -157,6 +158,7 @@ def _schedules() -> None:
         if st.button(
             plain(words("Run {name} now", name=item.name)), key=f"now-{item.name}", disabled=not may_plan()
         ):
+            must_plan()
             ScheduleRepository(database()).run_now(item.name)
             st.rerun()
 

@@ -12,12 +12,12 @@ from dashboard.components import (
     database,
     download,
     main_button,
-    may_plan,
     plain,
     plan_of,
     say,
     table,
 )
+from dashboard.signin import may_plan, must_plan
 from dashboard.start import enqueue_scenario
 from db import queries
 from db.repository import save_scenario
@@ -109,6 +109,7 @@ def _save(scenario: Scenario, unchanged: bool) -> None:
             )
     left, right = st.columns(2)
     if left.button(words("Save as a new version"), disabled=not may_plan(), width="stretch"):
+        must_plan()
         with database().write() as session:
             save_scenario(session, scenario)
         st.success(plain(words("{name} is saved.", name=scenario.name)))

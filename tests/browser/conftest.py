@@ -68,13 +68,14 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     record = plan(
         scenario.model_copy(
             update={"run": scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})}
-        )
+        ),
+        depth="study",
     ).record
     renamed = record.model_dump_json().replace('"chat"', json.dumps(HOSTILE_POOL))
     with open_database(url) as database:
         hostile = RunRepository(database).add(PlanRecord.model_validate_json(renamed))
         stored = RunRepository(database).add(record)
-    port = free_port()
+    port = _free_port()
     environment = {**os.environ, "WAFERLAG_DB": url}
     entry = Path(dashboard.__file__).parent / "entry" / "waferlag.py"
     server = [sys.executable, "-m", "streamlit", "run", str(entry), "--server.port", str(port)]
@@ -85,7 +86,7 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     ]
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_until_healthy(f"{address}/_stcore/health")
+        _wait_until_healthy(f"{address}/_stcore/health")
         yield Site(address, stored, hostile, url)
     finally:
         for child in children:
@@ -94,13 +95,25 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             child.wait(timeout=30)
 
 
-def free_port() -> int:
+@pytest.fixture(scope="session")
+def free_port():
+    """``free_port()``: a port of loopback on which nothing listens."""
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def wait_until_healthy():
+    """``wait_until_healthy(address)``: until a dashboard answers there."""
+    return _wait_until_healthy
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_until_healthy(address: str) -> None:
+def _wait_until_healthy(address: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         try:

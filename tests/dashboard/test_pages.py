@@ -331,19 +331,51 @@ def test_where_sign_in_is_set_up_nobody_sees_a_plan_before(
 ):
     from dashboard import components
 
-    monkeypatch.setattr(components, "_signing_in", lambda: True)
+    monkeypatch.setattr(components, "signing_in", lambda: True)
     app = screen()
     assert [button.label for button in app.button] == ["Sign in"]
     assert record.answer.sentence not in visible(app)
 
 
-def test_a_viewer_may_look_and_not_start(screen, stored: str, monkeypatch):
-    from dashboard import components
+def test_a_viewer_may_look_and_not_start(screen, stored: str, database, monkeypatch):
+    from db import queries
 
-    monkeypatch.setattr(components, "_signing_in", lambda: True)
-    monkeypatch.setattr(components, "require_sign_in", lambda: None)
+    as_viewer(monkeypatch)
     app = screen("scenario", allow_errors=True)
-    assert all(button.disabled for button in app.button if "Save" in button.label)
+    buttons = [button for button in app.button if "Save" in button.label]
+    assert [button.disabled for button in buttons] == [True, True]
+    buttons[1].proto.disabled = False  # a browser may send a click on what is grey
+    buttons[1].click().run()
+    assert "only planners may" in app.error[0].value
+    assert queries.runs(database, state="queued") == []
+
+
+def as_viewer(monkeypatch) -> None:
+    """Somebody who is signed in and on no list."""
+    from dashboard import signin
+
+    monkeypatch.setattr(signin, "may_plan", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("claims", "planner"),
+    [
+        ({"email": "Planner@example.org"}, True),
+        ({"email": "planner@example.org", "email_verified": True}, True),
+        ({"email": "planner@example.org", "email_verified": False}, False),
+        ({"email": "viewer@example.org"}, False),
+        ({"email": "viewer@example.org", "groups": ["staff", "capacity"]}, True),
+        ({"groups": "capacity"}, True),
+        ({"groups": ["staff"]}, False),
+        ({}, False),
+    ],
+)
+def test_planners_are_known_by_their_address_or_by_a_claim(claims: dict, planner: bool):
+    from dashboard.signin import is_planner
+
+    settings = {"planners": ["planner@example.org"], "claim": "groups", "planner_roles": ["capacity"]}
+    assert is_planner({"is_logged_in": True, **claims}, settings) is planner
+    assert not is_planner({"is_logged_in": False, **claims}, settings)
 
 
 def test_a_plan_of_another_version_is_told_plainly(screen, database, stored: str):

@@ -1,0 +1,70 @@
+"""Who is looking, and what they may: viewers look, planners also start, cancel and save.
+
+Without OIDC in Streamlit's secrets everybody who reaches the port may plan.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.wording import Wording, displayable
+from planner.errors import WaferlagError
+
+
+class NotAllowedError(WaferlagError):
+    """A viewer asked for what only planners may."""
+
+
+def signing_in() -> bool:
+    """Whether OIDC is set up in Streamlit's secrets."""
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:  # no secrets at all
+        return False
+
+
+def may_plan() -> bool:
+    """Whether this visitor may start, cancel and save."""
+    return not signing_in() or is_planner(st.user.to_dict(), st.secrets.get("waferlag", {}))
+
+
+def must_plan() -> None:
+    """End what only planners may, whatever a browser sent: a disabled button alone stops nobody.
+
+    Raises NotAllowedError for a viewer.
+    """
+    if not may_plan():
+        raise NotAllowedError("only planners may start, cancel and save; ask to be listed as one")
+
+
+def is_planner(user: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether the claims of a signed-in user make them a planner.
+
+    ``settings`` of the section ``waferlag``: planners (e-mail addresses; one that the provider calls unverified does
+    not count), or claim (default roles) and planner_roles, of which the claim must hold one.
+    """
+    if not user.get("is_logged_in"):
+        return False
+    listed = {str(address).casefold() for address in settings.get("planners", [])}
+    if str(user.get("email", "")).casefold() in listed and user.get("email_verified", True) is True:
+        return True
+    held = user.get(settings.get("claim", "roles")) or []
+    held = {held} if isinstance(held, str) else {str(role) for role in held}
+    return bool(held & set(settings.get("planner_roles", [])))
+
+
+def account(words: Wording) -> None:
+    """Who is signed in, as what, and a way out."""
+    if not signing_in() or not st.user.get("is_logged_in"):
+        return
+    name = str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
+    role = words("planner") if may_plan() else words("viewer")
+    st.caption(_inert(words("Signed in as {name}: {role}", name=displayable(name), role=role)))
+    st.button(words("Sign out"), on_click=st.logout, width="stretch")
+
+
+def _inert(text: str) -> str:
+    from dashboard.components import plain
+
+    return plain(text)
