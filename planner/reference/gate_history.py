@@ -117,6 +117,23 @@ def state_on(product: str, gate: str, day: dt.date, reading: str = "main") -> st
     return in_force[-1] if in_force else None
 
 
+def rule_of(product: str, gate: str, as_of: dt.date, reading: str = "main") -> str:
+    """The product first named by the last act that put several products under one rule, this one among them.
+
+    Only acts of the gate's jurisdiction count that were in force and public on ``as_of``, and only while the products
+    stand in one state: the US rule of 15 January 2026 covers H200 and H20. A product that shares no rule is its own.
+    """
+    known = products()
+    for event in reversed(events(product, as_of)):
+        covered = [name for name in event.products if name in known]
+        act = event.jurisdiction == gate.upper() and event.date <= as_of
+        if act and product in covered and len(covered) > 1:
+            record = [states(name, gate, as_of, reading) for name in covered]
+            alike = all(record) and len({entries[-1].state for entries in record}) == 1
+            return covered[0] if alike else product
+    return product
+
+
 @cache
 def products() -> tuple[str, ...]:
     """Products with a gate on record, in the table's order."""

@@ -302,12 +302,14 @@ def _law(scenario: Scenario, place: int, gate: GateModel, as_of: dt.date) -> Gat
     if gate.law is not None:
         return OwnLaw(state, {State.named(name): _dwell(dwell) for name, dwell in gate.law.items()})
     assert gate.product is not None, "the scenario's checks ask for a product"
+    recorded = gate.state is None or gate.state == _known_state(scenario, place, gate, as_of)
     return FromHistory(
         system=posterior(as_of, gate.reading, _own_medians(scenario, gate, as_of)),
         product=gate.product,
         state=state,
         reading=gate.reading,
         as_of_minute=0 if gate.state else minutes(scenario.start, as_of),
+        rule=gate_history.rule_of(gate.product, gate.authority, as_of, gate.reading) if recorded else "",
     )
 
 

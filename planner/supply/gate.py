@@ -158,6 +158,8 @@ class FromHistory:
     state      the gate's state on the day of ``as_of_minute``
     reading    which reading of the ambiguous entries the system was learnt from
     as_of_minute  the day up to which history was known, on the scenario's clock (0 or earlier)
+    rule       the product after which the gate's own path is named: gates of products under one rule share it; empty:
+               the product itself
     """
 
     system: SystemPosterior
@@ -165,6 +167,7 @@ class FromHistory:
     state: State
     reading: str = "main"
     as_of_minute: int = 0
+    rule: str = ""
 
     def __post_init__(self) -> None:
         if self.as_of_minute > 0:

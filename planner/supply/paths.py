@@ -5,7 +5,8 @@ All numbers come from the keyed streams, domain "gate":
 
     parameters of an authority   entity (authority, "parameters"): shared by all products
     visits of a gate             entity (authority or gate, product, "visits"): stage = number of the visit,
-                                 draw 0 its stay, draw 1 the state after it
+                                 draw 0 its stay, draw 1 the state after it; where one rule covers several products,
+                                 all go by the name of the first, so that it moves for all of them at once
     triggers of a link           entity (link, product, "link"): stage = number of the trigger,
                                  draw 0 whether it reacts, draw 1 the lag, draw 2 which reaction
 
@@ -318,7 +319,11 @@ class _History(_Motion):
         self.system, self.product = first.system, first.product
         self.authority = [gate.authority for gate in gates]
         self.parameters = [_Parameters(self.system, a, key, reps) for a in self.authority]
-        self.streams = [_Stream(key, reps, a, self.product, "visits") for a in self.authority]
+        self.streams = [
+            _Stream(key, reps, gate.authority, law.rule or self.product, "visits")
+            for gate, law in zip(gates, laws, strict=True)
+            if isinstance(law, FromHistory)
+        ]
         start = first.as_of_minute / MINUTES_PER_DAY
         states = [int(law.state) for law in laws if isinstance(law, FromHistory)]
         super().__init__(gates, states, key, reps, start)

@@ -16,6 +16,7 @@ from planner.reference.gate_history import (
     products,
     read_events,
     read_states,
+    rule_of,
     state_on,
     states,
 )
@@ -168,3 +169,18 @@ def test_a_broken_table_is_told_with_its_place(tmp_path):
     path.write_text(",".join(EVENT_COLUMNS) + "\n2025-01-01,2025-01-01,day,US,H20,,a,b,c,official,high,s\n")
     with pytest.raises(FileError, match="row 2: event must not be empty"):
         read_events(path)
+
+
+@pytest.mark.parametrize(
+    ("product", "gate", "day", "rule"),
+    [
+        ("H20", "us", "2026-01-14", "H20"),  # public on the 13th, in force on the 15th
+        ("H20", "us", "2026-01-15", "H200"),
+        ("H200", "us", "2026-05-14", "H200"),
+        ("H20", "cn", "2026-05-14", "H20"),
+        ("H20", "vendor", "2026-05-14", "H20"),
+        ("RTX PRO 6000D", "us", "2026-05-14", "RTX PRO 6000D"),
+    ],
+)
+def test_the_us_rule_of_january_2026_covers_h200_and_h20(product, gate, day, rule):
+    assert rule_of(product, gate, dt.date.fromisoformat(day)) == rule

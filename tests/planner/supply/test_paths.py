@@ -1,12 +1,25 @@
 """Gate paths: their law, their links, and what may not change them."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from planner.chance import Constant, Exponential, Key
-from planner.supply import Always, Dwell, FirstDelivery, FromHistory, Gate, OwnLaw, Scripted, State
+from planner.scenario.load import load
+from planner.scenario.models import Scenario
+from planner.supply import (
+    Always,
+    Dwell,
+    FirstDelivery,
+    FromHistory,
+    Gate,
+    OwnLaw,
+    Scripted,
+    State,
+    supply_spec,
+)
 from planner.supply.build import posterior, record
 from planner.supply.paths import NEVER, draw_paths
 from planner.supply.posterior import GATES, Priors, learn
@@ -170,3 +183,46 @@ def test_a_law_of_ones_own_jumps_as_it_says():
 def test_a_law_that_leaves_a_reachable_state_unexplained_is_refused():
     with pytest.raises(ValueError, match="how these states end: closed"):
         OwnLaw(State.OPEN, {State.OPEN: Dwell(Constant(1.0), {State.CLOSED: 1.0})})
+
+
+def both_products(start, **h20):
+    """Gates of H200 and H20 as a scenario of this day would have them."""
+    raw = load("3-h200-2026").scenario.model_dump(mode="json")
+    raw["start"] = start
+    raw["gates"] += [
+        {
+            "name": f"{authority}-h20",
+            "authority": authority,
+            "product": "H20",
+            **(h20 if authority == "us" else {}),
+        }
+        for authority in GATES
+    ]
+    return supply_spec(Scenario.model_validate(raw)).gates
+
+
+def test_one_rule_moves_the_us_gate_for_all_its_products_at_once():
+    """The rule of 15 January 2026 covers H200 and H20; China and the vendor decide on each."""
+    gates = both_products("2026-03-18")
+    paths = dict(
+        zip((gate.name for gate in gates), draw_paths(gates, 500 * DAY, Key(1), range(400)), strict=True)
+    )
+    for replication in range(400):
+        assert paths["us-h200"].changes(replication) == paths["us-h20"].changes(replication)
+    assert any(paths["cn-h200"].changes(r) != paths["cn-h20"].changes(r) for r in range(400))
+
+
+def test_before_the_rule_or_in_another_state_each_product_has_its_own_path():
+    for gates in (both_products("2025-12-20"), both_products("2026-03-18", state="closed")):
+        named = dict(
+            zip((g.name for g in gates), draw_paths(gates, 500 * DAY, Key(1), range(50)), strict=True)
+        )
+        later = [[named[name].changes(r)[1:] for r in range(50)] for name in ("us-h200", "us-h20")]
+        assert later[0] != later[1]
+
+
+def test_the_rule_leaves_the_path_of_its_first_product_as_it_was():
+    gates = both_products("2026-03-18")[:3]
+    plain = [replace(gate, law=replace(gate.law, rule="")) for gate in gates]
+    one, two = (draw_paths(each, 500 * DAY, Key(1), range(100)) for each in (gates, plain))
+    assert all(np.array_equal(a.minutes, b.minutes) for a, b in zip(one, two, strict=True))
