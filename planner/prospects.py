@@ -39,8 +39,8 @@ Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 HOURS_PER_DAY = 24.0
 NOT_ORDERED = -1
-_WORTH_A_PROCESS = 300_000
-"""Lots times replications, about a second of the fast engine."""
+_WORTH_A_PROCESS = 600_000
+"""Lots times replications, some two seconds of the fast engine."""
 
 
 @dataclass(frozen=True)
