@@ -16,7 +16,7 @@ from typing import Any
 from db.notices import Notice, Outbox
 from planner.errors import UnknownNameError, UserMistakeError
 from waferlag.alarms import TOPICS
-from waferlag.settings import Settings
+from waferlag.settings import Settings, Smtp
 
 log = logging.getLogger("waferlag.sinks")
 
@@ -108,13 +108,25 @@ def _by_email(notice: Notice, settings: Settings) -> None:
     mail["To"] = notice.sink["to"]
     mail["Message-ID"] = f"<{notice.id}@waferlag>"
     mail.set_content(_letter(notice))
-    connect = smtplib.SMTP_SSL if smtp.security == "tls" else smtplib.SMTP
-    with connect(smtp.host, smtp.port, timeout=settings.webhook_seconds) as server:
-        if smtp.security == "starttls":
-            server.starttls(context=ssl.create_default_context())
+    with _mail_server(smtp, settings.webhook_seconds) as server:
         if smtp.user:
             server.login(smtp.user, smtp.password.get_secret_value())
         server.send_message(mail)
+
+
+def _mail_server(smtp: Smtp, seconds: float) -> smtplib.SMTP:
+    """A connection to the server. Its certificate is checked: smtplib does not without being told."""
+    checked = ssl.create_default_context()
+    if smtp.security == "tls":
+        return smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=seconds, context=checked)
+    server = smtplib.SMTP(smtp.host, smtp.port, timeout=seconds)
+    if smtp.security == "starttls":
+        try:
+            server.starttls(context=checked)
+        except BaseException:
+            server.close()
+            raise
+    return server
 
 
 def _letter(notice: Notice) -> str:

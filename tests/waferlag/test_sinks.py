@@ -2,7 +2,10 @@
 
 import datetime as dt
 import json
+import shutil
 import socketserver
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -190,6 +193,48 @@ def test_a_mail_says_it_in_the_subject_and_how_to_see_more(database, post):
     assert "To: ops@example.com" in mail
     assert "waferlag runs show" in mail
     assert queries.notices(database)[0].state == "sent"
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that nobody vouches for, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    file = tmp_path / "own.pem"
+    words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    words += [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(file),
+        "-out",
+        str(tmp_path / "c.pem"),
+    ]
+    subprocess.run(["openssl", "req", *words], check=True, capture_output=True)
+    file.write_text(file.read_text() + (tmp_path / "c.pem").read_text())
+    return file
+
+
+@pytest.mark.parametrize("vouched_for", [True, False])
+def test_mail_goes_by_tls_only_to_a_server_whose_certificate_is_vouched_for(
+    database, post, certificate, monkeypatch, vouched_for
+):
+    MailServer.mails.clear()
+    if vouched_for:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MailServer) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        smtp = Smtp(host="localhost", port=server.server_address[1], security="tls")
+        outbox = post(sink_of("mailto:ops@example.com", ["goal"]))
+        send(outbox, outbox.take(), read_settings(smtp=smtp))
+        server.shutdown()
+    (notice,) = queries.notices(database)
+    assert len(MailServer.mails) == vouched_for
+    assert notice.state == ("sent" if vouched_for else "waiting")
+    assert vouched_for or "CERTIFICATE_VERIFY_FAILED" in notice.error
 
 
 def test_without_a_mail_server_the_message_waits_and_says_which_setting_is_missing(database, post):
