@@ -43,6 +43,8 @@ from planner.supply.spec import Allotment, Capacity, Line, Orders, SupplySpec
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Row = list[int]
+AFTER_ALL = -1
+"""In place of a stage's number: when the last stage is over."""
 Reviewed = tuple[int, bool, float]
 """Minutes to the end of a review, whether it ends with a yes, and the share that comes back if not."""
 
@@ -100,13 +102,14 @@ class Journey:
             self.world.end(self, stop.cause)
 
     def left(self, number: int) -> int:
-        """GPUs left when the stage of this number is reached, or after the last stage."""
+        """GPUs left when the stage of this number is reached, or AFTER_ALL."""
         return self.world.gpus[self.lot] if self.pieces is None else self.pieces[number]
 
     def good(self, number: int) -> float:
         """The same as a share of those ordered."""
-        ordered = self.world.gpus[self.lot]
-        return self.left(number) / ordered if ordered else 1.0
+        if self.pieces is None or not self.world.gpus[self.lot]:
+            return 1.0
+        return self.pieces[number] / self.world.gpus[self.lot]
 
     def order(self) -> Story:
         """Wait until every gate lets the order be accepted, pay, apply for the reviews it needs."""
@@ -378,11 +381,8 @@ class World:
         journey.border.in_transit.pop(journey, None)
         self.delivered_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = Outcome.DELIVERED
-        good, prepaid = (
-            journey.good(len(journey.border.source.route.stages)),
-            journey.border.source.prepayment,
-        )
-        self.brought[journey.lot] = journey.left(len(journey.border.source.route.stages))
+        good, prepaid = journey.good(AFTER_ALL), journey.border.source.prepayment
+        self.brought[journey.lot] = journey.left(AFTER_ALL)
         self.paid_share[journey.lot] += max(good - prepaid, 0.0)
         self.refunded_share[journey.lot] = max(prepaid - good, 0.0)
 
