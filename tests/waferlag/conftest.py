@@ -43,7 +43,7 @@ TINY: dict[str, Any] = {
             "slo": {"ttft_ms": 3000, "tpot_ms": 60},
         }
     ],
-    "fleet": [{"sku": "H20-96GB", "pool": "chat", "gpus": 32}],
+    "fleet": [{"sku": "H20-96GB", "pool": "chat", "gpus": 48}],
     "sources": [
         {"name": "h20", "sku": "H20-96GB", "entry": "part-finished", "price": 20_000, "gates": ["us"]},
         {
