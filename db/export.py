@@ -5,15 +5,16 @@ import datetime as dt
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import text
 
 from db import queries
-from db.repository import RunRepository
+from db.repository import NoPlanError, RunRepository
 from db.session import Database
 from planner.errors import UnknownNameError
 
@@ -24,11 +25,6 @@ _DELIVERY = (
     *("line", "pool", "source", "sku", "month", "order_on", "gpus"),
     *("arrives_p10", "arrives_p50", "arrives_p90", "arrives_within_horizon"),
 )
-
-
-def _deliveries(database: Database, run_id: str) -> list[dict[str, Any]]:
-    lines = [asdict(line) for line in queries.orders(database, run_id)]
-    return [{name: line[name] for name in _DELIVERY} for line in lines]
 
 
 _LINES: dict[str, Callable[[Database, str], list[Any]]] = {
@@ -45,26 +41,50 @@ PARTS = ("plan", *_LINES, "deliveries", "futures")
 def exported(database: Database, run_id: str, part: str, form: str) -> bytes:
     """One part of a run (:data:`PARTS`) in one form (:data:`FORMATS`).
 
-    ``plan`` is the whole record and has JSON only. ``deliveries`` says when each order serves; ``futures`` has
+    ``plan`` is the whole record in JSON, and its answer in one line (the view ``bi_plan``) in the other forms.
+    ``deliveries`` says when each order serves; ``futures`` has
     the replication-level arrays, a row per array, replication, pool and month. Raises
     :class:`UnknownNameError` for a part or form that there is not.
     """
     if part not in PARTS:
         raise UnknownNameError("part of a run", part, PARTS)
-    forms = ("json",) if part == "plan" else FORMATS
-    if form not in forms:
-        raise UnknownNameError(f"form of {part}", form, forms)
-    if part == "plan":
+    if form not in FORMATS:
+        raise UnknownNameError(f"form of {part}", form, FORMATS)
+    if (part, form) == ("plan", "json"):
         return (RunRepository(database).get(run_id).model_dump_json(indent=2) + "\n").encode()
     return _FORMS[form](_table(database, run_id, part), queries.run(database, run_id).id, part)
 
 
+def _head(database: Database, run_id: str) -> dict[str, Any]:
+    """What a plan answers, as BI tools read it; the run stands in each form's own place."""
+    wanted, run = text("SELECT * FROM bi_plan WHERE run = :run"), queries.run(database, run_id)
+    with database.read() as session:
+        row = session.execute(wanted, {"run": run.id}).mappings().one_or_none()
+    if row is None:
+        raise NoPlanError(f"run {run.id} is {run.state} and has no plan")
+    return {name: value for name, value in row.items() if name != "run"}
+
+
 def _table(database: Database, run_id: str, part: str) -> pa.Table:
+    if part == "plan":
+        return pa.Table.from_pylist([_head(database, run_id)])
     if part == "futures":
         return _futures(database, run_id)
-    if part == "deliveries":
-        return pa.Table.from_pylist(_deliveries(database, run_id))
-    return pa.Table.from_pylist([asdict(line) for line in _LINES[part](database, run_id)])
+    query = _LINES["orders" if part == "deliveries" else part]
+    rows = [asdict(line) for line in query(database, run_id)]
+    names = _DELIVERY if part == "deliveries" else _columns(query)
+    if not rows:
+        _head(
+            database, run_id
+        )  # a plan without such lines has a table without rows; a run without a plan has none
+        return pa.table({name: pa.nulls(0) for name in names})
+    return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows])
+
+
+def _columns(query: Callable[[Database, str], list[Any]]) -> list[str]:
+    """Fields of the lines that a query gives, whether or not there are any."""
+    (kind,) = get_args(get_type_hints(query)["return"])
+    return [field.name for field in fields(kind)]
 
 
 def _futures(database: Database, run_id: str) -> pa.Table:
@@ -90,13 +110,13 @@ def _futures(database: Database, run_id: str) -> pa.Table:
 
 
 def _csv(table: pa.Table, run_id: str, part: str) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["run", *table.column_names])
     for batch in table.to_batches(max_chunksize=10_000):
         columns = [column.to_pylist() for column in batch.columns]
         writer.writerows([run_id, *map(_safe, row)] for row in zip(*columns, strict=True))
-    return text.getvalue().encode()
+    return lines.getvalue().encode()
 
 
 def _safe(value: Any) -> Any:

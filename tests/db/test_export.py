@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import BufferReader
 
+from db.errors import ArtefactError
 from db.export import PARTS, exported
-from db.repository import RunRepository
+from db.queue import RunQueue
+from db.repository import NoPlanError, RunRepository
 from db.session import open_database
 from planner.errors import UnknownNameError
 from planner.record import PlanRecord
@@ -54,8 +56,34 @@ def test_futures_are_the_arrays_in_long_form(stored):
 def test_the_plan_comes_whole_and_can_be_read_back(stored, make_record):
     database, run_id = stored
     assert PlanRecord.model_validate_json(exported(database, run_id, "plan", "json")) == make_record()
-    with pytest.raises(UnknownNameError, match="known: json"):
-        exported(database, run_id, "plan", "csv")
+
+
+def test_the_answer_of_a_plan_is_one_line_of_a_table(stored):
+    database, run_id = stored
+    (line,) = csv.DictReader(io.StringIO(exported(database, run_id, "plan", "csv").decode()))
+    (row,) = pq.read_table(BufferReader(exported(database, run_id, "plan", "parquet"))).to_pylist()
+    assert line["run"] == run_id
+    for found in (line, row):
+        assert (found["scenario"], float(found["probability"])) == ("by-hand", 0.91)
+        assert found["sentence"] == "Order 96 H20 by 14 August 2025."
+
+
+def test_a_plan_without_orders_has_a_table_with_columns_and_no_rows(stored, make_record):
+    database, run_id = stored
+    full = exported(database, run_id, "orders", "csv").decode().splitlines()
+    empty = RunRepository(database).add(make_record(orders=[], gpus=1))
+    assert exported(database, empty, "orders", "csv").decode().splitlines() == full[:1]
+    assert exported(database, empty, "deliveries", "csv").startswith(b"run,line,pool,source")
+    assert json.loads(exported(database, empty, "orders", "json"))["rows"] == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_that_has_no_plan_yet_is_refused(stored, make_scenario, part):
+    database, _ = stored
+    waiting, _ = RunQueue(database).put_scenario(make_scenario(name="waits"), (), "0.1.0")
+    for form in ("csv", "json"):
+        with pytest.raises((NoPlanError, ArtefactError), match=waiting):
+            exported(database, waiting, part, form)
 
 
 def test_an_unknown_part_or_form_has_a_nearest_one(stored):
