@@ -1,0 +1,24 @@
+"""On the shipped scenarios nobody who keeps the goal does so for less than the recommended way."""
+
+import pytest
+
+from planner.plan import plan
+from planner.scenario.load import load, shipped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_no_rival_is_cheaper_at_the_goal_on_the_same_luck(name):
+    """A rival that is short of the goal, or of what the plan reaches where the goal is out of reach, is no match;
+    one within the 90 % interval of the paired difference ties, and the record says so."""
+    scenario = load(name).scenario
+    run = scenario.run.model_copy(update={"scenarios": 300, "replications": 800})
+    record = plan(scenario.model_copy(update={"run": run}), processes=2, depth="answer").record
+    verdicts = {rival.name: rival.verdict for rival in record.rivals}
+    assert verdicts
+    assert "cheaper" not in verdicts.values(), verdicts
+    for rival in record.rivals:
+        if rival.verdict == "ties":
+            assert rival.cost_difference.low <= 0 <= rival.cost_difference.high
+        if rival.verdict == "dearer":
+            assert rival.cost_difference.low > 0
