@@ -75,11 +75,20 @@ def calendar_rows(record: PlanRecord, say: Wording) -> list[Row]:
     ]
 
 
-def calendar_title(calendar: Calendar) -> str:
+def calendar_title(record: PlanRecord, calendar: Calendar) -> str:
     """What the calendar is called (a wording's text)."""
+    if record.answer.way == "if-then calendar":
+        return "If-then calendar"
     if calendar.conditional:
         return "If-then calendar, where nobody plans again"
     return "Calendar settled beforehand, where nobody plans again"
+
+
+def later_title(record: PlanRecord) -> str:
+    """What the orders that are not settled today are called (a wording's text)."""
+    if record.answer.way == "if-then calendar":
+        return "Orders that look at the gates first"
+    return "What planning again is likely to order"
 
 
 CALENDAR_TITLES = {

@@ -40,11 +40,13 @@ def _form(setups: Sequence[Serving]) -> None:
     words, gpu = say(), _gpu()
     labels = [f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}" for item in setups]
     with st.form("measure", border=True):
-        places = ["endpoint", *(["gpu"] if gpu else [])]
+        places = ["endpoint", "gpu"]
         shown = {"endpoint": words("an OpenAI-compatible endpoint"), "gpu": gpu or ""}
-        where = st.radio(
-            words("Measure"), places, format_func=lambda place: displayable(shown[place]), horizontal=True
-        )
+        where: str | None = "endpoint"
+        if gpu:
+            where = st.radio(
+                words("Measure"), places, format_func=lambda place: displayable(shown[place]), horizontal=True
+            )
         address = st.text_input(
             words("Address of the endpoint"), placeholder="http://HOST:PORT", max_chars=500, key="endpoint"
         )

@@ -39,8 +39,11 @@ def answer_sentence(record: PlanRecord, say: Wording) -> str:
         else say("No plan reaches {goal}; the weakest month is {month} with {p} ({range}).", **figures)
     )
     if record.later:
+        looks = answer.way == "if-then calendar"
         ordered += " " + say(
-            "Plan again each month: about {gpus} GPUs more by {month}, as need and gates then show.",
+            "Further orders look at the gates first: about {gpus} GPUs more by {month}."
+            if looks
+            else "Plan again each month: about {gpus} GPUs more by {month}, as need and gates then show.",
             gpus=say.count(sum(order.mean_gpus for order in record.later)),
             month=say.month(record.later[-1].month),
         )

@@ -14,7 +14,8 @@ _ROW = 42
 
 def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Mean GPUs of the firm orders, and of those that planning again is likely to place, by month."""
-    kinds = [say("ordered now"), say("likely, when planned again")]
+    looks = record.answer.way == "if-then calendar"
+    kinds = [say("settled"), say("likely, on conditions" if looks else "likely, when planned again")]
     months = [month.month for month in record.months]
     firm = dict.fromkeys(months, 0.0)
     later = dict.fromkeys(months, 0.0)
@@ -27,8 +28,13 @@ def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH)
         for rank, (kind, amount) in enumerate(zip(kinds, (firm, later), strict=True))
         for month in months
     ]
+    told = (
+        "{firm} GPUs are settled; orders that look at the gates first add {later} on average, most in {month}."
+        if looks
+        else "{firm} GPUs are settled; planning again each month orders {later} more on average, most in {month}."
+    )
     takeaway = say(
-        "{firm} GPUs are ordered now; planning again each month orders {later} more on average, most in {month}.",
+        told,
         firm=say.count(sum(firm.values())),
         later=say.count(sum(later.values())),
         month=say.month(max(months, key=lambda month: later[month])),

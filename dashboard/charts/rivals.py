@@ -118,6 +118,13 @@ def _takeaway(record: PlanRecord, rows: list[Row], say: Wording) -> str:
         return say(
             "Of {all} ways to act, {n} reach the goal of {goal}; this plan is the cheapest.", **figures
         )
+    if cheapest["verdict"] == "ties":
+        return say(
+            "Of {all} ways to act, {n} reach the goal of {goal}; {name} costs the same within the interval, no other "
+            "is cheaper.",
+            name=cheapest["name"],
+            **figures,
+        )
     return say(
         "Of {all} ways to act, {n} reach the goal of {goal}; the cheapest is {name}, not this plan.",
         name=cheapest["name"],

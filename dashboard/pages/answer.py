@@ -127,10 +127,10 @@ def _rival_table(record: PlanRecord) -> None:
         "month": "in",
         "cost": "mean cost",
         "difference": "against this plan",
+        "verdict": "beside this plan",
         "unmet": "demand unmet",
         "worst": "unmet, worst tenth",
         "gpus": "GPUs ordered",
-        "verdict": "beside this plan",
         "rule": "rule",
     }
     table(rows, "rivals", "rival-table", titles)

@@ -11,6 +11,7 @@ from dashboard.findings import (
     calendar_sentence,
     calendar_title,
     later_rows,
+    later_title,
     quarter_rows,
     quarter_titles,
 )
@@ -30,8 +31,7 @@ def page() -> None:
     if placed:
         show(charts.order_calendar(record, colours, words), "calendar")
         st.header(plain(words("Why each order")))
-        for month in dict.fromkeys(order.month for order in placed):
-            _month(month, [order for order in placed if order.month == month], record)
+        _cards(placed, record)
         st.header(plain(words("The calendar as a table")))
         table([_row(order, record) for order in placed], "orders", "order-table", _TITLES)
     else:
@@ -50,17 +50,16 @@ def _ahead(record: PlanRecord) -> None:
     """Orders that are not settled today: what planning again may order, and the calendar where nobody does."""
     words = say()
     if record.later:
-        st.header(plain(words("What planning again is likely to order")))
+        st.header(plain(words(later_title(record))))
         show(charts.later_orders(record, look(), words), "later")
         table(later_rows(record, words), "later-orders", "later-table", LATER_TITLES)
     if record.calendar is not None:
-        st.header(plain(words(calendar_title(record.calendar))))
+        st.header(plain(words(calendar_title(record, record.calendar))))
         st.markdown(plain(calendar_sentence(record, record.calendar, words)))
         table(calendar_rows(record, words), "if-then-calendar", "calendar-table", CALENDAR_TITLES)
 
 
-def _month(month: str, orders: list[Order], record: PlanRecord) -> None:
-    st.subheader(plain(say().month(month)))
+def _cards(orders: list[Order], record: PlanRecord) -> None:
     for at in range(0, len(orders), 2):
         for column, order in zip(st.columns(2), orders[at : at + 2], strict=False):
             with column.container(border=True, height="stretch"):

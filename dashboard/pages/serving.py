@@ -25,11 +25,32 @@ def page() -> None:
     show(charts.goodput_by_pool(record, colours, words), "goodput")
     for item in record.sizing:
         _figure(item)
-    table(charts.serving_table(record), "serving", "serving-table")
+    table(charts.serving_table(record), "serving", "serving-table", _TITLES)
     st.header(plain(words("Throughput against speed")))
     _explorer(record)
     st.header(plain(words("Measured profiles")))
     profiles(record)
+
+
+_TITLES = {
+    "pool": "pool",
+    "gpu": "GPU",
+    "layout": "layout",
+    "label": "label",
+    "requests_per_s": "requests/s per replica",
+    "low": "low",
+    "high": "high",
+    "gpus_per_replica": "GPUs of a replica",
+    "ttft_ms": "TTFT, ms",
+    "tpot_ms": "TPOT, ms",
+    "concurrency": "concurrency",
+    "mfu": "MFU",
+    "mbu": "MBU",
+    "model": "model",
+    "precision": "precision",
+    "engine": "engine",
+    "limits": "what limits it",
+}
 
 
 def _figure(item: Serving) -> None:

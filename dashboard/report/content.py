@@ -16,6 +16,7 @@ from dashboard.findings import (
     calendar_sentence,
     calendar_title,
     later_rows,
+    later_title,
     limit_sentences,
     plan_again,
     quarter_rows,
@@ -324,9 +325,9 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
 
 def _ahead(record: PlanRecord, say: Wording) -> list[Table]:
     """Orders that are not settled today."""
-    found = [(say("What planning again is likely to order"), later_rows(record, say), LATER_TITLES)]
+    found = [(say(later_title(record)), later_rows(record, say), LATER_TITLES)]
     if record.calendar is not None:
-        title = say(calendar_title(record.calendar))
+        title = say(calendar_title(record, record.calendar))
         found.append((title, calendar_rows(record, say), CALENDAR_TITLES))
     return [_titled(caption, rows, titles, say) for caption, rows, titles in found if rows]
 
