@@ -137,8 +137,15 @@ def _compare() -> None:
     for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
-            rows = [{key: str(value) for key, value in move.model_dump().items()} for move in moves]
+            rows = [{key: _short(value) for key, value in move.model_dump().items()} for move in moves]
             table(rows, title.lower(), f"compare-{title}")
+
+
+def _short(value: object) -> str:
+    """A figure to six digits; every column of the table is text."""
+    if value is None:
+        return "–"
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
 def _schedules() -> None:
