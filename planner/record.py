@@ -13,7 +13,7 @@ SCHEMA_VERSION = stored.SCHEMA_VERSION
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """Where a serving figure comes from, best first."""
 
-Verdict = Literal["dearer", "ties", "cheaper", "short of the goal"]
+Verdict = Literal["dearer", "ties", "cheaper", "short of the goal", "over the budget"]
 """A rival beside the plan; ties: the interval of the difference holds nothing."""
 
 

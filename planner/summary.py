@@ -323,6 +323,9 @@ def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval
     aim = np.minimum(mine.probability[required], scenario.goal.probability)
     if np.any(outcome.probability[required] < aim - 1e-12):
         return "short of the goal"
+    budget = scenario.goal.budget
+    if not outcome.affordable(None if budget is None else scenario.in_currency(budget)):
+        return "over the budget"
     if cost.low > 0:
         return "dearer"
     return "cheaper" if cost.high < 0 else "ties"

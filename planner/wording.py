@@ -12,7 +12,7 @@ from planner.optimise.choice import Choice, Way
 from planner.optimise.congestion import Settled
 from planner.optimise.reach import OutOfReach, Relaxation, relaxations
 from planner.optimise.reasons import OrderReason, Waiting
-from planner.prospects import Prospects
+from planner.prospects import Prospects, whole_lot
 from planner.record import GateOdds, Interval, LaterOrder, Month, Order
 from planner.scenario.models import Purchase, Scenario
 
@@ -169,10 +169,22 @@ def reasons(
         )
     if settled is not None:
         lines.append(_crowded(scenario, settled))
+    lines += [
+        f"{source.name} can sell nothing: at most {_most(source)} GPUs may be ordered, fewer than the "
+        f"{whole_lot(scenario, source)} of the smallest order (whole lots, whole replicas of every pool it serves)."
+        for source in scenario.purchases
+        if _most(source) < whole_lot(scenario, source)
+    ]
     return lines + [
         f"{order.gpus} {order.sku} from {order.source}, {order.month}: {order.why}"
         for order in orders[:MOST_NAMED]
     ]
+
+
+def _most(source: Purchase) -> float:
+    """The most GPUs that one month may order."""
+    caps = [cap for cap in (source.max_gpus_per_month, source.max_gpus_total) if cap is not None]
+    return min(caps, default=float("inf"))
 
 
 def _crowded(scenario: Scenario, settled: Settled) -> str:
@@ -212,7 +224,7 @@ def _would_do(scenario: Scenario, month: int, found: Sequence[Relaxation]) -> st
     ways = [
         f"no notice for {_some(way.sources)}"
         if way.kind == "notice"
-        else f"{way.factor:.2g} times the {way.kind} of {_some(way.sources)}"
+        else f"{way.factor:.3g} times the {way.kind} of {_some(way.sources)}"
         for way in found
     ]
     return f"For {label} any one of these would do: {'; '.join(ways)}."

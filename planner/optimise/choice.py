@@ -83,7 +83,8 @@ def choose(trio: Trio, static: Promise, policy: IfThen | None, replanned: Replan
         policy = None
     choice = Choice("fixed calendar", static, policy, replanned)
     for way in choice.ways[1:]:
-        if _beats(choice.of(way), choice.chosen):
+        other = choice.of(way)
+        if other.outcome.affordable(trio.confirm.budget) and _beats(other, choice.chosen):
             choice = replace(choice, way=way)
     return choice
 

@@ -108,6 +108,14 @@ class Outcome:
         """Mean over the futures, money."""
         return float(self.cost.total.mean())
 
+    def affordable(self, budget: float | None) -> bool:
+        """Whether purchases and reserved rental keep to a budget in expectation.
+
+        A plan that just keeps it on the futures it was made on may exceed it by sampling error on these: 5 %.
+        """
+        spent = float(self.cost.purchases.mean() + self.cost.reserved.mean())
+        return budget is None or spent <= 1.05 * budget + 1e-6
+
     @cached_property
     def cost_quantiles(self) -> Array:
         """[3] P10, P50 and P90 of the cost over the futures, money."""

@@ -125,9 +125,14 @@ def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = Non
 
 
 def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:
-    """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`)."""
-    level = trio.cvar_level
-    found = reconsider(trio.train, trio.validate, made.validated, plans, cvar_level=level)
+    """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
+
+    Those that cost more than the budget are no start.
+    """
+    level, train = trio.cvar_level, Formulation(trio.train)
+    budget = np.inf if trio.train.budget is None else trio.train.budget
+    within = [plan for plan in plans if train.outlay @ train.point(plan) <= budget * (1 + 1e-9)]
+    found = reconsider(train, trio.validate, made.validated, within, cvar_level=level)
     if found is made.validated:
         return made
     other = judged(Formulation(trio.confirm), found, trio.goal, made.raised)

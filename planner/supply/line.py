@@ -69,7 +69,7 @@ def busy_servers(servers: int, backlog: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class _Queue:
-    """All who come to a line, [replication, place in the line]."""
+    """All who come to a line, [place in the line, replication]."""
 
     arrived: Ints
     needs: Ints
@@ -93,16 +93,16 @@ def serve(arrivals: Sequence[Arrivals], free: Ints, far: int) -> list[Ints]:
     min(finish_k, stop_k).  A lot whose stop is not later than its start leaves the line unserved.
     """
     queue, put_back = _lined_up(arrivals)
-    rows, free = np.arange(len(queue.arrived)), free.copy()
+    rows, free = np.arange(queue.arrived.shape[1]), free.copy()
     finished = np.full_like(queue.arrived, far)
-    for k in range(queue.arrived.shape[1]):
+    for k in range(len(queue.arrived)):
         server = free.argmin(axis=1)
-        start = np.maximum(queue.arrived[:, k], free[rows, server])
-        served = (start < queue.stops[:, k]) & (start < far)
-        finish = _finish(arrivals, start, queue.needs[:, k], queue.group[:, k])
-        leaves = np.minimum(finish, queue.stops[:, k])
+        start = np.maximum(queue.arrived[k], free[rows, server])
+        served = (start < queue.stops[k]) & (start < far)
+        finish = _finish(arrivals, start, queue.needs[k], queue.group[k])
+        leaves = np.minimum(finish, queue.stops[k])
         free[rows, server] = np.where(served, leaves, free[rows, server])
-        finished[:, k] = np.where(served, np.minimum(finish, far), far)
+        finished[k] = np.where(served, np.minimum(finish, far), far)
     return put_back(finished)
 
 
@@ -120,25 +120,25 @@ def allot(arrivals: Sequence[Arrivals], cap: int, period: int, far: int) -> list
     come = np.minimum(queue.arrived, far) * scale + queue.code
     gone = queue.stops * scale + np.where(queue.denied, queue.rank_code, _GATE_CHANGE)
     unbound = np.where(queue.free > queue.arrived, np.minimum(queue.free, far) * scale + _UNBOUND, come)
-    head = np.full(len(come), _NEW_PERIOD, dtype=np.int64)
+    head = np.full(come.shape[1], _NEW_PERIOD, dtype=np.int64)
     current, left = np.zeros_like(head), np.full_like(head, cap)
     finished = np.full_like(queue.arrived, far)
-    for k in range(queue.arrived.shape[1]):
-        ready = np.maximum(come[:, k], head)
+    for k in range(len(queue.arrived)):
+        ready = np.maximum(come[k], head)
         now = (ready - _NEW_PERIOD) // (period * scale)
         room = np.where(now > current, cap, left)
-        fits = queue.gpus[:, k] <= room
+        fits = queue.gpus[k] <= room
         moment = np.where(fits, ready, (now + 1) * period * scale + _NEW_PERIOD)
-        uncounted = unbound[:, k] <= moment
-        moment = np.where(uncounted, np.maximum(unbound[:, k], ready), moment)
-        joined = come[:, k] < gone[:, k]
-        started = joined & (moment < gone[:, k]) & (moment < never)
+        uncounted = unbound[k] <= moment
+        moment = np.where(uncounted, np.maximum(unbound[k], ready), moment)
+        joined = come[k] < gone[k]
+        started = joined & (moment < gone[k]) & (moment < never)
         counted = started & ~uncounted
         current = np.where(counted, np.where(fits, now, now + 1), current)
-        left = np.where(counted, np.where(fits, room, cap) - queue.gpus[:, k], left)
-        head = np.where(started, moment, np.where(joined, np.maximum(head, gone[:, k]), head))
-        finish = _finish(arrivals, moment // scale, queue.needs[:, k], queue.group[:, k])
-        finished[:, k] = np.where(started, np.minimum(finish, far), far)
+        left = np.where(counted, np.where(fits, room, cap) - queue.gpus[k], left)
+        head = np.where(started, moment, np.where(joined, np.maximum(head, gone[k]), head))
+        finish = _finish(arrivals, moment // scale, queue.needs[k], queue.group[k])
+        finished[k] = np.where(started, np.minimum(finish, far), far)
     return put_back(finished)
 
 
@@ -151,15 +151,15 @@ def admit(arrivals: Sequence[Arrivals], most: int, far: int) -> list[Ints]:
     scale = int(queue.code.max(initial=0)) + 1
     gone = queue.stops * scale + np.where(queue.denied, queue.rank_code, _GATE_CHANGE)
     comes = (queue.arrived < far) & (np.minimum(queue.arrived, far) * scale + queue.code < gone)
-    left = np.full(len(queue.arrived), most, dtype=np.int64)
+    left = np.full(queue.arrived.shape[1], most, dtype=np.int64)
     finished = np.full_like(queue.arrived, far)
-    for k in range(queue.arrived.shape[1]):
-        binds = queue.free[:, k] > queue.arrived[:, k]
-        fits = comes[:, k] & (~binds | (queue.gpus[:, k] <= left))
-        left = left - np.where(fits & binds, queue.gpus[:, k], 0)
-        finish = _finish(arrivals, queue.arrived[:, k], queue.needs[:, k], queue.group[:, k])
+    for k in range(len(queue.arrived)):
+        binds = queue.free[k] > queue.arrived[k]
+        fits = comes[k] & (~binds | (queue.gpus[k] <= left))
+        left = left - np.where(fits & binds, queue.gpus[k], 0)
+        finish = _finish(arrivals, queue.arrived[k], queue.needs[k], queue.group[k])
         ends = np.where(fits, np.minimum(finish, far), TURNED_AWAY)
-        finished[:, k] = np.where(comes[:, k], ends, far)
+        finished[k] = np.where(comes[k], ends, far)
     return put_back(finished)
 
 
@@ -171,22 +171,26 @@ def _lined_up(arrivals: Sequence[Arrivals]) -> tuple[_Queue, Callable[[Ints], li
     minute = np.concatenate([a.minute for a in arrivals], axis=1)[:, still]
     order = np.argsort(minute, axis=1, kind="stable")
 
+    def in_turn(columns: NDArray[Any]) -> NDArray[Any]:
+        """[place in the line, replication], laid out so that those of one place lie side by side."""
+        return np.ascontiguousarray(columns.T)
+
     def lined(name: str) -> NDArray[Any]:
         parts = [np.broadcast_to(getattr(a, name), a.minute.shape) for a in arrivals]
-        return np.take_along_axis(np.concatenate(parts, axis=1)[:, still], order, axis=1)
+        return in_turn(np.take_along_axis(np.concatenate(parts, axis=1)[:, still], order, axis=1))
 
     def put_back(ends: Ints) -> list[Ints]:
-        sorted_back, found = np.empty_like(ends), np.empty_like(ends)
-        np.put_along_axis(sorted_back, order, ends, axis=1)
+        sorted_back, found = np.empty_like(minute), np.empty_like(minute)
+        np.put_along_axis(sorted_back, order, ends.T, axis=1)
         found[:, still] = sorted_back
         return np.split(found, np.cumsum([len(a.rank) for a in arrivals])[:-1], axis=1)
 
-    group = np.concatenate([np.full(len(a.rank), k) for k, a in enumerate(arrivals)])[still][order]
+    group = in_turn(np.concatenate([np.full(len(a.rank), k) for k, a in enumerate(arrivals)])[still][order])
     rank_code = _ARRIVAL + rank
     code = rank_code + first * (int(rank.max(initial=0)) + 1)
-    arrived = np.take_along_axis(minute, order, axis=1)
+    arrived = in_turn(np.take_along_axis(minute, order, axis=1))
     columns = {name: lined(name) for name in ("needs", "stops", "denied", "gpus", "free")}
-    codes = {"code": code[still][order], "rank_code": rank_code[still][order]}
+    codes = {"code": in_turn(code[still][order]), "rank_code": in_turn(rank_code[still][order])}
     return _Queue(arrived=arrived, group=group, **codes, **columns), put_back
 
 

@@ -116,7 +116,10 @@ def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dic
 
 def _whole_minutes(days: Floats) -> Ints:
     """Days rounded once to minutes, at least one."""
-    return np.maximum(np.rint(days * MINUTES_PER_DAY), 1).astype(np.int64)
+    minutes = days * MINUTES_PER_DAY
+    np.rint(minutes, out=minutes)
+    np.maximum(minutes, 1, out=minutes)
+    return minutes.astype(np.int64)
 
 
 def _stage_minutes(
@@ -139,7 +142,8 @@ def _stage_minutes(
             u[k] = special.ndtr(
                 np.sqrt(route.shared) * shared + np.sqrt(1 - route.shared) * special.ndtri(u[k])
             )
-    return _whole_minutes(_days(route, u))[:, :, back.reshape(-1)]
+    minutes, back = _whole_minutes(_days(route, u)), back.reshape(-1)
+    return minutes if np.array_equal(back, np.arange(len(names))) else minutes[:, :, back]
 
 
 def _shared(spec: SupplySpec, route: Route, months: Ints, key: Key, reps: Ints) -> Floats:

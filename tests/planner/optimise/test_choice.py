@@ -7,7 +7,7 @@ import pytest
 
 from planner.optimise.choice import choose, fewer, lacking
 from planner.optimise.evaluate import paired
-from planner.optimise.promise import Trio, promise
+from planner.optimise.promise import Trio, promise, with_rivals
 from planner.optimise.replanning import replanned_promise
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
@@ -57,3 +57,18 @@ def test_other_worlds_are_studied_on_some_of_the_same_futures(ways):
     trio, *_ = ways
     few = fewer(trio)
     np.testing.assert_array_equal(few.confirm.need, trio.confirm.need[: few.confirm.count])
+
+
+def test_a_way_or_a_rival_beyond_the_budget_is_not_taken(ways):
+    trio, static, replanned = ways
+    spent = replanned.promise.confirmed.outcome.cost
+    money = float(spent.purchases.mean() + spent.reserved.mean())
+    poor = replace(trio, confirm=replace(trio.confirm, budget=0.5 * money))
+    assert choose(poor, static, None, replanned).way == "fixed calendar"
+    nothing = replace(trio, train=replace(trio.train, budget=0.0))
+    assert with_rivals(nothing, static, [replace_orders(static.validated.plan)]) is static
+
+
+def replace_orders(plan):
+    """Twice the orders: more than any budget of nothing."""
+    return replace(plan, orders=2 * plan.orders)
