@@ -1,14 +1,16 @@
 """The replay against the real engine on the CPU with a small model, calibrated on other points.
 
-    python benchmarks/replay_engine.py [--requests N] [--write docs/accuracy.md]
+    python benchmarks/replay_engine.py [--requests N] [--rounds N] [--write docs/accuracy.md]
 
 The engine serves Poisson arrivals at three rates on its own clock (processor time of this process, one thread), so
 that what else the machine does counts little. The step times are fitted to steps of other runs before and after
-each measurement: other lengths, other rates, other luck. Then the replay predicts what the engine measured.
+each measurement: other lengths, other rates, other luck. Then the replay predicts what the engine measured. Each rate
+is measured several times and the median counts, so that a moment in which the machine was slower does not decide.
 """
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,57 +73,83 @@ def fitted(samples: list[StepSample], limits: Limits) -> BatchTime:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=120)
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="Measurements at each rate, each with its own luck."
+    )
     parser.add_argument("--write", type=Path, help="page whose section is replaced")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     settings = Settings(max_batch=16, page_size=16, pages=512, token_budget=192, prefix_caching=False)
     engine = Engine.dummy(from_hf_config(MODEL, "small"), dtype=torch.float32, settings=settings)
-    run(engine, requests(100.0, 6, 1, (8, 64), (4, 16)), 1)  # the first, slow steps
+    run(engine, requests(100.0, 40, 1, (8, 300), (4, 60)), 1)  # the first, slow steps
     limits = engine.scheduler.limits
-    before = samples_of(engine, 11)
+    before, steps = samples_of(engine, 11), 0
     full = requests(1e6, 200, 21, (16, 256), (8, 48))
     most = 200 / replay(full, fitted(before, limits), limits).duration
-    rows, steps = [], len(before)
-    for seed, load in enumerate(LOADS, start=31):
-        given = requests(load * most, asked.requests, seed, (16, 256), (8, 48))
-        measured = run(engine, given, seed)
-        after = samples_of(engine, seed + 10)
-        real = bench_metrics(measured.latencies, measured.duration, 0)
-        predicted = replay(given, fitted([*before, *after], limits), limits).metrics()
-        steps += len(after)
-        before = after
-        rows.append((load * most, real, predicted))
-        said = ", ".join(
-            f"{n} {real[n]:.4g} / {predicted[n]:.4g} ({predicted[n] / real[n] - 1:+.1%})" for n, *_ in SHOWN
-        )
-        print(f"{load * most:.2f} requests/s: measured / replayed {said}", flush=True)
-    text = section(rows, steps, asked.requests)
+    found: dict[float, list[Compared]] = {load * most: [] for load in LOADS}
+    for turn in range(asked.rounds):
+        for place, rate in enumerate(found):
+            seed = 31 + 10 * turn + place
+            given = requests(rate, asked.requests, seed, (16, 256), (8, 48))
+            measured = run(engine, given, seed)
+            after = samples_of(engine, 1000 + seed)
+            real = bench_metrics(measured.latencies, measured.duration, 0)
+            predicted = replay(given, fitted([*before, *after], limits), limits).metrics()
+            found[rate].append(Compared(real, predicted))
+            steps += len(after)
+            before = after
+            said = ", ".join(f"{n} {real[n]:.4g} / {predicted[n]:.4g}" for n, *_ in SHOWN)
+            print(f"{rate:.2f} requests/s: measured / replayed {said}", flush=True)
+    text = section(found, steps, asked.requests, asked.rounds)
+    print(text)
     if asked.write:
         page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
         asked.write.write_text(with_section(page, SECTION, text), encoding="utf-8")
 
 
-def section(rows: list[tuple[float, dict, dict]], steps: int, count: int) -> str:
-    worst = {name: max(abs(p[name] / r[name] - 1) for _, r, p in rows) for name, *_ in SHOWN}
+@dataclass(frozen=True)
+class Compared:
+    """One measurement and the replay of the same requests."""
+
+    real: dict[str, float]
+    predicted: dict[str, float]
+
+    def ratio(self, name: str) -> float:
+        """Replayed / measured."""
+        return self.predicted[name] / self.real[name]
+
+
+def section(found: dict[float, list[Compared]], steps: int, count: int, rounds: int) -> str:
+    def middle(rate: float, name: str) -> float:
+        return float(np.median([each.ratio(name) for each in found[rate]]))
+
+    worst = {name: max(abs(middle(rate, name) - 1) for rate in found) for name, *_ in SHOWN}
     aims = ", ".join(f"{name} {worst[name]:.1%} (aim {aim:.0%})" for name, _, aim in SHOWN)
     lines = [
         "## Replay against the engine",
-        f"`python benchmarks/replay_engine.py --requests {count}`: the built-in engine on one thread of a CPU that had"
-        " other work to do, a dense model of 8 layers and width 512, Poisson arrivals at three rates, processor time"
-        f" as the clock. Step times fitted to {steps:,} steps of runs with other lengths, rates and luck, taken before"
-        f" and after each measurement, since the machine's speed drifts. Worst of the"
-        f" three: {aims}. Scheduling itself adds nothing: with one second a step, engine and replay give the same"
-        " token times, preemptions included (tests/executor/measure/test_drive.py).",
+        f"`python benchmarks/replay_engine.py --requests {count} --rounds {rounds}`: the built-in engine on one thread"
+        " of a CPU, a dense model of 8 layers and width 512, Poisson arrivals at three rates, processor time as the"
+        f" clock. Step times fitted to {steps:,} steps of runs with other lengths, rates and luck, taken before and"
+        f" after each measurement, since the machine's speed drifts; median error of {rounds} measurements a rate, each"
+        f" with requests of its own, least and largest in brackets. Worst of the three medians: {aims}. Scheduling"
+        " itself adds nothing: with one second a step, engine and replay give the same token times, preemptions"
+        " included (tests/executor/measure/test_drive.py).",
         "| requests/s | metric | measured | replayed | error |\n|" + "---|" * 5,
     ]
-    table = [
-        f"| {rate:.2f} | {name}, {unit} | {real[name]:.4g} | {predicted[name]:.4g}"
-        f" | {predicted[name] / real[name] - 1:+.1%} |"
-        for rate, real, predicted in rows
-        for name, unit, _ in SHOWN
-    ]
+    table = []
+    for rate, each in found.items():
+        for name, unit, _ in SHOWN:
+            ratios = [one.ratio(name) - 1 for one in each]
+            real, predicted = (
+                np.median([side[name] for side in sides])
+                for sides in zip(*((one.real, one.predicted) for one in each), strict=True)
+            )
+            table.append(
+                f"| {rate:.2f} | {name}, {unit} | {real:.4g} | {predicted:.4g}"
+                f" | {float(np.median(ratios)):+.1%} ({min(ratios):+.1%} to {max(ratios):+.1%}) |"
+            )
     return "\n\n".join(lines) + "\n" + "\n".join(table)
 
 

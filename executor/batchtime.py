@@ -102,6 +102,9 @@ class BatchTime:
     """Tokens of them that are kept on average."""
     drafting: float = 0.0
     """What drafting adds to the engine's part of a step."""
+    knots: tuple[tuple[float, float], ...] = ()
+    """(decoding sequences, seconds) that a step with so many takes on top, straight lines between; for timed engines
+    whose kernels change with the number of rows."""
     _rests: dict[float, float] = field(default_factory=dict, init=False, repr=False, compare=False)
     _paces: dict[int, tuple[float, float, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -186,8 +189,13 @@ class BatchTime:
         rest = self._rests.get(batch)
         if rest is None:
             engine = self._decode_linear(batch) + self.launch * self.halves
-            rest = self._rests[batch] = engine * (1.0 + self.drafting) + self.fixed + self.sequence * batch
+            host = self.fixed + self.sequence * batch + (self._on_top(batch) if self.knots else 0.0)
+            rest = self._rests[batch] = engine * (1.0 + self.drafting) + host
         return rest
+
+    def _on_top(self, batch: float) -> float:
+        batches, seconds = zip(*self.knots, strict=True)
+        return float(np.interp(batch, batches, seconds))
 
     def _decode_linear(self, batch: float) -> float:
         found = self._linears.get(batch)
@@ -267,9 +275,10 @@ def fitted_batch_time(
 ) -> BatchTime:
     r"""Step times of an engine whose steps were timed one by one, without a model of its hardware.
 
-        t = fixed + sequence B + context X + collective (B + m) + square Q + request n,    all >= 0
+        t = fixed + h(B) + context X + collective (B + m) + square Q + request n,    all >= 0
 
-    Least squares of relative errors; the samples that miss most, one in fifty, are left out of a second fit,
+    h is straight between knots at 1, 2, 4, 8 .. decoding sequences and the most that were seen: a matrix product of
+    two rows is another kernel than one of a single row, and takes nearly as long as one of four. Least squares of relative errors; the samples that miss most, one in fifty, are left out of a second fit,
     since a machine is now and then busy with something else. Holds between the batches sampled, not beyond.
     """
     if len(samples) < MOST_COEFFICIENTS:
@@ -278,15 +287,17 @@ def fitted_batch_time(
         )
     seen = np.array(samples, dtype=float)
     batch, context, tokens, square, completed, seconds = seen.T
-    columns = np.stack([np.ones(len(seen)), batch, context, batch + tokens, square, completed], axis=1)
+    knots = _knots(batch)
+    hats = [np.interp(batch, (0.0, *knots), np.eye(len(knots) + 1)[at + 1]) for at in range(len(knots))]
+    columns = np.stack([np.ones(len(seen)), context, batch + tokens, square, completed, *hats], axis=1)
     scaled = columns / seconds[:, None]
     found, _ = nnls(scaled, np.ones(len(seen)))
     miss = np.abs(scaled @ found - 1.0)
     kept = miss <= np.quantile(miss, 1.0 - OUTLIERS)
     found, _ = nnls(scaled[kept], np.ones(int(kept.sum())))
     zero = dict.fromkeys(SECONDS, 0.0)
-    names = ("fixed", "sequence", "context", "collective", "square", "request")
-    fitted: dict[str, Any] = {name: float(value) for name, value in zip(names, found, strict=True)}
+    names = ("fixed", "context", "collective", "square", "request")
+    fitted: dict[str, Any] = {name: float(value) for name, value in zip(names, found, strict=False)}
     return BatchTime(
         **{**zero, **fitted},
         untouched_log=0.0,
@@ -295,7 +306,15 @@ def fitted_batch_time(
         kv_tokens=kv_tokens,
         chunk_tokens=chunk_tokens,
         prefill_first=prefill_first,
+        knots=tuple(zip(knots, found[len(names) :].tolist(), strict=True)),
     )
+
+
+def _knots(batch: Array) -> tuple[float, ...]:
+    """Powers of two that were seen as numbers of decoding sequences, and the largest number seen."""
+    seen = np.unique(batch[batch > 0])
+    powers = [float(b) for b in seen if math.log2(b).is_integer()]
+    return tuple(sorted({*powers, *(float(b) for b in seen[-1:])}))
 
 
 def _pnorm4(a: float, b: float) -> float:

@@ -70,7 +70,11 @@ class Question:
         """A name for the question, the same on every machine."""
         held = {
             "version": VERSION,
-            "time": {each.name: getattr(self.time, each.name) for each in fields(BatchTime) if each.init},
+            "time": {
+                each.name: getattr(self.time, each.name)
+                for each in fields(BatchTime)
+                if each.init and getattr(self.time, each.name) != each.default  # a new field asks nothing new
+            },
             "lengths": asdict(self.lengths),
             "cells": [(cell.weight, cell.input, cell.output) for cell in self.cells],
             "slo": asdict(self.slo),

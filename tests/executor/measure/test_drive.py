@@ -71,6 +71,23 @@ def test_a_fit_recovers_the_coefficients_and_survives_hiccups():
     )
 
 
+def test_a_fit_follows_kernels_that_change_with_the_number_of_rows():
+    """A product of one row is another kernel than one of two or three; from four on rows cost alike."""
+    chance = np.random.default_rng(3)
+    base = {1: 0.014, 2: 0.022, 3: 0.023}
+    samples = []
+    for _ in range(500):
+        batch, context = int(chance.integers(1, 17)), int(chance.integers(10, 4000))
+        seconds = base.get(batch, 0.020 + 0.001 * batch) + 2e-6 * context
+        samples.append(StepSample(batch, context, 0, 0.0, 0, seconds * chance.lognormal(0, 0.02)))
+    found = fitted_batch_time(samples, 1000, 512)
+    for batch in (1, 2, 3, 4, 6, 8, 12, 16):
+        expected = base.get(batch, 0.020 + 0.001 * batch) + 2e-6 * 1000
+        assert found.decode(batch, 1000) == pytest.approx(
+            expected, rel=0.03
+        )  # noise of 2 %, lines between knots
+
+
 def test_too_few_steps_and_an_engine_with_look_ahead_are_errors(engine):
     with pytest.raises(BadInputError, match="too few"):
         fitted_batch_time([StepSample(1, 1, 1, 1, 1, 1.0)], 10, 10)
