@@ -5,7 +5,7 @@ from contextlib import suppress
 import streamlit as st
 
 from dashboard.components import database, finished_runs, plain, say
-from dashboard.signin import may_plan
+from dashboard.signin import may_plan, must_plan
 from dashboard.start import enqueue_scenario, run_progress
 from db import queries
 from db.queries import RunSummary
@@ -33,6 +33,7 @@ def give_up_the_last(scenario: Scenario) -> None:
     last, known = st.session_state.get(_ASKED), full_run(scenario)
     if last is not None and may_plan() and (known is None or known.id != last):
         del st.session_state[_ASKED]
+        must_plan()
         with suppress(RunStateError):  # it is done, and stays
             RunQueue(database()).cancel(last)
 

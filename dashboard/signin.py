@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.wording import Wording, displayable
+from db.audit import act_as
 from planner.errors import WaferlagError
 
 
@@ -30,12 +31,13 @@ def may_plan() -> bool:
 
 
 def must_plan() -> None:
-    """End what only planners may, whatever a browser sent: a disabled button alone stops nobody.
+    """End what only planners may, whatever a browser sent; what is done next is noted under the planner's name.
 
     Raises NotAllowedError for a viewer.
     """
     if not may_plan():
         raise NotAllowedError("only planners may start, cancel and save; ask to be listed as one")
+    act_as(_name() if signing_in() else None)
 
 
 def is_planner(user: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -58,10 +60,13 @@ def account(words: Wording) -> None:
     """Who is signed in, as what, and a way out."""
     if not signing_in() or not st.user.get("is_logged_in"):
         return
-    name = str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
     role = words("planner") if may_plan() else words("viewer")
-    st.caption(_inert(words("Signed in as {name}: {role}", name=displayable(name), role=role)))
+    st.caption(_inert(words("Signed in as {name}: {role}", name=displayable(_name()), role=role)))
     st.button(words("Sign out"), on_click=st.logout, width="stretch")
+
+
+def _name() -> str:
+    return str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
 
 
 def _inert(text: str) -> str:

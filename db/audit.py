@@ -3,6 +3,7 @@
 import getpass
 import os
 import socket
+from contextvars import ContextVar
 from functools import cache
 
 from sqlalchemy import insert
@@ -23,8 +24,21 @@ def note(
     )
 
 
-@cache
+_acting: ContextVar[str | None] = ContextVar("acting", default=None)
+
+
+def act_as(name: str | None) -> None:
+    """Whom the lines of this thread are about from now on; None: the account that this process runs under."""
+    _acting.set(name)
+
+
 def actor() -> str:
+    """Who acts: the person named last in this thread, else account and host."""
+    return _acting.get() or _account()
+
+
+@cache
+def _account() -> str:
     """Account and host, as far as the operating system tells them."""
     try:
         account = getpass.getuser()

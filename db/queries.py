@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from db.columns import now
-from db.repository import full_run_id
+from db.repository import APPROVED, WITHDRAWN, full_run_id
 from db.schema import (
     AuditRow,
     DifferenceRow,
@@ -414,6 +414,13 @@ def audit_trail(
             )
             for row in session.execute(query).scalars()
         ]
+
+
+def approval(database: Database, run_id: str) -> AuditLine | None:
+    """Who approved a plan and when; None: nobody, or it was withdrawn."""
+    lines = audit_trail(database, run_id)
+    last = next((line for line in lines if line.event in (APPROVED, WITHDRAWN)), None)
+    return last if last is not None and last.event == APPROVED else None
 
 
 @dataclass(frozen=True)

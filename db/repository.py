@@ -216,6 +216,15 @@ def store_profile(session: Session, body: dict[str, Any]) -> str:
     return profile_id
 
 
+APPROVED, WITHDRAWN = "approved", "approval withdrawn"
+
+
+def approve(database: Database, run_id: str, withdraw: bool = False) -> None:
+    """Note that a plan is the one to act on, or no more; the audit trail holds by whom and when."""
+    with database.write() as session:
+        audit.note(session, WITHDRAWN if withdraw else APPROVED, run_id=full_run_id(session, run_id))
+
+
 class ProfileRepository:
     """Serving profiles that the user measured or brought in."""
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import charts
+from dashboard.approval import approval
 from dashboard.charts.rivals import rival_rows
 from dashboard.components import (
     answer_card,
@@ -33,7 +34,11 @@ def page() -> None:
     page_head("Answer", run, record)
     answer_card(record)
     _since_last_run(run)
-    _take_away(run, record)
+    left, right = st.columns(2)
+    with left:
+        _take_away(run, record)
+    with right:
+        approval(run.id)
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")

@@ -411,6 +411,37 @@ def as_viewer(monkeypatch) -> None:
     monkeypatch.setattr(signin, "may_plan", lambda: False)
 
 
+def test_a_plan_is_approved_and_the_approval_withdrawn(screen, stored: str, database):
+    from db import audit, queries
+
+    app = screen()
+    next(button for button in app.button if button.label == "Approve this plan").click().run()
+    assert not app.error
+    assert "Approved by" in app.success[0].value
+    assert queries.approval(database, stored).actor == audit.actor()
+    next(button for button in app.button if button.label == "Withdraw the approval").click().run()
+    assert queries.approval(database, stored) is None
+    assert [line.event for line in queries.audit_trail(database, stored)][:2] == [
+        "approval withdrawn",
+        "approved",
+    ]
+
+
+def test_what_a_signed_in_planner_does_is_noted_under_their_name(database, stored: str, monkeypatch):
+    from dashboard import signin
+    from db import queries
+    from db.audit import act_as
+    from db.repository import approve
+
+    monkeypatch.setattr(signin, "may_plan", lambda: True)
+    monkeypatch.setattr(signin, "signing_in", lambda: True)
+    monkeypatch.setattr(signin, "_name", lambda: "planner@example.org")
+    signin.must_plan()
+    approve(database, stored)
+    act_as(None)
+    assert queries.approval(database, stored).actor == "planner@example.org"
+
+
 @pytest.mark.parametrize(
     ("claims", "planner"),
     [
