@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,8 +104,14 @@ class _Kept:
 
 
 def _submitted(client: Client, work: Callable[..., Any], *job: Any) -> Future:
-    """Not pure: equal work must not be answered from what another run left on the cluster."""
-    return client.submit(work, *job, pure=False)
+    """Not pure: equal work must not be answered from what another run left on the cluster.
+
+    Dask advises against large arguments; here they travel once, and the scheduler must hold them: it brings them
+    to another worker when one is lost.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        return client.submit(work, *job, pure=False)
 
 
 def _gathered(client: Client, futures: list[Future]) -> list[Any]:

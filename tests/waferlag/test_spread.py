@@ -136,6 +136,18 @@ def test_parts_kept_on_a_cluster_come_back_as_they_were_when_a_worker_dies(clust
     assert all(told in ([part, 1, 2], [part, 2]) for part, told in enumerate(after))
 
 
+@pytest.mark.slow
+def test_large_parts_travel_without_a_warning_to_the_user(cluster, recwarn):
+    cluster.add_worker()
+    with Dask(cluster.address).hold([bytes(12_000_000)]) as held:
+        assert held.map(_length, [()]) == [12_000_000]
+    assert [str(told.message) for told in recwarn if "large graph" in str(told.message)] == []
+
+
+def _length(part: bytes) -> int:
+    return len(part)
+
+
 def _told(part: list[int], word: int) -> list[int]:
     part.append(word)
     return list(part)
