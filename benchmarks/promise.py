@@ -44,8 +44,8 @@ def section(found: list[Audit], replications: int) -> str:
         "## Promises kept",
         "",
         f"Every shipped scenario as it is, planned and then carried out on {replications:,} fresh futures under a",
-        "root of their own (`python -m benchmarks.promise --write docs/accuracy.md`). Within: the promised probability lies",
-        "in the 90 % interval seen. A promise that is exactly right lies within for nine months in ten; one that rests",
+        "root of their own (`python -m benchmarks.promise --write docs/accuracy.md`). Within: the promised probability",
+        "lies in the 90 % interval seen. One that is exactly right lies within for nine months in ten; one that rests",
         "itself on as many futures as judge it, for three in four, since both err.",
         "",
         "| scenario | way | judged on | weakest month | promised | seen | within | months within | largest gap, points "
