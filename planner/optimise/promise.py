@@ -42,7 +42,8 @@ class Trio:
     """Required probability."""
     cvar_level: float = 0.9
     polished: int = 2
-    """From how many of the ends of a search it is taken further, by detours; none: whole lots a little rougher."""
+    """From how many of the ends of a search it is taken further, by detours; none: one turn of the dial and whole lots
+    a little rougher, for studies of which only differences are shown."""
 
     @property
     def aim(self) -> float:
@@ -75,6 +76,7 @@ def _first(futures: Futures, count: int) -> Futures:
 class _Dialled(TypedDict):
     cvar_level: float
     polished: int
+    turns: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = Non
     """
     train, validate = Formulation(trio.train, spread), Formulation(trio.validate)
     judge = Formulation(trio.confirm)
-    dial = _Dialled(cvar_level=trio.cvar_level, polished=trio.polished)
+    dial = _Dialled(cvar_level=trio.cvar_level, polished=trio.polished, turns=turns_of(trio))
     found = calibrate(train, validate, trio.aim, start=start, **dial)
     best = made = judged(judge, found, trio.goal, 0)
     while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:
@@ -122,6 +124,11 @@ def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = Non
         made = judged(judge, found, trio.goal, made.raised + 1)
         best = min(best, made, key=lambda each: each.lacks)
     return best
+
+
+def turns_of(trio: Trio) -> int:
+    """How often the dial is turned and the programme solved again."""
+    return 2 if trio.polished else 1
 
 
 def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:

@@ -30,7 +30,7 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Futures, Orders, Whole
 from planner.optimise.policies import cheapest_first, enough
-from planner.optimise.promise import RAISES, Promise, Trio, judged
+from planner.optimise.promise import RAISES, Promise, Trio, judged, turns_of
 from planner.optimise.reach import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -123,28 +123,22 @@ def _roughly(few: Trio, beliefs: Beliefs) -> tuple[float, float]:
 def _promised(
     trio: Trio, beliefs: Beliefs, aim: float, raised: int, beyond: tuple[OutOfReach, ...]
 ) -> Promise:
-    found = _with_rental(beliefs.train, trio.validate, beliefs, aim, beyond, trio.polished)
+    found = _with_rental(trio, beliefs, aim, beyond)
     carried = Orders(replanned(trio.confirm, beliefs), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
     return judged(Formulation(trio.confirm), made, trio.goal, raised)
 
 
-def _with_rental(
-    train: Futures,
-    validate: Futures,
-    beliefs: Beliefs,
-    aim: float,
-    beyond: tuple[OutOfReach, ...],
-    polished: int,
-) -> Calibration:
+def _with_rental(trio: Trio, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...]) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
     ``beyond``: months whose goal nothing within the limits can meet. The outcome is that of orders and rental together
     on the validating futures.
     """
+    train, validate = beliefs.train, trio.validate
     orders = replanned(validate, beliefs)
     seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
-    found = calibrate(seen, unseen, aim, out_of_reach=beyond, polished=polished)
+    found = calibrate(seen, unseen, aim, out_of_reach=beyond, polished=trio.polished, turns=turns_of(trio))
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 
