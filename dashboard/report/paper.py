@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,15 @@ def _weights(table: dict[str, Any]) -> list[float]:
     """Share of the line for each column: by its longest cell, where long texts may wrap."""
     weights = []
     for index, column in enumerate(table["columns"]):
-        longest = max((len(row[index]) for row in table["rows"]), default=0)
-        word = max((len(part) for part in column["title"].split()), default=0)
-        weights.append(float(min(max(longest, word, len(column["title"]) / 2.5) + 2, 30)))
+        longest = max((_width(row[index]) for row in table["rows"]), default=0)
+        word = max((_width(part) for part in column["title"].split()), default=0)
+        weights.append(float(min(max(longest, word, _width(column["title"]) / 2.5) + 2, 30)))
     return weights
+
+
+def _width(text: str) -> int:
+    """Places that a text takes: a Chinese character stands on two."""
+    return sum(2 if unicodedata.east_asian_width(character) in ("W", "F") else 1 for character in text)
 
 
 def _breakable(value: Any, place: str) -> Any:
