@@ -55,7 +55,7 @@ def plan(
     tell(0.0, "serving figures")
     serving = capacities(scenario)
     settled = None
-    if scenario.lines:
+    if any(line.gpus_total is None for line in scenario.lines):
         settled, trio, fresh = _settled(scenario, serving, where, tell)
         static = settled.promise
     else:
