@@ -25,8 +25,9 @@ from executor.metrics import Bounds
 from executor.pages import CountedPages
 from executor.ratesearch import bracket, narrowed
 from executor.replayed import Line, Replayed, Spans
-from executor.scheduler import Limits, Request, Scheduler
-from executor.scheduler import Sequence as Running
+from executor.scheduler import Limits, Scheduler
+from executor.sequence import Request
+from executor.sequence import Sequence as Running
 
 Route = Literal["round-robin", "least-loaded", "cache-aware"]
 ROUTES: tuple[Route, ...] = get_args(Route)

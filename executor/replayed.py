@@ -10,7 +10,7 @@ import numpy as np
 from executor.arrivals import Arrivals, Floats, Ints
 from executor.metrics import Bounds, Latencies, bench_metrics
 from executor.ramps import Ramps
-from executor.scheduler import ROUNDING
+from executor.sequence import ROUNDING
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ LONGEST = 600
 """Lines of a file that one reads at a sitting."""
 LONGER = {
     "executor/steptime.py": 900,  # one model of one step: priors, terms, fit
-    "executor/scheduler.py": 640,  # the executor's own scheduler class, which replays share whole
     "planner/scenario/models.py": 640,  # all that a scenario file may say, each field with its meaning
     "planner/serving.py": 680,  # from a belief about a set-up to its goodput
     "dashboard/report/content.py": 680,  # the order of one report

@@ -16,7 +16,7 @@ from executor.engine.engine import Engine, Settings
 from executor.engine.sampling import Sampling
 from executor.engine.slices import WHOLE
 from executor.engine.weights import DummyWeights, ModelWeights, build
-from executor.scheduler import Request
+from executor.sequence import Request
 from executor.spec import ModelSpec, model_spec
 
 MODELS = ("Qwen3-8B", "Llama-3.1-8B-Instruct", "Qwen3-30B-A3B", "DeepSeek-V3", "Kimi-K2-Instruct")

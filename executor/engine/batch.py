@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from executor.scheduler import Chunk, Limits, Step
+from executor.scheduler import Limits
+from executor.sequence import Chunk, Step
 
 Ints = npt.NDArray[np.int32]
 

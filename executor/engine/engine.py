@@ -29,7 +29,8 @@ from executor.engine.sampling import GREEDY, Sampling, SlotSettings
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build, check_memory
 from executor.errors import BadInputError, DoesNotFitError
-from executor.scheduler import Limits, Request, Scheduler, Step
+from executor.scheduler import Limits, Scheduler
+from executor.sequence import Request, Step
 from executor.spec import ModelSpec
 
 MEMORY_SHARE = 0.92

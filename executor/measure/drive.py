@@ -20,7 +20,8 @@ from executor.engine.sampling import Sampling
 from executor.errors import BadInputError
 from executor.metrics import Latencies
 from executor.ramps import Ramps
-from executor.scheduler import Scheduler, Step
+from executor.scheduler import Scheduler
+from executor.sequence import Step
 
 
 @dataclass(frozen=True)

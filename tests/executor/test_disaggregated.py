@@ -9,7 +9,8 @@ from executor.disaggregated import Side, replay_disaggregated
 from executor.errors import BadInputError
 from executor.metrics import Bounds
 from executor.replay import replay
-from executor.scheduler import Limits, Request, Scheduler
+from executor.scheduler import Limits, Scheduler
+from executor.sequence import Request
 
 TIME = BatchTime(
     **{

@@ -11,7 +11,8 @@ from executor.batchtime import BatchTime
 from executor.errors import BadInputError, UnknownNameError
 from executor.metrics import Bounds
 from executor.replay import highest_rate, replay, replica_limits, with_kv_tokens
-from executor.scheduler import Limits, Request, Scheduler
+from executor.scheduler import Limits, Scheduler
+from executor.sequence import Request
 
 PLAIN = BatchTime(
     dense=0.010,

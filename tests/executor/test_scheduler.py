@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from executor.errors import BadInputError
 from executor.pages import PagePool
-from executor.scheduler import Limits, Request, Scheduler, State, Step
+from executor.scheduler import Limits, Scheduler
+from executor.sequence import Request, State, Step
 
 
 def limits(**changes):

@@ -12,7 +12,7 @@ from executor.engine.sampling import Sampling
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, build
 from executor.errors import BadInputError
-from executor.scheduler import Request
+from executor.sequence import Request
 from executor.spec import MlaSpec, MoeSpec, model_spec
 
 CPU = torch.device("cpu")
