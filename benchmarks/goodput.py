@@ -113,7 +113,8 @@ def section(rows: list[Row], requests: int) -> str:
         " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `planner.serving.goodput`, median"
         " with its 80 % interval. Replay: the executor's scheduler on a modelled clock at the most likely"
         f" parameters, {requests:,} requests of which the first fifth and the last tenth are not counted, bisected to"
-        " 1 %. Same step times, same lengths (margins of the trace,"
+        " 1 %. Fleets are sized on the replay (`planner.goodput`, planner/reference/replayed_goodput.csv), there with"
+        " the joint lengths of the pool's trace. Same step times, same lengths (margins of the trace,"
         f" independent), no prefix reuse. {spread} With a batch of 256 at most, the default of engines, the replay's"
         " rate stands in the last column.",
         "| set-up | lengths of | bounds TTFT / TPOT, ms | formula, requests/s | replay | formula / replay"

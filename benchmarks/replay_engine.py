@@ -38,8 +38,8 @@ MODEL = {
     "vocab_size": 4096,
     "max_position_embeddings": 2048,
 }
-LOADS = (0.3, 0.6, 0.85)
-"""Rates as shares of what the engine can serve."""
+LOADS = (0.3, 0.5, 0.7)
+"""Rates as shares of what the engine can serve; nearer to 1 an error of the step time grows by 1 / (1 - share)."""
 SHOWN = (("output_throughput", "tokens/s", 0.10), ("mean_tpot_ms", "ms", 0.10), ("p99_ttft_ms", "ms", 0.20))
 """Metric, unit and the error that is aimed at."""
 
