@@ -35,15 +35,17 @@ class Crew(Generic[P]):
         self._count = count
         self._links: list[Connection] = []
         self._processes = []
+        forked = context.get_start_method() == "fork"
         for member in range(count):
             link, theirs = context.Pipe()
-            # A daemon: it is ended with this process. Killed with -9, this process leaves pipes that close.
+            self._links.append(link)
+            # A copy of this process has copies of its ends of the pipes, and would wait on them after its death.
+            inherited = list(self._links) if forked else []
             process = context.Process(  # type: ignore[attr-defined]
-                target=_serve, args=(theirs, list(parts[member::count])), daemon=True
+                target=_serve, args=(theirs, list(parts[member::count]), inherited), daemon=True
             )
             process.start()
             theirs.close()
-            self._links.append(link)
             self._processes.append(process)
 
     def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
@@ -71,8 +73,10 @@ class Crew(Generic[P]):
             process.join()
 
 
-def _serve(link: Connection, parts: list[Any]) -> None:
-    """Answer until the other end of the pipe is gone."""
+def _serve(link: Connection, parts: list[Any], inherited: list[Connection]) -> None:
+    """Answer until the other end of the pipe is gone: closed, or its process killed."""
+    for other in inherited:
+        other.close()
     while True:
         try:
             work, jobs = link.recv()

@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +52,42 @@ def test_the_parts_lie_in_processes_of_their_own_which_end_with_the_context():
     for place in set(places):
         with pytest.raises(ProcessLookupError):
             os.kill(place, 0)
+
+
+ASKER = """
+import os, sys, time
+from planner.supply.spread import Processes
+sys.path.insert(0, {here!r})
+import {module} as parts
+with Processes(3).hold([parts.Counter(part) for part in range(3)]) as held:
+    print(*held.map(parts._whereabouts, [()] * 3), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_processes_end_with_the_one_that_asks_however_it_is_killed():
+    code = ASKER.format(here=str(Path(__file__).parent), module=Path(__file__).stem)
+    asker = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+    )
+    assert asker.stdout is not None
+    places = [int(word) for word in asker.stdout.readline().split()]
+    assert len(set(places)) == 3
+    asker.kill()
+    asker.wait()
+    end = time.monotonic() + 20
+    while any(_lives(place) for place in places):
+        assert time.monotonic() < end, "a process outlived the one that asked"
+        time.sleep(0.05)
+
+
+def _lives(place: int) -> bool:
+    """Whether a process works or waits; one that is dead and not yet taken notice of does not."""
+    try:
+        state = Path(f"/proc/{place}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_a_mistake_in_a_process_is_raised_here_and_the_crew_goes_on():
