@@ -28,7 +28,6 @@ LONGER = {
     "executor/steptime.py": 900,  # one model of one step: priors, terms, fit
     "planner/scenario/models.py": 640,  # all that a scenario file may say, each field with its meaning
     "planner/serving.py": 680,  # from a belief about a set-up to its goodput
-    "dashboard/report/content.py": 680,  # the order of one report
 }
 """Files that are still longer; each may shrink, and none may join without a reason."""
 

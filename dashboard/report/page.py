@@ -9,7 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dashboard.report.content import ReportData, report_data
+from dashboard.report.content import report_data
+from dashboard.report.parts import ReportData
 from planner.record import PlanRecord
 
 _FOLDER = Path(__file__).parent

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dashboard.report.content import ReportData, report_data
+from dashboard.report.content import report_data
+from dashboard.report.parts import ReportData
 from planner.errors import UserMistakeError
 from planner.record import PlanRecord
 

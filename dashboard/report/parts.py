@@ -1,0 +1,69 @@
+"""What a report is made of, without words or layout: sections of paragraphs, points, drawings and tables."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Drawing(_Part):
+    """A chart with its takeaway, which is its caption and its text alternative."""
+
+    caption: str
+    svg: str
+
+
+class Column(_Part):
+    """A column's heading, and how its cells stand: text left, numbers right, labels as badges."""
+
+    title: str
+    kind: Literal["text", "number", "label"] = "text"
+
+
+class Table(_Part):
+    """A table; cells are ready to be shown."""
+
+    caption: str
+    columns: list[Column]
+    rows: list[list[str]]
+
+
+class Fact(_Part):
+    """One of the figures on top."""
+
+    label: str
+    value: str
+    note: str
+
+
+class Section(_Part):
+    """A heading with what stands below it, in the order shown: paragraphs, points, drawings, tables, code."""
+
+    title: str
+    paragraphs: list[str] = []
+    points: list[str] = []
+    drawings: list[Drawing] = []
+    tables: list[Table] = []
+    code: list[str] = []
+
+
+class ReportData(_Part):
+    """The whole report."""
+
+    language: str
+    title: str
+    subtitle: str
+    eyebrow: str
+    answer: str
+    met: bool
+    waiting: str
+    rests_title: str
+    rests_on: list[str]
+    facts: list[Fact]
+    labels: dict[str, str]
+    """Colour of a serving label by its shown name."""
+    sections: list[Section]
+    footer: str
