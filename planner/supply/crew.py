@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -77,12 +78,14 @@ def _serve(link: Connection, parts: list[Any], inherited: list[Connection]) -> N
     """Answer until the other end of the pipe is gone: closed, or its process killed."""
     for other in inherited:
         other.close()
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the end of the pipe, whichever way it comes
+        while True:
             work, jobs = link.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            link.send([work(part, *job) for part, job in zip(parts, jobs, strict=True)])
-        except Exception as error:
-            link.send(error)
+            link.send(_answer(work, parts, jobs))
+
+
+def _answer(work: Callable[..., T], parts: list[Any], jobs: list[tuple[Any, ...]]) -> list[T] | Exception:
+    try:
+        return [work(part, *job) for part, job in zip(parts, jobs, strict=True)]
+    except Exception as error:
+        return error
