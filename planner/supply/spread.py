@@ -6,13 +6,14 @@ made: serial, parallel and on a cluster give the same bits.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context, resource_tracker
+from multiprocessing import get_all_start_methods, get_context, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol, TypeVar
 
@@ -58,7 +59,9 @@ class Processes:
         pool: ProcessPoolExecutor | None = None
         try:
             with _interrupts_held():
-                pool = ProcessPoolExecutor(min(self.count, len(jobs)), mp_context=_context())
+                pool = ProcessPoolExecutor(
+                    min(self.count, len(jobs)), mp_context=_context(), initializer=_end_with_the_parent
+                )
                 made = [pool.submit(work, *job) for job in jobs]
             return [one.result() for one in made]
         finally:
@@ -77,6 +80,18 @@ class Processes:
             yield crew
         finally:
             crew.close()
+
+
+def _end_with_the_parent() -> None:
+    """A pool's processes wait for work for ever, also once the one that gives it was killed: watch for that."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -54,31 +54,41 @@ def test_the_parts_lie_in_processes_of_their_own_which_end_with_the_context():
             os.kill(place, 0)
 
 
-ASKER = """
-import os, sys, time
-from planner.supply.spread import Processes
-sys.path.insert(0, {here!r})
-import {module} as parts
+HELD = """
 with Processes(3).hold([parts.Counter(part) for part in range(3)]) as held:
     print(*held.map(parts._whereabouts, [()] * 3), flush=True)
     time.sleep(600)
 """
+MAPPED = """
+Processes(3).map(parts._told_and_slow, [()] * 3)
+"""
 
 
-def test_the_processes_end_with_the_one_that_asks_however_it_is_killed():
-    code = ASKER.format(here=str(Path(__file__).parent), module=Path(__file__).stem)
+@pytest.mark.parametrize("last", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("asks", [HELD, MAPPED], ids=["held", "mapped"])
+def test_the_processes_end_with_the_one_that_asks_however_it_ends(asks, last):
+    head = (
+        "import sys, time\nfrom planner.supply.spread import Processes\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport {Path(__file__).stem} as parts\n"
+    )
     asker = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", head + asks], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     )
     assert asker.stdout is not None
-    places = [int(word) for word in asker.stdout.readline().split()]
-    assert len(set(places)) == 3
-    asker.kill()
+    places: set[int] = set()
+    while len(places) < 3:
+        places |= {int(word) for word in asker.stdout.readline().split()}
+    asker.send_signal(last)
     asker.wait()
     end = time.monotonic() + 20
     while any(_lives(place) for place in places):
         assert time.monotonic() < end, "a process outlived the one that asked"
         time.sleep(0.05)
+
+
+def _told_and_slow() -> None:
+    os.write(1, f"{os.getpid()}\n".encode())
+    time.sleep(600)
 
 
 def _lives(place: int) -> bool:
