@@ -237,6 +237,7 @@ def _futures(
         budget=None if scenario.goal.budget is None else scenario.in_currency(scenario.goal.budget),
         required=np.arange(1, months + 1) >= scenario.goal.from_month,
         passing=regime >= PASSING,
+        joint_caps=tuple((members, cap) for members, cap in _caps_on_routes(spec) if len(members) > 1),
         regime=regime,
     )
 
@@ -281,10 +282,9 @@ def whole_lot(scenario: Scenario, source: Purchase | Rental) -> int:
 
 
 def _purchase_limits(scenario: Scenario, spec: SupplySpec, s: int, lots: Whole) -> PurchaseLimits:
-    """What may be ordered from a source; a cap on its route limits its orders, each source's by themselves."""
+    """What may be ordered from a source; a cap on its route limits its orders."""
     source = scenario.purchases[s]
-    on_route = {stage.line for stage in spec.sources[s].route.stages}
-    caps = [float(line.gpus) for line in spec.lines if isinstance(line, Cap) and line.name in on_route]
+    caps = [cap for members, cap in _caps_on_routes(spec) if s in members]
     serves = [
         source.sku in pool.layouts and (source.pools is None or pool.name in source.pools)
         for pool in scenario.pools
@@ -297,6 +297,20 @@ def _purchase_limits(scenario: Scenario, spec: SupplySpec, s: int, lots: Whole) 
         total_cap=min([_limit(source.max_gpus_total), *caps]),
         may_order=np.array(serves)[:, None] & (lots >= 0)[None, :],
     )
+
+
+def _caps_on_routes(spec: SupplySpec) -> tuple[tuple[tuple[int, ...], float], ...]:
+    """Every cap in all, with the places of the sources whose routes go through it."""
+    found = []
+    for line in spec.lines:
+        if isinstance(line, Cap):
+            members = tuple(
+                place
+                for place, source in enumerate(spec.sources)
+                if any(stage.line == line.name for stage in source.route.stages)
+            )
+            found.append((members, float(line.gpus)))
+    return tuple(found)
 
 
 def _limit(cap: int | None) -> float:

@@ -209,6 +209,10 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
         outlay=np.where(month < T, outlay, 0.0),
         passing=None,
         regime=None,
+        joint_caps=tuple(
+            (tuple(i for i, rule in enumerate(rules) if rule.source in members), cap)
+            for members, cap in futures.joint_caps
+        ),
     )
 
 

@@ -44,7 +44,7 @@ class Limit:
     """A limit that binds, and what one unit more of it would save."""
 
     kind: str
-    """``monthly cap``, ``total cap``, ``reserved cap`` or ``budget``."""
+    """``monthly cap``, ``total cap``, ``joint cap``, ``reserved cap`` or ``budget``."""
     name: str
     """The source's or the rental's name; empty for the budget."""
     month: int | None
@@ -162,6 +162,10 @@ class Formulation:
                 in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
                 add((ours & in_month).astype(float), source.monthly_cap, "monthly cap", name, month)
             add(ours.astype(float), source.total_cap, "total cap", name, None)
+        for members, cap in futures.joint_caps:
+            names = " and ".join(dict.fromkeys(_bare(futures.purchases[place].name) for place in members))
+            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
+            add(ours.astype(float), cap, "joint cap", names, None)
         for index, rental in enumerate(futures.rentals):
             for month in range(futures.months):
                 chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]
@@ -398,3 +402,8 @@ def _fitting(known: Cuts, functions: int) -> Cuts:
     """Cuts of the functions that this programme has (a solve without a bound has no CVaR)."""
     fits = known.function < functions
     return Cuts(known.function[fits], known.offset[fits], known.slope[fits])
+
+
+def _bare(name: str) -> str:
+    """A source's name without the rule by which it orders (calendar.py)."""
+    return name.split(", ")[0]

@@ -106,6 +106,8 @@ class Futures:
     passing: Flags | None = None
     """[N, S, M] whether the source's gates were all seen passing in the month; needed by the policy that
     orders nothing until cleared."""
+    joint_caps: tuple[tuple[tuple[int, ...], float], ...] = ()
+    """(places of sources, the most GPUs that all of them together may order over the horizon)."""
     regime: NDArray[np.int8] | None = None
     """[N, S, M] the state that the least open of the source's gates was seen in, 0 closed, 1 promised,
     2 passing; None: known only as far as ``passing`` tells."""

@@ -55,6 +55,8 @@ def round_to_lots(futures: Futures | Formulation, plan: Orders) -> Orders:
         lots = orders[:, list(members)].reshape(-1, futures.months)
         lots = _within(lots, source.lot_gpus, source.monthly_cap, source.total_cap)
         orders[:, list(members)] = lots.reshape(-1, len(members), futures.months) * source.lot_gpus
+    for joint, cap in futures.joint_caps:
+        orders[:, list(joint)] = _within_jointly(futures, orders, joint, cap)
     reserved = np.zeros(plan.reserved.shape, dtype=np.int64)
     for r, rental in enumerate(futures.rentals):
         lots = np.floor(plan.reserved[:, r].astype(float) / rental.lot_gpus + 0.5).astype(np.int64)
@@ -99,6 +101,16 @@ def _within(lots: Whole, lot_gpus: int, monthly_cap: float, total_cap: float) ->
         else:
             lots[lots[:, m].argmax(), m] -= 1
     return lots
+
+
+def _within_jointly(futures: Futures, orders: Whole, joint: tuple[int, ...], cap: float) -> Whole:
+    """Orders [P, joint, M] trimmed lot by lot from the last month until the sources together keep to the cap."""
+    kept = orders[:, list(joint)].copy()
+    while kept.sum() > cap:
+        m = int(np.flatnonzero(kept.any(axis=(0, 1)))[-1])
+        p, i = np.unravel_index(kept[:, :, m].argmax(), kept[:, :, m].shape)
+        kept[p, i, m] -= min(kept[p, i, m], futures.purchases[joint[int(i)]].lot_gpus)
+    return kept
 
 
 def _within_budget(formulation: Formulation, plan: Orders) -> Orders:

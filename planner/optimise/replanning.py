@@ -241,6 +241,7 @@ def replanned(futures: Futures, beliefs: Beliefs) -> Whole:
     regime = regime_of(futures)
     left = [np.full(futures.count, futures.purchases[each[0]].total_cap) for each in futures.allotments]
     group = {s: g for g, members in enumerate(futures.allotments) for s in members}
+    joint = [np.full(futures.count, cap) for _, cap in futures.joint_caps]
     for m in range(beliefs.first_month, T):
         room = [
             np.minimum(left[g], futures.purchases[members[0]].monthly_cap)
@@ -254,7 +255,15 @@ def replanned(futures: Futures, beliefs: Beliefs) -> Whole:
                 serves = beliefs.serves[s, m][regime[:, s, m]]
                 if beliefs.longest_lead is not None:
                     serves = np.where(serves - m <= beliefs.longest_lead, serves, T)
-                gpus = _wanted(futures, beliefs, gap, serves, p, s, m, room[group[s]])
+                shared = [
+                    left_over
+                    for left_over, (members, _) in zip(joint, futures.joint_caps, strict=True)
+                    if s in members
+                ]
+                most = np.minimum.reduce([room[group[s]], *shared])
+                gpus = _wanted(futures, beliefs, gap, serves, p, s, m, most)
+                for left_over in shared:
+                    left_over -= gpus
                 orders[:, p, s, m] = gpus
                 room[group[s]] = room[group[s]] - gpus
                 left[group[s]] = left[group[s]] - gpus

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.optimise.calibrate import calibrate
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation, cvar, optimise
 from planner.optimise.monolithic import monolithic
+from planner.optimise.replanning import Beliefs, replanned
 
 
 @pytest.mark.parametrize("shape", [{"P": 1, "S": 2, "R": 1, "T": 12}, {"P": 2, "S": 4, "R": 2, "T": 10}])
@@ -175,3 +177,19 @@ def test_cuts_equal_the_written_out_programme_of_hundreds_of_futures(synthetic, 
     assert whole.feasible
     assert found.gap <= 1e-7
     assert found.expected_cost == pytest.approx(whole.expected_cost, rel=1e-6)
+
+
+def test_sources_under_a_joint_cap_keep_to_it_together(synthetic):
+    """In parts of GPUs, in whole lots, after the search and by the rule that plans again."""
+    free = synthetic(80, seed=3, P=2, S=4, R=1, T=10, spot_cap=60)
+    without = Formulation(free).solve(gap=1e-4).plan.orders
+    members = tuple(int(s) for s in np.flatnonzero(without.any(axis=(0, 2))))
+    cap = float(np.floor(without[:, list(members)].sum() / 2))
+    futures = replace(free, joint_caps=((members, cap),))
+    found = Formulation(futures).solve(gap=1e-4)
+    assert found.plan.orders[:, list(members)].sum() <= cap + 1e-6
+    assert any(limit.kind == "joint cap" and limit.price > 0 for limit in found.limits)
+    promised = calibrate(futures, futures, 0.6)
+    assert promised.plan.orders[:, list(members)].sum() <= cap
+    again = replanned(futures, Beliefs(futures, 0.8))
+    assert again[:, :, list(members)].sum(axis=(1, 2, 3)).max() <= cap
