@@ -114,12 +114,12 @@ def _attempt(name: str, trio: Trio, static: Promise, home: Sequence[str]) -> Any
     if name == "base-stock":
         return base_stock(train, judge, goal)
     only = home if name == "domestic only" else ()
-    return only_from(name, train, some.validate, trio.aim, only, judge=judge)
+    return only_from(name, train, some.validate, trio.aim, only, judge=judge, polished=1)
 
 
 def _by_gates(trio: Trio, static: Promise, aim: float) -> tuple[Rival, IfThen | None]:
     """The rival that waits for the gates, and the calendar that looks at them and takes up what it does better."""
-    cleared = nothing_until_cleared(trio.train, trio.validate, aim, trio.confirm)
+    cleared = nothing_until_cleared(trio.train, trio.validate, aim, trio.confirm, polished=1)
     return cleared, if_then(trio, static, cleared)
 
 
@@ -133,7 +133,7 @@ def later_or_elsewhere(
 ) -> tuple[Waiting, Worth | None]:
     """What waiting a month costs; and, where asked, information, open gates and other goals. All side by side."""
     study = choice.study()
-    jobs: list[tuple[Any, ...]] = [(_waiting, trio, choice.chosen, study)]
+    jobs: list[tuple[Any, ...]] = [(_waiting, trio, choice.studied, study)]
     if not worlds_too:
         return _do(*jobs[0]), None
     few = fewer(trio)
@@ -146,7 +146,7 @@ def later_or_elsewhere(
     jobs += [(_information, few)]
     waited, *made = where.map(_do, jobs)
     there, points = made[: len(worlds)], made[len(worlds) : len(worlds) + len(goals)]
-    own = point_of(few.confirm, _judged_on(few, choice.chosen))
+    own = point_of(few.confirm, _judged_on(few, choice.studied))
     return waited, Worth(
         information=made[-1],
         open_gates=tuple(worth_of(name, other, made[-2]) for name, other in zip(worlds, there, strict=True)),
@@ -157,7 +157,7 @@ def later_or_elsewhere(
 
 def _waiting(trio: Trio, now: Calibration, study: Callable[[Trio], Calibration]) -> Waiting:
     """The recommended way with nothing ordered in the first month, against itself."""
-    return value_of_waiting(now, lambda: study(trio.only(1)))
+    return value_of_waiting(now, lambda: study(replace(trio.only(1), polished=1)))
 
 
 def _do(work: Callable[..., Any], *job: Any) -> Any:

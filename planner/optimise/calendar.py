@@ -32,7 +32,7 @@ from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders, Purchase, Whole
 from planner.optimise.policies import Rival, enough, first_cleared
-from planner.optimise.promise import Promise, Trio
+from planner.optimise.promise import AGAIN, Promise, Trio
 
 CLOSED, PROMISED, PASSING = 0, 1, 2
 """States of the least open gate of a source, as `Futures.regime` counts them."""
@@ -125,7 +125,16 @@ def if_then(trio: Trio, made: Promise, cleared: Rival | None = None) -> IfThen |
     seen = Formulation(unfold(enough(trio.train), rules))
     unseen = Formulation(unfold(trio.validate, rules))
     start = _embedded(static.plan, rules)
-    found = calibrate(seen, unseen, made.aim, cvar_level=level, start=start, out_of_reach=static.out_of_reach)
+    found = calibrate(
+        seen,
+        unseen,
+        made.aim,
+        cvar_level=level,
+        start=start,
+        out_of_reach=static.out_of_reach,
+        turns=AGAIN.turns,
+        polished=AGAIN.polished,
+    )
     starts = [start]
     if cleared is not None and cleared.wanted is not None:
         starts.append(_embedded(cleared.wanted, rules, waits=True))

@@ -198,12 +198,20 @@ class LotSearch:
         """
         self.target = target
         before = self.state
+        unmended: _State | None = None
         for _ in range(steps):
-            # What no lot can repair must not keep the rest from being made cheaper.
-            if self._repair() or self._save():
+            # What no lot can repair must not keep the rest from being made cheaper, nor be tried after every saving.
+            if unmended is None and self._repair():
+                continue
+            unmended = unmended or self.state
+            if self._save():
+                continue
+            if self.state is not unmended:
+                unmended = None
                 continue
             if detours == 0 or not self._detour():
                 break
+            unmended = None
             detours -= 1
         return self.state is not before
 

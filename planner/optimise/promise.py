@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypedDict
 
 import numpy as np
 
@@ -26,6 +25,18 @@ from planner.supply.spread import Spread
 
 RAISES = 2
 """Times the aim is raised: each look at the third root is a choice made on it, so there must be few."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a plan is searched for: turns of the dial, and ends of the search that are taken further."""
+
+    turns: int
+    polished: int
+
+
+AGAIN = Effort(turns=1, polished=1)
+"""A search for a little more goes on from what was found."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,16 @@ class Trio:
     @property
     def aim(self) -> float:
         """The validated probability that a plan aims at: a standard error above the goal."""
-        return min(1.0, self.goal + float(np.sqrt(self.goal * (1 - self.goal) / self.validate.count)))
+        return min(1.0, self.goal + self.error)
+
+    @property
+    def error(self) -> float:
+        """Standard error of a validated probability at the goal."""
+        return float(np.sqrt(self.goal * (1 - self.goal) / self.validate.count))
+
+    def raised(self, made: Promise) -> float:
+        """The next aim where the third root misses the goal: by less than half an error nothing would move."""
+        return min(1.0, made.aim + max(made.lacks, 0.5 * self.error))
 
     def first(self, train: int, validate: int, confirm: int) -> Trio:
         """The first so many futures of each root, all of them where there are fewer: the same luck, less of it."""
@@ -71,12 +91,6 @@ class Trio:
 
 def _first(futures: Futures, count: int) -> Futures:
     return futures if futures.count <= count else futures.take(slice(0, count))
-
-
-class _Dialled(TypedDict):
-    cvar_level: float
-    polished: int
-    turns: int
 
 
 @dataclass(frozen=True)
@@ -109,26 +123,36 @@ def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = Non
     """
     train, validate = Formulation(trio.train, spread), Formulation(trio.validate)
     judge = Formulation(trio.confirm)
-    dial = _Dialled(cvar_level=trio.cvar_level, polished=trio.polished, turns=turns_of(trio))
-    found = calibrate(train, validate, trio.aim, start=start, **dial)
+    effort, level = effort_of(trio), trio.cvar_level
+    found = calibrate(
+        train,
+        validate,
+        trio.aim,
+        cvar_level=level,
+        start=start,
+        turns=effort.turns,
+        polished=effort.polished,
+    )
     best = made = judged(judge, found, trio.goal, 0)
     while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:
         found = calibrate(
             train,
             validate,
-            min(1.0, found.goal + made.lacks),
+            trio.raised(made),
             start=found.plan,
+            cvar_level=level,
             out_of_reach=found.out_of_reach,
-            **dial,
+            turns=AGAIN.turns,
+            polished=AGAIN.polished,
         )
         made = judged(judge, found, trio.goal, made.raised + 1)
         best = min(best, made, key=lambda each: each.lacks)
     return best
 
 
-def turns_of(trio: Trio) -> int:
-    """How often the dial is turned and the programme solved again."""
-    return 2 if trio.polished else 1
+def effort_of(trio: Trio) -> Effort:
+    """Two turns, or one where the whole lots may be rough too."""
+    return Effort(turns=2 if trio.polished else 1, polished=trio.polished)
 
 
 def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:

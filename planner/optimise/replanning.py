@@ -28,9 +28,9 @@ from planner.optimise.calendar import PASSING, regime_of
 from planner.optimise.calibrate import Calibration, calibrate, roughly
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Array, Futures, Orders, Whole
+from planner.optimise.futures import Array, Futures, Orders, Whole, no_orders
 from planner.optimise.policies import cheapest_first, enough
-from planner.optimise.promise import RAISES, Promise, Trio, judged, turns_of
+from planner.optimise.promise import AGAIN, RAISES, Promise, Trio, effort_of, judged
 from planner.optimise.reach import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -71,7 +71,7 @@ def replanned_promise(trio: Trio, cautions: Sequence[float] = CAUTIONS) -> Repla
     made, beliefs = min(ends, key=_validated)
     best = made
     while made.raised < RAISES and made.lacks > 0 and made.validated.meets_goal and made.aim < 1.0:
-        made = _promised(trio, beliefs, min(1.0, made.aim + made.lacks), made.raised + 1, beyond)
+        made = _promised(trio, beliefs, trio.raised(made), made.raised + 1, beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs)
 
@@ -84,17 +84,19 @@ def _validated(end: tuple[Promise, Beliefs]) -> tuple[float, float]:
 
 
 def _finalists(few: Trio, learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
-    """The two that miss least and then cost least with rental in parts of GPUs, by caution, patience and haste.
+    """Those that miss least and then cost least with rental in parts of GPUs, by caution, patience and haste.
 
-    Believing in quantiles the rule may order a month too early, or bind itself to a cheap source whose goods come long
-    after the need has changed; whether it does is soon tried.
+    Two where the plan is polished, else one. Believing in quantiles the rule may order a month too early, or bind
+    itself to a cheap source whose goods come long after the need has changed; whether it does is soon tried.
     """
     tried = sorted(((_roughly(few, each), each) for each in _cautious(learnt, cautions)), key=_score)
     leader = tried[0][1]
     others = [replace(leader, first_month=1)]
     others += [replace(leader, longest_lead=months) for months in _shorter_leads(learnt)]
     tried += [(_roughly(few, each), each) for each in others]
-    return [beliefs for _, beliefs in sorted(tried, key=_score)[:2]]
+    # What changes nothing is not tried twice.
+    different = dict(sorted(tried, key=_score, reverse=True))
+    return [different[score] for score in sorted(different)[: max(1, few.polished)]]
 
 
 def _score(tried: tuple[tuple[float, float], Beliefs]) -> tuple[float, float]:
@@ -121,24 +123,36 @@ def _roughly(few: Trio, beliefs: Beliefs) -> tuple[float, float]:
 
 
 def _promised(
-    trio: Trio, beliefs: Beliefs, aim: float, raised: int, beyond: tuple[OutOfReach, ...]
+    trio: Trio,
+    beliefs: Beliefs,
+    aim: float,
+    raised: int,
+    beyond: tuple[OutOfReach, ...],
+    before: Promise | None = None,
 ) -> Promise:
-    found = _with_rental(trio, beliefs, aim, beyond)
+    found = _with_rental(trio, beliefs, aim, beyond, before)
     carried = Orders(replanned(trio.confirm, beliefs), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
     return judged(Formulation(trio.confirm), made, trio.goal, raised)
 
 
-def _with_rental(trio: Trio, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...]) -> Calibration:
+def _with_rental(
+    trio: Trio, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Promise | None
+) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
-    ``beyond``: months whose goal nothing within the limits can meet. The outcome is that of orders and rental together
-    on the validating futures.
+    ``beyond``: months whose goal nothing within the limits can meet. ``before``: where the search goes on from. The
+    outcome is that of orders and rental together on the validating futures.
     """
     train, validate = beliefs.train, trio.validate
     orders = replanned(validate, beliefs)
     seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
-    found = calibrate(seen, unseen, aim, out_of_reach=beyond, polished=trio.polished, turns=turns_of(trio))
+    start, effort = None, effort_of(trio)
+    if before is not None:
+        start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
+    found = calibrate(
+        seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished
+    )
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 

@@ -9,13 +9,15 @@ import typer
 
 from waferlag.commands.backend import Backend, Scheduler
 from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, ScenarioName, Scenarios, Seed, With
+from waferlag.commands.scenario import Full, Replications, ScenarioName, Scenarios, Seed, With
 
 if TYPE_CHECKING:
     from planner.plan import Study
     from planner.record import PlanRecord
 
 GOAL_NOT_MET = 1
+FULL_SCENARIOS, FULL_REPLICATIONS = 10_000, 20_000
+"""A full study: rare long closures of a gate are in it by the hundred."""
 
 
 def plan(
@@ -28,6 +30,7 @@ def plan(
     ] = None,
     replications: Replications = None,
     scenarios: Scenarios = None,
+    full: Full = False,
     seed: Seed = None,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
@@ -46,6 +49,8 @@ def plan(
     from waferlag.terminal import plan_text
 
     began = time.perf_counter()
+    if full:
+        scenarios, replications = scenarios or FULL_SCENARIOS, replications or FULL_REPLICATIONS
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed, scenarios=scenarios)
     settings().allow(loaded.scenario)
     remember_goodputs()

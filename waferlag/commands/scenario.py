@@ -11,3 +11,6 @@ With = Annotated[
 Replications = Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Root of all luck.")]
 Scenarios = Annotated[int | None, typer.Option("--scenarios", help="Futures that the optimiser sees.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Plan on 10,000 futures and judge on 20,000, unless told otherwise.")
+]
