@@ -278,8 +278,9 @@ def fitted_batch_time(
         t = fixed + h(B) + context X + collective (B + m) + square Q + request n,    all >= 0
 
     h is straight between knots at 1, 2, 4, 8 .. decoding sequences and the most that were seen: a matrix product of
-    two rows is another kernel than one of a single row, and takes nearly as long as one of four. Least squares of relative errors; the samples that miss most, one in fifty, are left out of a second fit,
-    since a machine is now and then busy with something else. Holds between the batches sampled, not beyond.
+    two rows is another kernel than one of a single row, and takes nearly as long as one of four. Least squares of
+    relative errors; the samples that miss most, one in fifty, are left out of a second fit, since a machine is now and
+    then busy with something else. Holds between the batches sampled, not beyond.
     """
     if len(samples) < MOST_COEFFICIENTS:
         raise BadInputError(
