@@ -25,8 +25,8 @@ quick: $(STAMP)
 
 # The long form of the trials that `make test` samples: 50 kills, 500 small runs, on SQLite and PostgreSQL; ten minutes.
 soak: $(STAMP)
-	WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest tests/waferlag/test_worker.py \
-	  -k "killed or drain_many" --timeout 1800 --durations 0
+	WAFERLAG_TEST_ALL_RIVALS=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest \
+	  tests/waferlag/test_worker.py tests/planner/test_rivals.py -k "killed or drain_many or no_rival" --timeout 1800 --durations 0
 
 # The examples in deploy/ against the published schemas of Kubernetes and Compose (110 MB, so not part of `make test`).
 deploy-check:
