@@ -13,7 +13,7 @@ from typing import Literal
 
 from planner.optimise.calendar import IfThen, static_of
 from planner.optimise.calibrate import Calibration
-from planner.optimise.evaluate import Difference, paired
+from planner.optimise.evaluate import paired
 from planner.optimise.promise import Promise, Trio, promise, with_rivals
 from planner.optimise.replanning import CAUTIONS, Replanned, replanned_promise
 
@@ -58,10 +58,6 @@ class Choice:
         found += ["if-then calendar"] if self.policy is not None else []
         found += ["monthly re-planning"] if self.replanned is not None else []
         return tuple(found)
-
-    def difference(self, way: Way) -> Difference:
-        """Cost of a way less that of the chosen one, per future, money."""
-        return paired(self.chosen.outcome.cost.total, self.of(way).outcome.cost.total)
 
     @property
     def studied(self) -> Calibration:
