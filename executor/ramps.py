@@ -58,7 +58,7 @@ class Ramps:
     def mean(self) -> float:
         """Mean of all values."""
         sums = self.steps * self.first + self.growth * (self.steps * (self.steps - 1) / 2)
-        return float(self.count @ sums) / self.total
+        return float(np.sum(self.count * sums)) / self.total
 
     def deviation(self, mean: float) -> float:
         r"""Root of the mean square about ``mean``.
@@ -67,7 +67,7 @@ class Ramps:
         """
         k, g, d = self.steps.astype(float), self.growth, self.first - mean
         squares = k * d * d + d * g * k * (k - 1) + g * g * k * (k - 1) * (2 * k - 1) / 6
-        return math.sqrt(max(0.0, float(self.count @ squares) / self.total))
+        return math.sqrt(max(0.0, float(np.sum(self.count * squares)) / self.total))
 
     def quantiles(self, shares: Sequence[float]) -> Floats:
         """Quantiles, interpolated as numpy does with each value written out."""
