@@ -60,10 +60,10 @@ def run(engine: Engine, given: Arrivals, seed: int) -> Driven:
 
 
 def samples_of(engine: Engine, seed: int) -> list[StepSample]:
-    """Timed steps of other requests: light traffic, then a burst."""
+    """Timed steps of other requests: light traffic, more of it, then a burst."""
     return [
         sample
-        for at, rate in enumerate((1.0, 1e3))
+        for at, rate in enumerate((1.0, 6.0, 1e3))
         for sample in run(engine, requests(rate, 20, 100 * seed + at, (8, 300), (4, 60)), seed).samples
     ]
 

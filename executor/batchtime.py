@@ -31,6 +31,9 @@ MOST_COEFFICIENTS = 6
 """Coefficients of a fit to timed steps; it needs at least as many."""
 OUTLIERS = 0.02
 """Share of timed steps that a fit leaves out."""
+OFTEN = 6
+"""Steps of one number of decoding sequences from which that number has a level of its own: their mean is then known to
+half of what one step scatters by, or better."""
 _VANISHING, _BOUNDLESS = 1e-9, 1e15
 
 
@@ -277,8 +280,9 @@ def fitted_batch_time(
 
         t = fixed + h(B) + context X + collective (B + m) + square Q + request n,    all >= 0
 
-    h is straight between knots at 1, 2, 4, 8 .. decoding sequences and the most that were seen: a matrix product of
-    two rows is another kernel than one of a single row, and takes nearly as long as one of four. Least squares of
+    h is straight between knots at each number of decoding sequences that was seen often, at 1, 2, 4, 8 .. and at the
+    most that were seen: a matrix product of two rows is another kernel than one of a single row, and one of four takes
+    less time than one of three. Least squares of
     relative errors; the samples that miss most, one in fifty, are left out of a second fit, since a machine is now and
     then busy with something else. Holds between the batches sampled, not beyond.
     """
@@ -312,10 +316,11 @@ def fitted_batch_time(
 
 
 def _knots(batch: Array) -> tuple[float, ...]:
-    """Powers of two that were seen as numbers of decoding sequences, and the largest number seen."""
-    seen = np.unique(batch[batch > 0])
-    powers = [float(b) for b in seen if math.log2(b).is_integer()]
-    return tuple(sorted({*powers, *(float(b) for b in seen[-1:])}))
+    """The numbers of decoding sequences that were seen often, powers of two that were seen, and the largest one."""
+    seen, times = np.unique(batch[batch > 0], return_counts=True)
+    kept = (times >= OFTEN) | (np.log2(seen) % 1 == 0)
+    kept[-1:] = True
+    return tuple(seen[kept].tolist())
 
 
 def _pnorm4(a: float, b: float) -> float:
