@@ -10,12 +10,14 @@ rows and over parameter draws. Times are seconds inside, milliseconds where a na
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
 
 from executor.cost import GPUS_PER_NODE, Layout, ReplicaCost, replica_cost, stack
 from executor.errors import BadInputError, UnknownNameError
@@ -30,12 +32,12 @@ FLOOR_LOG = np.array([0.25, 0.06, 0.06])
 """Least spread of a prediction in ln(TTFT), ln(TPOT), ln(throughput): two parties measuring one set-up
 differ by 7 %.
 """
-UNCALIBRATED_FACTOR = np.array([0.74, 1.13, 1.11])
+UNCALIBRATED_FACTOR = np.array([0.82, 1.18, 1.23])
 """Factors on the spread of TTFT, TPOT and throughput where no row of the set-up was seen: with them the 80 %
 interval of a group's shipped calibration rows, predicted from the other groups' shipped rows, holds 80 % of them
 (``planner.score.conformal_factors``, 2026-11-24; no row that is scored is looked at).
 """
-WIDEN_CALIBRATED = 1.25
+WIDEN_CALIBRATED = 1.2
 WIDEN_UNCALIBRATED = 1.4
 """Factors on the spread that made 80 % intervals cover about 80 % of held-out rows with rows of the group,
 and without.
@@ -49,6 +51,10 @@ CHUNK_TOKENS = 8192
 """Prompt tokens that engines put into one step at most (default of vLLM and SGLang on these GPUs)."""
 RESERVED_BYTES = 1e9
 """Memory taken by activations and graphs beside weights and KV cache."""
+SHARE_SPREAD = 0.025
+"""Spread, from set-up to set-up, of the share of the memory that engines take: fits of 14 groups lie from 0.84 to 0.90
+(``data/engines.json``).
+"""
 NIC_BYTES_S = 50e9
 """One 400 Gbit/s network port per GPU, for collectives that leave a node; official figure of the port."""
 EFFICIENCY_CAP = 0.95
@@ -150,10 +156,6 @@ class Work:
     """Link bandwidth of one direction, bytes/s."""
     memory: Array
     memory_factor: Array
-    usable_floor: Array
-    """KV cache room that ``cost.memory_fit`` promises, bytes; the step-time model never falls below half of
-    it.
-    """
     mixed: Array
     isl: Array
     osl: Array
@@ -271,7 +273,7 @@ class Setup:
         return KERNEL_FACTOR[self.precision] * (MOE_FACTOR if self.spec.moe is not None else 1.0)
 
 
-def work_of(rows: Sequence[tuple[Setup, Load]], usable_share: float = 0.88) -> Work:
+def work_of(rows: Sequence[tuple[Setup, Load]]) -> Work:
     """The arrays for a list of (set-up, load); raises the error of the first row that cannot be timed."""
     setups = [setup for setup, _ in rows]
     loads = [load for _, load in rows]
@@ -282,7 +284,6 @@ def work_of(rows: Sequence[tuple[Setup, Load]], usable_share: float = 0.88) -> W
 
     isl, osl = each([load.isl for load in loads]), each([load.osl for load in loads])
     reuse = each([load.prefix_reuse for load in loads])
-    memory = each([s.accelerator.memory_bytes for s in setups])
     one_gpu = cost.stage_gpus <= 1
     return Work(
         cost=cost,
@@ -296,9 +297,8 @@ def work_of(rows: Sequence[tuple[Setup, Load]], usable_share: float = 0.88) -> W
                 for s, one in zip(setups, one_gpu, strict=True)
             ]
         ),
-        memory=memory,
+        memory=each([s.accelerator.memory_bytes for s in setups]),
         memory_factor=each([s.engine.memory_factor for s in setups]),
-        usable_floor=np.maximum(0.0, usable_share * memory - cost.held_bytes),
         mixed=np.array([s.engine.mixed_steps for s in setups], dtype=bool),
         isl=isl,
         osl=osl,
@@ -364,13 +364,14 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     Symbols: S in service, i and o input and output tokens, g GPUs, d attention DP, per GPU: W weights, k KV
     bytes. v tokens verified and e tokens emitted per sequence and step (both 1 without drafting).
 
-        slots  = (f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;     S = min(C, slots), smooth (p = 8)
+        slots  = med(f_mem f_eng M - W_held - 1 GB) / (k c),  c = i + o/2;  S = min(C, slots), smooth (p = 8)
         t_dec  = lin(S v) + attn + comm + host                              ``_decode``
         t_pre  = h_req/d + n extra / S + i^2 f_p / (peak_bf16 e_pa) + n_ar (i/d) f_b     ``_prefill``
         T_s    = pnorm6( S t_pre + (o/e) t_dec,  S o f_tok / nodes );    T1 = T_s + tau0
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
+    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``_slots``).
     w = (b+1)/(2b) with b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S
     in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
     waves.
@@ -508,14 +509,24 @@ def _parameters(theta: Array) -> dict[str, Array]:
 
 
 def _slots(work: Work, p: Mapping[str, Array]) -> Array:
-    """Requests the KV cache holds, at least one; stated tokens where the start-up log gives them."""
+    """Requests the KV cache holds, at least one; stated tokens where the start-up log gives them.
+
+    That a set-up serves at all says that its engine was given enough memory for the weights and some cache.
+    """
     c = work.cost
-    room = p["f_mem"] * work.memory_factor * work.memory - c.held_bytes - RESERVED_BYTES
-    floor = 0.5 * work.usable_floor
-    # An engine whose weights fill the memory is started with a larger share: smooth larger of the two.
-    room = 0.5 * (room + floor + np.sqrt((room - floor) ** 2 + 0.04e18))
+    available = work.memory_factor * work.memory
+    spread = SHARE_SPREAD * available
+    room = spread * _median_above_zero((p["f_mem"] * available - c.held_bytes - RESERVED_BYTES) / spread)
     slots = room / (work.context * c.kv_bytes / c.pp)
     return np.maximum(1.0, np.where(np.isnan(work.kv_tokens), slots, work.kv_tokens / work.context))
+
+
+def _median_above_zero(z: Array) -> Array:
+    r"""Median of a normal variable of mean ``z`` and spread 1 that is known to be above 0.
+
+    z - Phi^-1( Phi(z) / 2 )        z itself where it is large, ln 2 / -z where it is far below 0
+    """
+    return z - ndtri_exp(log_ndtr(z) - math.log(2.0))
 
 
 def _linear_parts(work: Work, p: Mapping[str, Array], tokens: Array) -> tuple[Array, Array]:

@@ -36,7 +36,7 @@ MISSED = """### What is not known, and what misses
   extrapolated or estimated, and their intervals are assumptions until somebody measures.
 - Pipeline stages, drafted tokens (MTP) and prefix hits are modelled and have no measured row here; what leaves a
   node has three published figures of prefill, which the model underrates by about 30 %, and one of decode.
-- The 80 % intervals were made wider by 1.25 with rows and 1.4 without, factors found on the same public file. Without
+- The 80 % intervals were made wider by 1.2 with rows and 1.4 without, factors found on the same public file. Without
   rows they are then scaled, metric by metric, so that they hold 80 % of the shipped calibration rows, each group
   predicted from the others (split conformal). A set-up never seen is one draw of a group, so the share of groups is
   the one to hold against 80 %; the rows of three large groups, 381 of 501, lie inside together.
