@@ -128,5 +128,5 @@ def _card(row: Row) -> Accelerator:
 
 
 def _folded(name: str) -> str:
-    """Case, blanks and underscores make no difference."""
-    return "-".join(str(name).casefold().replace("_", " ").split())
+    """Case, blanks and underscores make no difference, nor does the vendor's name before that of an Nvidia card."""
+    return "-".join(str(name).casefold().replace("_", " ").split()).removeprefix("nvidia-")

@@ -37,6 +37,7 @@ def test_the_two_h20_cards_are_kept_apart():
         accelerator("h20")
     assert caught.value.exit_code == 2
     assert accelerator("H20-96GB").bandwidth_tb_s == 4.0
+    assert accelerator("NVIDIA H20 96GB") == accelerator("H20-96GB")
     assert accelerator("H20-141GB").bandwidth_tb_s is None  # 4.0 or 4.8: nobody confirmed it
 
 
