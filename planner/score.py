@@ -121,8 +121,8 @@ def score(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Settin
     return tuple(settings)
 
 
-def score_held_out(cases: Sequence[Case]) -> Setting:
-    """The score without rows of a group, its prior made from fits to the other groups of the file alone.
+def score_held_out(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Setting, ...]:
+    """The same where each group's prior is made from fits to the other groups of the file alone.
 
     mean = (sum w t + 0.5 t0) / (sum w + 0.5),   sd^2 = (sum w (t - mean)^2 + 0.5 sd0^2) / (sum w + 0.5)
 
@@ -130,10 +130,23 @@ def score_held_out(cases: Sequence[Case]) -> Setting:
     protocol parameters of the same engine; t0 and sd0 the shipped prior that engines have in common. Readings
     of the benchmark count the other series of the engine that ran so, plus one each.
     """
-    scored = [
-        _score_rows(group, (), rows, believed) for group, rows, believed in _held_out_beliefs(by_group(cases))
-    ]
-    return Setting(0, True, tuple(scored), ())
+    believed = list(_held_out_beliefs(by_group(cases)))
+    settings = []
+    for count in counts:
+        scored = [_score_held_out(group, rows, before, count) for group, rows, before in believed]
+        counted = tuple(s for s in scored if count == 0 or s.counted)
+        settings.append(Setting(count, True, counted, tuple(s for s in scored if s not in counted)))
+    return tuple(settings)
+
+
+def _score_held_out(group: Group, rows: Sequence[Case], before: Belief, count: int) -> GroupScore:
+    places = _chosen(rows, before, count)
+    chosen = [rows[place] for place in places]
+    left = [case for place, case in enumerate(rows) if place not in places]
+    if chosen:
+        label = "calibrated" if len(chosen) >= ENOUGH_ROWS else before.label
+        before = replace(before, calibration=calibrate(chosen, before), label=label)
+    return _score_rows(group, chosen, left, before)
 
 
 def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
@@ -223,10 +236,13 @@ def _left_out_prior(engine: Engine, others: Sequence[_FullFit]) -> Calibration:
 
 def choose_rows(rows: Sequence[Case], count: int) -> list[int]:
     """Places of the calibration rows of one group, by RULE."""
+    return _chosen(rows, prior_belief(rows[0].setup), count)
+
+
+def _chosen(rows: Sequence[Case], before: Belief, count: int) -> list[int]:
     take = min(count, len(rows) // 2)
     if take == 0:
         return []
-    before = prior_belief(rows[0].setup)
     return v_opt(work_of([(case.setup, case.load) for case in rows]), before.calibration, take)
 
 

@@ -162,11 +162,20 @@ def test_a_held_out_prior_never_saw_the_group():
     """Rows of one group three times slower change the others' predictions, and its own not at all."""
     fast = [*made(), *made(engine="vllm"), *made(engine="trtllm")]
     slow = [*made(slow=3.0), *made(engine="vllm"), *made(engine="trtllm")]
-    first, second = score_held_out(fast), score_held_out(slow)
+    (first,), (second,) = score_held_out(fast, [0]), score_held_out(slow, [0])
     assert first.held_out
     # The group's own prior is the same, so its predictions are: measured three times slower, the ratio is a third.
     assert second.groups[0].tpot.bias == pytest.approx((1 + first.groups[0].tpot.bias) / 3 - 1, abs=1e-9)
     assert second.groups[1].tpot.bias != pytest.approx(first.groups[1].tpot.bias, abs=1e-6)
+
+
+def test_rows_of_the_group_mend_a_prior_that_never_saw_it():
+    """Three times slower than all others: without rows the prediction is a third, with two rows near."""
+    rows = [*made(slow=3.0), *made(engine="vllm"), *made(engine="trtllm")]
+    none, two = score_held_out(rows, [0, 2])
+    assert two.held_out
+    assert two.groups[0].label == "calibrated"
+    assert two.groups[0].tpot.error < 0.5 * none.groups[0].tpot.error
 
 
 def test_the_shipped_rows_are_those_that_the_rule_picks_from_the_public_file(cleaned):

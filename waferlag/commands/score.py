@@ -64,7 +64,7 @@ def score(
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
     settings = scored(cleaned.cases, counts)
     if held_out:
-        settings = (*settings, score_held_out(cleaned.cases))
+        settings = (*settings, *score_held_out(cleaned.cases, counts))
     if json is not None:
         from waferlag.files import write_whole
 
