@@ -96,10 +96,10 @@ def _served(
 ) -> Replayed:
     requests = _requests(arrivals, limits.page_size)
     if computed is not None:
-        requests = [
+        requests = (
             request._replace(computed=tokens)
             for request, tokens in zip(requests, computed.tolist(), strict=True)
-        ]
+        )
     router = _ROUTERS["round-robin" if len(servers) == 1 else route](servers)
     placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
     for server in servers:
@@ -119,8 +119,11 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _requests(arrivals: Arrivals, page_size: int) -> list[Request]:
-    """The requests as the scheduler takes them, by place; blocks are named page by page."""
+def _requests(arrivals: Arrivals, page_size: int) -> Iterator[Request]:
+    """The requests as the scheduler takes them, one after the other; blocks are named page by page.
+
+    One is made when it arrives: those that ended have left their room to it, and the processor's cache still has it.
+    """
     prompts, outputs = arrivals.prompt.tolist(), arrivals.output.tolist()
     if arrivals.blocks is None:
         return _made(prompts, outputs, repeat(()))
@@ -130,18 +133,18 @@ def _requests(arrivals: Arrivals, page_size: int) -> list[Request]:
             " choose a page size that does"
         )
     parts = arrivals.block_tokens // page_size
-    names = [
+    names = (
         _page_names(blocks, parts, prompt // page_size)
         for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
-    ]
+    )
     return _made(prompts, outputs, names)
 
 
-def _made(prompts: list[int], outputs: list[int], names: Iterable[Sequence[Hashable]]) -> list[Request]:
+def _made(prompts: list[int], outputs: list[int], names: Iterable[Sequence[Hashable]]) -> Iterator[Request]:
     """Requests by place; half a microsecond each less than by name."""
     stop: frozenset[int] = frozenset()
     rows = zip(count(), prompts, outputs, repeat(stop), repeat(0), names, repeat(0), strict=False)
-    return list(map(Request._make, rows))
+    return map(Request._make, rows)
 
 
 def _page_names(blocks: Sequence[Hashable], parts: int, full: int) -> Sequence[Hashable]:

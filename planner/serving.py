@@ -276,7 +276,7 @@ def _estimate(
         in_service=in_service,
         mfu=utilisation,
         mbu=mbu(read / (tpot.value / 1e3 * float(work.emitted[0])), setup.accelerator),
-        limits=limits_of(times, load.concurrency),
+        limits=limits_of(times, load.concurrency, float(work.context[0])),
         parts_ms=parts_ms(times),
         reason=believed.reason,
         calibration_rows=believed.calibration.rows,
@@ -333,11 +333,15 @@ def parts_ms(times: StepTimes) -> dict[str, float]:
     return {**{name: 1e3 * value * share for name, value in step.items()}, "wait": 1e3 * float(times.wait[0])}
 
 
-def limits_of(times: StepTimes, concurrency: float) -> str:
-    """What keeps the throughput from being higher, in words."""
+def limits_of(times: StepTimes, concurrency: float, context: float) -> str:
+    """What keeps the throughput from being higher, in words; ``context``: tokens held of a request, on average."""
     in_service = float(times.in_service[0])
     if in_service < 0.95 * concurrency:
-        return f"KV cache: {in_service:.1f} of {concurrency:g} requests are in service, the rest wait"
+        room = round(float(times.slots[0]) * context, -2)
+        return (
+            f"KV cache: with room for about {room:,.0f} tokens, {in_service:.1f} of {concurrency:g} requests are in"
+            " service, the rest wait"
+        )
     if float(times.front_end[0]) > float(times.engine_cycle[0]):
         return "front end: tokens leave slower than the GPUs make them; more GPUs do not help"
     named = {
@@ -620,7 +624,7 @@ def _binding(replica: _OpenReplica, occupancy: Array) -> str:
     broken = [name for name, good in above.items() if not good[0, 0]] or ["the largest batch considered"]
     work = with_load(replica.work, np.array([max(1.0, float(occupancy[0, 0]))]))
     mode = replica.theta[:, 0, 0]
-    spent = limits_of(step_times(work, mode, burst_share=0.0), float(occupancy[0, 0]))
+    spent = limits_of(step_times(work, mode, burst_share=0.0), float(occupancy[0, 0]), float(work.context[0]))
     return f"{' and '.join(broken)} at the percentile; most of a token's time: {spent}"
 
 
