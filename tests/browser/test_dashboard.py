@@ -21,8 +21,7 @@ WORK_PAGES = ("whatif", "scenario", "runs", "accuracy")
 CHARTS = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg.marks"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit, width: int, scheme: str):
     window = visit(width, scheme)
     for path in (*PLAN_PAGES, *WORK_PAGES):
