@@ -29,23 +29,17 @@ def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit,
         assert window.errors() == [], path
         if path in PLAN_PAGES:
             window.page.locator(CHARTS).first.wait_for(timeout=60_000)
+        heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
+        window.settle()
         main = window.page.locator("[data-testid=stMain]")
         assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
+        first = main.inner_text().strip().split("\n")[0].strip()
+        assert first == heading, f"{path or 'answer'}: something of its source is drawn above the heading"
         background = window.page.locator("[data-testid=stApp]").evaluate(
             "a => getComputedStyle(a).backgroundColor"
         )
         assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(17, 22, 28)")
     assert window.outside == []
-
-
-def test_nothing_of_a_pages_source_is_drawn_above_its_heading(visit):
-    window = visit()
-    for path in (*PLAN_PAGES, *WORK_PAGES):
-        window.open(path)
-        heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
-        window.settle()
-        first = window.page.locator("[data-testid=stMain]").inner_text().strip().split("\n")[0].strip()
-        assert first == heading, path or "answer"
 
 
 def test_the_answer_page_shows_what_the_record_says(visit):
@@ -80,8 +74,12 @@ def test_hostile_names_are_shown_and_not_obeyed(visit):
     for path in (*PLAN_PAGES, "whatif", "scenario"):
         window.open(path, run=window.site.hostile)
         assert window.errors() == [], path
+        heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
+        window.settle()
         main = window.page.locator("[data-testid=stMain]")
         assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
+        first = main.inner_text().strip().split("\n")[0].strip()
+        assert first == heading, f"{path or 'answer'}: something of its source is drawn above the heading"
         assert window.page.locator("img[src*='x.test'], img[src='x'], a[href*='x.test']").count() == 0
     assert window.page.title() != "1"
     assert dialogs == []
