@@ -74,7 +74,7 @@ def fitted(samples: list[StepSample], limits: Limits) -> BatchTime:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--requests", type=int, default=120)
+    parser.add_argument("--requests", type=int, default=80)
     parser.add_argument(
         "--rounds", type=int, default=3, help="Measurements at each rate, each with its own luck."
     )
