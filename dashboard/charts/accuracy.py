@@ -26,9 +26,11 @@ def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGL
         scale=alt.Scale(domain=metrics, range=[look.in_service, look.need, look.domestic]),
         legend=alt.Legend(title=None),
     )
-    rows = [{**row, "words": f"{row['error']:.0f} %"} for row in scores]
+    rows = [{**row, "words": f"{row['error']:.0f}"} for row in scores]
+    lines = "split(datum.label, ', ')"  # side by side, "2, held out" would run into its neighbour on a telephone
+    axis = alt.Axis(title=say("measured rows that calibrate"), labelAngle=0, labelExpr=lines)
     base = alt.Chart(values(rows)).encode(
-        x=alt.X("rows:O", sort=order, axis=alt.Axis(title=say("measured rows that calibrate"), labelAngle=0)),
+        x=alt.X("rows:O", sort=order, axis=axis),
         xOffset=alt.XOffset("metric:N", sort=metrics),
         y=alt.Y("error:Q", axis=alt.Axis(title=say("mean absolute error, %"), tickCount=5)),
     )
