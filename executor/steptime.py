@@ -371,7 +371,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
-    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``_slots``).
+    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``kv_room``).
     w = (b+1)/(2b) with b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S
     in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
     waves.
@@ -381,7 +381,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     """
     p = _parameters(theta)
     c, o = work.cost, work.osl
-    slots = _slots(work, p)
+    slots = np.maximum(1.0, _kv_room(work, p) / work.context)
     served = work.concurrency * (1.0 + (work.concurrency / slots) ** 8) ** (-1 / 8)
     batch = served / c.pp
     step = _decode(work, p, batch)
@@ -508,17 +508,20 @@ def _parameters(theta: Array) -> dict[str, Array]:
     return p
 
 
-def _slots(work: Work, p: Mapping[str, Array]) -> Array:
-    """Requests the KV cache holds, at least one; stated tokens where the start-up log gives them.
+def kv_room(work: Work, theta: Array) -> Array:
+    """Tokens of KV cache that a replica of each row is believed to hold; stated ones where the start-up log is given.
 
     That a set-up serves at all says that its engine was given enough memory for the weights and some cache.
     """
+    return _kv_room(work, _parameters(np.asarray(theta, dtype=float)))
+
+
+def _kv_room(work: Work, p: Mapping[str, Array]) -> Array:
     c = work.cost
     available = work.memory_factor * work.memory
     spread = SHARE_SPREAD * available
     room = spread * _median_above_zero((p["f_mem"] * available - c.held_bytes - RESERVED_BYTES) / spread)
-    slots = room / (work.context * c.kv_bytes / c.pp)
-    return np.maximum(1.0, np.where(np.isnan(work.kv_tokens), slots, work.kv_tokens / work.context))
+    return np.where(np.isnan(work.kv_tokens), room / (c.kv_bytes / c.pp), work.kv_tokens)
 
 
 def _median_above_zero(z: Array) -> Array:

@@ -27,6 +27,7 @@ from executor.steptime import (
     Setup,
     StepTimes,
     Work,
+    kv_room,
     predict,
     step_times,
     with_load,
@@ -232,8 +233,8 @@ def estimate(
 
 def estimate_of(setup: Setup, load: Load, version: str = "", rows: Sequence[Case] | None = None) -> Estimate:
     """The estimate of a set-up and a load that are already made."""
-    memory, kv_tokens = _memory(setup, load.isl + load.osl)
     believed = belief(setup, version, rows)
+    memory, kv_tokens = _memory(setup, load.isl + load.osl, believed)
     timed = believed.on(setup)
     work = work_of([(timed, load)])
     times, band = predict(work, believed.calibration, extra_sd=believed.extra_sd)
@@ -283,9 +284,9 @@ def _estimate(
     )
 
 
-def _memory(setup: Setup, tokens: float) -> tuple[MemoryFit, float]:
+def _memory(setup: Setup, tokens: float, believed: Belief) -> tuple[MemoryFit, float]:
     """Memory of a GPU and KV tokens of the replica, or DoesNotFitError unless a request of ``tokens``
-    fits.
+    fits: into what the usual share of the memory leaves, or into what an engine that serves is believed to hold.
     """
     drafting = 0 if setup.drafting is None else 1
     memory = memory_fit(
@@ -300,7 +301,10 @@ def _memory(setup: Setup, tokens: float) -> tuple[MemoryFit, float]:
     if setup.kv_tokens is not None:
         memory.require(0.0, what)
         return memory, setup.kv_tokens
-    memory.require(tokens, what)
+    room = float(
+        kv_room(work_of([(believed.on(setup), Load(tokens, 1.0, 1.0))]), believed.calibration.theta)[0]
+    )
+    memory.require(0.0 if tokens <= room else tokens, what)
     return memory, memory.kv_tokens
 
 
@@ -432,8 +436,8 @@ def goodput_of(
     rows: Sequence[Case] | None = None,
 ) -> Goodput:
     """The goodput of a set-up that is already made; every posterior draw is bisected at once."""
-    memory, kv_tokens = _memory(setup, lengths.input_mean + lengths.output_mean)
     believed = belief(setup, version, rows)
+    memory, kv_tokens = _memory(setup, lengths.input_mean + lengths.output_mean, believed)
     replica = _open_replica(setup, believed, lengths, slo, prefix_reuse)
     occupancy = _highest(replica)
     state = _state(replica, occupancy)

@@ -98,6 +98,15 @@ def test_deepseek_r1_fits_eight_h20_of_96_gb_with_little_kv():
     assert found.kv_tokens < 10_000
 
 
+def test_a_request_fits_that_an_engine_which_serves_would_hold():
+    """The usual share of the memory leaves 5,078 tokens, three times as many are likely; 60,000 are out of reach."""
+    found = estimate("DeepSeek-R1", "H20-96GB", "fp8", "sglang", Layout(8), 4096, 1536, 16)
+    assert found.in_service < 5
+    assert "room for about" in found.limits
+    with pytest.raises(DoesNotFitError, match="cannot hold one request"):
+        estimate("DeepSeek-R1", "H20-96GB", "fp8", "sglang", Layout(8), 60_000, 1536, 16)
+
+
 def test_h20_of_141_gb_asks_for_its_bandwidth():
     with pytest.raises(MissingFigureError, match="bandwidth_tb_s"):
         qwen("H20-141GB")

@@ -138,7 +138,12 @@ def report(found: "Estimate") -> str:
 
 
 def _figure(figure: Any) -> str:
-    return f"{figure.value:10.4g}  (80 %: {figure.low:.4g} to {figure.high:.4g})"
+    return f"{_digits(figure.value):>10}  (80 %: {_digits(figure.low)} to {_digits(figure.high)})"
+
+
+def _digits(value: float) -> str:
+    """Four digits, and all of them before the point where there are more: no powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"
 
 
 def figures_of(given: list[str]) -> dict[str, float]:
