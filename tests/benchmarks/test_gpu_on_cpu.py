@@ -43,6 +43,7 @@ def result(tmp_path_factory):
     return json.loads(out.read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_every_operator_is_right_and_timed(result):
     found, _ = result
     assert found["skipped"] == []
@@ -52,6 +53,7 @@ def test_every_operator_is_right_and_timed(result):
     assert kinds == {"gemm", "decode", "prompt", "moe"}
 
 
+@pytest.mark.slow
 def test_every_family_is_checked_whole_before_anything_is_timed(result):
     found, printed = result
     assert [row["name"] for row in found["engine"]] == [

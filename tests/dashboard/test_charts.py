@@ -35,6 +35,7 @@ EVERY: dict[str, Draw] = {
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=lambda look: look.name)
 @pytest.mark.parametrize("draw", EVERY.values(), ids=EVERY.keys())
+@pytest.mark.slow
 def test_every_chart_draws_as_svg_in_both_looks(record: PlanRecord, draw: Draw, look: Look):
     svg = draw(record, look).svg(400, titled=True)
     assert svg.startswith("<svg")

@@ -14,6 +14,8 @@ import pytest
 from db.repository import RunRepository
 from planner.record import PlanRecord
 
+pytestmark = pytest.mark.slow
+
 WAFERLAG = [sys.executable, "-m", "waferlag"]
 
 

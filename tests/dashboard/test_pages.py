@@ -8,6 +8,8 @@ from db.queue import RunQueue
 from db.repository import RunRepository
 from planner.record import PlanRecord
 
+pytestmark = pytest.mark.slow
+
 Screen = object
 
 

@@ -12,6 +12,8 @@ from dashboard.report import html_report, pdf_report, report_data
 from dashboard.report.paper import FontMissingError
 from planner.record import PlanRecord
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """Tags, attributes and visible text of a page."""

@@ -52,6 +52,7 @@ def candidates(futures, spec, most=20):
     return Orders.of(sorted(rows))
 
 
+@pytest.mark.slow
 def test_simpy_places_what_the_rules_place_in_every_future(july, calendar):
     futures, (rules, orders) = july.futures, calendar
     policy = IfThenPolicy(futures, rules, orders, gates_of(july.spec))

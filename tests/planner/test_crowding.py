@@ -48,6 +48,7 @@ def test_a_line_with_room_for_everyone_makes_no_difference():
 
 
 @pytest.mark.parametrize("servers", [1, 10_000], ids=["crowded", "roomy"])
+@pytest.mark.slow
 def test_the_plan_says_whether_it_settled(servers):
     record = plan(crowded(servers), depth="answer").record
     told = record.physics["congestion"]

@@ -28,6 +28,7 @@ def replay():
     return hindcast()
 
 
+@pytest.mark.slow
 def test_the_twelve_dates_score_within_the_bar(replay):
     assert replay.brier() <= 0.47
     assert replay.log() <= 0.85
@@ -47,6 +48,7 @@ def test_targets_and_rivals_are_those_of_the_trial(replay):
     assert replay.log(LAWS[3]) == pytest.approx(0.907, abs=0.001)
 
 
+@pytest.mark.slow
 def test_scores_by_date_agree_with_the_trial(replay):
     trial = [1.44, 0.25, 0.15, 0.40, 0.87, 0.58, 0.80, 0.22, 0.43, 0.28, 0.17, 0.04]
     found = [replay.brier(where=lambda t, d=date: t.as_of == d) for date in TWELVE_DATES]

@@ -45,15 +45,18 @@ def july(*overrides: str) -> Study:
     return plan(scenario, overrides, depth="answer")
 
 
+@pytest.mark.slow
 def test_a_plan_twice_is_the_same_to_the_last_digit():
     again = plan(small("1-quickstart"))
     assert again.record.model_dump_json() == quick().record.model_dump_json()
 
 
+@pytest.mark.slow
 def test_a_plan_on_two_processes_is_the_same_to_the_last_digit():
     assert plan(small("1-quickstart"), processes=2).record == quick().record
 
 
+@pytest.mark.slow
 def test_the_record_alone_can_be_run_again(tmp_path):
     path = tmp_path / "plan.json"
     path.write_text(quick().record.model_dump_json(), encoding="utf-8")
@@ -61,6 +64,7 @@ def test_the_record_alone_can_be_run_again(tmp_path):
     assert plan(loaded.scenario, loaded.overrides).record == quick().record
 
 
+@pytest.mark.slow
 def test_the_record_survives_its_own_json():
     assert PlanRecord.model_validate_json(july().record.model_dump_json()) == july().record
 
@@ -78,6 +82,7 @@ def test_another_seed_is_another_luck():
     assert other.record.kpis.mean_cost.value != quick().record.kpis.mean_cost.value
 
 
+@pytest.mark.slow
 def test_no_h20_from_new_wafers_serves_before_nine_months():
     leads = {lead.source: lead for lead in july().record.lead_times}
     early = leads["h20-new-wafers"].promised_not_before
@@ -97,6 +102,7 @@ def test_the_second_gate_costs_odds_on_the_same_luck():
     assert odds["cn-h20"].arrives_if_open.value > odds["cn-h20"].arrives.value
 
 
+@pytest.mark.slow
 def test_an_always_open_china_gate_never_makes_the_plan_dearer_on_the_same_luck():
     """More supply never costs more. Of a calendar, as a theorem of the programme it is made with; 3 % is what whole
     lots, the third root and the optimiser's gap may hide at 300 futures."""
@@ -116,6 +122,7 @@ def test_an_always_open_china_gate_never_makes_the_plan_dearer_on_the_same_luck(
     assert cost("china-gate-open") <= cost() * 1.03
 
 
+@pytest.mark.slow
 def test_h20_arrive_more_often_when_the_china_gate_is_always_open():
     def odds(study: Study) -> dict[str, float]:
         return {lead.source: lead.arrives_within_horizon for lead in study.record.lead_times}
@@ -127,6 +134,7 @@ def test_h20_arrive_more_often_when_the_china_gate_is_always_open():
     assert opened["ascend-910c-foundry"] == drawn["ascend-910c-foundry"]
 
 
+@pytest.mark.slow
 def test_gates_that_never_open_leave_nothing_of_what_stands_behind_them():
     leads = {lead.source: lead for lead in july("gates-closed").record.lead_times}
     assert not any(source.startswith("h20") for source in leads), "no lead time without a delivery"
@@ -199,5 +207,6 @@ def test_progress_rises_to_one():
     assert seen[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_demand_that_doubles_needs_more_and_costs_more():
     assert quick("demand-doubles").record.kpis.mean_cost.value > quick().record.kpis.mean_cost.value

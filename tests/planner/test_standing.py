@@ -124,6 +124,7 @@ def test_age_counts_calendar_months():
     assert InService(**FLEET).retires is None
 
 
+@pytest.mark.slow
 def test_spares_asked_for_by_their_ready_rate_keep_it_on_other_futures():
     """Sized on the futures that are planned on; judged on others, within sampling error of 200 against 600."""
     scenario = july(ready_rate=0.9)

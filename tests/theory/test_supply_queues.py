@@ -48,6 +48,7 @@ def assert_mean(found, expected):
 @pytest.mark.parametrize(
     ("servers", "rate", "expected"), [(1, 0.9, 9.0), (3, 2.0, 0.444444), (10, 9.0, 0.668732)]
 )
+@pytest.mark.slow
 def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected):
     assert_mean(waits(Exponential(1.0), servers, rate, runs=40, customers=6000), expected)
 
@@ -61,6 +62,7 @@ def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected):
     ],
     ids=["M/D/1", "M/E2/1", "M/lognormal/1"],
 )
+@pytest.mark.slow
 def test_one_server_waits_as_pollaczek_and_khinchine_say(law, rate, expected):
     assert_mean(waits(law, 1, rate, runs=30, customers=5000), expected)
 

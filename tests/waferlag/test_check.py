@@ -79,6 +79,7 @@ def numbers(body: Any, path: tuple[Any, ...] = ()):
             yield (*path, key)
 
 
+@pytest.mark.slow
 def test_no_number_of_a_scenario_may_be_endless_negative_huge_or_of_another_kind(command, tiny):
     places = list(numbers(yaml.safe_load(tiny().read_text())))
     assert len(places) > 15
@@ -142,6 +143,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_any_printable_name_is_shown_within_80_columns(command, tiny, name):
     def rename(body: Any) -> None:
         body["pools"][0]["name"] = body["fleet"][0]["pool"] = name

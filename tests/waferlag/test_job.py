@@ -50,6 +50,7 @@ def _job(folder: Path, scenario: Path, largest_file: int | None = None) -> tuple
     return process.wait(120), said
 
 
+@pytest.mark.slow
 def test_a_plan_is_left_whole_with_its_arrays(tmp_path, tiny):
     code, said = _job(tmp_path, tiny())
     assert code == 0, said
@@ -59,6 +60,7 @@ def test_a_plan_is_left_whole_with_its_arrays(tmp_path, tiny):
 
 
 @pytest.mark.parametrize("largest_file", [2_000, 20_000])
+@pytest.mark.slow
 def test_where_there_is_no_room_it_says_so_and_leaves_nothing_half_written(tmp_path, tiny, largest_file):
     """2,000 bytes hold no Parquet file of the arrays; 20,000 hold it, and no record."""
     code, said = _job(tmp_path, tiny(), largest_file)

@@ -112,6 +112,7 @@ def test_a_full_disk_is_told_and_is_not_our_mistake():
     assert found.stderr == "error: stdout cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_closed_streams_do_no_harm():
     assert shell("$W check 1-quickstart <&-").returncode == 0
     assert shell("$W check 1-quickstart >&-").returncode == 0
@@ -125,6 +126,7 @@ def test_output_that_a_terminal_cannot_show_is_no_failure(tiny):
     assert (found.returncode, found.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_plan_with_nothing_half_written(tmp_path):
     target = tmp_path / "plan.json"
     running = subprocess.Popen(

@@ -224,6 +224,7 @@ def edited(planned, **changes):
         ({"scenario_hash": "0" * 64}, "scenario_hash differs"),
     ],
 )
+@pytest.mark.slow
 def test_a_plan_that_is_not_as_it_was_written_is_refused(command, planned, changes, said):
     code, out, err = command("plan", edited(planned, **changes), "--no-save")
     assert (code, out) == (2, "")
@@ -239,6 +240,7 @@ def test_an_edited_scenario_inside_a_plan_is_refused(command, planned):
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+@pytest.mark.slow
 def test_a_truncated_plan_is_refused(command, planned, part):
     whole = planned[0].read_text()
     planned[0].write_text(whole[: int(part * len(whole))])

@@ -15,6 +15,7 @@ MOONCAKE = Path(__file__).resolve().parents[3] / "shared/data/traces/mooncake/co
 
 @pytest.mark.skipif(not MOONCAKE.exists(), reason="the Mooncake trace does not lie beside the repository")
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.slow
 def test_every_token_of_mooncakes_conversations_comes_at_the_same_time_in_both_forms(engine):
     given = workload(str(MOONCAKE), 1 << 28, requests=800).arrivals
     setup = setup_of("Qwen3-32B", "H200-SXM", "bf16", engine, Layout(tp=4))

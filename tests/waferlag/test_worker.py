@@ -256,6 +256,7 @@ def test_a_run_whose_process_is_killed_is_tried_again(database, worker, put):
     assert events.count("given back") == 2
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_killed_each_time_has_failed(database, worker, put):
     put("a", deaths=99)
     worker.work(drain=True)
@@ -264,6 +265,7 @@ def test_a_run_whose_process_is_killed_each_time_has_failed(database, worker, pu
     assert "SIGKILL, 3 times" in run.error
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_no_room_waits_for_some_and_fails_only_after_many_attempts(
     database, worker, put, monkeypatch
 ):
@@ -280,6 +282,7 @@ def test_a_run_that_finds_no_room_waits_for_some_and_fails_only_after_many_attem
 
 
 @pytest.mark.parametrize("result", ["", "{}", '{"record": {"scenario": 1}, "artefact": null}'])
+@pytest.mark.slow
 def test_a_result_that_cannot_be_read_fails_its_run_and_not_the_worker(database, worker, put, result):
     put("a", result=result)
     put("b")
@@ -311,6 +314,7 @@ def test_an_identical_run_is_not_computed_but_shared(database, worker, put, make
     assert queries.run(database, "a").artefact != queries.run(database, known).artefact
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_gives_its_run_back_and_the_next_one_finishes_it(database, fleet, put):
     put("a", seconds=0.5)
     process = fleet.start()
@@ -428,6 +432,7 @@ def test_three_workers_drain_many_runs_once_each(database, fleet, put):
 # --- the database goes away ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file, monkeypatch, record_file):
     import sqlite3
 

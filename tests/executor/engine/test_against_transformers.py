@@ -30,6 +30,7 @@ def with_logits(engine):
     return rows
 
 
+@pytest.mark.slow
 def test_logits_of_64_steps_are_within_a_ten_thousandth_and_tokens_equal(small_model, family):
     """FP32 on both sides; the sums are ordered differently, which costs about 1e-5."""
     model = small_model(family)
@@ -64,6 +65,7 @@ def test_random_configurations_agree_too(random_model, kind, seed):
     assert (torch.stack(rows) - reference).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_greedy_tokens_of_a_batch_equal_those_of_each_prompt_alone(small_model, main_family):
     model = small_model(main_family)
     together = engine_for(model).generate(PROMPTS, Sampling(max_tokens=64))
@@ -78,6 +80,7 @@ def test_tokens_do_not_depend_on_the_order_of_the_batch(small_model, main_family
 
 
 @pytest.mark.parametrize("budget", [4, 7, 64])
+@pytest.mark.slow
 def test_tokens_do_not_depend_on_the_chunk_size(small_model, main_family, budget):
     model = small_model(main_family)
     settings = Settings(max_batch=4, token_budget=budget, page_size=4, pages=120, max_length=200)
@@ -97,6 +100,7 @@ def test_tokens_do_not_depend_on_preemption(small_model, main_family):
     assert tokens == [model.greedy(prompt, 60) for prompt in PROMPTS]
 
 
+@pytest.mark.slow
 def test_tokens_do_not_depend_on_the_prefix_cache(small_model, main_family):
     model = small_model(main_family)
     engine = engine_for(model)

@@ -103,6 +103,7 @@ def test_a_candidate_that_fails_is_left_out_of_tuning():
     assert ("kernel", 2) not in chosen.chosen
 
 
+@pytest.mark.slow
 def test_tuning_fills_every_bucket_with_a_shape_that_was_offered(monkeypatch):
     for name, value in (("BUCKETS", (1, 4)), ("TURNS", 1), ("SAMPLES", 1), ("CONTEXT", 32)):
         monkeypatch.setattr(tuning, name, value)

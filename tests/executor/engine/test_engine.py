@@ -216,6 +216,7 @@ def test_an_fp8_cache_gives_nearly_the_same_logits():
 
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**32), look_ahead=st.booleans())
+@pytest.mark.slow
 def test_a_thousand_mixed_requests_each_end_once_and_leave_no_page(seed, look_ahead):
     """Random arrival, length, sampling, cancellation and memory pressure through the real engine."""
     chance = random.Random(seed)

@@ -146,6 +146,7 @@ def run_command(*arguments, **options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_text_and_nothing_else(directory):
     process = run_command("Hello", "--weights", str(directory), "--max-tokens", "12", "--dtype", "float32")
     out, err = process.communicate(timeout=120)
@@ -154,6 +155,7 @@ def test_the_command_prints_the_text_and_nothing_else(directory):
     assert err == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_command_without_a_traceback(directory, tmp_path):
     endless = copied(directory, tmp_path)
     for name in ("config.json", "generation_config.json"):

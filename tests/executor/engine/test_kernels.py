@@ -57,6 +57,7 @@ LENGTHS = [1, 16, 17, 63, 64, 100]
     [(8, 2, 32, 16), (4, 4, 20, 4), (6, 1, 64, 64), (40, 1, 16, 16)],
     ids=["groups of four", "group of one, odd width, small pages", "one KV head", "group above a tile"],
 )
+@pytest.mark.slow
 def test_gqa_decoding_equals_plain_attention(heads, kv_heads, width, page):
     lengths = [length for length in LENGTHS if length <= 8 * page]
     cache, tables, batch = paged(lengths, page, width, heads=kv_heads)
@@ -81,6 +82,7 @@ def test_gqa_decoding_does_not_depend_on_the_splits(splits, monkeypatch):
     [(20, 32, 8, 16, 16), (3, 24, 8, 4, 16), (64, 64, 16, 64, 64), (1, 16, 4, 16, 16)],
     ids=["two head blocks", "odd rank, small pages", "one wide block", "one head"],
 )
+@pytest.mark.slow
 def test_mla_decoding_equals_plain_attention(heads, rank, rope, page, per_program):
     lengths = [length for length in LENGTHS if length <= 8 * page]
     cache, tables, batch = paged(lengths, page, rank + rope, value_width=0)
@@ -317,6 +319,7 @@ def test_a_weight_knows_its_bytes():
 
 
 @pytest.mark.parametrize("name", ["qwen3_moe", "deepseek_v3"])
+@pytest.mark.slow
 def test_the_whole_engine_on_kernels_gives_transformers_tokens(small_model, name):
     """Both kinds of attention, norm of queries and keys, both routers, shared expert; the rest is the same code."""
     from executor.engine.engine import Engine, Settings

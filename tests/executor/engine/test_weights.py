@@ -259,6 +259,7 @@ ODD_VALUES = [
 
 
 @pytest.mark.parametrize("name", ["qwen3", "deepseek_v3"])
+@pytest.mark.slow
 def test_any_odd_value_of_any_field_loads_or_gives_one_of_our_errors(copy_of, name):
     """Never a traceback: each field of the config is set to each odd value in turn."""
     directory = copy_of(name)

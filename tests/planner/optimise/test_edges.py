@@ -35,6 +35,7 @@ from planner.optimise.worth import tornado, value_of_information
     ],
     ids=["no sources", "no rentals", "neither", "one month", "three of each", "no budget"],
 )
+@pytest.mark.slow
 def test_every_part_of_a_study_answers(synthetic, shape, goal):
     train, validate, judge = (synthetic(10 * n, seed=n, **shape) for n in (3, 4, 5))
     trio = Trio(train, validate, judge, goal)

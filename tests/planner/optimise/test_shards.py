@@ -26,6 +26,7 @@ def kept(futures):
 
 
 @pytest.mark.parametrize("bound", [np.inf, BOUND])
+@pytest.mark.slow
 def test_a_solve_over_several_processes_gives_the_same_bits_as_over_one(futures, kept, bound):
     found = [Formulation(futures, Processes(count)).solve(0.9, bound, kept=kept) for count in (1, 2, 3)]
     for other in found[1:]:

@@ -38,6 +38,7 @@ def _die(counter: Counter) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 9])
+@pytest.mark.slow
 def test_parts_stay_where_they_are_and_answer_in_their_order(processes):
     with Processes(processes).hold([Counter(10 * part) for part in range(5)]) as held:
         assert held.map(_add, [(part,) for part in range(5)]) == [0, 11, 22, 33, 44]
@@ -66,6 +67,7 @@ Processes(3).map(parts._told_and_slow, [()] * 3)
 
 @pytest.mark.parametrize("last", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("asks", [HELD, MAPPED], ids=["held", "mapped"])
+@pytest.mark.slow
 def test_the_processes_end_with_the_one_that_asks_however_it_ends(asks, last):
     head = (
         "import sys, time\nfrom planner.supply.spread import Processes\n"
@@ -100,6 +102,7 @@ def _lives(place: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_process_is_raised_here_and_the_crew_goes_on():
     with Processes(2).hold([Counter(7), Counter(8)]) as held:
         with pytest.raises(ValueError, match="part 7 refuses"):

@@ -179,12 +179,14 @@ def assert_engines_agree(world, root):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(), st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_engines_agree_where_no_lot_waits_for_another(world, root):
     assert_engines_agree(world, root)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds(with_lines=True), st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_engines_agree_where_lots_stand_in_lines(world, root):
     assert_engines_agree(world, root)
 
@@ -236,6 +238,7 @@ def test_a_longer_horizon_changes_nothing_that_was_seen(world, root):
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(with_lines=True), st.integers(0, 2**32 - 1), st.sampled_from(["simpy", "fast"]))
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(world, root, engine):
     spec, orders = world
     if orders.placed_at.ndim == 2:

@@ -44,6 +44,7 @@ def gates_of(product, as_of, system=None, **scripts):
 @pytest.mark.parametrize(
     ("product", "pinned"), [("H20", (0.02, 0.08, 0.13, 0.19)), ("H200", (0.02, 0.07, 0.12, 0.18))]
 )
+@pytest.mark.slow
 def test_probability_that_both_gates_pass_equals_the_pinned_forecast(product, pinned):
     us, cn, _ = draw_paths(gates_of(product, END), 366 * DAY, Key(7), MANY)
     for days, expected in zip((30, 90, 180, 365), pinned, strict=True):
@@ -71,6 +72,7 @@ def test_first_stay_has_the_closed_predictive_survival_when_tempo_is_off():
         assert (first > days).mean() == pytest.approx(expected, abs=error)
 
 
+@pytest.mark.slow
 def test_a_scripted_us_loosening_makes_china_tighten_more_often():
     as_of = dt.date(2025, 7, 16)
     quiet = draw_paths(gates_of("H20", as_of), 60 * DAY, Key(2), MANY)[1]

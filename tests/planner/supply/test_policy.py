@@ -137,6 +137,7 @@ def test_what_a_planner_sees_each_month_is_what_has_happened_by_then(july):
     assert any(seen.in_service() for seen in told)
 
 
+@pytest.mark.slow
 def test_a_policy_orders_the_same_alone_in_a_batch_and_over_two_processes(july):
     spec, candidates = july
     level = tuple(24 + 8 * month for month in range(len(spec.month_minutes)))

@@ -60,6 +60,7 @@ def world():
 
 
 @pytest.mark.parametrize("engine", ["simpy", "fast"])
+@pytest.mark.slow
 def test_two_copies_and_two_new_processes_give_the_bits_of_one(world, engine):
     spec, orders = world
     numbers = range(600)

@@ -42,6 +42,7 @@ def test_one_replication_alone_equals_itself_in_a_batch(july):
         assert np.array_equal(batch.gate_state[r], alone.gate_state[0])
 
 
+@pytest.mark.slow
 def test_two_processes_give_every_number_of_one(july):
     spec, orders = july
     some = orders.select(orders.month < 3)
