@@ -282,9 +282,9 @@ def fitted_batch_time(
 
     h is straight between knots at each number of decoding sequences that was seen often, at 1, 2, 4, 8 .. and at the
     most that were seen: a matrix product of two rows is another kernel than one of a single row, and one of four takes
-    less time than one of three. Least squares of
-    relative errors; the samples that miss most, one in fifty, are left out of a second fit, since a machine is now and
-    then busy with something else. Holds between the batches sampled, not beyond.
+    less time than one of three. Least squares of relative errors; the samples that miss most, one in fifty, are left
+    out of a second fit, since a machine is now and then busy with something else. Holds between the batches sampled,
+    not beyond.
     """
     if len(samples) < MOST_COEFFICIENTS:
         raise BadInputError(

@@ -14,6 +14,7 @@ Ints = npt.NDArray[np.int64]
 
 FEW = 20_000
 """Values that are written out and sorted at once."""
+# Weighted sums below are no products of vectors: BLAS would wake its threads for them, and these spin on past the call.
 
 
 @dataclass(frozen=True)

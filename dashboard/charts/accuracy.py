@@ -27,9 +27,8 @@ def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGL
         legend=alt.Legend(title=None),
     )
     rows = [{**row, "words": f"{row['error']:.0f}"} for row in scores]
-    lines = (
-        "split(datum.label, ', ')"  # side by side, "2, held out" would run into its neighbour on a telephone
-    )
+    # In one line "2, held out" would run into its neighbour on a telephone.
+    lines = "split(datum.label, ', ')"
     axis = alt.Axis(title=say("measured rows that calibrate"), labelAngle=0, labelExpr=lines)
     base = alt.Chart(values(rows)).encode(
         x=alt.X("rows:O", sort=order, axis=axis),

@@ -19,11 +19,16 @@ pytestmark = [
 PLAN_PAGES = ("", "orders", "supply", "demand", "serving")
 WORK_PAGES = ("whatif", "scenario", "runs", "accuracy")
 CHARTS = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg.marks"
+UPSTREAM = {"list", "listitem"}
+"""Rules broken by Streamlit's own frame (the lists of its sidebar), not by our pages."""
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
 def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit, width: int, scheme: str):
+    """At full width axe looks at each page too and finds no serious problem of ours."""
     window = visit(width, scheme)
+    problems: dict[str, list[str]] = {}
     for path in (*PLAN_PAGES, *WORK_PAGES):
         window.open(path)
         assert window.errors() == [], path
@@ -39,7 +44,22 @@ def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit,
             "a => getComputedStyle(a).backgroundColor"
         )
         assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(17, 22, 28)")
+        if width == 1280:
+            for kind, places in axe_problems(window.page).items():
+                problems.setdefault(kind, []).append(f"{path or 'answer'}: {places}")
+    assert problems == {}
     assert window.outside == []
+
+
+def axe_problems(page) -> dict[str, list[str]]:
+    """Serious problems of ours that axe finds, with the first places of each."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return {
+        problem["id"]: [node["html"][:160] for node in problem["nodes"][:3]]
+        for problem in Axe().run(page).response["violations"]
+        if problem["impact"] in ("serious", "critical") and problem["id"] not in UPSTREAM
+    }
 
 
 def test_the_answer_page_shows_what_the_record_says(visit):
@@ -155,26 +175,6 @@ def test_the_keyboard_reaches_the_pages_and_opens_one(visit):
         pytest.fail("no number of tabs reached the Orders page")
     window.page.keyboard.press("Enter")
     window.page.get_by_role("heading", level=1, name="Orders").wait_for(timeout=60_000)
-
-
-UPSTREAM = {"list", "listitem"}
-"""Rules broken by Streamlit's own frame (the lists of its sidebar), not by our pages."""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_problem_of_ours(visit, scheme: str):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-    )
-    window = visit(1280, scheme)
-    found: dict[str, list[str]] = {}
-    for path in (*PLAN_PAGES, *WORK_PAGES):
-        window.open(path)
-        for problem in axe.Axe().run(window.page).response["violations"]:
-            if problem["impact"] in ("serious", "critical") and problem["id"] not in UPSTREAM:
-                places = [node["html"][:160] for node in problem["nodes"][:3]]
-                found.setdefault(problem["id"], []).append(f"{path or 'answer'}: {places}")
-    assert found == {}
 
 
 def test_from_an_empty_database_one_click_leads_to_a_plan(chromium: str, browser, tmp_path):
