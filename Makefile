@@ -8,7 +8,7 @@ OUT    := out
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 JOBS   ?= 2
 
-.PHONY: run test quick soak deploy-check lint setup constraints docs clean
+.PHONY: run test quick soak deploy-check lint setup constraints tables docs clean
 
 run: $(STAMP)
 	@mkdir -p $(OUT)
@@ -54,6 +54,10 @@ $(STAMP): pyproject.toml constraints.txt
 # Without find-links in force: a local CPU build of torch must not become the pin.
 constraints: $(STAMP)
 	UV_FIND_LINKS= $(BIN)/uv pip compile -q --universal --all-extras pyproject.toml -c torch-pin.txt -o constraints.txt
+
+# Fits and replayed goodputs that ship as data: again after a change of the serving model, its rows, traces or scenarios.
+tables: $(STAMP)
+	$(BIN)/python benchmarks/serving_tables.py
 
 docs: $(STAMP)
 	$(BIN)/python -m planner.scenario.reference_page > docs/scenario.md

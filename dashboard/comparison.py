@@ -4,12 +4,12 @@ Two quick answers are on the same futures, so their differences are taken future
 only the intervals are known; they are put together as if the luck were not shared, which makes them wider.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dashboard.charts.figure import Row
 from dashboard.whatif import QuickAnswer
+from executor.portable.elementary import hypot
 from planner.optimise.evaluate import paired
 from planner.record import Interval, PlanRecord
 from planner.scenario.models import Scenario
@@ -141,8 +141,8 @@ def _difference(was: Interval, now: Interval) -> Interval:
     (0.3, 0.159, 0.441)
     """
     d = now.value - was.value
-    down = math.hypot(now.value - now.low, was.high - was.value)
-    up = math.hypot(now.high - now.value, was.value - was.low)
+    down = hypot(now.value - now.low, was.high - was.value)
+    up = hypot(now.high - now.value, was.value - was.low)
     return Interval(value=d, low=d - down, high=d + up, level=now.level)
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from executor.errors import BadInputError
+from executor.portable.elementary import interpolated
+from executor.portable.gamma import gamma_quantile
+from executor.portable.normal import uniforms
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -85,8 +88,8 @@ def gaps(count: int, cv: float, chance: np.random.Generator) -> Floats:
         raise BadInputError(f"the gaps' coefficient of variation must be a number of 0 or more (got {cv!r})")
     if cv == 0:
         return np.ones(count)
-    shape = 1.0 / cv**2
-    return chance.gamma(shape, 1.0 / shape, count)
+    shape = 1.0 / (cv * cv)
+    return gamma_quantile(shape, uniforms(chance, count)) / shape
 
 
 def arrival_times(
@@ -109,7 +112,7 @@ def arrival_times(
         raise BadInputError("hourly ratios must be numbers of 0 or more, not all of them 0")
     rounds = int(np.ceil(work[-1] / (3600.0 * pace.sum()))) + 1
     done = np.concatenate([[0.0], np.cumsum(np.tile(pace, rounds)) * 3600.0])
-    return np.interp(work, done, 3600.0 * np.arange(done.size))
+    return interpolated(work, done, 3600.0 * np.arange(done.size))
 
 
 def lengths_of_cells(

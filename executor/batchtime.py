@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from executor.errors import BadInputError
+from executor.portable import linear
+from executor.portable.elementary import exp, expm1, interpolated, log1p, whole_power
 from executor.steptime import CHUNK_TOKENS, PARAMETERS, Array, Load, Setup, step_times, work_of
 
 MOST_STEPS = 1 << 40
@@ -166,7 +167,8 @@ class BatchTime:
         whole = rest + moved
         if self.halves > 1:
             larger = np.maximum(rest, moved)
-            whole = larger * ((rest / larger) ** 4 + (moved / larger) ** 4) ** 0.25
+            fourth = whole_power(rest / larger, 4) + whole_power(moved / larger, 4)
+            whole = larger * np.sqrt(np.sqrt(fourth))
         return np.maximum(whole, self.front_end * self.emitted * sequences)
 
     def scaled(self, factor: float) -> BatchTime:
@@ -198,7 +200,7 @@ class BatchTime:
 
     def _on_top(self, batch: float) -> float:
         batches, seconds = zip(*self.knots, strict=True)
-        return float(np.interp(batch, batches, seconds))
+        return float(interpolated(batch, batches, seconds))
 
     def _decode_linear(self, batch: float) -> float:
         found = self._linears.get(batch)
@@ -210,7 +212,7 @@ class BatchTime:
         """Weights read and multiplied for so many tokens: the smooth larger of the two."""
         weights = self.dense
         if self.experts:
-            weights += self.experts * -math.expm1(tokens * self.untouched_log)
+            weights += self.experts * -expm1(tokens * self.untouched_log)
         return _pnorm4(weights, self.gemm * tokens)
 
 
@@ -232,14 +234,14 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
     )
     seen = step_times(probe, theta)
     # Plain floats: a single numpy one would spread through the replay's clock and make it several times slower.
-    parameter = dict(zip(PARAMETERS, np.exp(theta).tolist(), strict=True))
+    parameter = dict(zip(PARAMETERS, exp(theta).tolist(), strict=True))
     ranks = float(work.cost.attention_dp[0])
     context = float(work.context[0])
     verified = int(work.verified[0])
     return BatchTime(
         dense=float(seen.weights[0]),
         experts=max(0.0, float(seen.weights[2] - seen.weights[0])) if setup.spec.moe is not None else 0.0,
-        untouched_log=math.log1p(-float(work.cost.expert_share[0])),
+        untouched_log=log1p(-float(work.cost.expert_share[0])),
         gemm=float(seen.gemm[1]) / verified,
         context=float(seen.attention[1]) / context,
         square=float(seen.prefill_attention[1] / work.square[0]),
@@ -290,14 +292,16 @@ def fitted_batch_time(
         raise BadInputError(
             f"{len(samples)} timed steps are too few to fit: give {MOST_COEFFICIENTS} or more"
         )
+    from scipy.optimize import nnls  # 0.4 s that a plan need not wait for
+
     seen = np.array(samples, dtype=float)
     batch, context, tokens, square, completed, seconds = seen.T
     knots = _knots(batch)
-    hats = [np.interp(batch, (0.0, *knots), np.eye(len(knots) + 1)[at + 1]) for at in range(len(knots))]
+    hats = [interpolated(batch, (0.0, *knots), np.eye(len(knots) + 1)[at + 1]) for at in range(len(knots))]
     columns = np.stack([np.ones(len(seen)), context, batch + tokens, square, completed, *hats], axis=1)
     scaled = columns / seconds[:, None]
     found, _ = nnls(scaled, np.ones(len(seen)))
-    miss = np.abs(scaled @ found - 1.0)
+    miss = np.abs(linear.times(scaled, found) - 1.0)
     kept = miss <= np.quantile(miss, 1.0 - OUTLIERS)
     found, _ = nnls(scaled[kept], np.ones(int(kept.sum())))
     zero = dict.fromkeys(SECONDS, 0.0)
@@ -318,7 +322,7 @@ def fitted_batch_time(
 def _knots(batch: Array) -> tuple[float, ...]:
     """The numbers of decoding sequences that were seen often, powers of two that were seen, and the largest one."""
     seen, times = np.unique(batch[batch > 0], return_counts=True)
-    kept = (times >= OFTEN) | (np.log2(seen) % 1 == 0)
+    kept = (times >= OFTEN) | (np.frexp(seen)[0] == 0.5)
     kept[-1:] = True
     return tuple(seen[kept].tolist())
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from executor.errors import BadInputError, DoesNotFitError
+from executor.portable.elementary import expm1, log1p, square
 from executor.roofline import PRECISIONS, Accelerator
 from executor.spec import ModelSpec
 
@@ -284,7 +285,7 @@ def request_flops(spec: ModelSpec, isl: float, osl: float, prefix_reuse: float =
     """
     linear = 2.0 * (spec.active_params - spec.embedding_params) * isl * (1 - prefix_reuse)
     decode = 2.0 * spec.active_params * osl + decode_attention_flops(spec) * osl * (isl + osl / 2)
-    return linear + prefill_attention_flops(spec) * isl**2 * (1 - prefix_reuse**2) + decode
+    return linear + prefill_attention_flops(spec) * square(isl) * (1 - square(prefix_reuse)) + decode
 
 
 def decode_step_bytes(cost: ReplicaCost, sequences: Count, context: Count) -> Count:
@@ -293,7 +294,7 @@ def decode_step_bytes(cost: ReplicaCost, sequences: Count, context: Count) -> Co
 
     touched = 1 - (1 - k/E)^B    share of the experts that B tokens reach when each chooses k of E at random
     """
-    touched = 1.0 - (1.0 - cost.expert_share) ** sequences
+    touched = -expm1(sequences * log1p(-cost.expert_share))
     weights = cost.dense_read_bytes + cost.expert_read_bytes * touched
     return (weights + sequences * context * cost.kv_bytes) / cost.pp
 

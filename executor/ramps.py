@@ -54,7 +54,7 @@ class Ramps:
     @property
     def total(self) -> int:
         """How many values there are."""
-        return int(self.steps @ self.count)
+        return int((self.steps * self.count).sum())
 
     def mean(self) -> float:
         """Mean of all values."""

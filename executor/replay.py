@@ -23,6 +23,8 @@ from executor.batchtime import VECTOR_STEPS, BatchTime
 from executor.errors import BadInputError, UnknownNameError
 from executor.metrics import Bounds
 from executor.pages import CountedPages
+from executor.portable.elementary import log1p
+from executor.portable.normal import uniforms
 from executor.ratesearch import bracket, narrowed
 from executor.replayed import Line, Replayed, Spans
 from executor.scheduler import Limits, Scheduler
@@ -545,7 +547,7 @@ def goodput_by_replay(
     if not 0 <= prefix_reuse < 1:
         raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")
     chance = np.random.default_rng([20251127, seed])
-    unit = np.cumsum(chance.exponential(1.0, requests))
+    unit = np.cumsum(-log1p(-uniforms(chance, requests)))
     if paired:
         chosen = chance.integers(0, prompt.size, requests)
         prompts, outputs = prompt[chosen], output[chosen]

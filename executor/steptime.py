@@ -10,17 +10,17 @@ rows and over parameter draws. Times are seconds inside, milliseconds where a na
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri_exp
 
 from executor.cost import GPUS_PER_NODE, Layout, ReplicaCost, replica_cost, stack
 from executor.errors import BadInputError, UnknownNameError
+from executor.portable import linear, normal
+from executor.portable.elementary import exp, expm1, log, log1p, log2, power, square, whole_power
 from executor.roofline import Accelerator
 from executor.spec import ModelSpec
 
@@ -129,13 +129,13 @@ class Prior:
 
     def covariance(self) -> Array:
         """Covariance of the logarithms, (16, 16)."""
-        return np.diag(self.sd**2)
+        return np.diag(square(self.sd))
 
     def with_(self, **given: tuple[float, float]) -> Prior:
         """The same beliefs with some parameters replaced by (median in SI units, sd of the log)."""
         log_median, sd = self.log_median.copy(), self.sd.copy()
         for name, (median, spread) in given.items():
-            log_median[PARAMETERS.index(name)] = np.log(median)
+            log_median[PARAMETERS.index(name)] = log(float(median))
             sd[PARAMETERS.index(name)] = spread
         return Prior(log_median, sd)
 
@@ -230,7 +230,10 @@ class Drafting:
         >>> Drafting(2, 0.5).emitted
         1.75
         """
-        return float(sum(self.acceptance**place for place in range(self.tokens + 1)))
+        kept = [1.0]
+        for _ in range(self.tokens):
+            kept.append(kept[-1] * self.acceptance)
+        return sum(kept)
 
 
 @dataclass(frozen=True)
@@ -304,7 +307,7 @@ def work_of(rows: Sequence[tuple[Setup, Load]]) -> Work:
         osl=osl,
         concurrency=each([load.concurrency for load in loads]),
         computed=isl * (1 - reuse),
-        square=isl**2 * (1 - reuse**2),
+        square=square(isl) * (1 - square(reuse)),
         context=isl + osl / 2,
         kv_tokens=each([np.nan if s.kv_tokens is None else s.kv_tokens for s in setups]),
         halves=each([2.0 if s.overlaps else 1.0 for s in setups]),
@@ -355,7 +358,7 @@ class StepTimes:
 
     def logs(self) -> Array:
         """ln(TTFT), ln(TPOT), ln(T), stacked on a new first axis."""
-        return np.log(np.stack([self.ttft, self.tpot, self.cycle]))
+        return log(np.stack([self.ttft, self.tpot, self.cycle]))
 
 
 def step_times(work: Work, theta: Array, burst_share: float | None = None) -> StepTimes:
@@ -382,7 +385,7 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     p = _parameters(theta)
     c, o = work.cost, work.osl
     slots = np.maximum(1.0, _kv_room(work, p) / work.context)
-    served = work.concurrency * (1.0 + (work.concurrency / slots) ** 8) ** (-1 / 8)
+    served = work.concurrency / _root(1.0 + whole_power(work.concurrency / slots, 8), 8)
     batch = served / c.pp
     step = _decode(work, p, batch)
     prefill, prefill_attention = _prefill(work, p, batch, step)
@@ -459,7 +462,7 @@ def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
     kv = batch * work.context * c.kv_bytes / (work.bandwidth * p["e_kv"])
     compute = tokens * work.context * c.decode_attention_flops / (work.peak_bf16 * p["e_p"])
     attention = _pnorm(kv, compute, 4)
-    latency = c.all_reduces * p["a_ar"] * (1.0 + 0.2 * np.log2(np.maximum(c.stage_gpus, 2.0) / 2.0)) * halves
+    latency = c.all_reduces * p["a_ar"] * (1.0 + 0.2 * log2(np.maximum(c.stage_gpus, 2.0) / 2.0)) * halves
     collectives = latency + tokens / c.attention_dp * c.all_reduces * _collective_seconds(work, p)
     launch = _launch(work, p) * halves
     host = p["t_fix"] + launch + p["h_seq"] * batch / c.attention_dp
@@ -480,7 +483,7 @@ def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> t
     c = work.cost
     steps = work.osl / work.emitted
     chunks = work.computed / CHUNK_TOKENS / c.attention_dp
-    holding = steps * -np.expm1(-batch * np.maximum(1.0, chunks) / steps)
+    holding = steps * -expm1(-batch * np.maximum(1.0, chunks) / steps)
     tokens = batch * work.computed / holding
     alone = _pnorm(*_linear_parts(work, p, tokens), 4) + p["t_fix"] + _launch(work, p) + step.latency
     shared = _pnorm(*_linear_parts(work, p, batch * work.verified + tokens), 4) - step.linear
@@ -502,9 +505,9 @@ def _parameters(theta: Array) -> dict[str, Array]:
     """Parameters by name in SI units; efficiencies of weights, GEMMs and prefill stay below
     EFFICIENCY_CAP.
     """
-    p = dict(zip(PARAMETERS, np.exp(theta), strict=True))
+    p = dict(zip(PARAMETERS, exp(theta), strict=True))
     for name in ("e_w", "e_p", "e_pa"):
-        p[name] = p[name] * (1.0 + (p[name] / EFFICIENCY_CAP) ** 40) ** (-1 / 40)
+        p[name] = p[name] / power(1.0 + whole_power(p[name] / EFFICIENCY_CAP, 40), 1 / 40)
     return p
 
 
@@ -520,22 +523,14 @@ def _kv_room(work: Work, p: Mapping[str, Array]) -> Array:
     c = work.cost
     available = work.memory_factor * work.memory
     spread = SHARE_SPREAD * available
-    room = spread * _median_above_zero((p["f_mem"] * available - c.held_bytes - RESERVED_BYTES) / spread)
+    room = spread * normal.positive_median((p["f_mem"] * available - c.held_bytes - RESERVED_BYTES) / spread)
     return np.where(np.isnan(work.kv_tokens), room / (c.kv_bytes / c.pp), work.kv_tokens)
-
-
-def _median_above_zero(z: Array) -> Array:
-    r"""Median of a normal variable of mean ``z`` and spread 1 that is known to be above 0.
-
-    z - Phi^-1( Phi(z) / 2 )        z itself where it is large, ln 2 / -z where it is far below 0
-    """
-    return z - ndtri_exp(log_ndtr(z) - math.log(2.0))
 
 
 def _linear_parts(work: Work, p: Mapping[str, Array], tokens: Array) -> tuple[Array, Array]:
     """Seconds to read the weights that ``tokens`` touch, and to multiply by them."""
     c = work.cost
-    touched = -np.expm1(tokens * np.log1p(-c.expert_share))
+    touched = -expm1(tokens * log1p(-c.expert_share))
     weights = (c.dense_read_bytes + c.expert_read_bytes * touched * p["m_moe"]) / (work.bandwidth * p["e_w"])
     gemm = 2.0 * tokens * c.active_values / (work.peak * work.kernel_factor * p["e_p"])
     return weights, gemm
@@ -549,16 +544,23 @@ def _collective_seconds(work: Work, p: Mapping[str, Array]) -> Array:
     return c.all_reduce_bytes / (work.link * p["e_net"]) + c.cross_node_bytes / (NIC_BYTES_S * p["e_net"])
 
 
-def _pnorm(a: Array, b: Array, power: int) -> Array:
+def _pnorm(a: Array, b: Array, order: int) -> Array:
     """Smooth maximum: (a^p + b^p)^(1/p), scaled so that no power overflows."""
     larger = np.maximum(np.maximum(a, b), 1e-30)
-    return larger * ((a / larger) ** power + (b / larger) ** power) ** (1.0 / power)
+    return larger * _root(whole_power(a / larger, order) + whole_power(b / larger, order), order)
 
 
 def _smooth_min(a: Array, b: Array) -> Array:
     """Smooth minimum of two positive arrays, power 8."""
     smaller = np.minimum(a, b)
-    return smaller * ((smaller / a) ** 8 + (smaller / b) ** 8) ** (-1 / 8)
+    return smaller / _root(whole_power(smaller / a, 8) + whole_power(smaller / b, 8), 8)
+
+
+def _root(x: Array, order: int) -> Array:
+    """The root of an even order: square roots as far as they go."""
+    while order % 2 == 0:
+        x, order = np.sqrt(x), order // 2
+    return x if order == 1 else power(x, 1.0 / order)
 
 
 @dataclass(frozen=True)
@@ -571,7 +573,7 @@ class Measured:
 
     def logs(self) -> Array:
         """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
-        return np.log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
+        return log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
 
     def at(self, index: Array | Sequence[int]) -> Measured:
         """The chosen rows."""
@@ -614,26 +616,25 @@ class Calibration:
         """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
         first.
         """
-        noise = np.random.default_rng(seed).standard_normal((len(PARAMETERS), count))
+        noise = normal.draws(np.random.default_rng(seed), (len(PARAMETERS), count))
         edges = np.round(np.cumsum([0.0, *(mode.weight for mode in self.modes)]) * count).astype(int)
         drawn = np.empty_like(noise)
         for mode, first, last in zip(self.modes, edges[:-1], edges[1:], strict=True):
-            values, vectors = np.linalg.eigh(mode.covariance)
-            scaled = vectors @ (widen * np.sqrt(np.maximum(values, 0.0))[:, None] * noise[:, first:last])
+            scaled = widen * linear.product(linear.cholesky(mode.covariance), noise[:, first:last])
             drawn[:, first:last] = mode.theta[:, None] + scaled
             drawn[:, first : first + 1] = mode.theta[:, None] if last > first else drawn[:, first : first + 1]
         return drawn[:, :, None]
 
     def widened(self) -> Calibration:
         """The same belief as a prior for another GPU: spread times ``widen``, no row counted."""
-        modes = tuple(replace(m, covariance=m.covariance * self.widen**2) for m in self.modes)
+        modes = tuple(replace(m, covariance=m.covariance * square(self.widen)) for m in self.modes)
         return Calibration(modes, 0)
 
 
 def uncalibrated(prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
     """The prior itself, one mode for each reading, as what is believed with no row seen."""
     starts = [(reading.on(prior), reading.weight) for reading in readings] or [(prior, 1.0)]
-    return _mixture([(p.log_median, p.covariance(), float(np.log(weight))) for p, weight in starts], rows=0)
+    return _mixture([(p.log_median, p.covariance(), log(weight)) for p, weight in starts], rows=0)
 
 
 def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
@@ -651,15 +652,19 @@ def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
     found = []
     for mode in before.modes:
         theta, covariance, misfit = _fit_from(work, measured, mode)
-        log_volume = 0.5 * (np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(mode.covariance)[1])
-        found.append((theta, covariance, float(np.log(mode.weight) - misfit + log_volume)))
+        log_volume = 0.5 * (_log_determinant(covariance) - _log_determinant(mode.covariance))
+        found.append((theta, covariance, log(mode.weight) - misfit + log_volume))
     return _mixture(found, rows=len(work))
+
+
+def _log_determinant(matrix: Array) -> float:
+    return 2.0 * float(log(np.diag(linear.cholesky(matrix))).sum())
 
 
 def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibration:
     """Modes by weight; one that holds less than 1 % is dropped."""
     logs = np.array([log_weight for _, _, log_weight in found])
-    weights = np.exp(logs - logs.max())
+    weights = exp(logs - logs.max())
     weights = np.where(weights / weights.sum() < 0.01, 0.0, weights)
     weights = weights / weights.sum()
     modes = [Mode(theta, cov, float(w)) for (theta, cov, _), w in zip(found, weights, strict=True) if w > 0]
@@ -669,17 +674,17 @@ def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibrat
 def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Array, float]:
     """Mode, covariance and half the sum of squares at the mode."""
     target = measured.logs()
-    whiten = np.linalg.cholesky(np.linalg.inv(before.covariance)).T
+    whiten = linear.forward(linear.cholesky(before.covariance), np.eye(len(PARAMETERS)))
 
     def residuals_and_slopes(theta: Array) -> tuple[Array, Array]:
         logs, slopes = _logs_and_slopes(work, theta)
         misfit = (logs - target) / SIGMA_LOG[:, None]
         inner = slopes / SIGMA_LOG[:, None, None] * _soft_slope(misfit)[:, :, None]
-        residuals = np.concatenate([_soft(misfit).ravel(), whiten @ (theta - before.theta)])
+        residuals = np.concatenate([_soft(misfit).ravel(), linear.times(whiten, theta - before.theta)])
         return residuals, np.concatenate([inner.reshape(-1, len(PARAMETERS)), whiten])
 
     theta, precision, cost = _least_squares(residuals_and_slopes, before.theta)
-    return theta, np.linalg.inv(precision), cost
+    return theta, linear.inverse(precision), cost
 
 
 def _least_squares(
@@ -689,17 +694,18 @@ def _least_squares(
 
     step = -(J'J + m diag(J'J))^-1 J'r,   m / 5 after a step that lowers the sum, x 4 after one that does not
 
-    Written out because importing scipy.optimize takes 0.4 s, a seventh of the time a quick plan has; the
-    tests hold it against scipy's least_squares. The prior's rows keep J'J regular.
+    Written out because SciPy's stands on LAPACK, whose last bits depend on the processor; the tests hold it against
+    scipy's least_squares. The prior's rows keep J'J regular.
     """
     theta, damping = start, 1e-3
     r, j = residuals_and_slopes(theta)
-    cost = 0.5 * float(r @ r)
+    cost = 0.5 * linear.dot(r, r)
     for _ in range(most_steps):
-        curvature = j.T @ j
-        step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), -(j.T @ r))
+        curvature = linear.product(j.T, j)
+        slope = linear.times(j.T, r)
+        step = -linear.solve(curvature + damping * np.diag(np.diag(curvature)), slope[:, None])[:, 0]
         tried, slopes = residuals_and_slopes(theta + step)
-        lowered = 0.5 * float(tried @ tried)
+        lowered = 0.5 * linear.dot(tried, tried)
         if not lowered < cost:
             damping *= 4.0
             if damping > 1e12:
@@ -709,18 +715,18 @@ def _least_squares(
         theta, r, j, cost, damping = theta + step, tried, slopes, lowered, damping / 5.0
         if gained <= ENOUGH_GAIN * cost:
             break
-    return theta, j.T @ j, cost
+    return theta, linear.product(j.T, j), cost
 
 
 def _soft(r: Array) -> Array:
     """Residual whose square is soft L1 with a knee at 2: 8 (sqrt(1 + (r/2)^2) - 1)."""
-    return r * np.sqrt(2.0 / (np.sqrt(1.0 + (r / 2.0) ** 2) + 1.0))
+    return r * np.sqrt(2.0 / (np.sqrt(1.0 + square(r / 2.0)) + 1.0))
 
 
 def _soft_slope(r: Array) -> Array:
-    root = np.sqrt(1.0 + (r / 2.0) ** 2)
+    root = np.sqrt(1.0 + square(r / 2.0))
     outer = np.sqrt(2.0 / (root + 1.0))
-    return outer * (1.0 - (r / 2.0) ** 2 / (2.0 * root * (root + 1.0)))
+    return outer * (1.0 - square(r / 2.0) / (2.0 * root * (root + 1.0)))
 
 
 def jacobian(work: Work, theta: Array, burst_share: float | None = None) -> Array:
@@ -750,7 +756,7 @@ class Band:
     def interval(self, metric: int) -> tuple[Array, Array]:
         """Low and high of TTFT (0), TPOT (1) or throughput (2)."""
         median = (self.ttft_ms, self.tpot_ms, self.throughput)[metric]
-        factor = np.exp(Z_80 * self.spread[metric])
+        factor = exp(Z_80 * self.spread[metric])
         return median / factor, median * factor
 
 
@@ -768,18 +774,19 @@ def predict(
     """
     times = [step_times(work, mode.theta, burst_share) for mode in calibration.modes]
     weights = np.array([mode.weight for mode in calibration.modes])
-    logs = np.log([[t.ttft, t.tpot, t.throughput_per_gpu] for t in times])
+    logs = log(np.array([[t.ttft, t.tpot, t.throughput_per_gpu] for t in times]))
     spreads = []
     for mode in calibration.modes:
         slopes = jacobian(work, mode.theta, burst_share)
-        variance = np.einsum("krp,pq,krq->kr", slopes, mode.covariance, slopes)
-        spreads.append(calibration.widen**2 * (variance + FLOOR_LOG[:, None] ** 2))
-    mean = np.tensordot(weights, logs, 1)
-    squares = np.tensordot(weights, np.array(spreads) + (logs - mean) ** 2, 1)
+        variance = (linear.product(slopes, mode.covariance) * slopes).sum(axis=2)
+        spreads.append(square(calibration.widen) * (variance + square(FLOOR_LOG)[:, None]))
+    weight = weights[:, None, None]
+    mean = (weight * logs).sum(axis=0)
+    squares = (weight * (np.array(spreads) + square(logs - mean))).sum(axis=0)
     if calibration.rows < ENOUGH_ROWS:
-        squares = squares * UNCALIBRATED_FACTOR[:, None] ** 2
-    spread = np.sqrt(squares + extra_sd**2)
-    return times[0], Band(np.exp(mean[0]) * 1e3, np.exp(mean[1]) * 1e3, np.exp(mean[2]), spread)
+        squares = squares * square(UNCALIBRATED_FACTOR)[:, None]
+    spread = np.sqrt(squares + square(extra_sd))
+    return times[0], Band(exp(mean[0]) * 1e3, exp(mean[1]) * 1e3, exp(mean[2]), spread)
 
 
 def corners(work: Work, count: int) -> list[int]:
@@ -815,19 +822,19 @@ def v_opt(work: Work, before: Calibration, count: int) -> list[int]:
     """
     slopes = jacobian(work, before.theta) / SIGMA_LOG[:, None, None]
     by_row = np.moveaxis(slopes, 1, 0)
-    information = np.einsum("rkp,rkq->pq", by_row, by_row)
+    stacked = by_row.reshape(-1, len(PARAMETERS))
+    information = linear.product(stacked.T, stacked)
     covariance = before.modes[0].covariance
     chosen: list[int] = []
     for _ in range(min(count, len(work))):
-        spread = by_row @ covariance
-        own = spread @ np.swapaxes(by_row, 1, 2) + np.eye(3)
-        gain = np.trace(
-            np.linalg.solve(own, spread @ information @ np.swapaxes(spread, 1, 2)), axis1=1, axis2=2
-        )
+        spread = linear.product(by_row, covariance)
+        own = linear.product(spread, np.swapaxes(by_row, 1, 2)) + np.eye(3)
+        lowered = linear.product(linear.product(spread, information), np.swapaxes(spread, 1, 2))
+        gain = np.trace(linear.solve(own, lowered), axis1=1, axis2=2)
         gain[chosen] = -np.inf
         best = int(np.argmax(np.round(gain, 9)))
         chosen.append(best)
-        covariance = covariance - spread[best].T @ np.linalg.solve(own[best], spread[best])
+        covariance = covariance - linear.product(spread[best].T, linear.solve(own[best], spread[best]))
     return chosen
 
 
@@ -860,7 +867,7 @@ def prior_for(engine_name: str) -> Prior:
         entry["by_engine"].get(engine_name, entry["median"]) * _UNIT.get(entry["unit"], 1.0)
         for entry in stored
     ]
-    return Prior(np.log(np.array(medians)), np.array([entry["sd_of_log"] for entry in stored]))
+    return Prior(log(np.array(medians)), np.array([entry["sd_of_log"] for entry in stored]))
 
 
 @cache

@@ -15,6 +15,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from executor.portable.elementary import exp, log, square
 from executor.roofline import Accelerator
 from executor.steptime import PARAMETERS, Calibration, Mode, Setup
 
@@ -139,27 +140,27 @@ def _moved(mode: Mode, source: Accelerator, target: Setup, family: Family) -> tu
 
     def move(name: str, value: float, sensitivity: float, variance: float) -> None:
         at = PARAMETERS.index(name)
-        theta[at], slope[at], added[at] = np.log(value), sensitivity, variance
+        theta[at], slope[at], added[at] = log(float(value)), sensitivity, variance
 
     for name in ("e_w", "e_kv"):
-        before = float(np.exp(mode.theta[PARAMETERS.index(name)]))
+        before = exp(float(mode.theta[PARAMETERS.index(name)]))
         after = memory_efficiency(before, bandwidth, family.excess[0])
         # d ln e_t / d ln e_s and d ln e_t / d ln x of the formula in memory_efficiency
         sensitivity = after * family.excess[0] * bandwidth / before if before < 1.0 else 1.0
-        move(name, after, sensitivity, ((1.0 - after) * family.excess[1]) ** 2)
-    gemm_before = float(np.exp(mode.theta[PARAMETERS.index("e_p")]))
+        move(name, after, sensitivity, square((1.0 - after) * family.excess[1]))
+    gemm_before = exp(float(mode.theta[PARAMETERS.index("e_p")]))
     for name, floor in (("e_p", "bf16"), ("e_pa", "prefill_attention")):
-        before = float(np.exp(mode.theta[PARAMETERS.index(name)]))
+        before = exp(float(mode.theta[PARAMETERS.index(name)]))
         after = compute_efficiency(min(before, 0.95), peak, own[floor][0], family.excess[0])
-        move(name, after, min(1.0, after * peak / before), own[floor][1] ** 2)
+        move(name, after, min(1.0, after * peak / before), square(own[floor][1]))
     gemm_after = compute_efficiency(
         min(gemm_before * kernel, 0.95), linear_peak, own[narrow][0], family.excess[0]
     )
     for name in ("tau_l", "a_ar"):
-        before = float(np.exp(mode.theta[PARAMETERS.index(name)]))
-        move(name, before * family.latency[0], 1.0, family.latency[1] ** 2)
+        before = exp(float(mode.theta[PARAMETERS.index(name)]))
+        move(name, before * family.latency[0], 1.0, square(family.latency[1]))
     covariance = mode.covariance * np.outer(slope, slope) + np.diag(added)
-    factor = gemm_after / float(np.exp(theta[PARAMETERS.index("e_p")]))
+    factor = gemm_after / exp(float(theta[PARAMETERS.index("e_p")]))
     return Mode(theta, covariance, mode.weight), factor
 
 

@@ -30,6 +30,7 @@ from executor.steptime import (
     work_of,
 )
 from executor.transfer import carry, reference_accelerator
+from planner.fits import shipped_fit
 from planner.measured import Case, by_group, precision_name, shipped_points
 from planner.reference.accelerators import accelerator
 
@@ -46,6 +47,8 @@ class Belief:
     extra_sd: float
     label: Label
     reason: str
+    rows: tuple[Case, ...] = ()
+    """Measured rows that went into it."""
 
     def on(self, setup: Setup) -> Setup:
         """The set-up with the kernel factor that this belief stands on."""
@@ -109,14 +112,21 @@ def _belief(setup: Setup, version: str, rows: tuple[Case, ...] | None) -> Belief
     if not here:
         return before
     # Where the priors were fitted they are the better start; elsewhere what was carried over is.
-    start = prior_belief(setup) if setup.accelerator.name in PRIOR_GPUS else before
-    calibration = calibrate(here, start)
+    at_home = setup.accelerator.name in PRIOR_GPUS
+    start = prior_belief(setup) if at_home else before
+    calibration = from_prior(here) if at_home else calibrate(here, start)
+    used = (*start.rows, *here)
     if len(here) < ENOUGH_ROWS:
-        return replace(
-            start, calibration=calibration, reason=f"{start.reason}; one measured row of {here[0].group}"
-        )
+        reason = f"{start.reason}; one measured row of {here[0].group}"
+        return replace(start, calibration=calibration, reason=reason, rows=used)
     reason = f"calibrated on {len(here)} measured rows of {here[0].group}{other_here}"
-    return Belief(calibration, start.kernel_factor, 0.0, "calibrated", reason)
+    return Belief(calibration, start.kernel_factor, 0.0, "calibrated", reason, used)
+
+
+def from_prior(rows: Sequence[Case]) -> Calibration:
+    """The step-time model through measured rows of one group, from the prior of their engine."""
+    shipped = shipped_fit(rows)
+    return calibrate(rows, prior_belief(rows[0].setup)) if shipped is None else shipped
 
 
 def calibrate(rows: Sequence[Case], before: Belief) -> Calibration:
@@ -144,9 +154,11 @@ def prior_belief(setup: Setup) -> Belief:
 def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
     """A calibration on another GPU as it is believed to hold here."""
     there = rows[0].setup
-    moved = carry(calibrate(rows, prior_belief(there)), there.accelerator, setup)
+    moved = carry(from_prior(rows), there.accelerator, setup)
     reason = f"{len(rows)} measured rows of {rows[0].group}{remark}; {moved.reason}"
-    return Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason)
+    return Belief(
+        moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows)
+    )
 
 
 def measured_of(rows: Sequence[Case]) -> Measured:

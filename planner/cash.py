@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.optimise.calibrate import Calibration
-from planner.prospects import Prospects, month_days, order_prices
+from planner.prospects import Prospects, month_days, order_prices, price_path
 from planner.scenario.checks import spot_price
 from planner.scenario.models import Scenario
 
@@ -40,10 +40,9 @@ def monthly_spend(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> 
 def _rent(scenario: Scenario, chosen: Calibration) -> Array:
     """[N, T] reserved and spot rental, undiscounted."""
     hours = month_days(scenario) * HOURS_PER_DAY
-    months = np.arange(scenario.horizon_months)
     rent = np.zeros((chosen.outcome.count, scenario.horizon_months))
     for r, source in enumerate(scenario.rentals):
-        path = source.price_change_per_month**months * hours
+        path = price_path(source, scenario.horizon_months) * hours
         reserved = chosen.plan.reserved[:, r].sum(axis=0) * scenario.in_currency(source.price_per_gpu_hour)
         spot = chosen.outcome.spot_gpus[:, :, r].sum(axis=1) * spot_price(scenario, source)
         rent += (reserved + spot) * path

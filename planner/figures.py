@@ -1,5 +1,7 @@
 """Intervals and quantiles over futures, as the record holds them."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def probability(hits: NDArray[np.bool_]) -> Interval:
 
 def mean_of(values: Array) -> Interval:
     """Mean over futures with its normal interval."""
-    half = Z90 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    half = Z90 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     mean = float(values.mean())
     return Interval(value=mean, low=mean - half, high=mean + half, level=LEVEL)
 

@@ -6,24 +6,23 @@ The replay runs the engine's scheduler request by request, at the most likely pa
 own trace. Arrivals at one replica are Poisson: dealing a stream out to N replicas thins it, and of a variability
 cv^2 the share 1/N is left, cv_N^2 = 1 + (cv^2 - 1) / N (renewal streams, random dealing).
 
-A replay takes seconds, and its answer depends on what ``Question`` holds and on nothing else. So answers are kept:
-those of the shipped scenarios come with the product, others where the caller says (``remember_in``).
+A replay takes seconds, and its answer depends on what ``Question`` holds and on nothing else. So answers are kept, and
+found again by what was asked: those of the shipped scenarios come with the product, others where the caller says
+(``remember_in``).
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from executor.arrivals import Ints, lengths_of_cells
-from executor.batchtime import BatchTime, batch_time
+from executor.batchtime import batch_time
 from executor.cost import decode_step_bytes
 from executor.metrics import Bounds
 from executor.replay import STEADY, Peak, goodput_by_replay, replica_limits
@@ -31,11 +30,13 @@ from executor.roofline import mbu
 from executor.steptime import Setup
 from planner.belief import belief
 from planner.demand.summary import Cell
+from planner.keys import key_of, priors_version, row_inputs, setup_inputs
 from planner.reference.table import SHIPPED
 from planner.serving import Goodput, Lengths, Slo, goodput_of
 
-VERSION = 1
-"""Of the replay's rules; a change of them that moves a rate makes a new one, and every answer is asked again."""
+VERSION = 2
+"""Of the replay and the step times it runs on; a change that moves a rate makes a new one, and every answer is asked
+again (``make tables``)."""
 TURNOVERS = 50
 """Requests of each run of the search / requests in service at once: a queue needs many lives to settle. The rate
 found then still varies with the luck, by 2 % for short answers and 10 % for a reasoning model's."""
@@ -46,41 +47,40 @@ LENGTHS = 512
 MOST_BATCH = 8192
 """Sequences that a replica may run at once: memory and the SLO limit it, not a setting."""
 DIGITS = 6
-"""Significant digits of a time that go into a question: the last ones differ from machine to machine."""
+"""Significant digits of an answer that are kept."""
 TABLE = "replayed_goodput.csv"
 
 
 @dataclass(frozen=True)
 class Question:
-    """All that the replay's answer depends on."""
+    """All that the replay's answer depends on: what is served where, to whom, and how well."""
 
-    time: BatchTime
+    setup: Setup
     lengths: Lengths
-    cells: tuple[Cell, ...]
-    """Joint law of the lengths; empty: the margins of ``lengths``, independent."""
     slo: Slo
-    prefix_reuse: float
-    requests: int
-    """Requests of each run."""
-    start: float
-    """Rate at which the search begins, requests/s."""
+    prefix_reuse: float = 0.0
+    version: str = ""
+    """Engine version whose measured rows are preferred."""
+    cells: tuple[Cell, ...] = ()
+    """Joint law of the lengths; empty: the margins of ``lengths``, independent."""
+    requests: int | None = None
+    """Requests of each run; None: as many as ``TURNOVERS`` asks for."""
 
     @property
     def key(self) -> str:
-        """A name for the question, the same on every machine."""
-        held = {
-            "version": VERSION,
-            "time": {
-                each.name: getattr(self.time, each.name)
-                for each in fields(BatchTime)
-                if each.init and getattr(self.time, each.name) != each.default  # a new field asks nothing new
-            },
-            "lengths": asdict(self.lengths),
-            "cells": [(cell.weight, cell.input, cell.output) for cell in self.cells],
-            "slo": asdict(self.slo),
-            "rest": (self.prefix_reuse, self.requests, self.start, MOST_BATCH),
-        }
-        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:20]
+        """A name for the question, made of nothing that is computed."""
+        return key_of(
+            {
+                "version": VERSION,
+                "priors": priors_version(),
+                "setup": setup_inputs(self.setup),
+                "rows": row_inputs(belief(self.setup, self.version).rows),
+                "lengths": asdict(self.lengths),
+                "cells": [(cell.weight, cell.input, cell.output) for cell in self.cells],
+                "slo": asdict(self.slo),
+                "rest": (self.prefix_reuse, self.requests),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -116,50 +116,21 @@ def remember_in(memory: Memory) -> None:
 
 
 @lru_cache(maxsize=256)
-def replayed_goodput(
-    setup: Setup,
-    lengths: Lengths,
-    slo: Slo,
-    prefix_reuse: float = 0.0,
-    version: str = "",
-    requests: int | None = None,
-    cells: tuple[Cell, ...] = (),
-) -> Goodput:
+def replayed_goodput(asked: Question) -> Goodput:
     """``planner.serving.goodput_of`` with its level brought to what the replay serves within the SLO.
 
-    The spread stays the closed form's, and so do label and memory. ``cells``: the joint law of the lengths where
-    it is known. Raises as ``goodput_of`` does. Where the closed form finds no rate, its answer stands.
+    The spread stays the closed form's, and so do label and memory. Raises as ``goodput_of`` does. Where the closed
+    form finds no rate, its answer stands.
     """
-    formula = goodput_of(setup, lengths, slo, prefix_reuse, version)
+    formula = closed_form(asked)
     if not formula.requests_per_s:
         return formula
-    asked = question(setup, lengths, slo, prefix_reuse, version, requests, cells, formula)
-    return _at_level(formula, answered(asked), setup, lengths)
+    return _at_level(formula, answered(asked), asked.setup, asked.lengths)
 
 
-def question(
-    setup: Setup,
-    lengths: Lengths,
-    slo: Slo,
-    prefix_reuse: float,
-    version: str,
-    requests: int | None,
-    cells: tuple[Cell, ...],
-    formula: Goodput,
-) -> Question:
-    """What is put to the replay; the closed form says where to begin and how many requests it takes."""
-    believed = belief(setup, version)
-    mean = lengths.input_mean + lengths.output_mean / 2
-    wanted = 500 * math.ceil(TURNOVERS * float(f"{formula.concurrency:.2g}") / 500)
-    return Question(
-        time=_rounded(batch_time(believed.on(setup), believed.calibration.theta, mean)),
-        lengths=lengths,
-        cells=cells,
-        slo=slo,
-        prefix_reuse=prefix_reuse,
-        requests=requests or min(MOST, max(FEWEST, wanted)),
-        start=float(f"{formula.requests_per_s:.2g}"),
-    )
+def closed_form(asked: Question) -> Goodput:
+    """The closed form's answer: it says where the replay begins and how many requests it takes."""
+    return goodput_of(asked.setup, asked.lengths, asked.slo, asked.prefix_reuse, asked.version)
 
 
 def answered(asked: Question) -> Answer:
@@ -177,29 +148,35 @@ def answered(asked: Question) -> Answer:
 
 def replayed(asked: Question) -> Answer:
     """The answer by replay; a second for each some ten thousand requests."""
-    prompt, output = _lengths(asked)
+    formula, setup, lengths = closed_form(asked), asked.setup, asked.lengths
+    believed = belief(setup, asked.version)
+    mean = lengths.input_mean + lengths.output_mean / 2
+    time = batch_time(believed.on(setup), believed.calibration.theta, mean)
+    wanted = 500 * math.ceil(TURNOVERS * formula.concurrency / 500)
+    requests = asked.requests or min(MOST, max(FEWEST, wanted))
+    prompt, output = _lengths(asked, requests)
     peak = goodput_by_replay(
-        asked.time,
+        time,
         prompt,
         output,
         Bounds(asked.slo.ttft_ms, asked.slo.tpot_ms),
         asked.slo.percentile / 100,
-        requests=asked.requests,
-        limits=replica_limits(asked.time, max_batch=MOST_BATCH),
+        requests=requests,
+        limits=replica_limits(time, max_batch=MOST_BATCH),
         prefix_reuse=asked.prefix_reuse,
-        start=asked.start,
+        start=formula.requests_per_s,
         paired=bool(asked.cells),
     )
     return _answer(peak)
 
 
-def _lengths(asked: Question) -> tuple[Ints, Ints]:
+def _lengths(asked: Question, requests: int) -> tuple[Ints, Ints]:
     """Equally likely lengths: pairs from the joint law, or each side by itself."""
     if asked.cells:
         weight, prompt, output = (
             np.array([getattr(cell, name) for cell in asked.cells]) for name in ("weight", "input", "output")
         )
-        return lengths_of_cells(asked.requests, weight, prompt, output, np.random.default_rng(20251128))
+        return lengths_of_cells(requests, weight, prompt, output, np.random.default_rng(20251128))
     sides = (asked.lengths.grid(side, LENGTHS) for side in ("input", "output"))
     prompts, outputs = (np.maximum(1, np.rint(side)).astype(np.int64) for side in sides)
     return prompts, outputs
@@ -265,25 +242,16 @@ class ShippedAnswers:
 
 @cache
 def shipped_answers() -> ShippedAnswers:
-    """What comes with the product."""
+    """What comes with the product; nothing where the table is of another version."""
     with (SHIPPED / TABLE).open(encoding="utf-8", newline="") as file:
-        return ShippedAnswers({row["key"]: answer_of(row) for row in csv.DictReader(file)})
+        rows = [row for row in csv.DictReader(file) if row["version"] == str(VERSION)]
+    return ShippedAnswers({row["key"]: answer_of(row) for row in rows})
 
 
 def answer_of(cells: dict[str, str]) -> Answer:
     """An answer from the cells of a row."""
     numbers = (float(cells[name]) for name in ("concurrency", "ttft_ms", "tpot_ms"))
     return Answer(float(cells["requests_per_s"]), cells["bound"], *numbers)
-
-
-def _rounded(time: BatchTime) -> BatchTime:
-    """The times in so many digits that every machine finds the same; KV tokens in four."""
-    changes: dict[str, Any] = {
-        each.name: float(f"{value:.{DIGITS}g}")
-        for each in fields(BatchTime)
-        if each.init and isinstance(value := getattr(time, each.name), float)
-    }
-    return replace(time, **changes, kv_tokens=int(float(f"{time.kv_tokens:.4g}")))
 
 
 def _short(value: float) -> float:

@@ -25,6 +25,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable.elementary import exp, log, square
 from planner.chance import Key
 from planner.clock import MINUTES_PER_DAY, minutes
 from planner.reference import gate_history
@@ -80,11 +81,11 @@ class Target:
         """Sum over states of the squared error, 0 .. 2."""
         seen = np.zeros(4)
         seen[self.truth] = 1.0
-        return float(((self.said[law] - seen) ** 2).sum())
+        return float(square(self.said[law] - seen).sum())
 
     def log(self, law: str) -> float:
         """-ln of the probability given to what happened."""
-        return -math.log(self.said[law][self.truth])
+        return -log(float(self.said[law][self.truth]))
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Span:
         r"""Continuous ranked probability score, days: E|X - y| - E|X - X'| / 2."""
         ordered = np.sort(self.draws)
         n = len(ordered)
-        spread = 2 * float((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum()) / n**2
+        spread = 2 * float((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum()) / (n * n)
         return float(np.abs(ordered - self.truth).mean()) - spread / 2
 
 
@@ -136,12 +137,12 @@ class YesNo:
     @property
     def brier(self) -> float:
         """Squared error, 0 .. 1."""
-        return (self.probability - self.happened) ** 2
+        return square(self.probability - self.happened)
 
     @property
     def rival_brier(self) -> float:
         """Squared error of the rival, with the floor."""
-        return (FLOOR + (1 - 2 * FLOOR) * self.today - self.happened) ** 2
+        return square(FLOOR + (1 - 2 * FLOOR) * self.today - self.happened)
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ def _announced(state: State, waited: int, days: int) -> Floats:
 
 
 def _softened(state: State, days: int) -> Floats:
-    same = math.exp(-days / 365)
+    same = exp(-days / 365)
     return same * _one(state) + (1 - same) / 3 * (1 - _one(state))
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable.elementary import exp, log
 from planner.chance import Key
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.demand.forecast import Load, draw_load
@@ -171,9 +172,12 @@ def _payments(
 
 def order_prices(scenario: Scenario, source: Purchase) -> Array:
     """[M] price per GPU by order month, scenario currency."""
-    months = np.arange(scenario.horizon_months)
-    path = source.price_change_per_month**months
-    return np.asarray(scenario.in_currency(source.price) * path, dtype=np.float64)
+    return scenario.in_currency(source.price) * price_path(source, scenario.horizon_months)
+
+
+def price_path(source: Purchase | Rental, months: int) -> Array:
+    """[M] a source's price in each month over its first: what it changes by a month, multiplied up month by month."""
+    return np.asarray(np.cumprod([1.0, *[source.price_change_per_month] * (months - 1)]))
 
 
 def board_power(scenario: Scenario, sku: str) -> float:
@@ -202,7 +206,7 @@ def month_discount(scenario: Scenario) -> Array:
     """[T] present value of one unit of money paid evenly over each month."""
     days = month_days(scenario)
     middle = np.cumsum(days) - days / 2.0
-    return np.asarray((1.0 + scenario.costs.discount_per_year) ** (-middle / 365.0), dtype=np.float64)
+    return exp(-middle / 365.0 * log(1.0 + scenario.costs.discount_per_year))
 
 
 def _futures(
@@ -320,7 +324,7 @@ def _limit(cap: int | None) -> float:
 def _rental_limits(scenario: Scenario, source: Rental) -> RentalLimits:
     months = scenario.horizon_months
     hours = month_days(scenario) * HOURS_PER_DAY
-    path = source.price_change_per_month ** np.arange(months) * hours * month_discount(scenario)
+    path = price_path(source, months) * hours * month_discount(scenario)
     starts = [minutes(scenario.start, day) for day in month_starts(scenario.start, months)]
     notice = source.notice_days * MINUTES_PER_DAY
     return RentalLimits(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from executor.portable.elementary import log, square
 from executor.steptime import (
     ENOUGH_ROWS,
     PARAMETERS,
@@ -165,7 +166,7 @@ def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
             [[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float
         )
         medians = np.stack([band.ttft_ms, band.tpot_ms, band.throughput], axis=1)
-        ratios.append(np.abs(np.log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
+        ratios.append(np.abs(log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
     ranked = np.sort(np.concatenate(ratios), axis=0)
     return ranked[min(len(ranked), math.ceil(level * (len(ranked) + 1))) - 1]
 
@@ -207,7 +208,7 @@ def _full_fit(rows: Sequence[Case]) -> _FullFit:
     theta = calibrate(rows, prior_belief(setup)).theta
     names = ("phi", "q")
     here = np.array([theta[PARAMETERS.index(name)] for name in names])
-    away = [np.abs(here - np.log([reading.phi, reading.q])).sum() for reading in setup.engine.readings]
+    away = [np.abs(here - log(np.array([reading.phi, reading.q]))).sum() for reading in setup.engine.readings]
     return _FullFit(setup.engine.name, theta, len(rows), int(np.argmin(away)))
 
 
@@ -220,7 +221,7 @@ def _left_out_prior(engine: Engine, others: Sequence[_FullFit]) -> Calibration:
     weights = trust[:, None] * np.where(same[:, None] & host, 4.0, 1.0)
     total = weights.sum(axis=0) + 0.5
     mean = ((weights * thetas).sum(axis=0) + 0.5 * common.log_median) / total
-    variance = ((weights * (thetas - mean) ** 2).sum(axis=0) + 0.5 * common.sd**2) / total
+    variance = ((weights * square(thetas - mean)).sum(axis=0) + 0.5 * square(common.sd)) / total
     counts = np.ones(len(engine.readings))
     for found in others:
         if found.engine == engine.name:

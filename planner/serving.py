@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from executor.cost import Layout, MemoryFit, decode_step_bytes, memory_fit, request_flops
 from executor.errors import BadInputError
+from executor.portable import normal
+from executor.portable.elementary import exp, hypot, interpolated, log, square, whole_power
 from executor.profile import Figure, Label, Point, Provenance, ServingProfile
 from executor.roofline import mbu, mfu
 from executor.steptime import (
@@ -138,7 +139,7 @@ class Lengths:
         if not pairs:
             return np.full(points, mean)
         shares, tokens = np.array(pairs, dtype=float).T
-        found = np.interp((np.arange(points) + 0.5) / points, shares, tokens)
+        found = interpolated((np.arange(points) + 0.5) / points, shares, tokens)
         found = np.maximum(found, 1.0)
         return found * (mean / found.mean())
 
@@ -320,7 +321,8 @@ def parts_ms(times: StepTimes) -> dict[str, float]:
     """
 
     def split(whole: Array, memory: Array, compute: Array) -> tuple[float, float]:
-        share = float((memory**4 / np.maximum(memory**4 + compute**4, 1e-300))[0])
+        of_memory, of_compute = whole_power(memory, 4), whole_power(compute, 4)
+        share = float((of_memory / np.maximum(of_memory + of_compute, 1e-300))[0])
         return float(whole[0]) * share, float(whole[0]) * (1 - share)
 
     weights, gemm = split(times.linear, times.weights, times.gemm)
@@ -386,10 +388,11 @@ def phase_rate(
         rates = requests * times.emitted / times.decode_step / setup.layout.gpus
     else:
         rates = tokens * setup.layout.pp / times.prefill / setup.layout.gpus
-    logs = np.log(np.ravel(rates))
-    spread = math.sqrt(float(np.var(logs)) + (calibration.widen * FLOOR_LOG[1]) ** 2 + believed.extra_sd**2)
-    median = math.exp(float(np.median(logs)))
-    return Figure(median, median * math.exp(-Z_80 * spread), median * math.exp(Z_80 * spread)), believed
+    logs = log(np.ravel(rates))
+    floor = float(calibration.widen * FLOOR_LOG[1])
+    spread = math.sqrt(float(np.var(logs)) + square(floor) + square(believed.extra_sd))
+    median = exp(float(np.median(logs)))
+    return Figure(median, median * exp(-Z_80 * spread), median * exp(Z_80 * spread)), believed
 
 
 def goodput(
@@ -453,8 +456,8 @@ def goodput_of(
     return Goodput(
         requests_per_s=median,
         sigma_log=spread,
-        low=median * math.exp(-Z_80 * spread),
-        high=median * math.exp(Z_80 * spread),
+        low=median * exp(-Z_80 * spread),
+        high=median * exp(Z_80 * spread),
         concurrency=float(occupancy[0, 0]),
         gpus=gpus,
         output_tokens_per_s_per_gpu=median * lengths.output_mean / gpus,
@@ -514,24 +517,24 @@ def _open_replica(
     work = work_of([(timed, Load(lengths.input_mean, lengths.output_mean, 1.0, prefix_reuse))])
     prompts, outputs = lengths.grid("input"), lengths.grid("output")
     # A long answer stays longer: its mean context, weighted by time, is E[o^2] / (2 E[o]) beyond the prompt.
-    context = lengths.input_mean + float(np.mean(outputs**2) / (2 * np.mean(outputs)))
-    square = float(np.mean(prompts**2)) * (1 - prefix_reuse**2)
-    work = replace(work, context=np.array([context]), square=np.array([square]))
+    context = lengths.input_mean + float(np.mean(square(outputs)) / (2 * np.mean(outputs)))
+    squares = float(np.mean(square(prompts))) * (1 - square(prefix_reuse))
+    work = replace(work, context=np.array([context]), square=np.array([squares]))
     calibration = believed.calibration
     theta = calibration.draws(DRAWS, calibration.widen)
-    theta[PARAMETERS.index("q")] = np.log(1e-9)
+    theta[PARAMETERS.index("q")] = log(1e-9)
     slots = step_times(work, theta).slots
-    noise = np.random.default_rng(20251125).standard_normal((2, DRAWS, 1))
+    noise = normal.draws(np.random.default_rng(20251125), (2, DRAWS, 1))
     noise[:, 0] = 0.0
-    ttft_floor, tpot_floor, _ = np.hypot(calibration.widen * FLOOR_LOG, believed.extra_sd)
+    ttft_floor, tpot_floor, _ = hypot(calibration.widen * FLOOR_LOG, np.full(3, believed.extra_sd))
     return _OpenReplica(
         work=replace(work, kv_tokens=np.array([np.inf])),
         theta=theta,
         prompts=prompts,
         computed_share=1 - prefix_reuse,
         slots=slots,
-        scale=np.exp(tpot_floor * noise[0]),
-        ttft_scale=np.exp(ttft_floor * noise[1]),
+        scale=exp(tpot_floor * noise[0]),
+        ttft_scale=exp(ttft_floor * noise[1]),
         slo=slo,
     )
 
@@ -550,7 +553,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     is not much longer than its mean, so for r below about 0.9; bursts beyond Poisson need a replay of the
     trace.
     """
-    z = NormalDist().inv_cdf(replica.slo.percentile / 100)
+    z = float(normal.quantile(replica.slo.percentile / 100))
     work = replica.work
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))
@@ -559,19 +562,20 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     )
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
-    lone = np.exp(replica.theta[PARAMETERS.index("h_req")]) / work.cost.attention_dp
+    lone = exp(replica.theta[PARAMETERS.index("h_req")]) / work.cost.attention_dp
     ratio = replica.prompts / replica.prompts.mean()
-    square = times.prefill_attention[:, :1]
-    each = lone + (prefill - lone - square) * ratio + square * ratio**2 / np.mean(ratio**2)
+    attention = times.prefill_attention[:, :1]
+    squares = square(ratio)
+    each = lone + (prefill - lone - attention) * ratio + attention * squares / np.mean(squares)
     chunks = replica.prompts * replica.computed_share / CHUNK_TOKENS / work.cost.attention_dp
     service = each + np.where(work.mixed, decode * chunks, 0.0)
     stage_rate = rate / work.cost.pp
     load = stage_rate * service.mean(axis=1, keepdims=True)
     spare = np.maximum(1e-9, 1.0 - load)
-    wait = stage_rate * np.mean(service**2, axis=1, keepdims=True) / (2 * spare)
-    own = np.exp(replica.theta[PARAMETERS.index("tau0")]) + 1.5 * decode + each
+    wait = stage_rate * np.mean(square(service), axis=1, keepdims=True) / (2 * spare)
+    own = exp(replica.theta[PARAMETERS.index("tau0")]) + 1.5 * decode + each
     slack = replica.slo.ttft_ms / 1e3 / replica.ttft_scale - own
-    late = load * np.exp(-load * np.maximum(slack, 0.0) / np.maximum(wait, 1e-12))
+    late = load * exp(-load * np.maximum(slack, 0.0) / np.maximum(wait, 1e-12))
     attained = np.mean(np.where((slack >= 0) & (load < 1), 1.0 - late, 0.0), axis=1, keepdims=True)
     busy = np.minimum(stage_rate * prefill, 0.999)
     tpot = np.maximum(times.tpot[:, :1], times.decode_step[:, 1:] / work.emitted / (1.0 - busy))
@@ -602,20 +606,20 @@ def _holds(replica: _OpenReplica, occupancy: Array) -> Array:
 
 def _highest(replica: _OpenReplica, steps: int = 18) -> Array:
     """Highest mean occupancy that keeps every condition, by bisection in its logarithm; 0 where none does."""
-    low = np.full(replica.slots.shape, math.log(LEAST_CONCURRENCY))
-    high = np.log(np.clip(replica.slots, 2.0, MOST_CONCURRENCY))
-    possible = _holds(replica, np.exp(low))
-    whole = _holds(replica, np.exp(high))
+    low = np.full(replica.slots.shape, log(LEAST_CONCURRENCY))
+    high = log(np.clip(replica.slots, 2.0, MOST_CONCURRENCY))
+    possible = _holds(replica, exp(low))
+    whole = _holds(replica, exp(high))
     for _ in range(steps):
         middle = (low + high) / 2
-        good = _holds(replica, np.exp(middle))
+        good = _holds(replica, exp(middle))
         low, high = np.where(good, middle, low), np.where(good, high, middle)
-    return np.where(possible, np.exp(np.where(whole, high, low)), 0.0)
+    return np.where(possible, exp(np.where(whole, high, low)), 0.0)
 
 
 def _log_spread(rates: Array) -> float:
     """Standard deviation of ln(rate) from the middle 68 % of the draws that have one."""
-    logs = np.log(rates[rates > 0])
+    logs = log(rates[rates > 0])
     if len(logs) < 2:
         return 0.0
     lower, upper = np.quantile(logs, [0.16, 0.84])

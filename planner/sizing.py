@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from executor.cost import Layout
 from executor.errors import ExecutorError
+from executor.portable import normal
+from executor.portable.elementary import exp
 from planner.belief import setup_of
 from planner.chance import Key, entity_id
-from planner.demand.summary import Cell, Margin
+from planner.demand.summary import Margin
 from planner.demand.traffic import Traffic, traffic
 from planner.errors import Problem, ScenarioError
-from planner.goodput import replayed_goodput
+from planner.goodput import Question, replayed_goodput
 from planner.record import Interval, Serving
 from planner.scenario.models import Layout as LayoutModel
 from planner.scenario.models import Pool, Scenario
@@ -94,31 +95,19 @@ def draw_per_gpu(capacities: Sequence[Capacity], key: Key, replications: int) ->
     k = k_{50} e^{\sigma z},    z ~ N(0, 1), one for each replication, pool and kind of GPU
     """
     entities = np.array([entity_id("capacity", each.pool, each.sku) for each in capacities])
-    luck = special.ndtri(key.uniform(DOMAIN, np.arange(replications)[:, None], entities[None, :]))
+    luck = normal.quantile(key.uniform(DOMAIN, np.arange(replications)[:, None], entities[None, :]))
     median = np.array([each.per_gpu for each in capacities])
     sigma = np.array([each.goodput.sigma_log for each in capacities])
-    return np.asarray(median * np.exp(sigma * luck), dtype=np.float64)
+    return np.asarray(median * exp(sigma * luck), dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a pool asks of a replica on one kind of GPU."""
-
-    precision: str
-    engine: str
-    layout: Layout
-    lengths: Lengths
-    cells: tuple[Cell, ...]
-    slo: Slo
-    prefix_reuse: float
-
-
-def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Asked:
-    """The set-up, the lengths and the SLO of a pool on one kind of GPU."""
-    return Asked(
-        precision=layout.precision or pool.precision,
-        engine=layout.engine or pool.engine,
-        layout=Layout(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep),
+def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Question:
+    """What a pool asks of a replica on one kind of GPU: the set-up, the lengths and the SLO."""
+    spread = Layout(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep)
+    return Question(
+        setup=setup_of(
+            pool.model, sku, layout.precision or pool.precision, layout.engine or pool.engine, spread
+        ),
         lengths=Lengths(
             stream.input.mean, stream.output.mean, _quantiles(stream.input), _quantiles(stream.output)
         ),
@@ -130,9 +119,16 @@ def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Aske
 
 def _capacity(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Capacity:
     asked = asked_of(pool, sku, layout, stream)
-    setup = setup_of(pool.model, sku, asked.precision, asked.engine, asked.layout)
-    found = replayed_goodput(setup, asked.lengths, asked.slo, asked.prefix_reuse, cells=asked.cells)
-    return Capacity(pool.name, sku, pool.model, asked.precision, asked.engine, asked.layout, found)
+    setup = asked.setup
+    return Capacity(
+        pool.name,
+        sku,
+        pool.model,
+        layout.precision or pool.precision,
+        layout.engine or pool.engine,
+        setup.layout,
+        replayed_goodput(asked),
+    )
 
 
 def _quantiles(margin: Margin) -> tuple[tuple[float, float], ...]:

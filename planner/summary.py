@@ -20,7 +20,7 @@ from planner.optimise.evaluate import Outcome, wilson
 from planner.optimise.policies import Rival
 from planner.optimise.reasons import OrderReason, Waiting, firm_orders
 from planner.optimise.worth import tornado
-from planner.prospects import Prospects, carried_out, month_days, order_prices, unit_column
+from planner.prospects import Prospects, carried_out, month_days, order_prices, price_path, unit_column
 from planner.record import (
     Answer,
     Dates,
@@ -156,8 +156,8 @@ def _pool_month(
     futures, outcome = fresh.futures, chosen.outcome
     column = unit_column(serving, scenario.pools[p].name)
     unit = fresh.per_gpu[:, column]
-    reserved = futures.rental_per_gpu[:, p] @ chosen.plan.reserved[p, :, t]
-    spot = np.einsum("nr,nr->n", futures.rental_per_gpu[:, p], outcome.spot_gpus[:, p, :, t])
+    reserved = (futures.rental_per_gpu[:, p] * chosen.plan.reserved[p, :, t]).sum(axis=1)
+    spot = (futures.rental_per_gpu[:, p] * outcome.spot_gpus[:, p, :, t]).sum(axis=1)
     need = futures.need[:, p, t]
     return PoolMonth(
         pool=scenario.pools[p].name,
@@ -239,7 +239,7 @@ def _reservations(scenario: Scenario, chosen: Calibration) -> list[Reservation]:
     for p, r, t in np.argwhere(chosen.plan.reserved > 0):
         source = scenario.rentals[r]
         gpus = int(chosen.plan.reserved[p, r, t])
-        hourly = scenario.in_currency(source.price_per_gpu_hour) * source.price_change_per_month ** int(t)
+        hourly = scenario.in_currency(source.price_per_gpu_hour) * float(price_path(source, int(t) + 1)[-1])
         notice = dt.timedelta(days=int(np.ceil(source.notice_days)))
         rows.append(
             Reservation(

@@ -9,6 +9,8 @@ import numpy as np
 
 from executor.batchtime import BatchTime, batch_time
 from executor.cost import Layout
+from executor.portable import normal
+from executor.portable.elementary import exp, hypot
 from executor.profile import Point, ServingProfile
 from executor.steptime import FLOOR_LOG, Drafting, Setup
 from planner.belief import Belief, belief, setup_of
@@ -42,10 +44,10 @@ class Replica:
         """Step times at draws from the belief, the model's own error included."""
         calibration = self.belief.calibration
         theta = calibration.draws(count + 1, calibration.widen)[:, 1:, 0]
-        spread = float(np.hypot(calibration.widen * FLOOR_LOG[1], self.belief.extra_sd))
-        noise = np.random.default_rng(20251126).standard_normal(count)
+        spread = hypot(float(calibration.widen * FLOOR_LOG[1]), self.belief.extra_sd)
+        noise = normal.draws(np.random.default_rng(20251126), count)
         return [
-            batch_time(self.setup, theta[:, draw], mean_tokens).scaled(float(np.exp(spread * noise[draw])))
+            batch_time(self.setup, theta[:, draw], mean_tokens).scaled(exp(spread * float(noise[draw])))
             for draw in range(count)
         ]
 

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
+from executor.portable import gamma, normal
+from executor.portable.elementary import exp, expm1, log1p
 from planner.errors import UnknownNameError
 
 Floats = NDArray[np.float64]
@@ -143,7 +144,7 @@ class Exponential(Law):
 
     def quantile(self, u: ArrayLike) -> Floats:
         """-scale ln(1 - u)."""
-        return -self.scale * np.log1p(-np.asarray(u, dtype=np.float64))
+        return -self.scale * log1p(-np.asarray(u, dtype=np.float64))
 
     @property
     def mean(self) -> float:
@@ -165,7 +166,7 @@ class Gamma(Law):
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Inverse of the regularised incomplete gamma function, over the rate."""
-        return np.asarray(special.gammaincinv(self.shape, np.asarray(u, dtype=np.float64)) / self.rate)
+        return np.asarray(gamma.gamma_quantile(self.shape, u) / self.rate)
 
     @property
     def mean(self) -> float:
@@ -188,17 +189,17 @@ class LogNormal(Law):
     @classmethod
     def of_mean(cls, mean: float, cv: float) -> LogNormal:
         """The log-normal of this mean and coefficient of variation (standard deviation / mean)."""
-        sigma = math.sqrt(math.log1p(cv * cv))
-        return cls(median=mean * math.exp(-sigma * sigma / 2), sigma=sigma)
+        sigma = math.sqrt(log1p(cv * cv))
+        return cls(median=mean * exp(-sigma * sigma / 2), sigma=sigma)
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Median exp(sigma z), z the standard normal quantile of u."""
-        return np.asarray(self.median * np.exp(self.sigma * special.ndtri(np.asarray(u, dtype=np.float64))))
+        return np.asarray(self.median * exp(self.sigma * normal.quantile(u)))
 
     @property
     def mean(self) -> float:
         """Median exp(sigma^2 / 2)."""
-        return self.median * math.exp(self.sigma * self.sigma / 2)
+        return self.median * exp(self.sigma * self.sigma / 2)
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Lomax(Law):
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Scale ((1 - u)^(-1 / shape) - 1)."""
-        return np.asarray(self.scale * np.expm1(-np.log1p(-np.asarray(u, dtype=np.float64)) / self.shape))
+        return np.asarray(self.scale * expm1(-log1p(-np.asarray(u, dtype=np.float64)) / self.shape))
 
     @property
     def mean(self) -> float:
@@ -237,7 +238,7 @@ class Beta(Law):
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Inverse of the regularised incomplete beta function."""
-        return np.asarray(special.betaincinv(self.a, self.b, np.asarray(u, dtype=np.float64)))
+        return gamma.beta_quantile(self.a, self.b, u)
 
     @property
     def mean(self) -> float:
@@ -259,7 +260,7 @@ class Normal(Law):
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Mu + sigma z, z the standard normal quantile of u."""
-        return np.asarray(self.mu + self.sigma * special.ndtri(np.asarray(u, dtype=np.float64)))
+        return np.asarray(self.mu + self.sigma * normal.quantile(u))
 
     @property
     def mean(self) -> float:

@@ -157,7 +157,7 @@ def domain_id(domain: str) -> int:
 def _fraction(high: UInt64, low: UInt64) -> Floats:
     """(k + 1/2) / 2**52 for the top 52 bits k of the two words: exact in float64, and never 0 or 1."""
     bits = (high << np.uint64(20)) | (low >> np.uint64(12))
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+    return (bits.astype(np.float64) + 0.5) * (1.0 / 2**52)
 
 
 def _root(root: int) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from executor.portable.elementary import exp, interpolated, log, power
 from planner.demand.forecast import DAYS_PER_MONTH, grown
 from planner.reference.demand_series import DAYS, Observation, demand_series, series_names
 from planner.scenario.models import Growth
@@ -41,7 +41,7 @@ class Trial:
     @property
     def log_error(self) -> float:
         """ln(base / actual): below zero, growth was under-stated."""
-        return math.log(self.base / self.actual)
+        return log(self.base / self.actual)
 
 
 def backtest(cut: dt.date, growth: Growth, horizon_months: float = 12.0) -> tuple[Trial, ...]:
@@ -66,7 +66,7 @@ def growth_before(cut: dt.date, half_life_months: float) -> Growth:
     ValueError where no series has two figures by then.
     """
     steps = [
-        (math.log(after.tokens_per_day / before.tokens_per_day) / span, span)
+        (log(after.tokens_per_day / before.tokens_per_day) / span, span)
         for observed in _tokens().values()
         for before, after in pairwise(each for each in observed if each.date <= cut)
         if (span := _months(before.date, after.date)) >= SHORTEST_MONTHS
@@ -75,7 +75,7 @@ def growth_before(cut: dt.date, half_life_months: float) -> Growth:
         raise ValueError(f"no series has two figures by {cut}")
     rates, spans = (np.array(side) for side in zip(*sorted(steps), strict=True))
     middle = (np.cumsum(spans) - spans / 2) / spans.sum()
-    low, base, high = np.exp(np.interp([0.1, 0.5, 0.9], middle, rates))
+    low, base, high = exp(interpolated([0.1, 0.5, 0.9], middle, rates))
     return Growth(low=float(low), base=float(base), high=float(high), half_life_months=half_life_months)
 
 
@@ -87,7 +87,7 @@ def coverage(trials: Sequence[Trial]) -> float:
 def _trial(name: str, last: Observation, target: Observation, growth: Growth) -> Trial:
     months = _months(last.date, target.date)
     factor = float(grown(np.array([months]), growth.half_life_months)[0])
-    low, base, high = (each**factor for each in (growth.low, growth.base, growth.high))
+    low, base, high = (power(each, factor) for each in (growth.low, growth.base, growth.high))
     actual = target.tokens_per_day / last.tokens_per_day
     return Trial(name, last.date, target.date, months, low, base, high, actual)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from executor.portable.elementary import exp, log1p, power
+from executor.portable.gamma import gamma_quantile, log_gamma
 from planner.chance import uniform
 from planner.demand.trace import Burst, Floats, interarrival_cv
 
@@ -65,12 +66,12 @@ def _cv(streams: Streams, window: int, span_s: float) -> float:
 
 
 def _arrivals(streams: Streams, client: int, window: int, span_s: float) -> Floats:
-    rate, shape = streams.rate[client, window], streams.shape[client, window]
+    rate, shape = float(streams.rate[client, window]), float(streams.shape[client, window])
     count = int(2 * span_s * rate * 2) + 64
     u = uniform(0, DOMAIN, window, client, np.arange(count))
     # the law's own mean gap, so that dividing by it leaves a mean of one
     if streams.weibull[client, window]:
-        gaps = (-np.log1p(-u)) ** (1.0 / shape) / special.gamma(1.0 + 1.0 / shape)
+        gaps = power(-log1p(-u), 1.0 / shape) / exp(log_gamma(1.0 + 1.0 / shape))
     else:
-        gaps = special.gammaincinv(shape, u) / shape
+        gaps = gamma_quantile(shape, u) / shape
     return np.cumsum(gaps / rate)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from executor.portable import normal
+from executor.portable.elementary import LN2, exp, expm1, log
 from planner.chance import Key, entity_id
 from planner.clock import month_starts
 from planner.demand.traffic import Traffic, traffic
@@ -23,7 +24,7 @@ MARKET = entity_id("market")
 """The growth that all pools share."""
 
 DAYS_PER_MONTH = 365.25 / 12
-Z90 = float(special.ndtri(0.9))
+Z90 = float(normal.quantile(0.9))
 """Standard normal quantile of 0.9."""
 
 
@@ -77,8 +78,8 @@ def draw_load(
     slowed = np.stack([grown(passed, pool.growth.half_life_months) for pool in pools])  # [pool, month]
     first = np.array([stream.mean_rps for stream in streams])
     busy = np.array([stream.busy_hour.value for stream in streams])
-    mean = first[:, None] * np.exp(logs[:, :, None] * slowed)
-    return Load(months, streams, *map(_frozen, (mean, mean * busy[:, None], np.exp(logs))))
+    mean = first[:, None] * exp(logs[:, :, None] * slowed)
+    return Load(months, streams, *map(_frozen, (mean, mean * busy[:, None], exp(logs))))
 
 
 def growth_luck(
@@ -92,9 +93,9 @@ def growth_luck(
     """
     loading = np.asarray(shared, dtype=np.float64)
     entities = np.array([entity_id("pool", name) for name in names])
-    market = special.ndtri(key.uniform(DOMAIN, replications, MARKET))
-    own = special.ndtri(key.uniform(DOMAIN, replications[:, None], entities[None, :]))
-    return np.asarray(loading * market[:, None] + np.sqrt(1.0 - loading**2) * own)
+    market = normal.quantile(key.uniform(DOMAIN, replications, MARKET))
+    own = normal.quantile(key.uniform(DOMAIN, replications[:, None], entities[None, :]))
+    return np.asarray(loading * market[:, None] + np.sqrt(1.0 - loading * loading) * own)
 
 
 def log_ratio(growth: Growth, luck: Floats) -> Floats:
@@ -105,7 +106,7 @@ def log_ratio(growth: Growth, luck: Floats) -> Floats:
 
     So low, base and high are the 10th, 50th and 90th percentile, and the two sides may differ in width.
     """
-    low, base, high = np.log([growth.low, growth.base, growth.high])
+    low, base, high = (log(float(side)) for side in (growth.low, growth.base, growth.high))
     return np.asarray(base + luck / Z90 * np.where(luck >= 0, high - base, base - low))
 
 
@@ -121,8 +122,8 @@ def grown(passed: Floats, half_life_months: float) -> Floats:
     >>> grown(np.array([0.0, 1.0, 12.0]), half_life_months=12).round(3).tolist()
     [0.0, 1.0, 8.909]
     """
-    slowing = -np.log(2.0) / half_life_months
-    return np.asarray(np.expm1(slowing * passed) / np.expm1(slowing))
+    slowing = -LN2 / half_life_months
+    return np.asarray(expm1(slowing * passed) / expm1(slowing))
 
 
 def months_passed(months: Sequence[dt.date]) -> Floats:

@@ -207,7 +207,7 @@ def _steps(histogram: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     values, shares = histogram
     if values.size <= _LEVELS:
         return values, shares
-    order = np.argsort(values)
+    order = np.argsort(values, kind="stable")
     until = np.cumsum(shares[order])
     step = np.minimum((until - shares[order] / 2) * _LEVELS, _LEVELS - 1).astype(np.int64)
     mass = np.bincount(step, shares[order], _LEVELS).astype(np.float64)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable.elementary import exp, log
 from planner.clock import MINUTES_PER_DAY
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ def running_cost_per_day(
 
 def discount(minutes: Array, per_year: float) -> Array:
     """Present value of one unit of money paid after so many minutes."""
-    return (1.0 + per_year) ** (-minutes / (MINUTES_PER_DAY * DAYS_PER_YEAR))
+    return exp(-minutes / (MINUTES_PER_DAY * DAYS_PER_YEAR) * log(1.0 + per_year))
 
 
 def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from executor.portable.elementary import log1p
+from executor.portable.gamma import poisson_distribution
 from planner.chance import Key, uniform_stages
 from planner.clock import MINUTES_PER_DAY
 
@@ -55,7 +56,7 @@ def failure_minutes(
     count = math.ceil(mean + 8.0 * math.sqrt(mean) + 8)
     while True:
         u = uniform_stages(key.root, "failure", reps, entity, count)
-        days = np.cumsum(-np.log1p(-u) / per_day, axis=0).T
+        days = np.cumsum(-log1p(-u) / per_day, axis=0).T
         if (days[:, -1] * MINUTES_PER_DAY >= end - start).all():
             break
         count *= 2
@@ -129,5 +130,5 @@ def base_stock(lead_time_demand: float, ready: float) -> int:
     level, kept = 0, 0.0
     while kept < ready:
         level += 1
-        kept = float(special.pdtr(level - 1, lead_time_demand))
+        kept = poisson_distribution(level - 1, lead_time_demand)
     return level

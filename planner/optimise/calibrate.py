@@ -382,7 +382,7 @@ def kept_futures(formulation: Formulation, plan: Orders, kept_share: Array) -> A
     """
     deficit = formulation.deficit(plan)
     unserved = formulation.least.cover(deficit).cost
-    spare = np.einsum("pt,npt->nt", formulation.futures.unmet_price, deficit)
+    spare = (formulation.futures.unmet_price * deficit).sum(axis=1)
     N = len(deficit)
     kept = np.zeros_like(unserved)
     for t in range(kept.shape[1]):

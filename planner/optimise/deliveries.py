@@ -1,4 +1,4 @@
-"""Capacity that ordered GPUs bring, month by month and future by future, and its derivative.
+"""Capacity that ordered and rented GPUs bring, month by month and future by future, and its derivative.
 
     capacity[n,p,t] = Σ_s k[n,p,s] Σ_{m : a[n,s,m] ≤ t} x[p,s,m]
 
@@ -55,7 +55,8 @@ class Deliveries:
             # Orders of later months have not arrived by t: the slice halves the work.
             arrived = (self.arrival[short, :, : t + 1] <= t).astype(float)
             worth = price[short, :, t, None] * self.per_gpu[short]
-            gradient[t, :, :, : t + 1] = np.einsum("kps,ksm->psm", worth, arrived, optimize=False)
+            for p in range(self.P):
+                gradient[t, p, :, : t + 1] = (worth[:, p, :, None] * arrived).sum(axis=0)
         return gradient
 
     def gradient(self, price: Array) -> Array:
@@ -69,5 +70,23 @@ class Deliveries:
         for s in range(self.S):
             arrival = self.arrival[short, s]
             for p in range(self.P):
-                total[p, s] = self.per_gpu[short, p, s] @ tail[:, p][row, arrival]
+                total[p, s] = (self.per_gpu[short, p, s, None] * tail[:, p][row, arrival]).sum(axis=0)
         return total
+
+
+def carried(per_gpu: Array, gpus: NDArray[np.generic]) -> Array:
+    """[N, P, T] requests/s of GPUs [P, R, T] that each carry ``per_gpu`` [N, P, R], rental by rental."""
+    total = np.zeros((len(per_gpu), gpus.shape[0], gpus.shape[2]))
+    for r in range(gpus.shape[1]):
+        if gpus[:, r].any():
+            total += per_gpu[:, :, r, None] * gpus[:, r].astype(float)
+    return total
+
+
+def carried_slope(price: Array, per_gpu: Array) -> Array:
+    """[P, R, T] derivative of Σ_n price[n,p,t] × ``carried``."""
+    _, pools, rentals = per_gpu.shape
+    slope = np.zeros((pools, rentals, price.shape[2]))
+    for r in range(rentals):
+        slope[:, r] = (price * per_gpu[:, :, r, None]).sum(axis=0)
+    return slope

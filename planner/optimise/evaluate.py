@@ -7,13 +7,14 @@ optimiser has not seen.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable import normal
 from planner.optimise.formulation import Formulation
 from planner.optimise.futures import Array, Flags, Futures, Orders
 
@@ -161,11 +162,16 @@ def _cost(formulation: Formulation, plan: Orders, ordered: Array, rented: Array,
     spot_price = np.array([rental.spot_price for rental in futures.rentals]).reshape(R, T)
     reserved = float((plan.reserved.sum(axis=0) * reserved_price).sum())
     return Cost(
-        purchases=np.einsum("nsm,nsm->n", futures.outlay, ordered),
+        purchases=(futures.outlay * ordered).sum(axis=(1, 2)),
         reserved=np.full(futures.count, reserved),
-        spot=np.einsum("rt,nprt->n", spot_price, rented),
-        unmet=np.einsum("npt,npt->n", formulation.spot.unmet_price, unmet),
+        spot=(spot_price * rented).sum(axis=(1, 2, 3)),
+        unmet=(formulation.spot.unmet_price * unmet).sum(axis=(1, 2)),
     )
+
+
+def _z(level: float) -> float:
+    """The normal quantile of (1 + level)/2."""
+    return float(normal.quantile((1 + level) / 2))
 
 
 def wilson(successes: NDArray[np.integer] | int, n: int, level: float = 0.9) -> Array:
@@ -178,10 +184,10 @@ def wilson(successes: NDArray[np.integer] | int, n: int, level: float = 0.9) -> 
     >>> wilson(90, 100).round(4).tolist()
     [0.8396, 0.9393]
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = _z(level)
     seen = np.asarray(successes) / n
-    middle = (seen + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(seen * (1 - seen) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    middle = (seen + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(seen * (1 - seen) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # At nothing and at all of n the limits are 0 and 1 exactly, which rounding would miss by 1e-16.
     low = np.where(seen <= 0, 0.0, middle - half)
     high = np.where(seen >= 1, 1.0, middle + half)
@@ -203,7 +209,11 @@ def paired(first: Array | Flags, second: Array | Flags, level: float = 0.9) -> D
     On the same luck the spread of the difference is far smaller than that of either.
     """
     difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = _z(level)
     mean = float(difference.mean())
-    half = z * float(difference.std(ddof=1)) / len(difference) ** 0.5 if len(difference) > 1 else float("inf")
+    half = (
+        z * float(difference.std(ddof=1)) / math.sqrt(len(difference))
+        if len(difference) > 1
+        else float("inf")
+    )
     return Difference(mean, mean - half, mean + half)

@@ -24,7 +24,8 @@ from functools import cached_property
 
 import numpy as np
 
-from planner.optimise.deliveries import Deliveries
+from executor.portable import linear
+from planner.optimise.deliveries import Deliveries, carried, carried_slope
 from planner.optimise.futures import Array, Futures, Orders, no_orders
 from planner.optimise.shards import SHARD, Shard, oracle_of
 from planner.optimise.solver import Cuts, Optimum, Oracle, Programme, minimise
@@ -196,7 +197,7 @@ class Formulation:
 
     def deficit(self, plan: Orders) -> Array:
         """[N, P, T] requests/s that owned, delivered and reserved GPUs leave open; negative: spare."""
-        reserved = np.einsum("npr,prt->npt", self.futures.rental_per_gpu, plan.reserved.astype(float))
+        reserved = carried(self.futures.rental_per_gpu, plan.reserved)
         return self.futures.base_deficit - self.deliveries.capacity(plan.orders) - reserved
 
     def programme(self, cvar_bound: float) -> Programme:
@@ -256,7 +257,7 @@ class Formulation:
 
     def valued_need(self, emphasis: Array) -> Array:
         """[N] Σ_pt e_t u_pt need_npt, and one where a future needs nothing."""
-        valued = np.einsum("t,pt,npt->n", emphasis, self.futures.unmet_price, self.futures.need)
+        valued = (emphasis * self.futures.unmet_price * self.futures.need).sum(axis=(1, 2))
         return np.where(valued > 0, valued, 1.0)
 
     def slopes_by_month(self, price: Array) -> Array:
@@ -265,7 +266,7 @@ class Formulation:
         slopes = np.zeros((T, len(self.outlay)))
         p, s, m = self.order_columns.T
         slopes[:, :orders] = self.deliveries.gradient_by_month(price)[:, p, s, m]
-        rent = np.einsum("npt,npr->prt", price, self.futures.rental_per_gpu)
+        rent = carried_slope(price, self.futures.rental_per_gpu)
         q, r, t = self.reserve_columns.T
         slopes[t, orders + np.arange(len(t))] = rent[q, r, t]
         return slopes
@@ -273,7 +274,7 @@ class Formulation:
     def capacity_slope(self, price: Array) -> Array:
         """[n] Σ_nt price × d capacity / d column."""
         orders = self.deliveries.gradient(price)[tuple(self.order_columns.T)]
-        rent = np.einsum("npt,npr->prt", price, self.futures.rental_per_gpu)
+        rent = carried_slope(price, self.futures.rental_per_gpu)
         return np.r_[orders, rent[tuple(self.reserve_columns.T)]]
 
     def lot_capacity(self, column: int) -> tuple[int, Array]:
@@ -306,7 +307,7 @@ class Formulation:
     def expected_cost(self, plan: Orders) -> float:
         """Objective of a plan in this sample, money."""
         spot_and_unmet = self.spot.cover(self.deficit(plan)).cost.sum(axis=1).mean()
-        return float(self.outlay @ self.point(plan) + spot_and_unmet)
+        return linear.dot(self.outlay, self.point(plan)) + float(spot_and_unmet)
 
     def solve(
         self,
@@ -395,7 +396,7 @@ def cvar(losses: Array, level: float) -> float:
     >>> cvar(np.array([5.0, 1.0, 3.0, 2.0]), 0.5)
     4.0
     """
-    return float(tail_weights(losses, level) @ losses)
+    return linear.dot(tail_weights(losses, level), losses)
 
 
 def _fitting(known: Cuts, functions: int) -> Cuts:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable import linear
+from planner.optimise.deliveries import carried
 from planner.optimise.evaluate import MET, all_met
 from planner.optimise.formulation import Formulation, Solution, cvar, tail_weights
 from planner.optimise.futures import Array, Flags, Futures, Orders, Whole
@@ -82,7 +84,7 @@ def dive_to_lots(formulation: Formulation, solution: Solution) -> Orders:
         held[ours] = np.rint(point[ours] / lots[ours]) * lots[ours]
         # Rounding up must not break a limit: what was rounded up furthest is taken back first.
         for column in ours[np.argsort(point[ours] - held[ours], kind="stable")]:
-            while held[column] > 0 and np.any(hard @ held > room):
+            while held[column] > 0 and np.any(linear.times(hard, held) > room):
                 held[column] -= lots[column]
         master.fix(ours, held[ours])
     return formulation.whole_plan(held)
@@ -119,11 +121,11 @@ def _within_budget(formulation: Formulation, plan: Orders) -> Orders:
     if budget is None:
         return plan
     point, lots = formulation.point(plan), formulation.lots
-    spent = float(formulation.outlay @ point)
+    spent = linear.dot(formulation.outlay, point)
     if spent <= budget:
         return plan
     worth = -formulation.cost_slope(plan)[1]
-    for column in np.argsort(worth / np.maximum(formulation.outlay, 1e-12)):
+    for column in np.argsort(worth / np.maximum(formulation.outlay, 1e-12), kind="stable"):
         while point[column] > 0 and spent > budget and formulation.outlay[column] > 0:
             point[column] -= lots[column]
             spent -= formulation.outlay[column] * lots[column]
@@ -219,7 +221,7 @@ class LotSearch:
         formulation = self.formulation
         cover = formulation.spot.cover(deficit)
         probability = all_met(cover.unmet, formulation.futures.need).mean(axis=0)
-        cost = float(formulation.outlay @ point + cover.cost.sum(axis=1).mean())
+        cost = linear.dot(formulation.outlay, point) + float(cover.cost.sum(axis=1).mean())
         tail = 0.0
         if np.isfinite(self.bound):
             tail = cvar(formulation.share_of(formulation.least.cover(deficit).cost), self.level)
@@ -370,7 +372,7 @@ class LotSearch:
         rows, lots = self.formulation.hard, self.formulation.lots
         change = np.where(moves.more >= 0, rows[:, moves.more] * lots[moves.more], 0.0)
         change = change - np.where(moves.less >= 0, rows[:, moves.less] * lots[moves.less], 0.0)
-        room = self.formulation.hard_upper - rows @ self.state.point + 1e-9
+        room = self.formulation.hard_upper - linear.times(rows, self.state.point) + 1e-9
         fits: Flags = np.logical_and.reduce(change <= np.maximum(room, 0.0)[:, None], axis=0)
         return moves.take(fits)
 
@@ -390,7 +392,7 @@ class _Odds:
         futures = formulation.futures
         self.formulation = formulation
         spot_cap = np.array([rental.spot_cap for rental in futures.rentals]).reshape(-1, futures.months)
-        self.alone = np.einsum("npr,rt->npt", futures.rental_per_gpu, spot_cap)
+        self.alone = carried(futures.rental_per_gpu, np.broadcast_to(spot_cap, futures.may_reserve.shape))
         columns = np.concatenate([formulation.order_columns, formulation.reserve_columns])
         self.pool, self.source, self.month = columns.T
         self.orders = len(formulation.order_columns)

@@ -126,7 +126,7 @@ class _Writer:
         eta = self._column(np.zeros(1))
         self.free.append(eta)
         v = self._column(np.zeros(N)) + np.arange(N)
-        valued = np.einsum("t,pt,npt->n", emphasis, futures.unmet_price, futures.need)
+        valued = (emphasis * futures.unmet_price * futures.need).sum(axis=(1, 2))
         share = emphasis * futures.unmet_price / np.where(valued > 0, valued, 1.0)[:, None, None]
         row = np.broadcast_to(np.arange(N)[:, None, None], w.shape)
         self._entries(row.ravel(), w.ravel(), -share.ravel())
@@ -139,7 +139,6 @@ class _Writer:
 
     def solve(self, solver: str) -> WholeProgramme:
         highs = quiet_highs()
-        highs.setOptionValue("threads", 1)
         highs.setOptionValue("solver", solver)
         row, column, value = (np.concatenate(part) for part in zip(*self.blocks, strict=True))
         lower = np.zeros(self.columns)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from executor.portable import linear
 from planner.optimise.calibrate import Calibration, calibrate, reconsider
 from planner.optimise.evaluate import evaluate
 from planner.optimise.formulation import Formulation
@@ -162,7 +163,7 @@ def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:
     """
     level, train = trio.cvar_level, Formulation(trio.train)
     budget = np.inf if trio.train.budget is None else trio.train.budget
-    within = [plan for plan in plans if train.outlay @ train.point(plan) <= budget * (1 + 1e-9)]
+    within = [plan for plan in plans if linear.dot(train.outlay, train.point(plan)) <= budget * (1 + 1e-9)]
     found = reconsider(train, trio.validate, made.validated, within, cvar_level=level)
     if found is made.validated:
         return made

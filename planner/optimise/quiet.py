@@ -9,14 +9,15 @@ import highspy
 
 
 def quiet_highs() -> highspy.Highs:
-    """A solver that prints nothing.
+    """A solver that prints nothing and takes the same steps each time: one thread, one seed.
 
     The library prints a notice while its first solver is made, before any option can tell it not to; so the
     process's standard output points nowhere for that moment.
     """
     with _silent_stdout():
         highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    for option, value in (("output_flag", False), ("threads", 1), ("parallel", "off"), ("random_seed", 0)):
+        highs.setOptionValue(option, value)
     return highs
 
 

@@ -92,7 +92,7 @@ def unmet_with_everything(futures: Futures, month: int) -> Array:
     available = np.concatenate(
         [_orders_in_service(futures, month), _reserved_and_spot(futures, month)], axis=1
     )
-    alone = np.einsum("npj,nj->np", carries, available)
+    alone = (carries * available[:, None, :]).sum(axis=2)
     if owed.shape[1] == 1 or carries.shape[2] == 0:
         return np.maximum(owed - alone, 0.0)
     # Where the pools' parts of everything add up to less than one, everything can be split in those parts.

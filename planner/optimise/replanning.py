@@ -312,7 +312,10 @@ def _wanted(
     at = np.minimum(serves, T - 1) - m
     short = np.where(serves < T, np.take_along_axis(gap, at[:, None], axis=1)[:, 0], 0.0)
     lasting = (gap > 0) & (later >= serves[:, None])
-    pays = lasting @ beliefs.rent[p, m:] > beliefs.train.mean_outlay[s, m] / beliefs.carries[p, s]
+    pays = (
+        np.where(lasting, beliefs.rent[p, m:], 0.0).sum(axis=1)
+        > beliefs.train.mean_outlay[s, m] / beliefs.carries[p, s]
+    )
     lots = np.ceil(np.where(pays, np.maximum(short, 0.0), 0.0) / beliefs.carries[p, s] / lot)
     most = np.floor(np.minimum(room, 1e15) / lot)
     return (np.minimum(lots, most) * lot).astype(np.int64)

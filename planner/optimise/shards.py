@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from executor.portable import linear
 from planner.optimise.futures import Array
 from planner.optimise.solver import Oracle
 from planner.supply.spread import Held
@@ -97,6 +98,6 @@ def oracle_of(
         weight = tail_weights(shortfall)
         jobs = [(asked, part) for part in np.split(weight, ends)]
         slope = reduce(np.add, shards.map(Shard.tail, jobs))
-        return np.r_[values, float(weight @ shortfall)], np.vstack([slopes, slope])
+        return np.r_[values, linear.dot(weight, shortfall)], np.vstack([slopes, slope])
 
     return ask

@@ -22,6 +22,7 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable import linear
 from planner.optimise.futures import Array, Flags
 from planner.optimise.quiet import quiet_highs
 
@@ -65,15 +66,15 @@ class Programme:
 
     def value(self, point: Array, functions: Array) -> float:
         """The objective at a point whose function values are known, excess over soft limits included."""
-        return float(
-            self.cost @ point + self.weight @ functions + self.soft_price @ self.excess(point, functions)
-        )
+        excess = linear.dot(self.soft_price, self.excess(point, functions))
+        return linear.dot(self.cost, point) + linear.dot(self.weight, functions) + excess
 
     def excess(self, point: Array, functions: Array) -> Array:
         """[K] by how much each soft limit is exceeded."""
         if len(self.soft_limit) == 0:
             return np.zeros(0)
-        return np.maximum(self.soft_functions @ functions + self.soft_columns @ point - self.soft_limit, 0.0)
+        held = linear.times(self.soft_functions, functions) + linear.times(self.soft_columns, point)
+        return np.maximum(held - self.soft_limit, 0.0)
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,6 @@ class Master:
         self._slopes: list[Array] = []
         self._idle = np.zeros(0, dtype=int)
         self.highs = quiet_highs()
-        self.highs.setOptionValue("threads", 1)
         self.highs.setOptionValue("presolve", "off")
         self._load(programme)
         if known is not None and len(known):
@@ -221,7 +221,7 @@ class Master:
 
     def cut(self, point: Array, functions: Array, slopes: Array) -> None:
         """Add the supporting planes at ``point``, one per function."""
-        self._add(np.arange(self.J), functions - slopes @ point, slopes)
+        self._add(np.arange(self.J), functions - linear.times(slopes, point), slopes)
 
     def _add(self, function: np.ndarray, offset: Array, slope: Array) -> None:
         theta = np.zeros((len(offset), self.J + self.K))

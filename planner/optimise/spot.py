@@ -221,7 +221,7 @@ class Sharing:
     def solve(self, bases: _Bases, cell: NDArray[np.intp]) -> tuple[Array, Array, Array, Array]:
         """GPUs [B, P, R], unmet [B, P], price λ [B, P] and cost [B]; ``bases[cell]`` is used and renewed."""
         inverse, columns = bases.inverse[cell], bases.columns[cell].astype(np.intp)
-        basic = np.einsum("bij,bj->bi", inverse, self.right)
+        basic = (inverse * self.right[:, None, :]).sum(axis=2)
         stale = np.flatnonzero(~bases.known[cell] | (basic < -_FEASIBLE).any(axis=1))
         if len(stale):
             tableau, basis = self._first_tableau(stale)
@@ -245,7 +245,7 @@ class Sharing:
         price_of[:, : P * R] = np.tile(self.rent, (1, P))
         price_of[:, P * R : P * R + P] = self.unmet_price
         basic_price = np.take_along_axis(price_of, columns, axis=1)
-        dual = np.einsum("bi,bij->bj", basic_price, inverse)[:, :P]
+        dual = (basic_price[:, :, None] * inverse).sum(axis=1)[:, :P]
         values = np.zeros_like(price_of)
         np.put_along_axis(values, columns, basic, axis=1)
         gpus = values[:, : P * R].reshape(B, P, R)

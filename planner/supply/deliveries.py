@@ -88,11 +88,11 @@ class Deliveries:
         """GPUs with this outcome, by replication; of those delivered the good ones."""
         if outcome is Outcome.DELIVERED:
             return self.brought.sum(axis=1)
-        return (self.outcome == outcome) @ self.orders.gpus
+        return np.where(self.outcome == outcome, self.orders.gpus, 0).sum(axis=-1)
 
     def scrapped(self) -> Ints:
         """GPUs of delivered lots that did not come out good, by replication."""
-        return self.delivered @ self.orders.gpus - self.brought.sum(axis=1)
+        return np.where(self.delivered, self.orders.gpus, 0).sum(axis=-1) - self.brought.sum(axis=1)
 
     def lead_minutes(self) -> Ints:
         """Minutes from order to delivery, [replication, lot]; UNSEEN where there was no delivery."""

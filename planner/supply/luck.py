@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from executor.portable import normal
 from planner.chance import Key, entity_id, uniform_stages
 from planner.clock import MINUTES_PER_DAY, month_starts
 from planner.supply.gate import Review
@@ -139,9 +139,8 @@ def _stage_minutes(
         shared = _shared(spec, route, months, key, reps)
         mixed = [0] if route.total else range(1, 1 + len(route.in_process))
         for k in mixed:
-            u[k] = special.ndtr(
-                np.sqrt(route.shared) * shared + np.sqrt(1 - route.shared) * special.ndtri(u[k])
-            )
+            own = normal.quantile(u[k])
+            u[k] = normal.distribution(np.sqrt(route.shared) * shared + np.sqrt(1 - route.shared) * own)
     minutes, back = _whole_minutes(_days(route, u)), back.reshape(-1)
     return minutes if np.array_equal(back, np.arange(len(names))) else minutes[:, :, back]
 
@@ -154,7 +153,7 @@ def _shared(spec: SupplySpec, route: Route, months: Ints, key: Key, reps: Ints) 
     firsts = month_starts(spec.start, int(months.max(initial=0)) + 1)
     quarters = [(day.year, (day.month - 1) // 3 + 1) for day in firsts]
     entities = np.array([entity_id(route.supplier, *quarter) for quarter in quarters], dtype=np.int64)
-    return np.asarray(special.ndtri(key.uniform("quarter", reps[:, None], entities[months])))
+    return normal.quantile(key.uniform("quarter", reps[:, None], entities[months]))
 
 
 def _months(spec: SupplySpec, minutes: Ints) -> Ints:

@@ -21,8 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from executor.portable import normal
+from executor.portable.elementary import exp, log1p
+from executor.portable.gamma import gamma_quantile
 from planner.chance import Key, Lomax, entity_id
 from planner.clock import MINUTES_PER_DAY
 from planner.supply.gate import Always, FirstDelivery, FromHistory, Gate, OwnLaw, State
@@ -334,7 +336,7 @@ class _History(_Motion):
     def stay(self, k: int, rows: Ints) -> Floats:
         """-ln(1 - u) / (W lambda)."""
         u = self.streams[k].take(rows, self.visit[k, rows], 0)
-        return -np.log1p(-u) / self.parameters[k].rate[self.state[k, rows], rows]
+        return -log1p(-u) / self.parameters[k].rate[self.state[k, rows], rows]
 
     def following(self, k: int, rows: Ints) -> Ints:
         u = self.streams[k].take(rows, self.visit[k, rows], 1)
@@ -384,16 +386,16 @@ class _Parameters:
 
     def __init__(self, system: SystemPosterior, authority: str, key: Key, reps: Ints) -> None:
         tempo_u = key.uniform(_DOMAIN, reps, entity_id("tempo", "parameters"))
-        tempo = np.exp(system.priors.tempo_sigma * special.ndtri(tempo_u))
+        tempo = exp(system.priors.tempo_sigma * normal.quantile(tempo_u))
         u = key.uniform(_DOMAIN, reps[None, :], entity_id(authority, "parameters"), np.arange(20)[:, None])
         self.rate = np.empty((4, len(reps)))
         self.edges = np.empty((4, 4, len(reps)))
         for state in range(4):
             posterior = system.rates[authority, state]
-            self.rate[state] = tempo * special.gammaincinv(posterior.shape, u[state]) / posterior.rate
+            self.rate[state] = tempo * gamma_quantile(posterior.shape, u[state]) / posterior.rate
             weights = system.jumps[authority, state]
             parts = np.stack([
-                special.gammaincinv(weight, u[4 + 4 * state + k]) if weight > 0 else np.zeros(len(reps))
+                gamma_quantile(weight, u[4 + 4 * state + k]) if weight > 0 else np.zeros(len(reps))
                 for k, weight in enumerate(weights)
             ])  # fmt: skip
             edges = np.cumsum(parts, axis=0) / parts.sum(axis=0)
@@ -422,7 +424,7 @@ class _LinkDraw:
         everyone = np.arange(len(self.triggers))
         if self.waiting is None:
             return np.full(len(everyone), np.inf)
-        alive = self.share * np.exp(-self.waiting / self.mean_lag)
+        alive = self.share * exp(-self.waiting / self.mean_lag)
         return start + self._drawn(everyone, alive / (1 - self.share + alive))
 
     def lag(self, rows: Ints) -> Floats:
@@ -431,7 +433,7 @@ class _LinkDraw:
 
     def _drawn(self, rows: Ints, probability: Floats) -> Floats:
         fires = self.stream.take(rows, self.triggers[rows], 0) < probability
-        days = -self.mean_lag[rows] * np.log1p(-self.stream.take(rows, self.triggers[rows], 1))
+        days = -self.mean_lag[rows] * log1p(-self.stream.take(rows, self.triggers[rows], 1))
         self.triggers[rows] += 1
         return np.where(fires, days, np.inf)
 

@@ -33,6 +33,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.portable.elementary import LN2, exp, expm1, power
+
 Floats = NDArray[np.float64]
 
 GATES = ("us", "cn", "vendor")
@@ -125,12 +127,12 @@ class Rate:
 
     def survival(self, days: float) -> float:
         """Predictive probability that a stay outlasts ``days``, tempo aside: (B / (B + t))**A."""
-        return (self.rate / (self.rate + days)) ** self.shape
+        return power(self.rate / (self.rate + days), self.shape)
 
     @property
     def median_days(self) -> float:
         """Predictive median stay, tempo aside."""
-        return float(self.rate * (2 ** (1 / self.shape) - 1))
+        return self.rate * expm1(LN2 / self.shape)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _stays(product: str, gate: str, entries: Sequence[Entry]) -> list[Stay]:
 
 
 def _weight(day: dt.date, as_of: dt.date, priors: Priors) -> float:
-    return float(2.0 ** (-(as_of - day).days / priors.half_life_days))
+    return exp(-(as_of - day).days / priors.half_life_days * LN2)
 
 
 def _rate(key: tuple[str, int], stays: list[Stay], free: list[Stay], as_of: dt.date, priors: Priors) -> Rate:
@@ -243,13 +245,13 @@ def _rate(key: tuple[str, int], stays: list[Stay], free: list[Stay], as_of: dt.d
     T = \sum_{stays} h / ln 2 (2^{-a_1/h} - 2^{-a_0/h}),    a_0, a_1 the ages at a stay's two ends
     """
     changes = sum(_weight(s.end, as_of, priors) for s in free if s.end and (s.gate, s.state) == key)
-    per_unit = priors.half_life_days / math.log(2)
+    per_unit = priors.half_life_days / LN2
     days = sum(
         per_unit * (_weight(s.end or as_of, as_of, priors) - _weight(s.start, as_of, priors))
         for s in stays
         if (s.gate, s.state) == key
     )
-    prior_days = priors.weight * priors.median(*key) / math.log(2)
+    prior_days = priors.weight * priors.median(*key) / LN2
     return Rate(changes=changes, days=days, shape=priors.weight + changes, rate=prior_days + days)
 
 
@@ -324,12 +326,12 @@ def _link(link: str, trials: list[Trial], priors: Priors) -> Link:
     """Grid posterior of (q, L): the prior of q, every lag alike, times the likelihood of the trials."""
     a, b = priors.links[link]
     share, lag = SHARES[:, None], LAGS[None, :]
-    weights = share ** (a - 1) * (1 - share) ** (b - 1) * np.ones_like(lag)
+    weights = power(share, a - 1) * power(1 - share, b - 1) * np.ones_like(lag)
     mine = [trial for trial in trials if trial.link == link]
     for trial in mine:
         if trial.answer is None:
-            weights = weights * (1 - share + share * np.exp(-trial.waited / lag))
+            weights = weights * (1 - share + share * exp(-trial.waited / lag))
         else:
             days = max(1, (trial.answer - trial.trigger).days)
-            weights = weights * share * (np.exp(-(days - 1) / lag) - np.exp(-days / lag))
+            weights = weights * share * (exp(-(days - 1) / lag) - exp(-days / lag))
     return Link(weights / weights.sum(), sum(trial.answer is not None for trial in mine), len(mine))

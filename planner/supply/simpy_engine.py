@@ -454,7 +454,7 @@ class Plan:
             zip(orders.source.tolist(), orders.pool.tolist(), orders.month.tolist(), strict=True)
         )
         self.candidates: dict[tuple[int, int, int], list[int]] = {}
-        for lot in np.argsort(orders.rank).tolist():
+        for lot in np.argsort(orders.rank, kind="stable").tolist():
             source, pool, month = self.lines[lot]
             self.candidates.setdefault((month, source, pool), []).append(lot)
         self.minutes: Ints = orders.placed_at

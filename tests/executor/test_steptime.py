@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
-from scipy.stats import truncnorm
 
 from executor.cost import Layout
 from executor.errors import BadInputError, UnknownNameError
@@ -20,7 +19,6 @@ from executor.steptime import (
     Mode,
     Setup,
     StepTimes,
-    _median_above_zero,
     corners,
     engine,
     fit,
@@ -131,12 +129,6 @@ def test_a_full_cache_stops_the_growth_and_makes_the_rest_wait():
     times = step_times(work(rows, kv_tokens=16_000.0), prior_for("sglang").log_median)
     assert times.in_service[1] < 8
     assert times.ttft[1] > 20 * times.ttft[0]
-
-
-@pytest.mark.parametrize("z", [-30.0, -3.0, -0.5, 0.0, 2.0, 9.0])
-def test_the_median_above_zero_is_that_of_the_truncated_normal(z):
-    """scipy's truncated normal is the known answer; it is z itself far above 0."""
-    assert _median_above_zero(np.array(z)) == pytest.approx(truncnorm.median(-z, np.inf, loc=z), rel=1e-6)
 
 
 def test_weights_that_nearly_fill_the_memory_leave_some_cache_and_doubt():

@@ -6,15 +6,26 @@ import pytest
 import planner.goodput as module
 from executor.cost import Layout
 from executor.errors import DoesNotFitError
-from planner.belief import setup_of
+from executor.steptime import Drafting
+from planner.belief import belief, setup_of
 from planner.demand.summary import Cell
 from planner.demand.traffic import traffic
-from planner.goodput import TABLE, Answer, answered, question, remember_in, replayed, replayed_goodput
+from planner.goodput import (
+    TABLE,
+    Answer,
+    Question,
+    answered,
+    closed_form,
+    remember_in,
+    replayed,
+    replayed_goodput,
+    shipped_answers,
+)
 from planner.intake import open_scenario
 from planner.reference.table import SHIPPED
 from planner.scenario.load import shipped
 from planner.serving import Lengths, Slo, goodput_of
-from planner.sizing import asked_of, capacities
+from planner.sizing import asked_of
 
 SETUP = setup_of("Qwen3-32B", "H100-SXM", "bf16", "sglang", Layout(tp=4))
 LENGTHS = Lengths(800.0, 200.0)
@@ -36,14 +47,13 @@ def memory(monkeypatch):
     replayed_goodput.cache_clear()
 
 
-def asked(slo=SLO, requests=600, cells=(), reuse=0.0):
-    formula = goodput_of(SETUP, LENGTHS, slo, reuse)
-    return question(SETUP, LENGTHS, slo, reuse, "", requests, cells, formula)
+def asked(setup=SETUP, lengths=LENGTHS, slo=SLO, requests=600, cells=(), reuse=0.0, version=""):
+    return Question(setup, lengths, slo, reuse, version, cells, requests)
 
 
 def test_the_level_is_the_replays_and_the_spread_the_closed_forms():
     formula = goodput_of(SETUP, LENGTHS, SLO)
-    found = replayed_goodput(SETUP, LENGTHS, SLO, requests=600)
+    found = replayed_goodput(asked())
     # Equal lengths and few requests: the two forms agree to about a fifth.
     assert found.requests_per_s == pytest.approx(formula.requests_per_s, rel=0.3)
     assert found.requests_per_s != formula.requests_per_s
@@ -61,9 +71,9 @@ def test_the_level_is_the_replays_and_the_spread_the_closed_forms():
 
 def test_reuse_of_prefixes_raises_the_rate_and_a_tighter_bound_lowers_it():
     long = Lengths(6000.0, 100.0)
-    plain = replayed_goodput(SETUP, long, SLO, requests=400).requests_per_s
-    assert replayed_goodput(SETUP, long, SLO, prefix_reuse=0.6, requests=400).requests_per_s > plain
-    assert replayed_goodput(SETUP, long, Slo(2000.0, 30.0), requests=400).requests_per_s < plain
+    plain = replayed_goodput(asked(lengths=long, requests=400)).requests_per_s
+    assert replayed_goodput(asked(lengths=long, reuse=0.6, requests=400)).requests_per_s > plain
+    assert replayed_goodput(asked(lengths=long, slo=Slo(2000.0, 30.0), requests=400)).requests_per_s < plain
 
 
 def test_lengths_that_go_together_are_drawn_together():
@@ -80,9 +90,9 @@ def test_lengths_that_go_together_are_drawn_together():
 
 
 def test_an_slo_out_of_reach_and_a_model_that_does_not_fit_are_told_as_by_the_closed_form():
-    assert replayed_goodput(SETUP, LENGTHS, Slo(1.0, 1.0)).requests_per_s == 0.0
+    assert replayed_goodput(asked(slo=Slo(1.0, 1.0))).requests_per_s == 0.0
     with pytest.raises(DoesNotFitError):
-        replayed_goodput(setup_of("DeepSeek-R1", "H100-SXM", "fp8", "sglang", Layout()), LENGTHS, SLO)
+        replayed_goodput(asked(setup_of("DeepSeek-R1", "H100-SXM", "fp8", "sglang", Layout())))
 
 
 def test_an_answer_is_the_same_whether_replayed_or_remembered(memory):
@@ -102,40 +112,88 @@ def test_all_that_moves_the_answer_is_in_the_key():
         asked(requests=500),
         asked(reuse=0.1),
         asked(cells=(Cell(weight=1.0, input=800.0, output=200.0),)),
-        replace(base, time=replace(base.time, kv_tokens=base.time.kv_tokens + 1)),
-        replace(base, time=replace(base.time, context=base.time.context * 1.01)),
-        replace(base, lengths=Lengths(801.0, 200.0)),
-        replace(base, start=base.start * 2),
+        asked(lengths=Lengths(801.0, 200.0)),
+        asked(lengths=Lengths(800.0, 200.0, input_quantiles=((0.5, 700.0),))),
+        asked(replace(SETUP, kv_tokens=100_000.0)),
+        asked(replace(SETUP, layout=Layout(tp=8))),
+        asked(replace(SETUP, drafting=Drafting(1, 0.8))),
+        asked(replace(SETUP, accelerator=SETUP.accelerator.with_figures(bandwidth_tb_s=3.3))),
+        asked(setup_of("Qwen3-32B", "H100-SXM", "fp8", "sglang", Layout(tp=4))),
+        asked(setup_of("Qwen3-32B", "H100-SXM", "bf16", "vllm", Layout(tp=4))),
     ]
     assert len({each.key for each in [base, *changed]}) == 1 + len(changed)
     assert asked().key == base.key
 
 
-def test_times_that_differ_in_the_last_digits_ask_the_same_question():
-    """Another machine's fit ends a rounding error away."""
-    from planner.goodput import _rounded
+def test_rows_that_calibrate_and_beliefs_before_them_are_in_the_key(monkeypatch):
+    key = asked().key
+    believed = belief(SETUP)
+    assert believed.rows, "else this proves nothing"
+    slower = tuple(replace(row, tpot_ms=row.tpot_ms * 2) for row in believed.rows)
+    monkeypatch.setattr(module, "belief", lambda *_: replace(believed, rows=slower))
+    other_rows = asked().key
+    monkeypatch.setattr(module, "belief", lambda *_: believed)
+    monkeypatch.setattr(module, "priors_version", lambda: "another")
+    assert len({key, other_rows, asked().key}) == 3
 
-    base = asked()
-    nudged = replace(base.time, gemm=base.time.gemm * (1 + 1e-12), fixed=base.time.fixed * (1 - 1e-12))
-    assert replace(base, time=_rounded(nudged)).key == base.key
+
+def test_a_fit_that_ends_elsewhere_asks_the_same_question(monkeypatch):
+    """Keys are made of what is asked: no computed figure, and so no rounding, is in them."""
+    key = asked().key
+    believed = belief(SETUP)
+    modes = tuple(
+        replace(mode, theta=mode.theta + 0.01, covariance=mode.covariance * 1.01)
+        for mode in believed.calibration.modes
+    )
+    nudged = replace(believed, calibration=replace(believed.calibration, modes=modes))
+    monkeypatch.setattr(module, "belief", lambda *_: nudged)
+    assert asked().key == key
 
 
 # -- the table that ships ----------------------------------------------------------------------------------
 
 
-def test_every_shipped_scenario_is_answered_by_the_shipped_table(monkeypatch):
-    """Else it is stale: run ``python benchmarks/goodput_table.py``."""
-
-    def not_shipped(question_):
-        raise AssertionError("planner/reference/replayed_goodput.csv is stale")
-
-    monkeypatch.setattr(module, "replayed", not_shipped)
-    monkeypatch.setattr(module, "_memories", [])
-    replayed_goodput.cache_clear()
+def questions():
+    """What the shipped scenarios ask, each once."""
+    asked_by_key = {}
     for name in shipped():
-        for capacity in capacities(open_scenario(name, []).scenario):
-            assert capacity.goodput.requests_per_s > 0
-            assert "level by replay" in capacity.goodput.reason
+        for pool in open_scenario(name, []).scenario.pools:
+            for sku, layout in pool.layouts.items():
+                found = asked_of(pool, sku, layout, traffic(pool))
+                asked_by_key[found.key] = found
+    return asked_by_key
+
+
+def table():
+    with (SHIPPED / TABLE).open(encoding="utf-8", newline="") as file:
+        return {row["key"]: row for row in csv.DictReader(file)}
+
+
+def test_every_shipped_scenario_is_answered_by_the_shipped_table():
+    """Else it is stale: run ``make tables``."""
+    known = shipped_answers()
+    missing = [found.setup for key, found in questions().items() if known.get(key) is None]
+    assert not missing, "planner/reference/replayed_goodput.csv is stale: run `make tables`"
+
+
+def test_the_shipped_table_was_made_by_the_model_of_today():
+    """A step-time model that moved needs a new version, else old answers are taken for its own."""
+    rows = table()
+    for key, found in questions().items():
+        then = float(rows[key]["closed_form_requests_per_s"])
+        assert closed_form(found).requests_per_s == then, (
+            "raise planner.goodput.VERSION and run `make tables`"
+        )
+
+
+def test_a_table_of_another_version_answers_nothing(monkeypatch):
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    shipped_answers.cache_clear()
+    try:
+        assert shipped_answers().answers == {}
+    finally:
+        monkeypatch.undo()
+        shipped_answers.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -143,14 +201,8 @@ def test_every_shipped_scenario_is_answered_by_the_shipped_table(monkeypatch):
 )
 def test_a_row_of_the_shipped_table_is_what_the_replay_gives(name, sku):
     pool = open_scenario(name, []).scenario.pools[0]
-    wanted = asked_of(pool, sku, pool.layouts[sku], traffic(pool))
-    setup = setup_of(pool.model, sku, wanted.precision, wanted.engine, wanted.layout)
-    formula = goodput_of(setup, wanted.lengths, wanted.slo, wanted.prefix_reuse)
-    question_ = question(
-        setup, wanted.lengths, wanted.slo, wanted.prefix_reuse, "", None, wanted.cells, formula
-    )
-    with (SHIPPED / TABLE).open(encoding="utf-8", newline="") as file:
-        row = next(row for row in csv.DictReader(file) if row["key"] == question_.key)
+    question_ = asked_of(pool, sku, pool.layouts[sku], traffic(pool))
+    row = table()[question_.key]
     found = replayed(question_)
     kept = Answer(
         float(row["requests_per_s"]),

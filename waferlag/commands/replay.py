@@ -215,13 +215,14 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
     """Central 80 % about the figure from the spread of the draws' logarithms; the figure itself without draws."""
     import numpy as np
 
+    from executor.portable.elementary import exp, log, square
     from executor.steptime import Z_80
 
-    logs = np.log([each for each in drawn if each > 0])
+    logs = log(np.array([each for each in drawn if each > 0]))
     if value <= 0 or logs.size < 2:
         return value, value
-    spread = float(np.sqrt(np.mean((logs - np.log(value)) ** 2)))
-    return value * float(np.exp(-Z_80 * spread)), value * float(np.exp(Z_80 * spread))
+    spread = float(np.sqrt(np.mean(square(logs - log(value)))))
+    return value * exp(-Z_80 * spread), value * exp(Z_80 * spread)
 
 
 def _report(
