@@ -55,6 +55,8 @@ class Row:
     bounded: Peak
     """The same with a batch of 256 at most, as engines are set by default."""
     seconds: float
+    """Of both replays; ``formula_seconds``: of the closed form, its rows already fitted."""
+    formula_seconds: float
 
 
 def lengths_of(trace: str) -> Lengths:
@@ -74,8 +76,10 @@ def compare(case, requests: int) -> Row:
     model, gpu, precision, engine, layout, trace, (ttft, tpot) = case
     setup = setup_of(model, gpu, precision, engine, layout)
     lengths, slo = lengths_of(trace), Slo(ttft, tpot, 90.0)
-    formula = goodput_of(setup, lengths, slo)
     believed = belief(setup)
+    begin = time.perf_counter()
+    formula = goodput_of(setup, lengths, slo)
+    formula_seconds = time.perf_counter() - begin
     step = batch_time(
         believed.on(setup), believed.calibration.theta, lengths.input_mean + lengths.output_mean / 2
     )
@@ -97,7 +101,7 @@ def compare(case, requests: int) -> Row:
         for most in (8192, 256)
     ]
     name = f"{setup.spec.name.split('/')[-1]} {precision}, {setup.layout.gpus} x {gpu} ({layout}), {engine}"
-    return Row(name, trace, slo, formula, *found, time.perf_counter() - begin)
+    return Row(name, trace, slo, formula, *found, time.perf_counter() - begin, formula_seconds)
 
 
 def section(rows: list[Row], requests: int) -> str:
@@ -149,7 +153,8 @@ def main() -> None:
         row = rows[-1]
         print(
             f"{row.name}: formula {row.formula.requests_per_s:.3g}, replay {row.replayed.rate:.3g}"
-            f" (batch <= 256: {row.bounded.rate:.3g}) requests/s; {row.replayed.reason}; {row.seconds:.1f} s",
+            f" (batch <= 256: {row.bounded.rate:.3g}) requests/s; {row.replayed.reason}; {row.seconds:.1f} s,"
+            f" {row.seconds / row.formula_seconds:.0f} times the closed form's",
             flush=True,
         )
     text = section(rows, asked.requests)

@@ -361,7 +361,7 @@ class StepTimes:
         return log(np.stack([self.ttft, self.tpot, self.cycle]))
 
 
-def step_times(work: Work, theta: Array, burst_share: float | None = None) -> StepTimes:
+def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: float | None = None) -> StepTimes:
     r"""Time of a step and of a cycle for each row.
 
     Symbols: S in service, i and o input and output tokens, g GPUs, d attention DP, per GPU: W weights, k KV
@@ -379,10 +379,10 @@ def step_times(work: Work, theta: Array, burst_share: float | None = None) -> St
     in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
     waves.
 
-    ``theta``: logarithms of the parameters in SI units, (16,) or (16, draws, 1). Holds for dense and MoE
-    decoders on one node; across nodes the network port is an assumption that no public row tests.
+    ``theta``: logarithms of the parameters in SI units, (16,) or (16, draws, 1), or ``parameters`` of them. Holds
+    for dense and MoE decoders on one node; across nodes the network port is an assumption that no public row tests.
     """
-    p = _parameters(theta)
+    p = theta if isinstance(theta, Mapping) else parameters(theta)
     c, o = work.cost, work.osl
     slots = np.maximum(1.0, _kv_room(work, p) / work.context)
     served = work.concurrency / _root(1.0 + whole_power(work.concurrency / slots, 8), 8)
@@ -501,8 +501,8 @@ def _launch(work: Work, p: Mapping[str, Array]) -> Array:
     return p["tau_l"] * work.cost.layers * np.where(work.cost.is_moe > 0, MOE_LAYER_FACTOR, 1.0)
 
 
-def _parameters(theta: Array) -> dict[str, Array]:
-    """Parameters by name in SI units; efficiencies of weights, GEMMs and prefill stay below
+def parameters(theta: Array) -> dict[str, Array]:
+    """Parameters by name in SI units from their logarithms; efficiencies of weights, GEMMs and prefill stay below
     EFFICIENCY_CAP.
     """
     p = dict(zip(PARAMETERS, exp(theta), strict=True))
@@ -516,10 +516,12 @@ def kv_room(work: Work, theta: Array) -> Array:
 
     That a set-up serves at all says that its engine was given enough memory for the weights and some cache.
     """
-    return _kv_room(work, _parameters(np.asarray(theta, dtype=float)))
+    return _kv_room(work, parameters(np.asarray(theta, dtype=float)))
 
 
 def _kv_room(work: Work, p: Mapping[str, Array]) -> Array:
+    if not np.isnan(work.kv_tokens).any():
+        return np.broadcast_to(work.kv_tokens, np.broadcast_shapes(work.kv_tokens.shape, p["f_mem"].shape))
     c = work.cost
     available = work.memory_factor * work.memory
     spread = SHARE_SPREAD * available

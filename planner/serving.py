@@ -29,6 +29,7 @@ from executor.steptime import (
     StepTimes,
     Work,
     kv_room,
+    parameters,
     predict,
     step_times,
     with_load,
@@ -481,7 +482,8 @@ class _OpenReplica:
     """
 
     work: Work
-    theta: Array
+    parameters: Mapping[str, Array]
+    """By name in SI units, (draws, 1) each."""
     prompts: Array
     """Equally likely prompt lengths, tokens."""
     computed_share: float
@@ -523,13 +525,14 @@ def _open_replica(
     calibration = believed.calibration
     theta = calibration.draws(DRAWS, calibration.widen)
     theta[PARAMETERS.index("q")] = log(1e-9)
-    slots = step_times(work, theta).slots
+    drawn = parameters(theta)
+    slots = step_times(work, drawn).slots
     noise = normal.draws(np.random.default_rng(20251125), (2, DRAWS, 1))
     noise[:, 0] = 0.0
     ttft_floor, tpot_floor, _ = hypot(calibration.widen * FLOOR_LOG, np.full(3, believed.extra_sd))
     return _OpenReplica(
         work=replace(work, kv_tokens=np.array([np.inf])),
-        theta=theta,
+        parameters=drawn,
         prompts=prompts,
         computed_share=1 - prefix_reuse,
         slots=slots,
@@ -558,11 +561,11 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))
     times = step_times(
-        with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.theta, burst_share=0.0
+        with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.parameters, burst_share=0.0
     )
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
-    lone = exp(replica.theta[PARAMETERS.index("h_req")]) / work.cost.attention_dp
+    lone = replica.parameters["h_req"] / work.cost.attention_dp
     ratio = replica.prompts / replica.prompts.mean()
     attention = times.prefill_attention[:, :1]
     squares = square(ratio)
@@ -573,7 +576,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     load = stage_rate * service.mean(axis=1, keepdims=True)
     spare = np.maximum(1e-9, 1.0 - load)
     wait = stage_rate * np.mean(square(service), axis=1, keepdims=True) / (2 * spare)
-    own = exp(replica.theta[PARAMETERS.index("tau0")]) + 1.5 * decode + each
+    own = replica.parameters["tau0"] + 1.5 * decode + each
     slack = replica.slo.ttft_ms / 1e3 / replica.ttft_scale - own
     late = load * exp(-load * np.maximum(slack, 0.0) / np.maximum(wait, 1e-12))
     attained = np.mean(np.where((slack >= 0) & (load < 1), 1.0 - late, 0.0), axis=1, keepdims=True)
@@ -631,7 +634,7 @@ def _binding(replica: _OpenReplica, occupancy: Array) -> str:
     above = _kept(replica, _state(replica, occupancy * 1.02 + 1e-6))
     broken = [name for name, good in above.items() if not good[0, 0]] or ["the largest batch considered"]
     work = with_load(replica.work, np.array([max(1.0, float(occupancy[0, 0]))]))
-    mode = replica.theta[:, 0, 0]
+    mode = {name: values[0] for name, values in replica.parameters.items()}
     spent = limits_of(step_times(work, mode, burst_share=0.0), float(occupancy[0, 0]), float(work.context[0]))
     return f"{' and '.join(broken)} at the percentile; most of a token's time: {spent}"
 
