@@ -8,7 +8,7 @@ OUT    := out
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 JOBS   ?= 2
 
-.PHONY: run test quick soak deploy-check lint setup constraints tables docs clean
+.PHONY: run test quick elsewhere soak deploy-check lint setup constraints tables docs clean
 
 run: $(STAMP)
 	@mkdir -p $(OUT)
@@ -23,10 +23,16 @@ test: $(STAMP) lint
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not browser and not postgres"
 
-# The long form of the trials that `make test` samples: 50 kills, 500 small runs, on SQLite and PostgreSQL; ten minutes.
+# The same as another processor would compute: other kernels of BLAS, NumPy and libm.
+elsewhere: $(STAMP)
+	env $$($(BIN)/python -m tests.processors) $(MAKE) quick
+
+# The long form of the trials that `make test` samples: 50 kills, 500 small runs, on SQLite and PostgreSQL; rivals of the
+# longest scenarios; two plans under every kind of processor that this machine can compute as. Half an hour.
 soak: $(STAMP)
-	WAFERLAG_TEST_ALL_RIVALS=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest \
-	  tests/waferlag/test_worker.py tests/planner/test_rivals.py -k "killed or drain_many or no_rival" --timeout 1800 --durations 0
+	WAFERLAG_TEST_ALL_RIVALS=1 WAFERLAG_TEST_ALL_PROCESSORS=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 \
+	  $(BIN)/python -m pytest tests/waferlag/test_worker.py tests/planner/test_rivals.py tests/test_processors.py \
+	  -k "killed or drain_many or no_rival or processor or core" --timeout 1800 --durations 0
 
 # The examples in deploy/ against the published schemas of Kubernetes and Compose (110 MB, so not part of `make test`).
 deploy-check:
@@ -61,6 +67,7 @@ tables: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m planner.scenario.reference_page > docs/scenario.md
+	$(BIN)/python -m tools.transcripts
 
 clean:
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis

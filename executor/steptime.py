@@ -618,7 +618,7 @@ class Calibration:
         """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
         first.
         """
-        noise = normal.draws(np.random.default_rng(seed), (len(PARAMETERS), count))
+        noise = normal.stratified(np.random.default_rng(seed), len(PARAMETERS), count)
         edges = np.round(np.cumsum([0.0, *(mode.weight for mode in self.modes)]) * count).astype(int)
         drawn = np.empty_like(noise)
         for mode, first, last in zip(self.modes, edges[:-1], edges[1:], strict=True):

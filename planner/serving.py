@@ -527,7 +527,7 @@ def _open_replica(
     theta[PARAMETERS.index("q")] = log(1e-9)
     drawn = parameters(theta)
     slots = step_times(work, drawn).slots
-    noise = normal.draws(np.random.default_rng(20251125), (2, DRAWS, 1))
+    noise = normal.stratified(np.random.default_rng(20251125), 2, DRAWS)[:, :, None]
     noise[:, 0] = 0.0
     ttft_floor, tpot_floor, _ = hypot(calibration.widen * FLOOR_LOG, np.full(3, believed.extra_sd))
     return _OpenReplica(

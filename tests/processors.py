@@ -10,8 +10,10 @@ SWITCHED = tuple(name for name in umath.__cpu_dispatch__ if umath.__cpu_features
 """Instruction sets beyond the baseline for which NumPy has other loops on this processor."""
 HAS_AVX512 = bool(umath.__cpu_features__.get("X86_V4") or umath.__cpu_features__.get("AVX512F"))
 
-NO_DISPATCH = {"NPY_DISABLE_CPU_FEATURES": " ".join(SWITCHED)} if SWITCHED else {}
+NO_DISPATCH = {"NPY_DISABLE_CPU_FEATURES": ",".join(SWITCHED)} if SWITCHED else {}
 OLD_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"}
+
+OTHER = {"OPENBLAS_CORETYPE": "Nehalem", **NO_DISPATCH, **OLD_LIBM}
 
 PLAIN: dict[str, str] = {}
 FEW = {
@@ -26,7 +28,7 @@ MANY = {
     **{core: {"OPENBLAS_CORETYPE": core} for core in CORES},
     **{f"{core} without dispatch": {"OPENBLAS_CORETYPE": core, **NO_DISPATCH} for core in CORES},
     "without dispatch": dict(NO_DISPATCH),
-    "all of it": {"OPENBLAS_CORETYPE": "Nehalem", **NO_DISPATCH, **OLD_LIBM},
+    "all of it": OTHER,
 }
 """What ``make soak`` holds."""
 
@@ -41,3 +43,6 @@ def name(values):
 print(name([math.exp(v) for v in x]), name(np.exp(x)), name(special.gammaincinv(2.7, x / 4)), name(square @ square))
 """
 """Prints four words that tell whose arithmetic it is: libm's, NumPy's, SciPy's and BLAS's."""
+
+if __name__ == "__main__":
+    print(*(f"{name}={value}" for name, value in OTHER.items()))

@@ -45,7 +45,7 @@ class Replica:
         calibration = self.belief.calibration
         theta = calibration.draws(count + 1, calibration.widen)[:, 1:, 0]
         spread = hypot(float(calibration.widen * FLOOR_LOG[1]), self.belief.extra_sd)
-        noise = normal.draws(np.random.default_rng(20251126), count)
+        noise = normal.stratified(np.random.default_rng(20251126), 1, count)[0]
         return [
             batch_time(self.setup, theta[:, draw], mean_tokens).scaled(exp(spread * float(noise[draw])))
             for draw in range(count)

@@ -90,9 +90,14 @@ def positive_median(mean: ArrayLike) -> Floats:
     return found.reshape(z.shape)
 
 
-def draws(rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
-    """Standard normal draws: the quantile of the generator's uniform numbers, which are exact everywhere."""
-    return quantile(uniforms(rng, shape))
+def stratified(rng: np.random.Generator, rows: int, count: int) -> Floats:
+    r"""[rows, count] standard normal draws, in each row the quantiles (k + 1/2) / count in random order.
+
+    A Latin hypercube. So few draws as a hundred have the law's own mean and spread in every row, where independent ones miss the spread
+    by 1 / sqrt(2 count), 7 %.
+    """
+    places = np.stack([rng.permutation(count) for _ in range(rows)])
+    return quantile((places + 0.5) / count)
 
 
 def uniforms(rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:

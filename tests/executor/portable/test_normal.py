@@ -8,7 +8,7 @@ import pytest
 from scipy import special
 from scipy.stats import truncnorm
 
-from executor.portable.normal import distribution, draws, positive_median, quantile, uniforms
+from executor.portable.normal import distribution, positive_median, quantile, stratified, uniforms
 
 RNG = np.random.default_rng(11)
 
@@ -61,9 +61,13 @@ def test_the_median_is_ln_2_over_the_distance_far_below_0_and_the_mean_far_above
     assert float(positive_median(50.0)) == 50.0
 
 
-def test_draws_are_normal_and_the_same_for_the_same_seed():
-    drawn = draws(np.random.default_rng(3), (2, 50_000))
-    np.testing.assert_array_equal(drawn, draws(np.random.default_rng(3), (2, 50_000)))
-    # Four standard errors: 1 / sqrt(100,000) of the mean, 1 / sqrt(200,000) of the standard deviation.
-    assert abs(drawn.mean()) < 4 / math.sqrt(drawn.size)
-    assert abs(drawn.std() - 1) < 4 / math.sqrt(2 * drawn.size)
+def test_stratified_draws_have_the_laws_mean_and_spread_and_rows_that_do_not_go_together():
+    drawn = stratified(np.random.default_rng(3), 4, 1000)
+    np.testing.assert_array_equal(drawn, stratified(np.random.default_rng(3), 4, 1000))
+    np.testing.assert_array_equal(
+        np.sort(drawn, axis=1), np.tile(quantile((np.arange(1000) + 0.5) / 1000), (4, 1))
+    )
+    # Beyond the outermost quantiles some variance is missing: 0.2 % at a thousand.
+    np.testing.assert_allclose(drawn.std(axis=1), 1.0, rtol=3e-3)
+    # Four standard errors, 1 / sqrt(1000), of a correlation.
+    assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 4 / math.sqrt(1000)

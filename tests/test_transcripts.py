@@ -1,0 +1,66 @@
+"""What README and docs/commands.md show is what the commands print."""
+
+import pytest
+
+from tools.transcripts import FILES, PAGES, REFUSED, Transcript, prepare, renewed_page, transcripts
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """A command in this process and in a folder of its own; gives what it says."""
+    from waferlag.main import main
+
+    prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("WAFERLAG_DB", f"sqlite:///{tmp_path}/shown.sqlite")
+
+    def call(words):
+        monkeypatch.setattr("sys.argv", ["waferlag", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return said.err if code == REFUSED else said.out
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+def test_every_page_shows_what_its_commands_print(path, run):
+    page = path.read_text(encoding="utf-8")
+    assert renewed_page(page, run) == page, "run `make docs`"
+
+
+def test_the_pages_show_commands_that_print_the_same_each_time():
+    shown = {
+        each.words[0]
+        for path in PAGES
+        for each in transcripts(path.read_text(encoding="utf-8"))
+        if each.repeatable
+    }
+    assert {
+        "plan",
+        "audit",
+        "simulate",
+        "size",
+        "estimate",
+        "replay",
+        "hindcast",
+        "check",
+        "scenarios",
+    } <= shown
+    assert all(any(name in path.read_text(encoding="utf-8") for path in PAGES) for name in FILES)
+
+
+def test_a_block_holds_several_commands_and_lines_left_out_stay_out():
+    page = "```console\n$ waferlag check a\nfine\n$ waferlag size b\none\ntwo\n[...]\n```\n"
+    first, second = transcripts(page)
+    assert first == Transcript("waferlag check a", "fine\n")
+    assert second.renewed("1\n2\n3\n4\n") == "1\n2\n[...]\n"
+    assert renewed_page(page, lambda words: "new\n" * 4) == (
+        "```console\n$ waferlag check a\nnew\nnew\nnew\nnew\n$ waferlag size b\nnew\nnew\n[...]\n```\n"
+    )
