@@ -93,8 +93,8 @@ def positive_median(mean: ArrayLike) -> Floats:
 def stratified(rng: np.random.Generator, rows: int, count: int) -> Floats:
     r"""[rows, count] standard normal draws, in each row the quantiles (k + 1/2) / count in random order.
 
-    A Latin hypercube. So few draws as a hundred have the law's own mean and spread in every row, where independent ones miss the spread
-    by 1 / sqrt(2 count), 7 %.
+    A Latin hypercube. So few draws as a hundred have the law's own mean and spread in every row, where independent ones
+    miss the spread by 1 / sqrt(2 count), 7 %.
     """
     places = np.stack([rng.permutation(count) for _ in range(rows)])
     return quantile((places + 0.5) / count)
