@@ -51,7 +51,7 @@ def chromium() -> str:
         return found
     if os.environ.get("WAFERLAG_REQUIRE_BROWSER") == "1":
         pytest.fail("WAFERLAG_REQUIRE_BROWSER is set, and there is no Chromium (apt-get install chromium)")
-    pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    pytest.skip("no Chromium on this machine")
 
 
 @pytest.fixture(scope="session")
