@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -184,6 +185,27 @@ def _figures(probability: float, gpus: int) -> dict[str, Any]:
         "sources": [],
         "reasons": ["The licence binds."],
     }
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the command line with these words; gives (exit code, stdout, stderr)."""
+    from waferlag.main import main
+    from waferlag.settings import settings
+
+    def call(*words):
+        settings.cache_clear()  # a process of its own would read the environment as it is now
+        monkeypatch.setattr(sys, "argv", ["waferlag", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    yield call
+    settings.cache_clear()
 
 
 # --- databases --------------------------------------------------------------------------------------
