@@ -279,6 +279,40 @@ def database(database_url: str, tmp_path: Path) -> Iterator[Any]:
         yield opened
 
 
+# --- which tests run in one process -----------------------------------------------------------------
+
+TOGETHER = {"tests/browser/": "browser", "tests/dashboard/test_commands.py": "tests/dashboard/test_report.py"}
+"""Files that share what is dear: one dashboard and one Chromium, the charts of one report."""
+APART = ("tests/waferlag/test_worker.py", "tests/planner/test_rivals.py")
+"""Long files whose tests share nothing."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, so that its dear fixtures are made once; the browser begins early.
+
+    xdist 3.8 writes its group into an attribute that pytest 9.2 does not read any more: its marks have no effect.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return work_unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def work_unit(nodeid: str) -> str:
+    """Tests of one unit run in one process."""
+    file = nodeid.partition("::")[0]
+    if file in APART:
+        return nodeid
+    return next((unit for start, unit in TOGETHER.items() if file.startswith(start)), file)
+
+
 # --- what this machine lacks ------------------------------------------------------------------------
 
 MENDS = (

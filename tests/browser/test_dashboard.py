@@ -13,7 +13,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("browser"),  # one dashboard and one Chromium for all of them
 ]
 
 PLAN_PAGES = ("", "orders", "supply", "demand", "serving")

@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("browser"),
 ]
 
 CLIENT, SECRET = "waferlag", "a-secret-of-the-test"

@@ -15,7 +15,6 @@ from db.repository import RunRepository
 from planner.record import PlanRecord
 
 pytestmark = pytest.mark.slow
-drawing = pytest.mark.xdist_group("reports")  # the process that draws the charts of the other reports
 
 WAFERLAG = [sys.executable, "-m", "waferlag"]
 
@@ -35,7 +34,6 @@ def stored(database, record: PlanRecord) -> str:
     return RunRepository(database).add(record)
 
 
-@drawing
 def test_a_report_is_written_in_both_formats_and_twice_alike(command, stored: str, tmp_path: Path):
     """The second time by a process of its own, whose hashes have another seed."""
     page, paper = tmp_path / "r.html", tmp_path / "r.pdf"
@@ -49,7 +47,6 @@ def test_a_report_is_written_in_both_formats_and_twice_alike(command, stored: st
     assert (page.read_bytes(), paper.read_bytes()) == first
 
 
-@drawing
 def test_without_a_file_named_the_report_lands_beside_the_user(
     command, stored: str, tmp_path: Path, monkeypatch
 ):
@@ -59,7 +56,6 @@ def test_without_a_file_named_the_report_lands_beside_the_user(
     assert [path.suffix for path in tmp_path.glob("*.html")] == [".html"]
 
 
-@drawing
 def test_a_plans_json_is_reported_without_a_database(command, record: PlanRecord, tmp_path: Path):
     plan = tmp_path / "plan.json"
     plan.write_text(record.model_dump_json(), encoding="utf-8")

@@ -9,8 +9,6 @@ from db.repository import RunRepository
 from planner.record import PlanRecord
 
 pytestmark = pytest.mark.slow
-reading = pytest.mark.xdist_group("pages that are only read")
-"""One process draws each page of the July plan once, and all these tests read it."""
 
 Screen = object
 
@@ -39,7 +37,6 @@ def test_without_a_plan_the_page_offers_the_quickstart(screen):
     assert [button.label for button in app.button] == ["Plan the quickstart"]
 
 
-@reading
 def test_the_answer_page_says_the_records_sentence_and_figures(drawn, record: PlanRecord):
     text = visible(drawn())
     assert record.answer.sentence in text
@@ -49,7 +46,6 @@ def test_the_answer_page_says_the_records_sentence_and_figures(drawn, record: Pl
     assert all(reason in text for reason in record.reasons)
 
 
-@reading
 def test_the_rivals_table_holds_the_records_numbers(drawn, record: PlanRecord):
     frame = drawn().dataframe[-1].value
     assert next(iter(frame["way to act"])) == "this plan"
@@ -91,7 +87,6 @@ def test_a_run_that_waits_is_shown_with_its_state(screen, database):
 PAGES = ("answer", "orders", "supply", "demand", "serving", "whatif", "scenario", "runs", "accuracy")
 
 
-@reading
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_without_an_error_and_has_one_title(drawn, page: str):
     app = drawn(page)
@@ -106,7 +101,6 @@ def test_a_plan_of_an_older_version_without_its_study_is_drawn(
     assert not re.search("Plan again|always open|nobody plans again|Cash by quarter|other goals", text)
 
 
-@reading
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_speaks_chinese(drawn, page: str):
     app = drawn(page, "zh")
@@ -118,7 +112,6 @@ def test_a_page_about_a_plan_offers_the_quickstart_while_there_is_none(screen, p
     assert "No plan yet" in visible(screen(page))
 
 
-@reading
 def test_the_orders_page_holds_the_records_orders(drawn, record: PlanRecord):
     app = drawn("orders")
     frame = next(table.value for table in app.dataframe if "last safe date" in table.value)
@@ -127,7 +120,6 @@ def test_the_orders_page_holds_the_records_orders(drawn, record: PlanRecord):
     assert "14 Nov 2025" in visible(app)  # median arrival of the first order
 
 
-@reading
 def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cash(drawn, record: PlanRecord):
     app = drawn("orders")
     frames = [table.value for table in app.dataframe]
@@ -146,7 +138,6 @@ def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cas
     assert "conditions save 2.2 M CNY (1.6 M CNY to 2.8 M CNY)" in visible(app)
 
 
-@reading
 def test_the_answer_page_says_what_knowing_more_is_worth(drawn, record: PlanRecord):
     text = visible(drawn())
     assert "Plan again on 1 Aug 2025" in text
@@ -156,7 +147,6 @@ def test_the_answer_page_says_what_knowing_more_is_worth(drawn, record: PlanReco
     assert record.limits[0].words in text
 
 
-@reading
 def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanRecord):
     need = next(table.value for table in drawn("demand").dataframe if "needed, P50" in table.value)
     parts = [part for month in record.months for part in month.pools]
@@ -203,7 +193,6 @@ def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):
     )
 
 
-@reading
 def test_the_serving_page_shows_label_and_interval_of_every_figure(drawn, record: PlanRecord):
     text = visible(drawn("serving"))
     for item in record.sizing:

@@ -12,10 +12,7 @@ from dashboard.report import html_report, pdf_report, report_data
 from dashboard.report.paper import FontMissingError
 from planner.record import PlanRecord
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("reports"),
-]  # each chart is drawn once for all of them
+pytestmark = pytest.mark.slow
 
 
 class Page(HTMLParser):

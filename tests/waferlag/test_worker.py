@@ -90,17 +90,44 @@ part.write_text(json.dumps({"record": json.loads(pathlib.Path(args["record"]).re
 part.rename(folder / "result.json")
 """
 
-WORKER = """
-import logging, sys
+NURSERY = """
+# Forks workers: what takes a worker the most time and tells nothing, its imports, is done once for all of them.
+import json, logging, os, signal, sys, time
+import psycopg, sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite.pysqlite
+import db.maintenance, db.repository, db.version
 from db.session import open_database
 from waferlag.settings import read_settings
 from waferlag.worker import Worker, stop_on_signals
-logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-url, folder, job, drain = sys.argv[1:]
-with open_database(url, folder) as database:
-    worker = Worker(database, read_settings(), (sys.executable, job))
-    stop_on_signals(worker)
-    worker.work(drain=drain == "drain")
+
+def work(url, folder, job, drain):
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    with open_database(url, folder) as database:
+        worker = Worker(database, read_settings(), (sys.executable, job))
+        stop_on_signals(worker)
+        worker.work(drain=drain == "drain")
+
+def born(words, env, log):
+    os.environ.update(env)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(0, 1)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
+    code = 1
+    try:
+        work(*words)
+        code = 0
+    finally:
+        os._exit(code)
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "pid" in asked:
+        pid, status = os.waitpid(asked["pid"], os.WNOHANG)
+        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
+        continue
+    pid = os.fork()
+    if pid == 0:
+        born(**asked)
+    print(pid, flush=True)
 """
 
 
@@ -135,35 +162,87 @@ def put(database: Database, record_file: str):
     return put
 
 
+class Nursery:
+    """A process that has imported what a worker needs and forks one when it is asked to."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def ask(self, **what: object) -> int | None:
+        """A new worker's id, or the exit code of the one whose id is asked about (None: it runs)."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+class Forked:
+    """A worker as a process of its own, asked about as one asks subprocess.Popen."""
+
+    def __init__(self, nursery: Nursery, **what: object) -> None:
+        self.nursery, self.returncode = nursery, None
+        self.pid = nursery.ask(**what)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.nursery.ask(pid=self.pid)
+        return self.returncode
+
+    def wait(self, seconds: float = 120) -> int:
+        _wait_until(lambda: self.poll() is not None, seconds)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 class Fleet:
     """Workers as processes of their own."""
 
-    def __init__(self, database: Database, url: str, job_file: Path) -> None:
-        self.command = [sys.executable, "-c", WORKER, url, str(database.runs_folder), str(job_file)]
-        self.log = (job_file.parent / "workers.log").open("ab")
-        self.running: list[subprocess.Popen] = []
+    def __init__(self, nursery: Nursery, database: Database, url: str, job_file: Path) -> None:
+        self.nursery = nursery
+        self.words = [url, str(database.runs_folder), str(job_file)]
+        self.log = str(job_file.parent / "workers.log")
+        self.running: list[Forked] = []
 
-    def start(self, mode: str = "stay", lease: float = LEASE) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [*self.command, mode],
-            env={**os.environ, **SPEED, "WAFERLAG_LEASE_SECONDS": str(lease)},
-            stderr=self.log,
-            cwd=Path(__file__).parents[2],
-        )
+    def start(self, mode: str = "stay", lease: float = LEASE) -> Forked:
+        env = {**SPEED, "WAFERLAG_LEASE_SECONDS": str(lease)}
+        process = Forked(self.nursery, words=[*self.words, mode], env=env, log=self.log)
         self.running.append(process)
         return process
 
     def close(self) -> None:
         for process in self.running:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
-        self.log.close()
 
 
 @pytest.fixture
-def fleet(database: Database, database_url: str, job_file: Path):
-    fleet = Fleet(database, database_url, job_file)
+def fleet(nursery: Nursery, database: Database, database_url: str, job_file: Path):
+    fleet = Fleet(nursery, database, database_url, job_file)
     yield fleet
     fleet.close()
 
@@ -184,7 +263,7 @@ def _wait_until(condition, seconds: float = 120.0 + 4 * KILLS) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 # --- one worker ------------------------------------------------------------------------------------
