@@ -28,6 +28,9 @@ LEASE = 2.0
 KILLS = int(os.environ.get("WAFERLAG_TEST_KILLS", "10"))
 SMALL_RUNS = int(os.environ.get("WAFERLAG_TEST_SMALL_RUNS", "45"))
 """How many random moments and small runs; `make soak` asks for 50 and 500."""
+PATIENCE = 300.0 + 4 * KILLS
+"""Seconds until a condition that does not come about has failed; a busy machine needs a good part of them."""
+pytestmark = pytest.mark.timeout(4 * PATIENCE)
 SPEED = {
     "WAFERLAG_LEASE_SECONDS": str(LEASE),
     "WAFERLAG_BEAT_SECONDS": "0.4",
@@ -207,8 +210,8 @@ class Forked:
             self.returncode = self.nursery.ask(pid=self.pid)
         return self.returncode
 
-    def wait(self, seconds: float = 120) -> int:
-        _wait_until(lambda: self.poll() is not None, seconds)
+    def wait(self) -> int:
+        _wait_until(lambda: self.poll() is not None)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -259,7 +262,7 @@ def _ends_once(database: Database, run_ids: list[str]) -> None:
     assert check(database).files == len(run_ids)
 
 
-def _wait_until(condition, seconds: float = 120.0 + 4 * KILLS) -> None:
+def _wait_until(condition, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
@@ -286,7 +289,7 @@ def test_progress_is_seen_from_another_process_while_the_run_goes_on(database, w
     _wait_until(lambda: queries.run(database, "a").progress is not None)
     assert queries.run(database, "a").progress["step"] == "futures"
     RunQueue(database).cancel("a")
-    working.join(120)
+    working.join(PATIENCE)
     assert queries.run(database, "a").state == "cancelled"
 
 
@@ -297,7 +300,7 @@ def test_a_cancelled_run_ends_within_a_few_beats_and_leaves_no_process(database,
     _wait_until(lambda: (database.runs_folder / "a" / "1" / "job.json").exists())
     began = time.monotonic()
     RunQueue(database).cancel("a")
-    working.join(120)
+    working.join(PATIENCE)
     assert queries.run(database, "a").state == "cancelled"
     assert time.monotonic() - began < 10  # a beat is 0.4 s; the rest is room for a busy machine
     assert not _processes_of(database.runs_folder / "a")
@@ -399,10 +402,10 @@ def test_a_stopped_worker_gives_its_run_back_and_the_next_one_finishes_it(databa
     process = fleet.start()
     _wait_until(lambda: queries.run(database, "a").state == "running")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait() == 0
     run = queries.run(database, "a")
     assert (run.state, run.attempts) == ("queued", 0)
-    assert fleet.start("drain").wait(120) == 0
+    assert fleet.start("drain").wait() == 0
     _ends_once(database, ["a"])
 
 
@@ -458,7 +461,7 @@ def test_of_two_workers_one_killed_for_good_at_a_random_moment_the_other_does_al
         run_ids += ours
         _ends_once(database, run_ids)
         second.send_signal(signal.SIGTERM)
-        assert second.wait(60) == 0
+        assert second.wait() == 0
 
 
 @pytest.mark.slow
@@ -479,7 +482,7 @@ def test_of_two_workers_one_killed_for_good_the_other_finishes_its_run_within_th
     _wait_until(RunQueue(database).is_empty)
     _ends_once(database, run_ids)
     second.send_signal(signal.SIGTERM)
-    assert second.wait(60) == 0
+    assert second.wait() == 0
 
 
 @pytest.mark.slow
@@ -488,7 +491,7 @@ def test_a_suspended_worker_that_wakes_after_the_take_over_changes_nothing(datab
     sleeper = fleet.start()
     _wait_until(lambda: queries.run(database, "a").state == "running")
     sleeper.send_signal(signal.SIGSTOP)
-    assert fleet.start("drain").wait(120) == 0
+    assert fleet.start("drain").wait() == 0
     done = queries.run(database, "a")
     assert (done.state, done.attempts) == ("done", 2)
     sleeper.send_signal(signal.SIGCONT)
@@ -503,7 +506,7 @@ def test_three_workers_drain_many_runs_once_each(database, fleet, put):
     run_ids = [put(f"r{number:03}", steps=0) for number in range(SMALL_RUNS)]
     # Nobody dies here: with a lease that outlasts any pause of a busy machine, each run is begun once.
     for process in [fleet.start("drain", lease=60) for _ in range(3)]:
-        assert process.wait(60 + 2 * SMALL_RUNS) == 0
+        assert process.wait() == 0
     _ends_once(database, run_ids)
     assert all(queries.run(database, run_id).attempts == 1 for run_id in run_ids)
 
@@ -533,7 +536,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file,
         time.sleep(1.2)
         holder.execute("ROLLBACK")
         holder.close()
-        working.join(120)
+        working.join(PATIENCE)
         assert not working.is_alive()
         _ends_once(database, ["a"])
 
@@ -561,7 +564,7 @@ def test_a_postgresql_that_cuts_every_connection_is_waited_for(
                             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                         )
                     )
-        working.join(120)
+        working.join(PATIENCE)
         assert not working.is_alive()
         _ends_once(database, ["a", "b", "c"])
 
