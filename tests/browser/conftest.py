@@ -207,21 +207,29 @@ class Visitor:
             self.outside.append(request.url)
 
 
+@pytest.fixture(scope="module")
+def context(browser: object) -> Iterator[object]:
+    """What the windows of a file share: the scripts of the frame, fetched and compiled once."""
+    opened = browser.new_context(reduced_motion="reduce")
+    opened.set_default_timeout(1000 * PATIENCE)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def visit(site: Site, browser: object) -> Iterator[object]:
+def visit(site: Site, context: object) -> Iterator[object]:
     """``visit(width, scheme)`` opens a window on the site."""
-    contexts = []
+    pages = []
 
     def window(width: int = 1280, scheme: str = "light") -> Visitor:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        context.set_default_timeout(1000 * PATIENCE)
-        contexts.append(context)
-        visitor = Visitor(site, context.new_page())
-        visitor.page.on("request", visitor.note)
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        pages.append(page)
+        visitor = Visitor(site, page)
+        page.on("request", visitor.note)
         return visitor
 
     yield window
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
