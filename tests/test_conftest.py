@@ -1,4 +1,4 @@
-"""What a machine lacks is said in the last lines of a test run, with the way to get it."""
+"""How the tests themselves are run: what was skipped is said last, and which files share a process."""
 
 from pathlib import Path
 
@@ -54,3 +54,14 @@ def test_where_nothing_is_skipped_nothing_is_said(house: pytest.Pytester):
     run = house.runpytest_inprocess("-p", "no:cacheprovider")
     assert "Skipped" not in run.stdout.str()
     run.assert_outcomes(passed=1)
+
+
+def test_a_file_runs_in_one_process_and_both_browser_files_in_the_same(request: pytest.FixtureRequest):
+    unit = next(
+        plugin for plugin in request.config.pluginmanager.get_plugins() if hasattr(plugin, "work_unit")
+    )
+    assert unit.work_unit("tests/db/test_queue.py::a[x]") == unit.work_unit("tests/db/test_queue.py::b")
+    pages, sign_in = "tests/browser/test_dashboard.py::a", "tests/browser/test_signin.py::b"
+    assert unit.work_unit(pages) == unit.work_unit(sign_in)
+    first, second = (f"tests/waferlag/test_worker.py::test_it[{kind}]" for kind in ("sqlite", "postgresql"))
+    assert unit.work_unit(first) != unit.work_unit(second)
