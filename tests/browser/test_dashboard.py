@@ -1,19 +1,15 @@
 """The dashboard in a real browser: every page, light and dark, wide and narrow, and what people do there."""
 
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("browser"),  # one dashboard and one Chromium for all of them
+    pytest.mark.timeout(1800),
 ]
 
 PLAN_PAGES = ("", "orders", "supply", "demand", "serving")
@@ -33,7 +29,7 @@ def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit,
         window.open(path)
         assert window.errors() == [], path
         if path in PLAN_PAGES:
-            window.page.locator(CHARTS).first.wait_for(timeout=60_000)
+            window.page.locator(CHARTS).first.wait_for()
         heading = window.page.get_by_role("heading", level=1).first.inner_text().strip()
         window.settle()
         main = window.page.locator("[data-testid=stMain]")
@@ -71,7 +67,7 @@ def test_the_answer_page_shows_what_the_record_says(visit):
     with open_database(window.site.database_url) as database:
         record = RunRepository(database).get(window.site.plan)
     # The heading comes first; a busy machine draws the rest a moment later.
-    window.page.get_by_text(record.answer.sentence).first.wait_for(timeout=60_000)
+    window.page.get_by_text(record.answer.sentence).first.wait_for()
     text = " ".join(window.page.locator("[data-testid=stMain]").inner_text().split())
     assert record.answer.sentence in text
     assert f"{100 * record.answer.probability.value:.0f} %" in text
@@ -114,9 +110,9 @@ def test_the_what_if_changes_the_answer_all_futures_follow_and_its_address_resto
     demand.press("Tab")
     window.page.get_by_role("button", name="Apply").click()
     change = window.page.get_by_role("heading", level=3).filter(has_text="Cost +")
-    change.wait_for(timeout=120_000)
+    change.wait_for()
     # The small sample answers; the full run behind it takes its place when it is done.
-    window.page.get_by_text("All 200 futures of both plans").wait_for(timeout=240_000)
+    window.page.get_by_text("All 200 futures of both plans").wait_for()
     window.settle()
     said = change.inner_text()
     assert "demand=2" in window.page.url
@@ -124,7 +120,7 @@ def test_the_what_if_changes_the_answer_all_futures_follow_and_its_address_resto
     other = visit()
     other.page.goto(window.page.url)
     again = other.page.get_by_role("heading", level=3).filter(has_text="Cost +")
-    again.wait_for(timeout=120_000)
+    again.wait_for()
     assert again.inner_text() == said
     other.open()
     assert f"run={window.site.plan}" in other.page.url, "a what-if is not taken for the newest plan"
@@ -133,12 +129,10 @@ def test_the_what_if_changes_the_answer_all_futures_follow_and_its_address_resto
 def test_a_run_is_started_and_its_plan_appears(visit):
     window = visit()
     window.open("runs")
-    window.settle()  # a click is lost on a button that is drawn anew at that moment
-    window.page.get_by_text("Start a run").click()
-    window.settle()
-    window.page.get_by_role("button", name="Start", exact=True).click()
-    window.page.get_by_text("Queued as run").wait_for(timeout=30_000)
-    window.page.get_by_text("No run waits or is under way.").wait_for(timeout=300_000)
+    start = window.page.get_by_role("button", name="Start", exact=True)
+    window.press(window.page.get_by_text("Start a run"), until=start)
+    window.press(start, until=window.page.get_by_text("Queued as run"))
+    window.page.get_by_text("No run waits or is under way.").wait_for()
     assert window.errors() == []
 
 
@@ -148,11 +142,12 @@ def test_a_run_is_cancelled(visit):
 
     window = visit()
     window.open("runs")
-    window.page.get_by_text("Start a run").click()
+    start = window.page.get_by_role("button", name="Start", exact=True)
+    window.press(window.page.get_by_text("Start a run"), until=start)
     window.choose("Shipped scenario", "2-h20-july-2025")
-    window.page.get_by_role("button", name="Start", exact=True).click()
-    window.page.get_by_role("button", name="Cancel").first.click(timeout=60_000)
-    window.page.get_by_text("No run waits or is under way.").wait_for(timeout=120_000)
+    window.press(start, until=window.page.get_by_role("button", name="Cancel").first)
+    window.page.get_by_role("button", name="Cancel").first.click()
+    window.page.get_by_text("No run waits or is under way.").wait_for()
     with open_database(window.site.database_url) as database:
         newest = queries.runs(database, scenario="2-h20-july-2025", limit=1)[0]
     assert newest.state == "cancelled"
@@ -162,7 +157,7 @@ def test_the_language_is_switched_and_kept_in_the_address(visit):
     window = visit()
     window.open()
     window.page.get_by_text("中文").click()
-    window.page.get_by_role("heading", level=1, name="答案").wait_for(timeout=60_000)
+    window.page.get_by_role("heading", level=1, name="答案").wait_for()
     assert "lang=zh" in window.page.url
 
 
@@ -176,30 +171,26 @@ def test_the_keyboard_reaches_the_pages_and_opens_one(visit):
     else:
         pytest.fail("no number of tabs reached the Orders page")
     window.page.keyboard.press("Enter")
-    window.page.get_by_role("heading", level=1, name="Orders").wait_for(timeout=60_000)
+    window.page.get_by_role("heading", level=1, name="Orders").wait_for()
 
 
-def test_from_an_empty_database_one_click_leads_to_a_plan(chromium: str, browser, tmp_path):
+def test_from_an_empty_database_one_click_leads_to_a_plan(
+    browser, free_port, wait_until_healthy, patience, tmp_path
+):
     """`waferlag dashboard` alone: it brings its own worker, and the page opens the plan when it is there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "waferlag", "dashboard", "--no-browser", "--port", str(port)]
     process = subprocess.Popen([*command, "--db", f"sqlite:///{tmp_path / 'new.sqlite'}"])
     try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.3)
-        page = browser.new_page()
+        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health")
+        page = browser.new_page(reduced_motion="reduce")
+        page.set_default_timeout(1000 * patience)
         page.goto(f"http://127.0.0.1:{port}")
-        page.get_by_role("heading", level=1, name="No plan yet").wait_for(timeout=90_000)
+        page.get_by_role("heading", level=1, name="No plan yet").wait_for()
         page.get_by_role("button", name="Plan the quickstart").click()
-        page.get_by_role("heading", level=1, name="Answer").wait_for(timeout=240_000)
-        page.locator(CHARTS).first.wait_for(timeout=60_000)
+        page.get_by_role("heading", level=1, name="Answer").wait_for()
+        page.locator(CHARTS).first.wait_for()
         page.close()
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=patience) == 0

@@ -25,8 +25,7 @@ from joserfc import jwk, jwt  # noqa: E402
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(1800),
 ]
 
 CLIENT, SECRET = "waferlag", "a-secret-of-the-test"
@@ -154,19 +153,19 @@ planner_roles = ["capacity"]
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=120)
         provider.shutdown()
         provider.server_close()
 
 
 @pytest.fixture
-def signed_in(guarded, browser):
+def signed_in(guarded, browser, patience):
     """``signed_in(person)``: a page of that person, signed in through the provider."""
     contexts = []
 
     def enter(person: str):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(60_000)
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+        context.set_default_timeout(1000 * patience)
         contexts.append(context)
         page = context.new_page()
         page.goto(guarded)

@@ -3,6 +3,9 @@
 import datetime as dt
 import math
 import pathlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 
@@ -554,26 +557,48 @@ def database(tmp_path, monkeypatch):
         yield opened
 
 
-@pytest.fixture
-def screen(database):
-    """Opens the dashboard headless: ``screen(page="answer", run=...)``; fails on an error box."""
+def open_page(page: str = "answer", allow_errors: bool = False, **parameters: str):
+    """The dashboard headless, at a page of it; fails on an error box."""
     from streamlit.testing.v1 import AppTest
 
     import dashboard
 
-    def open_page(page: str = "answer", allow_errors: bool = False, **parameters: str) -> AppTest:
-        entry = pathlib.Path(dashboard.__file__).parent / "entry" / "waferlag.py"
-        app = AppTest.from_file(str(entry), default_timeout=60)
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        app.run()
-        if page != "answer":
-            app.switch_page(f"../pages/{page}.py").run()
-        assert not app.exception, app.exception
-        assert allow_errors or not app.error, [box.value for box in app.error]
-        return app
+    entry = pathlib.Path(dashboard.__file__).parent / "entry" / "waferlag.py"
+    app = AppTest.from_file(str(entry), default_timeout=120)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    if page != "answer":
+        app.switch_page(f"../pages/{page}.py")
+    app.run()
+    assert not app.exception, app.exception
+    assert allow_errors or not app.error, [box.value for box in app.error]
+    return app
 
+
+@pytest.fixture
+def screen(database):
+    """Opens the dashboard headless: ``screen(page="answer", run=...)``; fails on an error box."""
     return open_page
+
+
+@pytest.fixture(scope="session")
+def drawn(record: PlanRecord, tmp_path_factory):
+    """``drawn(page, lang)``: a page of the July plan as it is first drawn; once for all who only read it."""
+    from db.repository import RunRepository
+    from db.session import open_database
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('drawn') / 'waferlag.sqlite'}"
+    with open_database(url) as opened:
+        RunRepository(opened).add(record, seconds=12)
+
+    @cache
+    def draw(page: str = "answer", lang: str = "en"):
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("WAFERLAG_DB", url)
+            environment.delenv("WAFERLAG_RUNS_FOLDER", raising=False)
+            return open_page(page, **({} if lang == "en" else {"lang": lang}))
+
+    return draw
 
 
 @pytest.fixture(scope="session")
@@ -585,3 +610,21 @@ def older(record: PlanRecord) -> PlanRecord:
     bare = {"calendar": None, "information": None, "answer": answer}
     rivals = [rival.model_copy(update={"verdict": None}) for rival in record.rivals]
     return record.model_copy(update={**lacking, **bare, "rivals": rivals})
+
+
+class Converter:
+    """vl-convert that draws the same specification once: a drawing depends on nothing else."""
+
+    def __init__(self, converter: Any) -> None:
+        self.vegalite_to_svg = cache(converter.vegalite_to_svg)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def charts_anew() -> Iterator[Callable[[], None]]:
+    """Every chart is drawn once for all tests; ``charts_anew()`` forgets them."""
+    from dashboard.charts import figure
+
+    converter = Converter(figure._converter())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "_converter", lambda: converter)
+        yield converter.vegalite_to_svg.cache_clear

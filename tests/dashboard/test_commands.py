@@ -34,28 +34,33 @@ def stored(database, record: PlanRecord) -> str:
     return RunRepository(database).add(record)
 
 
-def test_a_report_is_written_in_both_formats_and_twice_alike(stored: str, tmp_path: Path):
+def test_a_report_is_written_in_both_formats_and_twice_alike(command, stored: str, tmp_path: Path):
+    """The second time by a process of its own, whose hashes have another seed."""
     page, paper = tmp_path / "r.html", tmp_path / "r.pdf"
-    done = run("report", stored, "--html", page, "--pdf", paper)
-    assert done.returncode == 0, done.stderr
+    code, _, err = command("report", stored, "--html", page, "--pdf", paper)
+    assert code == 0, err
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert paper.read_bytes().startswith(b"%PDF")
     first = page.read_bytes(), paper.read_bytes()
-    run("report", stored, "--html", page, "--pdf", paper)
+    done = run("report", stored, "--html", page, "--pdf", paper)
+    assert done.returncode == 0, done.stderr
     assert (page.read_bytes(), paper.read_bytes()) == first
 
 
-def test_without_a_file_named_the_report_lands_beside_the_user(stored: str, tmp_path: Path):
-    done = run("report", stored[:17], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_without_a_file_named_the_report_lands_beside_the_user(
+    command, stored: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command("report", stored[:17])
+    assert code == 0, err
     assert [path.suffix for path in tmp_path.glob("*.html")] == [".html"]
 
 
-def test_a_plans_json_is_reported_without_a_database(record: PlanRecord, tmp_path: Path):
+def test_a_plans_json_is_reported_without_a_database(command, record: PlanRecord, tmp_path: Path):
     plan = tmp_path / "plan.json"
     plan.write_text(record.model_dump_json(), encoding="utf-8")
-    done = run("report", plan, "--html", tmp_path / "r.html", "--language", "zh")
-    assert done.returncode == 0, done.stderr
+    code, _, err = command("report", plan, "--html", tmp_path / "r.html", "--language", "zh")
+    assert code == 0, err
     assert '<html lang="zh">' in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -68,18 +73,20 @@ def test_a_plans_json_is_reported_without_a_database(record: PlanRecord, tmp_pat
         (("RUN", "--html", "/no/such/folder/r.html"), "its folder does not exist"),
     ],
 )
-def test_a_users_mistake_ends_with_one_message_and_code_2(stored: str, arguments: tuple[str, ...], said: str):
-    done = run("report", *[stored if part == "RUN" else part for part in arguments])
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_users_mistake_ends_with_one_message_and_code_2(
+    command, stored: str, arguments: tuple[str, ...], said: str
+):
+    code, _, err = command("report", *[stored if part == "RUN" else part for part in arguments])
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
 
 
-def test_a_json_that_is_no_plan_is_told_with_its_place(database, tmp_path: Path):
+def test_a_json_that_is_no_plan_is_told_with_its_place(command, database, tmp_path: Path):
     (tmp_path / "x.json").write_text('{"answer": 3}', encoding="utf-8")
-    done = run("report", tmp_path / "x.json")
-    assert done.returncode == 2
-    assert "is not a plan's JSON" in done.stderr
+    code, _, err = command("report", tmp_path / "x.json")
+    assert code == 2
+    assert "is not a plan's JSON" in err
 
 
 def test_the_dashboard_listens_on_loopback_and_ends_with_its_children(stored: str):
@@ -119,21 +126,20 @@ def outer_address() -> str:
     return address
 
 
-def test_a_port_that_is_taken_is_told(stored: str):
+def test_a_port_that_is_taken_is_told(command, stored: str):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        done = run("dashboard", "--no-browser", "--no-worker", "--port", str(holder.getsockname()[1]))
-    assert done.returncode == 2
-    assert "Address already in use (choose another port)" in done.stderr
+        code, _, err = command("dashboard", "--no-browser", "--no-worker", "--port", holder.getsockname()[1])
+    assert code == 2
+    assert "Address already in use (choose another port)" in err
 
 
-def test_a_database_that_cannot_be_used_is_told_before_anything_is_shown(tmp_path: Path):
+def test_a_database_that_cannot_be_used_is_told_before_anything_is_shown(command, tmp_path: Path):
     broken = tmp_path / "no.sqlite"
     broken.write_text("this is no database", encoding="utf-8")
-    done = run(
-        "dashboard", "--no-browser", "--no-worker", "--port", str(free_port()), "--db", f"sqlite:///{broken}"
-    )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    words = ["--no-browser", "--no-worker", "--port", free_port(), "--db", f"sqlite:///{broken}"]
+    code, _, err = command("dashboard", *words)
+    assert code == 2
+    assert "Traceback" not in err
     assert os.path.getsize(broken) == len("this is no database")

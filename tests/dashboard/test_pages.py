@@ -37,8 +37,8 @@ def test_without_a_plan_the_page_offers_the_quickstart(screen):
     assert [button.label for button in app.button] == ["Plan the quickstart"]
 
 
-def test_the_answer_page_says_the_records_sentence_and_figures(screen, stored: str, record: PlanRecord):
-    text = visible(screen())
+def test_the_answer_page_says_the_records_sentence_and_figures(drawn, record: PlanRecord):
+    text = visible(drawn())
     assert record.answer.sentence in text
     assert record.answer.waiting in text
     for figure in ("14 Aug 2025", "91 %", "89–93 %", "76.4 M CNY", "61.2 M CNY to 94.8 M CNY", "4.6 M CNY"):
@@ -46,8 +46,8 @@ def test_the_answer_page_says_the_records_sentence_and_figures(screen, stored: s
     assert all(reason in text for reason in record.reasons)
 
 
-def test_the_rivals_table_holds_the_records_numbers(screen, stored: str, record: PlanRecord):
-    frame = screen().dataframe[-1].value
+def test_the_rivals_table_holds_the_records_numbers(drawn, record: PlanRecord):
+    frame = drawn().dataframe[-1].value
     assert next(iter(frame["way to act"])) == "this plan"
     assert set(frame["way to act"][1:]) == {rival.name for rival in record.rivals}
 
@@ -88,8 +88,8 @@ PAGES = ("answer", "orders", "supply", "demand", "serving", "whatif", "scenario"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_opens_without_an_error_and_has_one_title(screen, stored: str, page: str):
-    app = screen(page)
+def test_every_page_opens_without_an_error_and_has_one_title(drawn, page: str):
+    app = drawn(page)
     assert len(app.title) == 1
 
 
@@ -102,8 +102,8 @@ def test_a_plan_of_an_older_version_without_its_study_is_drawn(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_speaks_chinese(screen, stored: str, page: str):
-    app = screen(page, lang="zh")
+def test_every_page_speaks_chinese(drawn, page: str):
+    app = drawn(page, "zh")
     assert re.search("[\u4e00-\u9fff]", app.title[0].value)
 
 
@@ -112,18 +112,16 @@ def test_a_page_about_a_plan_offers_the_quickstart_while_there_is_none(screen, p
     assert "No plan yet" in visible(screen(page))
 
 
-def test_the_orders_page_holds_the_records_orders(screen, stored: str, record: PlanRecord):
-    app = screen("orders")
+def test_the_orders_page_holds_the_records_orders(drawn, record: PlanRecord):
+    app = drawn("orders")
     frame = next(table.value for table in app.dataframe if "last safe date" in table.value)
     assert list(frame["GPUs"]) == [order.gpus for order in record.orders]
     assert list(frame["prepayment"]) == [order.prepayment for order in record.orders]
     assert "14 Nov 2025" in visible(app)  # median arrival of the first order
 
 
-def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cash(
-    screen, stored: str, record: PlanRecord
-):
-    app = screen("orders")
+def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cash(drawn, record: PlanRecord):
+    app = drawn("orders")
     frames = [table.value for table in app.dataframe]
     calendar = next(frame for frame in frames if "placed" in frame)
     assert list(calendar["placed"]) == [
@@ -140,8 +138,8 @@ def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cas
     assert "conditions save 2.2 M CNY (1.6 M CNY to 2.8 M CNY)" in visible(app)
 
 
-def test_the_answer_page_says_what_knowing_more_is_worth(screen, stored: str, record: PlanRecord):
-    text = visible(screen())
+def test_the_answer_page_says_what_knowing_more_is_worth(drawn, record: PlanRecord):
+    text = visible(drawn())
     assert "Plan again on 1 Aug 2025" in text
     assert "instead of for the mean future saves 2.7 M CNY (1.9 M CNY to 3.5 M CNY)" in text
     assert "perfect forecast would save 11.8 M CNY at most" in text
@@ -149,18 +147,18 @@ def test_the_answer_page_says_what_knowing_more_is_worth(screen, stored: str, re
     assert record.limits[0].words in text
 
 
-def test_the_numbers_of_the_other_tables_are_the_records(screen, stored: str, record: PlanRecord):
-    need = next(table.value for table in screen("demand").dataframe if "needed, P50" in table.value)
+def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanRecord):
+    need = next(table.value for table in drawn("demand").dataframe if "needed, P50" in table.value)
     parts = [part for month in record.months for part in month.pools]
     for column, quantile in (("needed, P10", "p10"), ("needed, P50", "p50"), ("needed, P90", "p90")):
         assert list(need[column]) == [round(getattr(part.need_gpus, quantile), 1) for part in parts]
     rates = next(
-        table.value for table in screen("serving").dataframe if "requests/s per replica" in table.value
+        table.value for table in drawn("serving").dataframe if "requests/s per replica" in table.value
     )
     known = [item.requests_per_s for item in record.sizing if item.requests_per_s is not None]
     assert list(rates["requests/s per replica"].dropna()) == [rate.value for rate in known]
     assert list(rates["low"].dropna()) == [rate.low for rate in known]
-    rivals = screen().dataframe[-1].value.set_index("way to act")
+    rivals = drawn().dataframe[-1].value.set_index("way to act")
     for rival in record.rivals:
         told = rivals.loc[rival.name].str.replace("\u00a0", " ")
         assert told["mean cost"] == f"{rival.mean_cost.value / 1e6:.3g} M CNY"
@@ -195,8 +193,8 @@ def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):
     )
 
 
-def test_the_serving_page_shows_label_and_interval_of_every_figure(screen, stored: str, record: PlanRecord):
-    text = visible(screen("serving"))
+def test_the_serving_page_shows_label_and_interval_of_every_figure(drawn, record: PlanRecord):
+    text = visible(drawn("serving"))
     for item in record.sizing:
         if item.requests_per_s is not None:
             assert f"{item.requests_per_s.value:.2f} requests/s" in text

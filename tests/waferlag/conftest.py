@@ -1,33 +1,12 @@
-"""What tests of the verbs share: the command line run in this process, and a scenario that runs in a blink."""
+"""What tests of the verbs share: a scenario that runs in a blink."""
 
 import copy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from waferlag.main import main
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run the command line with these words; gives (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["waferlag", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
 
 TINY: dict[str, Any] = {
     "name": "tiny",

@@ -13,13 +13,22 @@ KEYS = (
 )
 
 
+@pytest.fixture(scope="module")
+def made():
+    """What the small plan wrote, printed and ended with, once it was made."""
+    return {}
+
+
 @pytest.fixture
-def planned(command, tiny, tmp_path):
-    """The small plan's JSON file, what was printed, and the exit code."""
+def planned(made, command, tiny, tmp_path):
+    """The small plan's JSON file, what was printed, and the exit code; the file's tests share one plan."""
     target = tmp_path / "plan.json"
-    code, out, err = command("plan", tiny(), "--no-save", "--quiet", "--json", target)
-    assert err == ""
-    return target, out, code
+    if not made:
+        code, out, err = command("plan", tiny(), "--no-save", "--quiet", "--json", target)
+        assert err == ""
+        made.update(code=code, out=out, written=target.read_bytes())
+    target.write_bytes(made["written"])
+    return target, made["out"], made["code"]
 
 
 def test_the_answer_is_on_stdout_and_fits_80_columns(planned):

@@ -196,12 +196,11 @@ def test_a_part_of_a_run_is_exported(run, database, make_record, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_schedule_that_is_due_is_run_compared_and_told(run, database, tmp_path):
+def test_a_schedule_that_is_due_is_run_compared_and_told(run, database, tiny, tmp_path):
     """The whole of it with real plans, small ones: the second run has a dearer source, and says so."""
     from sqlalchemy import text
 
-    run("scenarios", "--copy", QUICK, "--to", str(tmp_path))
-    scenario = tmp_path / f"{QUICK}.yaml"
+    scenario = tiny(horizon_months=4)
     told = tmp_path / "told.jsonl"
     words = [
         "--cron",
