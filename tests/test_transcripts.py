@@ -6,24 +6,16 @@ from tools.transcripts import FILES, PAGES, REFUSED, Transcript, prepare, renewe
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """A command in this process and in a folder of its own; gives what it says."""
-    from waferlag.main import main
-
+def run(command, monkeypatch, tmp_path):
+    """A command in a folder of its own, with the files that the documents name; gives what it says."""
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("WAFERLAG_DB", f"sqlite:///{tmp_path}/shown.sqlite")
 
     def call(words):
-        monkeypatch.setattr("sys.argv", ["waferlag", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return said.err if code == REFUSED else said.out
+        code, out, err = command(*words)
+        return err if code == REFUSED else out
 
     return call
 
