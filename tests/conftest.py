@@ -313,6 +313,18 @@ def work_unit(nodeid: str) -> str:
     return next((unit for start, unit in TOGETHER.items() if file.startswith(start)), file)
 
 
+# --- the long form of trials ------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes."""
+    if os.environ.get("WAFERLAG_TEST_SOAK"):
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="the long form of a trial, with `make soak`"))
+
+
 # --- what this machine lacks ------------------------------------------------------------------------
 
 MENDS = (

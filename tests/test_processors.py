@@ -12,7 +12,7 @@ import pytest
 from tests.processors import FEW, MANY, PROBE, SWITCHED
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG = os.environ.get("WAFERLAG_TEST_ALL_PROCESSORS") == "1"
+LONG = bool(os.environ.get("WAFERLAG_TEST_SOAK"))
 """Every setting, and July's scenario too: with `make soak`."""
 SETTINGS = MANY if LONG else FEW
 
@@ -96,8 +96,7 @@ def test_a_plan_has_the_same_bytes_on_every_processor(planned, scenario, setting
     assert planned(scenario, setting) == planned(scenario, "as it is")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not LONG, reason="with `make soak`")
+@pytest.mark.soak
 @pytest.mark.parametrize("scenario", ["1-quickstart", "2-h20-july-2025"])
 def test_a_plan_has_the_same_bytes_on_one_core_and_on_two(planned, scenario):
     assert planned(scenario, "as it is", cores=1) == planned(scenario, "as it is")

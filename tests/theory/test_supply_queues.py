@@ -46,11 +46,13 @@ def assert_mean(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("servers", "rate", "expected"), [(1, 0.9, 9.0), (3, 2.0, 0.444444), (10, 9.0, 0.668732)]
+    ("servers", "rate", "expected", "runs"),
+    [(1, 0.9, 9.0, 40), (3, 2.0, 0.444444, 10), (10, 9.0, 0.668732, 25)],
 )
 @pytest.mark.slow
-def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected):
-    assert_mean(waits(Exponential(1.0), servers, rate, runs=40, customers=6000), expected)
+def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected, runs):
+    """As many runs as keep the standard error below a tenth: waits at 90 % load vary most."""
+    assert_mean(waits(Exponential(1.0), servers, rate, runs=runs, customers=6000), expected)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected):
 )
 @pytest.mark.slow
 def test_one_server_waits_as_pollaczek_and_khinchine_say(law, rate, expected):
-    assert_mean(waits(law, 1, rate, runs=30, customers=5000), expected)
+    assert_mean(waits(law, 1, rate, runs=15, customers=5000), expected)
 
 
 def test_both_engines_see_the_same_queue():

@@ -41,7 +41,7 @@ def one_second():
 
 def test_with_one_second_a_step_the_engine_and_the_replay_give_the_same_token_times(engine):
     """A clock that counts one for every look makes each step one second: what remains is the scheduling."""
-    served = engine(pages=40)
+    served = engine(pages=36)
     given = requests(rate=0.2)
     ticking = itertools.count()
     driven = drive(served, given, clock=lambda: float(next(ticking)))

@@ -127,7 +127,7 @@ def test_prefix_reuse_is_shipped_where_it_is_known():
     assert shipped_summary("servegen-m-large").prefix is None
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_committed_command_makes_the_shipped_files_again(published, tmp_path):
     assert summarise.main([str(published), "--out", str(tmp_path)]) == 0
     for name in trace_names():

@@ -166,7 +166,7 @@ def test_reported_cvar_is_that_of_the_plan(synthetic):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("N", [200, 500])
+@pytest.mark.parametrize("N", [200, pytest.param(500, marks=pytest.mark.soak)])
 def test_cuts_equal_the_written_out_programme_of_hundreds_of_futures(synthetic, N):
     """Two pools, five sources, two rentals, 18 months, with a bound that binds; bounds close to 1e-7."""
     futures = synthetic(N, spot_cap=60)
