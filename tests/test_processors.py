@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.processors import FEW, MANY, PROBE, SWITCHED
+from tools.transcripts import transcripts
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = bool(os.environ.get("WAFERLAG_TEST_SOAK"))
@@ -100,6 +101,13 @@ def test_a_plan_has_the_same_bytes_on_every_processor(planned, scenario, setting
 @pytest.mark.parametrize("scenario", ["1-quickstart", "2-h20-july-2025"])
 def test_a_plan_has_the_same_bytes_on_one_core_and_on_two(planned, scenario):
     assert planned(scenario, "as it is", cores=1) == planned(scenario, "as it is")
+
+
+@pytest.mark.slow
+def test_the_readme_shows_the_plan_that_is_printed(planned):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = next(each for each in transcripts(page) if each.command == "waferlag plan 1-quickstart")
+    assert shown.renewed(planned("1-quickstart", "as it is")[1]) == shown.shown, "run `make docs`"
 
 
 # -- what could make them differ ---------------------------------------------------------------------------

@@ -13,6 +13,12 @@ def rows(record: PlanRecord) -> list[dict]:
     return trace.pipeline(record, futures=40)
 
 
+@pytest.fixture(scope="module")
+def stories(record: PlanRecord) -> list[trace.Story]:
+    """The first sixty futures."""
+    return [trace.story(record, future) for future in range(60)]
+
+
 def test_every_month_accounts_for_every_gpu_that_was_ordered_by_then(record: PlanRecord, rows: list[dict]):
     for month in record.months:
         placed = sum(order.gpus for order in record.orders if order.order_on <= month.start)
@@ -31,10 +37,9 @@ def test_a_story_is_the_same_each_time_and_other_futures_differ(record: PlanReco
     assert trace.story(record, 3).visits != trace.story(record, 4).visits
 
 
-def test_nothing_is_drawn_of_an_order_after_its_end(record: PlanRecord):
+def test_nothing_is_drawn_of_an_order_after_its_end(stories: list[trace.Story]):
     checked = 0
-    for future in range(60):
-        told = trace.story(record, future)
+    for told in stories:
         ends = {
             item.figures["order"]: item.day
             for item in told.happenings
@@ -62,11 +67,11 @@ def test_a_story_tells_about_ten_dated_lines_in_order(record: PlanRecord):
     assert [item.day for item in told] == sorted(item.day for item in told)
 
 
-def test_shares_of_the_stories_agree_with_the_pipeline(record: PlanRecord, rows: list[dict]):
+def test_shares_of_the_stories_agree_with_the_pipeline(stories: list[trace.Story], rows: list[dict]):
     futures = 40
     served = 0
-    for future in range(futures):
-        for item in trace.story(record, future).happenings:
+    for told in stories[:futures]:
+        for item in told.happenings:
             if item.what == "{order}: serves.":
                 served += int(item.figures["order"].split()[0])
     last = next(row["gpus"] for row in reversed(rows) if row["place"] == "serving")

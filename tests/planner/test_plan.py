@@ -50,7 +50,7 @@ def answered(**changes: int) -> Study:
 @cache
 def july(*overrides: str) -> Study:
     """To October 2026: new wafers of the first day are there by then in some futures, and more is not asked here."""
-    scenario = small("2-h20-july-2025", *overrides, scenarios=60, replications=200, horizon_months=16)
+    scenario = small("2-h20-july-2025", *overrides, scenarios=40, replications=200, horizon_months=16)
     return plan(scenario, overrides, depth="answer")
 
 

@@ -19,7 +19,7 @@ FLEET = {
     "sku": "H20-96GB", "pool": "deepseek-r1", "gpus": 160, "failures_per_year": 0.5, "replaced_share": 0.5,
     "replacement": "h20-stock",
 }  # fmt: skip
-COUNT = 200
+COUNT = 120
 
 
 def july(**changes) -> Scenario:
@@ -113,7 +113,7 @@ def test_a_fleet_serves_up_to_the_last_whole_month_before_it_retires(fields, las
 def test_more_replacements_than_can_be_carried_are_refused_with_what_can():
     scenario = july(gpus=1_000_000)
     with pytest.raises(
-        ScenarioError, match=r"fleet.0.replaced_share: means 365,753 replacements in each of 200 futures"
+        ScenarioError, match=rf"fleet.0.replaced_share: means 365,753 replacements in each of {COUNT} futures"
     ):
         standing(scenario)
 
@@ -126,7 +126,7 @@ def test_age_counts_calendar_months():
 
 @pytest.mark.slow
 def test_spares_asked_for_by_their_ready_rate_keep_it_on_other_futures():
-    """Sized on the futures that are planned on; judged on others, within sampling error of 200 against 600."""
+    """Sized on the futures that are planned on; judged on others, within sampling error of both."""
     scenario = july(ready_rate=0.9)
     spec = supply_spec(scenario)
     pool = spare_pool(scenario, spec, 0, Key(9), range(COUNT), carrier())

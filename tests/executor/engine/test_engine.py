@@ -1,5 +1,6 @@
 """The engine around the model: sampling, stopping, streaming, cancelling, memory pressure."""
 
+import os
 import random
 from collections import Counter
 
@@ -214,16 +215,20 @@ def test_an_fp8_cache_gives_nearly_the_same_logits():
 # -- the property ------------------------------------------------------------------------------------------
 
 
+MIXED = 1000 if os.environ.get("WAFERLAG_TEST_SOAK") else 350
+"""Requests of one trial: enough for memory to run out and for some to be cancelled, which is asserted."""
+
+
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**32), look_ahead=st.booleans())
 @pytest.mark.slow
-def test_a_thousand_mixed_requests_each_end_once_and_leave_no_page(seed, look_ahead):
+def test_hundreds_of_mixed_requests_each_end_once_and_leave_no_page(seed, look_ahead):
     """Random arrival, length, sampling, cancellation and memory pressure through the real engine."""
     chance = random.Random(seed)
     engine = tiny(max_batch=16, token_budget=48, pages=60, look_ahead=look_ahead)
     ended: Counter[int] = Counter()
     tokens: Counter[int] = Counter()
-    to_add, steps = list(range(1000)), 0
+    to_add, steps = list(range(MIXED)), 0
     while to_add or engine.unfinished:
         for _ in range(chance.randrange(3) if to_add else 0):
             prompt = [chance.randrange(3) for _ in range(chance.randrange(1, 40))]
@@ -236,7 +241,7 @@ def test_a_thousand_mixed_requests_each_end_once_and_leave_no_page(seed, look_ah
             if to_add:
                 engine.add(prompt, sampling, to_add.pop())
         if chance.random() < 0.1:
-            output = engine.cancel(chance.randrange(1000))
+            output = engine.cancel(chance.randrange(MIXED))
             ended.update([output.request_id] if output is not None else [])
         for output in engine.step():
             assert ended[output.request_id] == 0
@@ -245,7 +250,7 @@ def test_a_thousand_mixed_requests_each_end_once_and_leave_no_page(seed, look_ah
         steps += 1
         assert steps < 20_000, "it makes no progress"
     assert set(ended.values()) == {1}
-    assert len(ended) == 1000
+    assert len(ended) == MIXED
     assert engine.scheduler.counters.preemptions > 0
     assert engine.scheduler.counters.ended["cancelled"] > 0
     assert is_empty(engine)
