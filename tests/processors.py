@@ -11,7 +11,8 @@ SWITCHED = tuple(name for name in umath.__cpu_dispatch__ if umath.__cpu_features
 HAS_AVX512 = bool(umath.__cpu_features__.get("X86_V4") or umath.__cpu_features__.get("AVX512F"))
 
 NO_DISPATCH = {"NPY_DISABLE_CPU_FEATURES": ",".join(SWITCHED)} if SWITCHED else {}
-OLD_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"}
+OLD_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable"}
+"""The last two are the names before glibc 2.33; a name that it does not know is passed over."""
 
 OTHER = {"OPENBLAS_CORETYPE": "Nehalem", **NO_DISPATCH, **OLD_LIBM}
 
