@@ -135,7 +135,7 @@ class Journey:
             self.process.interrupt(Ending(Outcome.REFUSED, refund))
 
     def apply(self) -> list[Reviewed]:
-        """Each review that a gate asks for now and that was not yet had."""
+        """Start every review that the present gate states require and that has not run yet."""
         reviews = []
         for k in self.border.reviewing:
             state = self.border.state[k]

@@ -44,6 +44,26 @@ def test_the_beta_quantile_is_scipys(a, b):
     np.testing.assert_allclose(beta_quantile(a, b, U), special.betaincinv(a, b, U), rtol=4e-14, atol=0)
 
 
+@pytest.mark.parametrize(("a", "b"), [(5000.0, 5000.0), (9000.0, 1000.0), (1e6, 1e6), (1e6, 3.0), (1.5, 2e5)])
+def test_the_beta_quantile_of_large_shapes_is_scipys(a, b):
+    """Its leading factor is the exponential of a difference of numbers near a and b: their last digits are lost."""
+    expected = special.betaincinv(a, b, U)
+    np.testing.assert_allclose(beta_quantile(a, b, U), expected, rtol=1e-15 * (a + b) + 4e-14, atol=0)
+
+
+@pytest.mark.parametrize("shape", [1e-300, 1e-9, 1e-3, 1e8, 1e10, 1e15])
+def test_the_gamma_quantile_of_an_extreme_shape_is_finite_and_in_order(shape):
+    found = gamma_quantile(shape, np.sort(U))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
+    if shape > 1:
+        # SciPy's own tails are off by 1e-8 at 1e15, where the law is normal to the last digits shown.
+        middle = U[(U > 1e-3) & (U < 1 - 1e-3)]
+        np.testing.assert_allclose(
+            gamma_quantile(shape, middle), special.gammaincinv(shape, middle), rtol=1e-13, atol=0
+        )
+
+
 def test_the_beta_quantile_of_the_arc_sine_law_is_its_formula():
     expected = [math.sin(math.pi * u / 2) ** 2 for u in U]
     np.testing.assert_allclose(beta_quantile(0.5, 0.5, U), expected, rtol=4e-14, atol=0)
