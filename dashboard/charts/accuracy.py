@@ -44,7 +44,7 @@ def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGL
                 alt.Tooltip("error:Q", title=say("error, %"), format=".2f"),
             ],
         ),
-        base.mark_text(dy=-7, fontSize=11).encode(text="words:N"),
+        base.mark_text(dy=-7, fontSize=11).encode(text=alt.Text("words:N")),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, 240)
     return Figure("serving-error", takeaway, chart, list(scores))
@@ -113,7 +113,9 @@ def day_compared(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH
     )
     axis = alt.Axis(title=say("nodes of eight GPUs; band 80 %, dots published"), tickCount=5)
     layers = [
-        base.mark_area(opacity=0.22, color=look.in_service).encode(y=alt.Y("low:Q", axis=axis), y2="high:Q"),
+        base.mark_area(opacity=0.22, color=look.in_service).encode(
+            y=alt.Y("low:Q", axis=axis), y2=alt.Y2("high:Q")
+        ),
         base.mark_line(color=look.in_service, strokeWidth=2.5).encode(y=alt.Y("predicted:Q", axis=axis)),
         base.mark_point(color=look.need, filled=True, size=55, opacity=1).encode(
             y=alt.Y("published:Q", axis=axis)

@@ -51,7 +51,7 @@ def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH)
                 scale=alt.Scale(domain=kinds, range=[look.in_service, look.spot]),
                 legend=alt.Legend(title=None, labelLimit=260),
             ),
-            order="rank:Q",
+            order=alt.Order("rank:Q"),
             tooltip=[
                 alt.Tooltip("month:N", title=say("month")),
                 alt.Tooltip("kind:N", title=say("order")),
@@ -99,8 +99,10 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
     base = alt.Chart(values(drawn))
     layers = [
         base.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(x=x, y=y),
-        base.mark_rule(color=look.in_service).encode(x=alt.X("p_low:Q"), x2="p_high:Q", y=y),
-        base.mark_rule(color=look.in_service).encode(x=x, y=alt.Y("cost_low:Q", axis=axis), y2="cost_high:Q"),
+        base.mark_rule(color=look.in_service).encode(x=alt.X("p_low:Q"), x2=alt.X2("p_high:Q"), y=y),
+        base.mark_rule(color=look.in_service).encode(
+            x=x, y=alt.Y("cost_low:Q", axis=axis), y2=alt.Y2("cost_high:Q")
+        ),
         base.mark_point(color=look.in_service, filled=True, size=70, opacity=1).encode(
             x=x,
             y=y,
@@ -112,7 +114,7 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
             ],
         ),
         base.mark_text(color=look.ink, align="right", dx=-8, dy=-9, fontSize=12).encode(
-            x=x, y=y, text="words:N"
+            x=x, y=y, text=alt.Text("words:N")
         ),
     ]
     return Figure(
@@ -162,7 +164,7 @@ def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most:
     layers = [
         base.mark_bar(height=11, yOffset=8, opacity=0.8).encode(
             x=alt.X("base:Q", axis=axis, scale=alt.Scale(zero=False)),
-            x2="cost:Q",
+            x2=alt.X2("cost:Q"),
             color=alt.Color(
                 "side:N",
                 sort=sides,
@@ -180,7 +182,7 @@ def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most:
             values([{"input": row["input"], "label": shortened(row["input"], 60)} for row in told[:most]])
         )
         .mark_text(align="left", dy=-9, color=look.ink)
-        .encode(y=y, x=alt.value(0), text="label:N"),
+        .encode(y=y, x=alt.value(0), text=alt.Text("label:N")),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(names)) * _ROW)
     return Figure("what-the-cost-swings-with", takeaway, chart, told)

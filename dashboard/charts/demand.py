@@ -44,7 +44,7 @@ def week_shape(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> 
             axis=alt.Axis(title=say("load over its mean"), tickCount=5),
             scale=alt.Scale(domainMin=0),
         ),
-        detail="day:N",
+        detail=alt.Detail("day:N"),
         color=alt.Color(
             "weekend:N",
             scale=alt.Scale(domain=kinds, range=[look.in_service, look.domestic]),
@@ -56,7 +56,11 @@ def week_shape(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> 
             alt.Tooltip("ratio:Q", title=say("over the mean"), format=".2f"),
         ],
     )
-    mean = alt.Chart(values([{"mean": 1}])).mark_rule(color=look.quiet, strokeDash=[3, 3]).encode(y="mean:Q")
+    mean = (
+        alt.Chart(values([{"mean": 1}]))
+        .mark_rule(color=look.quiet, strokeDash=[3, 3])
+        .encode(y=alt.Y("mean:Q"))
+    )
     chart = finished(alt.layer(mean, base.mark_line(strokeWidth=2, opacity=0.85)), look, takeaway, 220)
     shown = [{key: row[key] for key in ("day", "hour", "ratio")} for row in rows]
     return Figure("load-by-hour", takeaway, chart, shown)
@@ -84,9 +88,11 @@ def request_lengths(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH
     base = alt.Chart(values(drawn)).encode(y=alt.Y("side:N", sort=None, axis=alt.Axis(title=None)))
     colour = look.in_service
     layers = [
-        base.mark_rule(color=colour, strokeWidth=2).encode(x=alt.X("p10:Q", scale=x, axis=axis), x2="p90:Q"),
+        base.mark_rule(color=colour, strokeWidth=2).encode(
+            x=alt.X("p10:Q", scale=x, axis=axis), x2=alt.X2("p90:Q")
+        ),
         base.mark_bar(color=colour, height=12, opacity=0.5).encode(
-            x=alt.X("p25:Q", scale=x, axis=axis), x2="p75:Q"
+            x=alt.X("p25:Q", scale=x, axis=axis), x2=alt.X2("p75:Q")
         ),
         base.mark_tick(color=colour, height=22, thickness=3, orient="vertical").encode(
             x=alt.X("p50:Q", scale=x)
@@ -144,7 +150,7 @@ def need_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH)
     )
     layers = [
         base.mark_area(opacity=0.2, line=False).encode(
-            y=alt.Y("p10:Q", axis=axis, scale=alt.Scale(domainMin=0)), y2="p90:Q"
+            y=alt.Y("p10:Q", axis=axis, scale=alt.Scale(domainMin=0)), y2=alt.Y2("p90:Q")
         ),
         base.mark_line(strokeWidth=2.5).encode(
             y=alt.Y("p50:Q", axis=axis),

@@ -110,7 +110,7 @@ def _bands(
     ):
         layers += [
             drawn.mark_area(opacity=0.24, color=colour, interpolate=interpolate).encode(
-                y=alt.Y(f"{stem}_p10:Q", scale=y, axis=axis), y2=f"{stem}_p90:Q"
+                y=alt.Y(f"{stem}_p10:Q", scale=y, axis=axis), y2=alt.Y2(f"{stem}_p90:Q")
             ),
             drawn.mark_line(color=colour, strokeWidth=2.5, interpolate=interpolate).encode(
                 y=alt.Y(f"{stem}_p50:Q", scale=y, axis=axis), tooltip=tip
@@ -136,20 +136,23 @@ def _run_out(record: PlanRecord, look: Look, say: Wording) -> list[alt.Chart]:
     layers = [
         alt.Chart(values([{"from": moment(start), "to": moment(end)}]))
         .mark_rect(color=look.ink, opacity=0.07)
-        .encode(x="from:T", x2="to:T")
+        .encode(x=alt.X("from:T"), x2=alt.X2("to:T"))
     ]
     middle = dates.p50
     at = middle if middle is not None and middle <= last else end
     if middle is not None and middle <= last:
         rule = alt.Chart(values([{"at": moment(middle)}])).mark_rule(color=look.ink, strokeDash=[2, 3])
-        layers.append(rule.encode(x="at:T"))
+        layers.append(rule.encode(x=alt.X("at:T")))
     words = say("fleet of today runs out:\n{middle} ({low} to {high})", **_dates_in_words(record, say))
     late = (at - first) > (last - first) * 0.55
     data = values([{"at": moment(at), "words": words}])
     marks = halo_text(
         data, look, align="right" if late else "left", dx=-6 if late else 6, baseline="top", color=look.ink
     )
-    return [*layers, *[mark.encode(x="at:T", y=alt.value(4), text="words:N") for mark in marks]]
+    return [
+        *layers,
+        *[mark.encode(x=alt.X("at:T"), y=alt.value(4), text=alt.Text("words:N")) for mark in marks],
+    ]
 
 
 def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
@@ -188,11 +191,11 @@ def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[a
         color=alt.Color("colour:N", scale=None), y=alt.value("height"), tooltip=tip
     )
     return [
-        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(x="from:T", x2="to:T"),
-        base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6).encode(x="at:T"),
+        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(x=alt.X("from:T"), x2=alt.X2("to:T")),
+        base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6).encode(x=alt.X("at:T")),
         alt.Chart(values([{"words": say("orders arrive: tick P50, line P10 to P90")}]))
         .mark_text(align="left", fontSize=11, color=look.quiet, dy=-21)
-        .encode(x=alt.value(2), y=alt.value("height"), text="words:N"),
+        .encode(x=alt.value(2), y=alt.value("height"), text=alt.Text("words:N")),
     ]
 
 
@@ -220,7 +223,10 @@ def _band_labels(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> lis
             color=colour,
             fontWeight=600,
         )
-        layers += [mark.encode(x="at:T", y=alt.Y("height:Q", scale=y), text="words:N") for mark in marks]
+        layers += [
+            mark.encode(x=alt.X("at:T"), y=alt.Y("height:Q", scale=y), text=alt.Text("words:N"))
+            for mark in marks
+        ]
     return layers
 
 
@@ -243,7 +249,9 @@ def _rental_label(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> li
         fontSize=11,
         color=look.reserved,
     )
-    return [mark.encode(x="at:T", y=alt.Y("height:Q", scale=y), text="words:N") for mark in marks]
+    return [
+        mark.encode(x=alt.X("at:T"), y=alt.Y("height:Q", scale=y), text=alt.Text("words:N")) for mark in marks
+    ]
 
 
 def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
@@ -274,10 +282,10 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     layers = [
         base.mark_bar().encode(y=alt.Y("probability:Q", scale=y, axis=share), color=colour, tooltip=tip),
         base.mark_rule(color=look.ink, strokeWidth=1.4).encode(
-            y=alt.Y("low:Q", scale=y, axis=share), y2="high:Q"
+            y=alt.Y("low:Q", scale=y, axis=share), y2=alt.Y2("high:Q")
         ),
         base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7).encode(
-            y=alt.value("height"), text="number:N", tooltip=tip
+            y=alt.value("height"), text=alt.Text("number:N"), tooltip=tip
         ),
         alt.Chart(values([{"goal": goal}]))
         .mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)

@@ -68,7 +68,7 @@ def _stack(rows: list[dict[str, object]], look: Look, say: Wording) -> alt.Layer
     share = alt.Axis(format=".0%", tickCount=3, title=say("share of futures"))
     bars = base.mark_bar().encode(
         y=alt.Y("from:Q", axis=share, scale=alt.Scale(domain=[0, 1], nice=False)),
-        y2="to:Q",
+        y2=alt.Y2("to:Q"),
         color=colour,
         tooltip=[
             alt.Tooltip("month:N", title=say("month")),
@@ -77,7 +77,7 @@ def _stack(rows: list[dict[str, object]], look: Look, say: Wording) -> alt.Layer
         ],
     )
     letters = base.mark_text(fontSize=11, fontWeight=600).encode(
-        y="middle:Q", text="letter:N", color=alt.Color("ink:N", scale=None)
+        y=alt.Y("middle:Q"), text=alt.Text("letter:N"), color=alt.Color("ink:N", scale=None)
     )
     return alt.layer(bars, letters).resolve_scale(color="independent")
 

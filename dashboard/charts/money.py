@@ -41,7 +41,7 @@ def cost_parts(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
             x=alt.X("amount:Q", axis=axis), tooltip=[alt.Tooltip("words:N", title=say("kind"))]
         ),
         base.mark_text(align="left", dy=-10).encode(
-            x=alt.value(0), text="words:N", color=alt.value(look.ink)
+            x=alt.value(0), text=alt.Text("words:N"), color=alt.value(look.ink)
         ),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * 40)
@@ -119,7 +119,7 @@ def cash_by_quarter(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
                 ),
                 legend=alt.Legend(title=None, columns=3, labelLimit=180),
             ),
-            order="rank:Q",
+            order=alt.Order("rank:Q"),
             tooltip=[
                 alt.Tooltip("quarter:N", title=say("quarter")),
                 alt.Tooltip("kind:N", title=say("kind")),
@@ -130,7 +130,7 @@ def cash_by_quarter(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     range_ = (
         alt.Chart(values(totals))
         .mark_rule(color=look.ink, strokeWidth=2)
-        .encode(x=x, y=alt.Y("p10:Q", axis=axis), y2="p90:Q")
+        .encode(x=x, y=alt.Y("p10:Q", axis=axis), y2=alt.Y2("p90:Q"))
     )
     data = [{key: row[key] for key in ("quarter", "kind", "amount")} for row in rows]
     return Figure("cash-by-quarter", takeaway, finished(alt.layer(bars, range_), look, takeaway, 240), data)
@@ -159,7 +159,7 @@ def spend_by_month(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLIS
     layers = [
         base.mark_bar(color=look.in_service, opacity=0.55).encode(y=alt.Y("p50:Q", axis=axis)),
         base.mark_rule(color=look.in_service, strokeWidth=2.5).encode(
-            y=alt.Y("p10:Q", axis=axis), y2="p90:Q"
+            y=alt.Y("p10:Q", axis=axis), y2=alt.Y2("p90:Q")
         ),
     ]
     return Figure("spend-by-month", takeaway, finished(alt.layer(*layers), look, takeaway, 220), rows)

@@ -83,7 +83,7 @@ def rivals_compared(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     layers = [
         goal.encode(x=alt.X("goal:Q", scale=x)),
         base.mark_rule(strokeWidth=3, opacity=0.5, yOffset=9).encode(
-            x=alt.X("low:Q", axis=axis, scale=x), x2="high:Q"
+            x=alt.X("low:Q", axis=axis, scale=x), x2=alt.X2("high:Q")
         ),
         base.mark_point(filled=True, size=90, yOffset=9, opacity=1).encode(
             x=alt.X("probability:Q", axis=axis, scale=x),
@@ -91,7 +91,7 @@ def rivals_compared(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
         ),
         base.mark_text(align="left", dy=-10).encode(
             x=alt.value(0),
-            text="words:N",
+            text=alt.Text("words:N"),
             color=alt.condition("datum.ours", alt.value(look.in_service), alt.value(look.ink)),
         ),
     ]

@@ -92,7 +92,7 @@ def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     zero = alt.Scale(domainMin=0)
     layers = [
         base.mark_rule(strokeWidth=3, opacity=0.5, yOffset=9).encode(
-            x=alt.X("low:Q", axis=axis, scale=zero), x2="high:Q"
+            x=alt.X("low:Q", axis=axis, scale=zero), x2=alt.X2("high:Q")
         ),
         base.mark_point(filled=True, size=90, yOffset=9, opacity=1).encode(
             x=alt.X("value:Q", axis=axis, scale=zero),
@@ -105,7 +105,7 @@ def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
             ],
         ),
         base.mark_text(align="left", dy=-10).encode(
-            x=alt.value(0), text="words:N", color=alt.value(look.ink)
+            x=alt.value(0), text=alt.Text("words:N"), color=alt.value(look.ink)
         ),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * 42)
@@ -176,11 +176,13 @@ def throughput_curve(
     ]
     curve = alt.Chart(values(lines))
     layers: list[alt.Chart] = [
-        curve.mark_area(opacity=0.18, color=colour).encode(x=x, y=alt.Y("low:Q", axis=y), y2="high:Q"),
+        curve.mark_area(opacity=0.18, color=colour).encode(
+            x=x, y=alt.Y("low:Q", axis=y), y2=alt.Y2("high:Q")
+        ),
         curve.mark_line(color=colour, strokeWidth=2.5, point={"color": colour, "size": 30}).encode(
             x=x,
             y=alt.Y("throughput:Q", axis=y),
-            order="concurrency:Q",
+            order=alt.Order("concurrency:Q"),
             tooltip=[
                 *tip,
                 alt.Tooltip("mfu:Q", title="MFU", format=".2f"),
@@ -188,7 +190,7 @@ def throughput_curve(
             ],
         ),
         curve.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(
-            x=x, y=alt.Y("roof:Q", axis=y), order="concurrency:Q"
+            x=x, y=alt.Y("roof:Q", axis=y), order=alt.Order("concurrency:Q")
         ),
     ]
     if points:  # an empty layer would be a picture without a text alternative
@@ -212,7 +214,9 @@ def _curve_labels(last: Row, label: str, colour: str, look: Look, say: Wording) 
     ):
         data = values([{"at": last["tpot_ms"], "height": height, "words": words}])
         marks = halo_text(data, look, align="right", baseline="bottom", dy=-7, color=tint, fontWeight=600)
-        layers += [mark.encode(x="at:Q", y="height:Q", text="words:N") for mark in marks]
+        layers += [
+            mark.encode(x=alt.X("at:Q"), y=alt.Y("height:Q"), text=alt.Text("words:N")) for mark in marks
+        ]
     return layers
 
 

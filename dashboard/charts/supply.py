@@ -55,11 +55,11 @@ def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
     zero = alt.Scale(domainMin=0)
     layers = [
         base.mark_bar(height=8, opacity=0.35, yOffset=9).encode(
-            x=alt.X("p10:Q", axis=axis, scale=zero), x2="p90:Q"
+            x=alt.X("p10:Q", axis=axis, scale=zero), x2=alt.X2("p90:Q")
         ),
-        base.mark_tick(orient="vertical", height=18, thickness=3, yOffset=9).encode(x="p50:Q"),
+        base.mark_tick(orient="vertical", height=18, thickness=3, yOffset=9).encode(x=alt.X("p50:Q")),
         base.mark_text(align="left", dy=-11, color=look.ink).encode(
-            x=alt.value(0), text="words:N", color=alt.value(look.ink)
+            x=alt.value(0), text=alt.Text("words:N"), color=alt.value(look.ink)
         ),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * _ROW)
@@ -124,16 +124,16 @@ def order_calendar(
     x = alt.X("order_on:T", axis=month_axis(days, say), scale=span)
     arrived = base.transform_filter("isValid(datum.from)")
     layers = [
-        base.mark_rule(strokeDash=[2, 3], yOffset=9).encode(x=x, x2="to:T"),
+        base.mark_rule(strokeDash=[2, 3], yOffset=9).encode(x=x, x2=alt.X2("to:T")),
         arrived.mark_bar(height=8, opacity=0.35, yOffset=9).encode(
-            x=alt.X("from:T", axis=month_axis(days, say), scale=span), x2="to:T"
+            x=alt.X("from:T", axis=month_axis(days, say), scale=span), x2=alt.X2("to:T")
         ),
         base.transform_filter("isValid(datum.at)")
         .mark_tick(orient="vertical", height=18, thickness=3, yOffset=9)
-        .encode(x="at:T"),
+        .encode(x=alt.X("at:T")),
         base.mark_point(filled=True, size=70, yOffset=9, opacity=1).encode(x=x),
         base.mark_text(align="left", dy=-11).encode(
-            x=alt.value(0), text="words:N", color=alt.value(look.ink)
+            x=alt.value(0), text=alt.Text("words:N"), color=alt.value(look.ink)
         ),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * _ROW)

@@ -58,9 +58,9 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
     layers = [
         base.mark_rect().encode(
             x=x,
-            x2="end:T",
+            x2=alt.X2("end:T"),
             y=alt.Y("from:Q", axis=share, scale=alt.Scale(domain=[0, 1.12], nice=False)),
-            y2="to:Q",
+            y2=alt.Y2("to:Q"),
             color=colour,
             tooltip=[
                 alt.Tooltip("state_shown:N", title=say("state")),
@@ -71,11 +71,18 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
         ),
         base.transform_filter("datum.letter != ''")
         .mark_text(fontWeight=600, fontSize=11)
-        .encode(x="middle:T", y="level:Q", text="letter:N", color=alt.Color("ink:N", scale=None)),
-        alt.Chart(values([{"at": moment(today)}])).mark_rule(color=look.ink, strokeWidth=2).encode(x="at:T"),
+        .encode(
+            x=alt.X("middle:T"),
+            y=alt.Y("level:Q"),
+            text=alt.Text("letter:N"),
+            color=alt.Color("ink:N", scale=None),
+        ),
+        alt.Chart(values([{"at": moment(today)}]))
+        .mark_rule(color=look.ink, strokeWidth=2)
+        .encode(x=alt.X("at:T")),
         alt.Chart(values([{"at": moment(today), "words": say.day(today)}]))
         .mark_text(align="left", baseline="top", dx=5, dy=-13, fontSize=11, color=look.ink)
-        .encode(x="at:T", y=alt.value(0), text="words:N"),
+        .encode(x=alt.X("at:T"), y=alt.value(0), text=alt.Text("words:N")),
         *_event_marks(marks, look, say),
     ]
     for row in rows:
@@ -89,7 +96,7 @@ def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
     if not marks:  # an empty layer would be a picture without a text alternative
         return []
     base = alt.Chart(values(marks)).encode(
-        x="at:T",
+        x=alt.X("at:T"),
         tooltip=[
             alt.Tooltip("at:T", title=say("date"), format="%Y-%m-%d"),
             alt.Tooltip("words:N", title=say("event")),
@@ -99,7 +106,7 @@ def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
     return [
         base.mark_tick(orient="vertical", color=look.ink, thickness=1.5, height=8).encode(y=alt.datum(1.03)),
         base.mark_text(color=look.ink, fontSize=10, baseline="bottom").encode(
-            y=alt.datum(1.05), text="number:N"
+            y=alt.datum(1.05), text=alt.Text("number:N")
         ),
     ]
 
@@ -215,7 +222,7 @@ def pipeline_area(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLIS
                 legend=alt.Legend(title=None, columns=3, labelLimit=220),
                 sort=names,
             ),
-            order="rank:Q",
+            order=alt.Order("rank:Q"),
             tooltip=[
                 alt.Tooltip("month:N", title=say("month")),
                 alt.Tooltip("place_shown:N", title=say("place")),
@@ -254,13 +261,13 @@ def story_gantt(told: Story, look: Look = LIGHT, say: Wording = ENGLISH) -> Figu
     layers = [
         base.mark_bar(height=9, yOffset=7, stroke=look.background, strokeWidth=1).encode(
             x=x,
-            x2="end:T",
+            x2=alt.X2("end:T"),
             color=alt.Color("colour:N", scale=None),
             opacity=alt.Opacity("opacity:Q", scale=None),
         ),
         alt.Chart(values(labels))
         .mark_text(align="left", dy=-6, fontSize=11)
-        .encode(y=y, x=alt.value(0), text="words:N"),
+        .encode(y=y, x=alt.value(0), text=alt.Text("words:N")),
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(lanes)) * 32)
     data = [{key: row[key] for key in ("lane", "words", "start", "end")} for row in rows]

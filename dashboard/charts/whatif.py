@@ -59,7 +59,7 @@ def odds_compared(
                 alt.Tooltip("high:Q", title=say("interval, high"), format=".1%"),
             ],
         ),
-        chart.mark_rule().encode(y=alt.Y("low:Q", scale=y, axis=axis), y2="high:Q"),
+        chart.mark_rule().encode(y=alt.Y("low:Q", scale=y, axis=axis), y2=alt.Y2("high:Q")),
         goal.encode(y=alt.Y("goal:Q", scale=y)),
     ]
     return Figure("odds-compared", takeaway, finished(alt.layer(*layers), look, takeaway, 220), rows)
@@ -114,7 +114,7 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
     layers = [
         base.mark_bar(height=11, yOffset=8, opacity=0.8).encode(
             x=alt.X("base:Q", axis=axis, scale=alt.Scale(zero=False)),
-            x2="cost:Q",
+            x2=alt.X2("cost:Q"),
             color=alt.Color(
                 "side:N",
                 scale=alt.Scale(domain=sides, range=[look.domestic, look.in_service]),
@@ -129,7 +129,7 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
         ),
         alt.Chart(values([{"input": name} for name in names]))
         .mark_text(align="left", dy=-9)
-        .encode(y=y, x=alt.value(0), text="input:N"),
+        .encode(y=y, x=alt.value(0), text=alt.Text("input:N")),
     ]
     return Figure(
         "tornado", takeaway, finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * 42), list(rows)

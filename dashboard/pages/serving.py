@@ -1,5 +1,7 @@
 """Serving: what a replica delivers, how far each figure can be trusted, and how it compares."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import charts
@@ -15,6 +17,7 @@ from planner.record import PlanRecord, Serving
 from planner.serving import Estimate, estimate
 
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_COMPARED = (8, 64)
 
 
 def page() -> None:
@@ -91,13 +94,15 @@ def _explorer(record: PlanRecord) -> None:
         _compare(record, chosen, isl, osl)
 
 
-def _modelled(item: Serving, isl: float, osl: float) -> tuple[list[Estimate], str | None]:
-    """Estimates at rising concurrency, and why there are none where there are none."""
+def _modelled(
+    item: Serving, isl: float, osl: float, concurrencies: Sequence[int] = _CONCURRENCIES
+) -> tuple[list[Estimate], str | None]:
+    """Estimates at each concurrency, and why there are none where there are none."""
     layout = Layout(**{key: size for key, size in item.layout.items() if key in Layout.__dataclass_fields__})
     try:
         return [
             estimate(item.model, item.sku, item.precision, item.engine, layout, isl, osl, concurrency)
-            for concurrency in _CONCURRENCIES
+            for concurrency in concurrencies
         ], None
     except (UserMistakeError, ExecutorError) as error:
         return [], str(error)
@@ -121,25 +126,23 @@ def _compare(record: PlanRecord, chosen: Serving, isl: float, osl: float) -> Non
     for item in record.sizing:
         if item.pool != chosen.pool:
             continue
-        modelled, _ = _modelled(item, isl, osl)
-        for figure in modelled:
-            if figure.load.concurrency in (8, 64):
-                rate = figure.output_tokens_per_s_per_gpu
-                rows.append(
-                    {
-                        words("GPU"): item.sku,
-                        words("layout"): layout_words(item.layout),
-                        words("concurrency"): figure.load.concurrency,
-                        "TTFT, ms": round(figure.ttft_ms.value, 1),
-                        "TPOT, ms": round(figure.tpot_ms.value, 2),
-                        words("tokens/s per GPU"): round(rate.value, 1),
-                        words("low"): round(rate.low, 1),
-                        words("high"): round(rate.high, 1),
-                        "MFU": round(figure.mfu, 3),
-                        "MBU": round(figure.mbu, 3),
-                        words("label"): words(figure.label),
-                    }
-                )
+        for figure in _modelled(item, isl, osl, _COMPARED)[0]:
+            rate = figure.output_tokens_per_s_per_gpu
+            rows.append(
+                {
+                    words("GPU"): item.sku,
+                    words("layout"): layout_words(item.layout),
+                    words("concurrency"): figure.load.concurrency,
+                    "TTFT, ms": round(figure.ttft_ms.value, 1),
+                    "TPOT, ms": round(figure.tpot_ms.value, 2),
+                    words("tokens/s per GPU"): round(rate.value, 1),
+                    words("low"): round(rate.low, 1),
+                    words("high"): round(rate.high, 1),
+                    "MFU": round(figure.mfu, 3),
+                    "MBU": round(figure.mbu, 3),
+                    words("label"): words(figure.label),
+                }
+            )
     st.subheader(plain(words("The same requests on the pool's other GPUs")))
     table(rows, "compare", "compare-table")
 

@@ -557,6 +557,18 @@ def database(tmp_path, monkeypatch):
         yield opened
 
 
+@pytest.fixture(scope="session", autouse=True)
+def components_are_looked_for_once() -> Iterator[None]:
+    """Streamlit looks through every installed package once a server; its test harness does so once a page."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
+
+
 def open_page(page: str = "answer", allow_errors: bool = False, **parameters: str):
     """The dashboard headless, at a page of it; fails on an error box."""
     from streamlit.testing.v1 import AppTest
