@@ -129,7 +129,10 @@ def run_transformers(loop: Loop, sizes: Sizes, device: torch.device) -> dict[str
     config = transformers.GenerationConfig(
         max_new_tokens=max(outputs), do_sample=False, eos_token_id=-1, pad_token_id=0, use_cuda_graph=True
     )
-    with model.continuous_batching_context_manager(generation_config=config) as manager:
+    # Left to itself it takes most of the machine's free memory, and writes all of it.
+    room = {} if sizes.divide == 1 else {"num_blocks": 64, "max_batch_tokens": 64}
+    batching = transformers.ContinuousBatchingConfig(**room)
+    with model.continuous_batching_context_manager(config, continuous_batching_config=batching) as manager:
         _collect(manager, prompts[:2], [4, 4])
         start = time.perf_counter()
         count = _collect(manager, prompts, outputs)

@@ -160,6 +160,20 @@ class Visitor:
         self.page.get_by_role("heading", level=1).first.wait_for()
         self.settle()
 
+    def turn_to(self, path: str) -> None:
+        """Go to another page with the frame as it stands, as the sidebar and the browser's arrows do."""
+        before = self.page.get_by_role("heading", level=1).first.inner_text()
+        self.page.evaluate(
+            "path => { history.pushState({}, '', path + location.search);"
+            " dispatchEvent(new PopStateEvent('popstate')) }",
+            f"/{path}",
+        )
+        self.page.wait_for_function(
+            "before => { const now = document.querySelector('h1'); return now && now.innerText !== before }",
+            arg=before,
+        )
+        self.settle()
+
     def settle(self) -> None:
         """Until the script has run and nothing is being computed."""
         self.page.wait_for_function(
