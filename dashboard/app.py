@@ -18,7 +18,7 @@ from dashboard.components import (
 from dashboard.signin import account
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
-from planner.errors import WaferlagError
+from executor.errors import WaferlagError
 
 _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"en": "English", "zh": "中文"}

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from planner.errors import WaferlagError
+from executor.errors import WaferlagError
 
 _SIZE_BYTES = 8
 
@@ -124,11 +124,10 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-    from executor.errors import ExecutorError
 
     try:
         return "result", _jobs()[question](*arguments)
-    except (WaferlagError, ExecutorError) as error:
+    except WaferlagError as error:
         return "error", str(error)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)

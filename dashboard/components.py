@@ -20,7 +20,7 @@ from db import queries
 from db.queries import RunSummary
 from db.repository import RunRepository
 from db.session import Database, open_database
-from planner.errors import UnknownNameError, WaferlagError
+from executor.errors import UnknownNameError, WaferlagError
 from planner.record import PlanRecord
 
 QUICKSTART = "1-quickstart"
@@ -123,7 +123,7 @@ def safe(text: object) -> str:
 def chosen_run() -> RunSummary | None:
     """The run named in the address, else the newest one with a plan; None: there is none yet.
 
-    Raises :class:`planner.errors.UnknownNameError` if the address names a run that does not exist.
+    Raises :class:`executor.errors.UnknownNameError` if the address names a run that does not exist.
     """
     wanted = st.session_state.get("run")
     known = finished_runs(database().place)

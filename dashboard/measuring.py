@@ -13,8 +13,8 @@ from dashboard.start import run_progress
 from dashboard.wording import displayable
 from db import queries
 from db.queue import MEASURE, Request, RunQueue
+from executor.errors import UserMistakeError
 from executor.measure.machine import this_machine
-from planner.errors import UserMistakeError
 from planner.record import Serving
 
 _MOST_CLIENTS = 4096

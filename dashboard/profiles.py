@@ -16,10 +16,9 @@ from dashboard.wording import displayable
 from db import queries
 from db.repository import ProfileRepository
 from executor.cost import Layout
-from executor.errors import BadInputError, ExecutorError
+from executor.errors import BadInputError, UserMistakeError
 from executor.measure.imports import imported_profile
 from executor.profile import ServingProfile, profile_from_json
-from planner.errors import UserMistakeError
 from planner.measured import precision_name
 from planner.record import PlanRecord, Serving
 
@@ -66,7 +65,7 @@ def _bring_in(setups: Sequence[Serving]) -> None:
     must_plan()
     try:
         found = _read([(file.name, file.getvalue()) for file in files], setups[at])
-    except (ExecutorError, UserMistakeError) as error:
+    except UserMistakeError as error:
         st.error(plain(error))
         return
     stored = ProfileRepository(database()).add(json.loads(found.to_json()))
@@ -101,7 +100,7 @@ def _read(files: Sequence[tuple[str, bytes]], setup: Serving) -> ServingProfile:
                 kv_precision="bf16",
                 model=setup.model,
             )
-        except ExecutorError as error:
+        except UserMistakeError as error:
             raise BadInputError(str(error).replace(f"{folder}/", "")) from None
 
 

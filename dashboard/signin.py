@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.wording import Wording, displayable
 from db.audit import act_as
-from planner.errors import WaferlagError
+from executor.errors import WaferlagError
 
 
 class NotAllowedError(WaferlagError):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 from planner.record import Interval
 
 LANGUAGES = ("en", "zh")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 
 BUSY_SECONDS = 10
 """How long a statement waits for a lock; below the lease of a run (45 s), so that a worker can still beat."""

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from db import queries
 from db.repository import NoPlanError, RunRepository
 from db.session import Database
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 SCHEMA_VERSION = 1
 FORMATS = ("csv", "parquet", "json")

@@ -26,7 +26,7 @@ from db.identity import new_run_id, run_identity
 from db.repository import full_run_id, insert_or_ignore, save_scenario
 from db.schema import ENDED, PlanRow, RunRow
 from db.session import Database
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 
 if TYPE_CHECKING:
     from planner.scenario.models import Scenario

@@ -17,7 +17,7 @@ from db.identity import content_hash, new_run_id, run_identity
 from db.rows import plan_rows
 from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
 from db.session import Database
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 
 if TYPE_CHECKING:
     import numpy.typing as npt

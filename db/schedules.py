@@ -18,7 +18,7 @@ from db.queue import PLAN, WAITING_ONLY, Request, cancel, put
 from db.repository import insert_or_ignore
 from db.schema import RunRow, ScheduleRow
 from db.session import Database
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 
 OVERLAPS = ("skip", "queue", "cancel")
 MISFIRES = ("once", "all")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from db.errors import BUSY_SECONDS, DatabaseError, DatabaseUrlError, told_plainly
-from planner.errors import did_you_mean
+from executor.errors import did_you_mean
 
 _SCHEMES = {
     "sqlite": "sqlite+pysqlite",

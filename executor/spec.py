@@ -278,7 +278,7 @@ def model_spec(name: str) -> ModelSpec:
     path = Path(str(name))
     if path.suffix == ".json" or path.is_dir():
         return _from_config_file(path / "config.json" if path.is_dir() else path)
-    raise UnknownNameError("model", str(name), known_models(), "A path to a config.json works too.")
+    raise UnknownNameError("model", str(name), known_models(), "a path to a config.json works too")
 
 
 def known_models() -> tuple[str, ...]:

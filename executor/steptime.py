@@ -848,8 +848,8 @@ def engine(name: str) -> Engine:
         raise UnknownNameError(
             "engine",
             str(name),
-            {e.name for e in known.values()},
-            "'generic' stands for an engine without a record.",
+            known_engines(),
+            "'generic' stands for an engine without a record",
         )
     return known[key]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from executor.errors import UserMistakeError
 from planner.clock import month_label, month_starts
-from planner.errors import UserMistakeError
 from planner.figures import mean_of, probability
 from planner.optimise.calendar import placed, rules_of
 from planner.optimise.evaluate import evaluate

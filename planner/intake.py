@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from executor.errors import Problem, UserMistakeError
 from planner.demand.traffic import traffic
-from planner.errors import Problem, ScenarioError, UserMistakeError
 from planner.reference.traces import trace_names
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import Loaded, load
 from planner.scenario.models import Pool, Scenario
 

@@ -17,13 +17,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from executor.cost import Layout, decode_step_bytes, request_flops
-from executor.errors import BadInputError, ExecutorError, UnknownNameError
+from executor.errors import (
+    BadInputError,
+    FileError,
+    LimitError,
+    UnknownNameError,
+    UserMistakeError,
+    did_you_mean,
+)
 from executor.profile import ServingProfile
 from executor.roofline import PRECISIONS, Accelerator
 from executor.spec import model_spec
 from executor.steptime import Engine, Load, Setup, engine
 from executor.transfer import family_of
-from planner.errors import FileError, LimitError, UserMistakeError, did_you_mean
 from planner.reference.accelerators import accelerator
 from planner.reference.table import SHIPPED
 
@@ -297,7 +303,7 @@ def read_measured(
     for line, cells in table.rows:
         try:
             cases.append(case_of(line, cells, measured=True, figures=figures))
-        except (UserMistakeError, ExecutorError) as problem:
+        except UserMistakeError as problem:
             rejected.append(Rejected(line, str(problem)))
     kept = clean(cases)
     return Cleaned(kept.cases, tuple(sorted((*rejected, *kept.rejected), key=lambda r: r.line)))

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from executor.errors import FileError, did_you_mean
 from planner.clock import minutes, month_label, month_starts
-from planner.errors import FileError, did_you_mean
 from planner.scenario.models import Scenario
 from planner.supply.build import our_part
 from planner.supply.spec import Orders

@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.errors import Problem
 from executor.portable.elementary import exp, log
 from planner.chance import Key
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.demand.forecast import Load, draw_load
-from planner.errors import Problem, ScenarioError
 from planner.fleet.availability import availability
 from planner.fleet.cost import Fate, Purchased, Terms, purchased, running_cost_per_day
 from planner.optimise.calendar import PASSING
@@ -25,6 +25,7 @@ from planner.optimise.futures import Purchase as PurchaseLimits
 from planner.optimise.futures import Rental as RentalLimits
 from planner.reference.accelerators import accelerator
 from planner.scenario.checks import spot_price
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Purchase, Rental, Scenario
 from planner.sizing import Capacity, capacity_of, draw_per_gpu
 from planner.standing import in_service

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Literal
 
 from executor.cost import Layout
+from executor.errors import FileError
 from executor.profile import Figure
 from executor.steptime import Load
 from planner.belief import setup_of
-from planner.errors import FileError
 from planner.measured import read_table
 from planner.reference.table import EVIDENCE, SHIPPED
 from planner.serving import estimate_of, phase_rate

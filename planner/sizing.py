@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.cost import Layout
-from executor.errors import ExecutorError
+from executor.errors import Problem, UserMistakeError
 from executor.portable import normal
 from executor.portable.elementary import exp
 from planner.belief import setup_of
 from planner.chance import Key, entity_id
 from planner.demand.summary import Margin
 from planner.demand.traffic import Traffic, traffic
-from planner.errors import Problem, ScenarioError
 from planner.goodput import Question, replayed_goodput
 from planner.record import Interval, Serving
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Layout as LayoutModel
 from planner.scenario.models import Pool, Scenario
 from planner.serving import Goodput, Lengths, Slo
@@ -73,7 +73,7 @@ def capacities(scenario: Scenario) -> tuple[Capacity, ...]:
             place = f"pools.{at}.layouts.{sku}"
             try:
                 capacity = _capacity(pool, sku, layout, stream)
-            except ExecutorError as error:
+            except UserMistakeError as error:
                 problems.append(Problem(place, str(error)))
                 continue
             if capacity.per_gpu <= 0:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.errors import Problem
 from planner.chance import Key, entity_id
 from planner.clock import MINUTES_PER_DAY, minutes
-from planner.errors import Problem, ScenarioError
 from planner.fleet.spares import NEVER, Bought, Buy, SparePool, base_stock, failure_minutes, replaced
 from planner.roots import root_of
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import InService, Scenario
 from planner.supply.deliveries import UNSEEN, Deliveries
 from planner.supply.spec import Orders, SupplySpec

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from db.changes import GROUPS, Cause, input_moves, swap
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.record import PlanRecord
 from planner.scenario.load import validate
 from planner.scenario.models import Scenario

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from cronsim import CronSim, CronSimError
 
 from db.schedules import Slots
-from planner.errors import UserMistakeError, did_you_mean
+from executor.errors import UserMistakeError, did_you_mean
 
 MOST_CAUGHT_UP = 100
 """After a long sleep at most so many instants are made up for, and counted: the newest ones."""

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from planner.errors import FileError
+from executor.errors import FileError
 
 
 def require_folders(paths: Iterable[Path | None], inputs: Iterable[str | Path | None] = ()) -> None:

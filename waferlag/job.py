@@ -33,8 +33,7 @@ def main(folder: Path) -> int:
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     link = Link(_own_stdout())
     from db.errors import DiskFullError
-    from executor.errors import ExecutorError
-    from planner.errors import UnknownNameError, UserMistakeError
+    from executor.errors import UnknownNameError, UserMistakeError
 
     try:
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -42,7 +41,7 @@ def main(folder: Path) -> int:
             raise UnknownNameError("kind of run", job["kind"], JOBS)
         result = JOBS[job["kind"]](job, link)
         _write(folder / "result.json", result)
-    except (UserMistakeError, ExecutorError) as error:
+    except UserMistakeError as error:
         with contextlib.suppress(OSError):  # the log may lie on the disk that is full
             os.write(2, f"error: {error}\n".encode())
         return NO_ROOM if isinstance(error, DiskFullError) else 2

@@ -130,10 +130,9 @@ def _complain(message: str) -> None:
 
 def _tell(error: Exception) -> int:
     """Print one clear message on stderr; the exit code says whose mistake it was."""
-    from executor.errors import ExecutorError
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
 
-    if isinstance(error, UserMistakeError | ExecutorError):
+    if isinstance(error, UserMistakeError):
         _complain(f"error: {error}")
         return USERS_MISTAKE
     if isinstance(error, OSError) and error.errno in FULL:

@@ -71,8 +71,8 @@ def endpoint_of(
     import asyncio
     from dataclasses import replace
 
+    from executor.errors import UnknownNameError, UserMistakeError
     from executor.measure.endpoint import PATHS, Client, Endpoint
-    from planner.errors import UnknownNameError, UserMistakeError
 
     if api not in PATHS:
         raise UnknownNameError("API", api, PATHS)

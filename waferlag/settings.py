@@ -17,15 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from planner.errors import (
-    FileError,
-    LimitError,
-    Problem,
-    ScenarioError,
-    UserMistakeError,
-    did_you_mean,
-    shown,
-)
+from executor.errors import FileError, LimitError, Problem, UserMistakeError, did_you_mean, shown
+from planner.scenario.errors import ScenarioError
 
 if TYPE_CHECKING:
     from planner.scenario.models import Scenario
@@ -147,7 +140,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
     def allow(self, scenario: "Scenario") -> None:
-        """Raise :class:`planner.errors.LimitError` for a scenario that asks for more than is allowed."""
+        """Raise :class:`executor.errors.LimitError` for a scenario that asks for more than is allowed."""
         for what, found, limit, name in (
             ("run.replications", scenario.run.replications, self.max_replications, "MAX_REPLICATIONS"),
             ("run.scenarios", scenario.run.scenarios, self.max_replications, "MAX_REPLICATIONS"),

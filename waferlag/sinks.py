@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from db.notices import Notice, Outbox
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.alarms import TOPICS
 from waferlag.settings import Settings, Smtp
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag import __version__
 
 if TYPE_CHECKING:

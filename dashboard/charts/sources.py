@@ -1,6 +1,6 @@
 """What kind of source a GPU comes from: that decides its colour everywhere."""
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.record import PlanRecord
 from planner.reference.accelerators import accelerator
 from planner.scenario.models import Purchase

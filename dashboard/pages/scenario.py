@@ -21,8 +21,9 @@ from dashboard.signin import may_plan, must_plan
 from dashboard.start import enqueue_scenario
 from db import queries
 from db.repository import save_scenario
-from planner.errors import ScenarioError, UserMistakeError
+from executor.errors import UserMistakeError
 from planner.intake import open_scenario
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import shipped
 from planner.scenario.models import Scenario
 

@@ -10,8 +10,7 @@ from dashboard.components import badge, look, page_head, plain, say, show, shown
 from dashboard.profiles import profiles
 from dashboard.wording import displayable
 from executor.cost import Layout
-from executor.errors import ExecutorError
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.measured import shipped_points
 from planner.record import PlanRecord, Serving
 from planner.serving import Estimate, estimate
@@ -104,7 +103,7 @@ def _modelled(
             estimate(item.model, item.sku, item.precision, item.engine, layout, isl, osl, concurrency)
             for concurrency in concurrencies
         ], None
-    except (UserMistakeError, ExecutorError) as error:
+    except UserMistakeError as error:
         return [], str(error)
 
 

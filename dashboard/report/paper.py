@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard.report.content import report_data
 from dashboard.report.parts import ReportData
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.record import PlanRecord
 
 _FOLDER = Path(__file__).parent

@@ -15,7 +15,7 @@ import torch
 
 from executor.engine.engine import Engine
 from executor.engine.sampling import Sampling
-from executor.errors import BadInputError, ExecutorError, UnknownNameError
+from executor.errors import BadInputError, UnknownNameError, UserMistakeError
 from executor.measure.loadgen import Answer, Ask, Prompt
 from executor.spec import model_spec
 
@@ -110,7 +110,7 @@ class _Server:
         assert not isinstance(content, str)
         try:
             request_id = self._engine.add(content, Sampling(max_tokens=asked.prompt.max_tokens))
-        except ExecutorError as problem:
+        except UserMistakeError as problem:
             self._settle(asked, Answer("refused", message=str(problem)))
             return
         self._asked[request_id] = asked

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from executor.errors import UnknownNameError
 from executor.portable import gamma, normal
 from executor.portable.elementary import exp, expm1, log1p
-from planner.errors import UnknownNameError
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from executor.errors import FileError
 from planner.demand.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, number, rows_under, whole
 from planner.demand.trace import HOUR_S, MINUTE_S, RateSeries, Requests, Trace, trace_of
-from planner.errors import FileError
 
 HEADER = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 HOURLY_HEADER = ("hour_start_utc", "requests", "peak_requests_per_minute")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from executor.errors import FileError
 from planner.demand.reader import FORMATS, read_trace
 from planner.demand.summary import (
     DayTotals,
@@ -18,7 +19,6 @@ from planner.demand.summary import (
     summarise,
     summary_of_json,
 )
-from planner.errors import FileError
 from planner.reference.table import Row, read_rows
 from planner.reference.traces import SHIPPED, trace_file
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from executor.errors import FileError
 from planner.demand.textfile import MAX_BYTES, cells, json_of, read_json, read_lines, rows_under
-from planner.errors import FileError
 
 Cells = tuple[Path, int, list[str]]
 """File, row, and the cells of one client and window, the client first."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from executor.errors import FileError
 from planner.demand.textfile import MAX_BYTES, number, rows_under
 from planner.demand.trace import HOUR_S, RateSeries, Trace
-from planner.errors import FileError
 
 BEIJING = dt.timezone(dt.timedelta(hours=8))
 """Of hours that are written without a zone."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from executor.errors import FileError
 from planner.demand.textfile import MAX_BYTES, number, read_json
 from planner.demand.trace import Floats, Histogram, Lengths, Trace
-from planner.errors import FileError
 
 LEVELS = 400
 """A cumulative distribution becomes the means of so many equal steps of probability."""

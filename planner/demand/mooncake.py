@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from executor.errors import FileError
 from planner.demand.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, json_of, number, read_lines, whole
 from planner.demand.trace import Requests, Trace, trace_of
-from planner.errors import FileError
 
 BLOCK_TOKENS = 512
 FIELDS = ("timestamp", "input_length", "output_length")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from os.path import exists, isdir
 from pathlib import Path
 
+from executor.errors import FileError, UnknownNameError
 from planner.demand import azure, deepseek, servegen
 from planner.demand.azure import read_azure, read_azure_hourly
 from planner.demand.deepseek import read_deepseek
@@ -15,7 +16,6 @@ from planner.demand.mooncake import read_mooncake
 from planner.demand.servegen import read_servegen
 from planner.demand.textfile import MAX_BYTES, read_lines
 from planner.demand.trace import Trace
-from planner.errors import FileError, UnknownNameError
 
 HEADERS = {
     azure.HEADER: "azure",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from executor.errors import FileError
 from planner.demand.burst import Streams, superposed
 from planner.demand.chunks import Cells, Record, chunk_records, chunk_rows, line_records, table_rows
 from planner.demand.textfile import MAX_BYTES, number, whole
 from planner.demand.trace import Floats, Histogram, Lengths, RateSeries, Trace
-from planner.errors import FileError
 
 RATES_HEADER = ("client_id", "timestamp", "rate", "cv", "pat_name", "pat_arg1", "pat_arg2")
 RATE_WINDOW_S = 600.0

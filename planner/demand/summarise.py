@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from executor.errors import UserMistakeError
 from planner.demand.catalogue import summaries_of
-from planner.errors import UserMistakeError
 from planner.reference.traces import SHIPPED
 
 

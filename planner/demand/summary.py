@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from executor.errors import Problem, UserMistakeError
 from planner.demand.prefix import distinct_blocks, reuse_share
 from planner.demand.textfile import read_json
 from planner.demand.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
-from planner.errors import Problem, ScenarioError, UserMistakeError
+from planner.scenario.errors import ScenarioError
 
 INPUT_STEPS, OUTPUT_STEPS = 12, 8
 """The joint law of lengths: equal steps of input length, and within each equal steps of output length."""

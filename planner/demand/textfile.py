@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from planner.errors import FileError, LimitError
+from executor.errors import FileError, LimitError
 
 MAX_BYTES = 1 << 30
 """Unpacked bytes that a trace file may hold; the setting WAFERLAG_MAX_TRACE_BYTES of the front door."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from executor.errors import FileError, Problem, did_you_mean
 from planner.demand.catalogue import shipped_summary
 from planner.demand.lengths import fixed_lengths
 from planner.demand.reader import read_cdf_pair, read_trace
@@ -24,9 +25,9 @@ from planner.demand.summary import (
     summary_of_json,
 )
 from planner.demand.textfile import MAX_BYTES
-from planner.errors import FileError, Problem, ScenarioError, did_you_mean
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Pool
 
 PARTS = ("rhythm", "lengths", "prefix")

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, FileError, UnknownNameError, UserMistakeError
 from executor.roofline import Accelerator
-from planner.errors import FileError, UnknownNameError, UserMistakeError
 from planner.reference.table import SHIPPED, Row, read_rows
 
 FIGURES = (

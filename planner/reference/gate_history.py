@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 from planner.reference.table import SHIPPED, Row, read_rows
 
 STATES = ("closed", "promised", "conditional", "open")

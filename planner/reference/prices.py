@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 from planner.reference.table import SHIPPED, Row, read_rows
 
 CHANNELS = ("list", "street", "grey", "rental", "accounts", "term")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 from planner.reference.table import SHIPPED, Row, read_rows
 
 CHAINS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
-from planner.errors import FileError, did_you_mean
+from executor.errors import FileError, did_you_mean
 
 Evidence = Literal["official", "reported", "estimate"]
 """official: filing, rule, testimony, agency or vendor; reported: press or analysts from sources;

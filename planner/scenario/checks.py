@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from executor.errors import ExecutorError
+from executor.errors import Problem, UserMistakeError, did_you_mean
 from executor.spec import model_spec
 from executor.steptime import engine
 from planner.clock import month_starts
-from planner.errors import Problem, UserMistakeError, did_you_mean
 from planner.reference.accelerators import accelerator
 from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
@@ -239,7 +238,7 @@ def _gpu(place: str, name: str) -> Iterator[Problem]:
 def _known(place: str, look_up: Callable[[], object]) -> Iterator[Problem]:
     try:
         look_up()
-    except (UserMistakeError, ExecutorError) as error:
+    except UserMistakeError as error:
         yield Problem(place, str(error))
 
 

@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from planner.errors import FileError, Problem, ScenarioError, UnknownNameError, did_you_mean, shown
+from executor.errors import FileError, Problem, UnknownNameError, did_you_mean, shown
 from planner.scenario.checks import problems_across_fields
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Scenario
 from planner.scenario.stored import canonical_hash, is_stored, stored_scenario
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from planner.errors import FileError
+from executor.errors import FileError
 from planner.roots import Use, root_of
 
 SCHEMA_VERSION = 1

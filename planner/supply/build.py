@@ -12,10 +12,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.errors import Problem, did_you_mean
 from planner.chance import Constant, Exponential, Law, Triangular
 from planner.clock import minutes, month_starts
-from planner.errors import Problem, ScenarioError, did_you_mean
 from planner.reference import accelerators, gate_history
+from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Dwell as DwellModel
 from planner.scenario.models import Gate as GateModel
 from planner.scenario.models import GateState, Purchase, Scenario, StageLaw

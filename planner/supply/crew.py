@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 
 P = TypeVar("P")
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.supply.border import Border
 from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Point

@@ -15,7 +15,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.supply.deliveries import EVENT, UNSEEN, Deliveries, Outcome
 from planner.supply.gate import Effect, Passage, Point, State
 from planner.supply.itinerary import Halt, itinerary

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.errors import UnknownNameError, UserMistakeError
 from planner.chance import Key
-from planner.errors import UnknownNameError, UserMistakeError
 from planner.supply import fast_engine, simpy_engine
 from planner.supply.deliveries import Deliveries, check_conservation, layout
 from planner.supply.fast_engine import CannotExpressError

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.errors import UnknownNameError
 from planner.chance import Constant, Law
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
-from planner.errors import UnknownNameError
 from planner.supply.gate import FirstDelivery, Gate, Point, State
 from planner.supply.route import Route, Stage
 

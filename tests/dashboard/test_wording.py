@@ -9,7 +9,7 @@ import pytest
 
 import dashboard
 from dashboard.wording import Wording, displayable, shortened
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from db.export import PARTS, exported
 from db.queue import RunQueue
 from db.repository import NoPlanError, RunRepository
 from db.session import open_database
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 from planner.record import PlanRecord
 
 

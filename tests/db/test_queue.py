@@ -8,7 +8,7 @@ from sqlalchemy import text
 from db import queries
 from db.queue import MAX_ATTEMPTS, MAX_DEATHS, Request, RunQueue, RunStateError
 from db.repository import RunRepository, store_plan
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 LEASE = 30.0
 

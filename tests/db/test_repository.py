@@ -11,7 +11,7 @@ from db import queries
 from db.errors import ArtefactError, DatabaseError
 from db.repository import ProfileRepository, RunRepository
 from db.schema import Base, RunRow, ScenarioRow
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 
 def _arrays() -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from db import queries
 from db.queue import RunQueue
 from db.schedules import Schedule, ScheduleError, ScheduleRepository, Slots
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 MINUTE = 60.0
 

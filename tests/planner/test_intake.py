@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from planner.errors import ScenarioError, UserMistakeError
+from executor.errors import UserMistakeError
 from planner.intake import open_scenario
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import read, scenario_hash, shipped
 
 TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(

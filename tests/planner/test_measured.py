@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from executor.cost import Layout
-from executor.errors import BadInputError, UnknownNameError
+from executor.errors import BadInputError, FileError, LimitError, UnknownNameError
 from executor.profile import Point, Provenance, ServingProfile
 from planner.belief import belief
-from planner.errors import FileError, LimitError
 from planner.measured import (
     by_group,
     case_of,

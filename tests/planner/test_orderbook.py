@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from planner.errors import FileError
+from executor.errors import FileError
 from planner.orderbook import OrderLine, departures, lines_of_plan, orders_of, read_order_lines
 from planner.scenario.models import Scenario
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from planner.errors import ScenarioError
 from planner.intake import open_scenario
 from planner.optimise.promise import Trio, promise
 from planner.plan import Study, plan
 from planner.prospects import draw_prospects
 from planner.record import PlanRecord
 from planner.roots import root_of
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import merge, validate
 from planner.scenario.models import Scenario
 from planner.sizing import capacities

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from planner.chance import Key
-from planner.errors import ScenarioError
 from planner.fleet.spares import NEVER
 from planner.intake import open_scenario
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import load
 from planner.scenario.models import InService, Scenario
 from planner.standing import in_service, spare_needs, spare_pool

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import LimitError
+from executor.errors import LimitError
 from planner.scenario.models import Scenario
 from waferlag.attribution import causes
 

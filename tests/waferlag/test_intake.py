@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from planner.errors import FileError, ScenarioError
+from executor.errors import FileError
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import load
 from waferlag.intake import scenario_of
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.errors import FileError, LimitError, ScenarioError, UserMistakeError
+from executor.errors import FileError, LimitError, UserMistakeError
+from planner.scenario.errors import ScenarioError
 from waferlag.settings import Settings, SettingsError, Smtp, config_file, data_folder, read_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "database.md"

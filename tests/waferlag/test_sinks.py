@@ -15,7 +15,7 @@ from sqlalchemy import text
 from db import notices, queries
 from db.notices import MAX_ATTEMPTS, Outbox
 from db.repository import RunRepository
-from planner.errors import UnknownNameError, UserMistakeError
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.alarms import about_plan
 from waferlag.settings import Smtp, read_settings
 from waferlag.sinks import send, shown_sink, sink_of

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from executor.errors import UnknownNameError
 from planner.chance import Key
-from planner.errors import UnknownNameError
 from planner.scenario.load import load
 from planner.supply.build import candidate_orders, supply_spec
 from planner.supply.simulate import simulate

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from executor.errors import FileError, UnknownNameError
 from planner.demand.catalogue import shipped_summary
 from planner.demand.summary import NotInTraceError
-from planner.errors import FileError, UnknownNameError
 from waferlag.workload import workload
 
 MOST = 1 << 24

@@ -46,7 +46,7 @@ def _record(path: Path) -> "PlanRecord":
 
     :raises FileError: it cannot be read, or is no plan.
     """
-    from planner.errors import FileError
+    from executor.errors import FileError
     from planner.record import PlanRecord
     from planner.scenario.load import load
 

@@ -82,7 +82,7 @@ def scenarios(
 
 
 def _copy(name: str, to: Path) -> None:
-    from planner.errors import FileError, UnknownNameError
+    from executor.errors import FileError, UnknownNameError
     from planner.scenario.load import shipped
     from waferlag.files import require_folders, write_whole
 

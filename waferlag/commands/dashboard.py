@@ -36,7 +36,7 @@ def dashboard(
     db: Db = None,
 ) -> None:
     """Show plans in the browser. Binds to loopback and fetches nothing from the internet."""
-    from planner.errors import FileError
+    from executor.errors import FileError
     from waferlag.settings import settings
 
     if importlib.util.find_spec("streamlit") is None:
@@ -98,10 +98,10 @@ def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
 def _free_port(host: str, wanted: int | None) -> int:
     """The port asked for, or the first free one from 8501.
 
-    Raises :class:`planner.errors.UserMistakeError` where it is taken, or all of them are, or ``host`` is no address
+    Raises :class:`executor.errors.UserMistakeError` where it is taken, or all of them are, or ``host`` is no address
     of this machine.
     """
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
 
     for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

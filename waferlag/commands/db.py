@@ -39,7 +39,7 @@ def upgrade(
 ) -> None:
     """Bring the tables to this version, or up or down to a revision."""
     from db.version import REVISIONS, change_version
-    from planner.errors import UnknownNameError
+    from executor.errors import UnknownNameError
 
     if to is not None and to not in (*REVISIONS, "base"):
         raise UnknownNameError("revision", to, (*REVISIONS, "base"))

@@ -75,8 +75,8 @@ def estimate(
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
     from executor.cost import Layout
+    from executor.errors import UserMistakeError
     from executor.steptime import Drafting
-    from planner.errors import UserMistakeError
     from planner.serving import estimate as estimated
 
     if cases is not None:
@@ -148,7 +148,7 @@ def _digits(value: float) -> str:
 
 def figures_of(given: list[str]) -> dict[str, float]:
     """NAME=VALUE pairs that the user vouches for; the names are those of the accelerator table."""
-    from planner.errors import UnknownNameError, UserMistakeError
+    from executor.errors import UnknownNameError, UserMistakeError
     from planner.reference.accelerators import FIGURES
 
     found = {}
@@ -221,8 +221,7 @@ def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
 
 def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[str, str]:
     """The added columns of one row; empty predictions and the reason where there is no answer."""
-    from executor.errors import DoesNotFitError, ExecutorError
-    from planner.errors import UserMistakeError
+    from executor.errors import DoesNotFitError, UserMistakeError
     from planner.measured import case_of
     from planner.serving import estimate_of
 
@@ -232,7 +231,7 @@ def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[st
         found = estimate_of(case.setup, case.load, case.group.version)
     except DoesNotFitError as problem:
         return {**nothing, "fits": "false", "reason": str(problem)}
-    except (UserMistakeError, ExecutorError) as problem:
+    except UserMistakeError as problem:
         return {**nothing, "reason": str(problem)}
     values: dict[str, str] = {}
     for name, figure in (

@@ -50,7 +50,7 @@ def hindcast(
 
 
 def _require_known(reading: str) -> None:
-    from planner.errors import UnknownNameError
+    from executor.errors import UnknownNameError
 
     known = ("main", "literal", "paper", "mild")
     if reading not in known:
@@ -59,7 +59,7 @@ def _require_known(reading: str) -> None:
 
 def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
     """The days, if each lies where there was something to forecast and something happened afterwards."""
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
     from planner.hindcast import END
 
     first = dt.date(2022, 11, 8)

@@ -92,10 +92,10 @@ def measure(
 ) -> None:
     """Measure what an endpoint, or the built-in engine, serves; keep it as a serving profile."""
     from executor.cost import Layout
+    from executor.errors import UserMistakeError
     from executor.measure.points import profile_of
     from executor.metrics import bounds_of
     from executor.profile import Provenance
-    from planner.errors import UserMistakeError
     from waferlag.files import require_folders, write_whole
     from waferlag.measurement import (
         built_in_bench,
@@ -159,7 +159,7 @@ def _loads(
     concurrency: str | None, rate: str | None, trace: str | None, search: float | None
 ) -> list[tuple[str, Any]]:
     """What to measure, in order: ("closed", clients), ("poisson", rate) or ("trace", name)."""
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
 
     loads: list[tuple[str, Any]] = []
     for text in concurrency.split(",") if concurrency else ():
@@ -180,7 +180,7 @@ def _loads(
 
 
 def _batches(parts: str) -> tuple[int, ...]:
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
 
     found = []
     for text in parts.split(","):
@@ -229,7 +229,7 @@ def _parts(
 
 
 def _ids(prompts: str, vocab: int) -> int:
-    from planner.errors import UnknownNameError
+    from executor.errors import UnknownNameError
 
     if prompts != "ids":
         raise UnknownNameError("kind of prompts", prompts, ("words", "ids"))

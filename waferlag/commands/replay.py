@@ -88,11 +88,10 @@ def replay(
 ) -> None:
     """Replay a trace on a modelled clock: TTFT, TPOT, ITL, end-to-end, goodput, KV use."""
     from executor.cost import Layout
-    from executor.errors import UnknownNameError
+    from executor.errors import UnknownNameError, UserMistakeError
     from executor.metrics import bounds_of
     from executor.replay import ROUTES
     from executor.steptime import Drafting
-    from planner.errors import UserMistakeError
     from waferlag.commands.profiles import stored_profile
     from waferlag.files import require_folders, write_whole
     from waferlag.replica import replica_of, replica_of_profile

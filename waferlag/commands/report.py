@@ -43,7 +43,7 @@ def rendered(
 ) -> str | bytes:
     """A plan's report in the format that ``suffix``, else the ending of ``path``, names.
 
-    Raises :class:`planner.errors.FileError` for an ending that names no format.
+    Raises :class:`executor.errors.FileError` for an ending that names no format.
     """
     if report_format(path, suffix) == "html":
         from dashboard.report import html_report
@@ -57,9 +57,9 @@ def rendered(
 def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf"]:
     """The format that ``suffix``, else the ending of ``path``, names.
 
-    Raises :class:`planner.errors.FileError` for an ending that names no format.
+    Raises :class:`executor.errors.FileError` for an ending that names no format.
     """
-    from planner.errors import FileError
+    from executor.errors import FileError
 
     wanted = (suffix or path.suffix).lower()
     if wanted in (".html", ".htm"):
@@ -86,7 +86,7 @@ def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
 def _from_file(path: Path) -> "PlanRecord":
     from pydantic import ValidationError
 
-    from planner.errors import FileError
+    from executor.errors import FileError
     from planner.record import PlanRecord
     from planner.scenario.load import read
     from planner.scenario.stored import require_version

@@ -39,7 +39,7 @@ def list_runs(
     """List the newest runs first."""
     from db.queries import runs
     from db.schema import RUN_STATES
-    from planner.errors import UnknownNameError
+    from executor.errors import UnknownNameError
 
     if state is not None and state not in RUN_STATES:
         raise UnknownNameError("state", state, RUN_STATES)

@@ -80,7 +80,7 @@ def add(
 
 def _check_words(name: str, overlap: str, misfire: str) -> None:
     from db.schedules import MISFIRES, OVERLAPS, ScheduleError
-    from planner.errors import UnknownNameError
+    from executor.errors import UnknownNameError
 
     if not _NAME.fullmatch(name):
         raise ScheduleError(

@@ -44,8 +44,8 @@ def score(
     """Print error, bias and interval coverage per group, with 0, 2 and 4 calibration rows unless told
     otherwise.
     """
+    from executor.errors import FileError, UserMistakeError
     from planner.accuracy_page import score_text
-    from planner.errors import FileError, UserMistakeError
     from planner.measured import read_measured
     from planner.score import COUNTS, score_held_out
     from planner.score import score as scored
@@ -77,8 +77,8 @@ def score(
 
 
 def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
+    from executor.errors import FileError
     from planner.accuracy_page import serving_section, with_section
-    from planner.errors import FileError
     from waferlag.files import write_whole
 
     try:

@@ -39,7 +39,7 @@ def simulate(
     scheduler: Scheduler = None,
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
     from planner.intake import open_scenario
     from planner.orderbook import departures
     from planner.trial import try_orders
@@ -84,7 +84,7 @@ def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> N
 
 def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[OrderLine, ...]":
     """The lines of the CSV, or those of the plan itself."""
-    from planner.errors import UserMistakeError
+    from executor.errors import UserMistakeError
     from planner.orderbook import lines_of_plan, read_order_lines
 
     if orders is not None:

@@ -6,7 +6,7 @@ Made by ``python -m planner.demand.summarise DIRECTORY``; ``planner.demand.summa
 from functools import cache
 from pathlib import Path
 
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 
 SHIPPED = Path(__file__).parent
 

@@ -178,7 +178,7 @@ def test_ctrl_c_ends_the_command_without_a_traceback(directory, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dtype": "float23"}, "did you mean one of: float32"),
+        ({"dtype": "float23"}, "did you mean float32"),
         ({"device": "gpu"}, "unknown device"),
         ({"max_tokens": 300}, "longest sequence, 256"),
         ({"top_p": 0.0}, "top_p"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from executor.errors import UnknownNameError
 from planner.chance import (
     Beta,
     Constant,
@@ -23,7 +24,6 @@ from planner.chance import (
     Uniform,
     law_from_dict,
 )
-from planner.errors import UnknownNameError
 
 PAIRS = [
     (Uniform(2, 5), stats.uniform(2, 3)),

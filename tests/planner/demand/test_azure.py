@@ -5,8 +5,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from executor.errors import FileError
 from planner.demand.azure import read_azure, read_azure_hourly
-from planner.errors import FileError
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 HOURLY = "hour_start_utc,requests,peak_requests_per_minute\n"

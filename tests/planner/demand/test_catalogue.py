@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
+from executor.errors import UnknownNameError
 from planner.demand import summarise
 from planner.demand.catalogue import catalogue, shipped_summary, summaries_of
-from planner.errors import UnknownNameError
 from planner.reference.traces import SHIPPED, trace_names
 
 STATS = {

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from executor.errors import FileError
 from planner.demand.catalogue import DEEPSEEK_DAY, shipped_summary
 from planner.demand.deepseek import read_deepseek
-from planner.errors import FileError
 
 HEADER = "hour_start_beijing,theoretical_income_usd,mean_h800_nodes\n"
 

@@ -6,9 +6,9 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from executor.errors import UserMistakeError
 from planner.demand.reader import FORMATS, read_cdf_pair, read_trace
 from planner.demand.summary import Origin, summarise, summary_of
-from planner.errors import UserMistakeError
 
 ORIGIN = Origin(title="t", source="s", date="2025", licence="l", attribution="a", evidence="reported")
 

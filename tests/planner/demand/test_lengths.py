@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from executor.errors import FileError
 from planner.demand.lengths import LEVELS, fixed_lengths, lengths_of_cdf, read_cdf
 from planner.demand.summary import joint_lengths
-from planner.errors import FileError
 
 
 def test_a_straight_line_gives_even_lengths(written):

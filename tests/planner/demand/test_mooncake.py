@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from executor.errors import FileError
 from planner.demand.mooncake import read_mooncake
-from planner.errors import FileError
 
 
 def line(timestamp=0, **fields):

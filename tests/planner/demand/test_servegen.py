@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from executor.errors import FileError
 from planner.demand.servegen import read_servegen
 from planner.demand.summary import joint_lengths
-from planner.errors import FileError
 
 HEADER = "client_id,timestamp,rate,cv,pat_name,pat_arg1,pat_arg2\n"
 RATES = HEADER + "0,0,1.0,1.0,Gamma,1.0,1.0\n7,0,3.0,1.0,Weibull,1.0,0.33\n0,600,0,0,,0,0\n7,600,0,0,,0,0\n"

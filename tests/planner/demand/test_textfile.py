@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
+from executor.errors import FileError, LimitError
 from planner.demand.textfile import number, read_json, read_lines, rows_under, whole
-from planner.errors import FileError, LimitError
 
 
 def test_plain_and_packed_files_read_alike(written, packed):

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from executor.errors import FileError, LimitError, UnknownNameError
 from planner.demand.catalogue import shipped_summary
 from planner.demand.summary import NotInTraceError
 from planner.demand.traffic import trace_summary, traffic
-from planner.errors import FileError, LimitError, ScenarioError, UnknownNameError
+from planner.scenario.errors import ScenarioError
 
 MOONCAKE = "\n".join(
     json.dumps({"timestamp": 1000 * n, "input_length": 100 + n, "output_length": 10}) for n in range(200)

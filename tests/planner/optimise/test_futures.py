@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.errors import UserMistakeError
+from executor.errors import UserMistakeError
 from planner.optimise.futures import Purchase, Rental
 
 

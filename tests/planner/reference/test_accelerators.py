@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.errors import FileError, UnknownNameError
+from executor.errors import FileError, UnknownNameError
 from planner.reference.accelerators import (
     ALIASES,
     COLUMNS,

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from planner.errors import UnknownNameError
+from executor.errors import UnknownNameError
 from planner.reference.demand_series import (
     default_growth,
     demand_series,

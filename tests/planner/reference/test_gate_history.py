@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from planner.errors import FileError, UnknownNameError
+from executor.errors import FileError, UnknownNameError
 from planner.reference.gate_history import (
     EVENT_COLUMNS,
     GATES,

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from planner.errors import FileError, UnknownNameError
+from executor.errors import FileError, UnknownNameError
 from planner.reference.prices import (
     PRICE_COLUMNS,
     NothingPublishedError,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from planner.errors import FileError, UnknownNameError
+from executor.errors import FileError, UnknownNameError
 from planner.reference.stages import COLUMNS, alternatives, chain, read_stages, stages, total_constraint
 
 

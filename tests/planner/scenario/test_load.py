@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planner.errors import FileError, ScenarioError, UnknownNameError
+from executor.errors import FileError, UnknownNameError
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import common_overrides, load, locate, merge, scenario_hash, shipped
 
 MINIMAL = """

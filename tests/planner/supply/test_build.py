@@ -6,8 +6,8 @@ import pytest
 
 from planner.chance import Constant, Exponential, Key, Triangular
 from planner.clock import minutes
-from planner.errors import ScenarioError
 from planner.scenario.checks import problems_across_fields
+from planner.scenario.errors import ScenarioError
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
 from planner.supply import (

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from executor.errors import UnknownNameError
 from planner.chance import Constant, Empirical, Key
-from planner.errors import UnknownNameError
 from planner.scenario.load import load
 from planner.supply import (
     Allotment,

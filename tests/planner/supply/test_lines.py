@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
+from executor.errors import UserMistakeError
 from planner.chance import Constant, Key
-from planner.errors import UserMistakeError
 from planner.supply import (
     Allotment,
     Always,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from executor.errors import UserMistakeError
 from planner.chance import Key
-from planner.errors import UserMistakeError
 from planner.scenario.load import load
 from planner.supply import Orders, Outcome, State, simulate, supply_spec
 from planner.supply.policy import BaseStock, FixedPlan, OpenOrder, Replanning, Seen, WhenSeen

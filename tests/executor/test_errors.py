@@ -4,21 +4,21 @@ import doctest
 
 import pytest
 
-import planner.errors
-from planner.errors import (
+import executor.errors
+from executor.errors import (
     FileError,
     LimitError,
     Problem,
-    ScenarioError,
     UnknownNameError,
     UserMistakeError,
     WaferlagError,
     did_you_mean,
 )
+from planner.scenario.errors import ScenarioError
 
 
 def test_the_examples_in_the_docstrings_hold():
-    result = doctest.testmod(planner.errors)
+    result = doctest.testmod(executor.errors)
     assert result.attempted >= 5
     assert result.failed == 0
 
