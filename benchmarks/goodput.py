@@ -21,7 +21,7 @@ from executor.replay import Peak, goodput_by_replay, replica_limits
 from planner.accuracy_page import with_section
 from planner.belief import belief, setup_of
 from planner.demand.catalogue import shipped_summary
-from planner.serving import Goodput, Lengths, Slo, goodput_of
+from planner.serving import Goodput, Lengths, Slo, goodput
 
 SECTION = "goodput-replay"
 QUANTILES = (
@@ -78,7 +78,7 @@ def compare(case, requests: int) -> Row:
     lengths, slo = lengths_of(trace), Slo(ttft, tpot, 90.0)
     believed = belief(setup)
     begin = time.perf_counter()
-    formula = goodput_of(setup, lengths, slo)
+    formula = goodput(setup, lengths, slo)
     formula_seconds = time.perf_counter() - begin
     step = batch_time(
         believed.on(setup), believed.calibration.theta, lengths.input_mean + lengths.output_mean / 2

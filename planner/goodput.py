@@ -29,10 +29,9 @@ from executor.replay import STEADY, Peak, goodput_by_replay, replica_limits
 from executor.roofline import mbu
 from executor.steptime import Setup
 from planner.belief import belief
-from planner.demand.summary import Cell
 from planner.keys import key_of, priors_version, row_inputs, setup_inputs
 from planner.reference.table import SHIPPED
-from planner.serving import Goodput, Lengths, Slo, goodput_of
+from planner.serving import Goodput, LengthCell, Lengths, Slo, goodput
 
 VERSION = 2
 """Of the replay and the step times it runs on; a change that moves a rate makes a new one, and every answer is asked
@@ -61,7 +60,7 @@ class Question:
     prefix_reuse: float = 0.0
     version: str = ""
     """Engine version whose measured rows are preferred."""
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[LengthCell, ...] = ()
     """Joint law of the lengths; empty: the margins of ``lengths``, independent."""
     requests: int | None = None
     """Requests of each run; None: as many as ``TURNOVERS`` asks for."""
@@ -117,9 +116,9 @@ def remember_in(memory: Memory) -> None:
 
 @lru_cache(maxsize=256)
 def replayed_goodput(asked: Question) -> Goodput:
-    """``planner.serving.goodput_of`` with its level brought to what the replay serves within the SLO.
+    """``planner.serving.goodput`` with its level brought to what the replay serves within the SLO.
 
-    The spread stays the closed form's, and so do label and memory. Raises as ``goodput_of`` does. Where the closed
+    The spread stays the closed form's, and so do label and memory. Raises as ``goodput`` does. Where the closed
     form finds no rate, its answer stands.
     """
     formula = closed_form(asked)
@@ -130,7 +129,7 @@ def replayed_goodput(asked: Question) -> Goodput:
 
 def closed_form(asked: Question) -> Goodput:
     """The closed form's answer: it says where the replay begins and how many requests it takes."""
-    return goodput_of(asked.setup, asked.lengths, asked.slo, asked.prefix_reuse, asked.version)
+    return goodput(asked.setup, asked.lengths, asked.slo, asked.prefix_reuse, asked.version)
 
 
 def answered(asked: Question) -> Answer:

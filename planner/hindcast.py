@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from executor.portable.elementary import exp, log, square
 from planner.chance import Key
 from planner.clock import MINUTES_PER_DAY, minutes
-from planner.reference import gate_history
-from planner.reference.table import SHIPPED, read_rows
+from planner.reference import SHIPPED, gate_history
+from planner.reference.table import read_rows
 from planner.supply import FromHistory, Gate, Orders, Scripted, Source, State, SupplySpec, fast_engine
 from planner.supply.build import posterior
 from planner.supply.chains import route

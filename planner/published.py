@@ -14,7 +14,7 @@ from executor.steptime import Load
 from planner.belief import setup_of
 from planner.measured import read_table
 from planner.reference.table import EVIDENCE, SHIPPED
-from planner.serving import estimate_of, phase_rate
+from planner.serving import estimate, phase_rate
 
 COLUMNS = (
     *(
@@ -74,12 +74,12 @@ def _compare(cells: Mapping[str, str]) -> list[Compared]:
     setup = setup_of(cells["model"], cells["gpu"], cells["precision"], cells["engine"], layout)
     isl, load = float(cells["input_tokens"]), float(cells["concurrency"])
     if cells["phase"] == "both":
-        estimate = estimate_of(setup, Load(isl, float(cells["output_tokens"]), load))
-        label = estimate.label
+        modelled = estimate(setup, Load(isl, float(cells["output_tokens"]), load))
+        label = modelled.label
         predicted = {
-            "ttft_ms": estimate.ttft_ms,
-            "tpot_ms": estimate.tpot_ms,
-            "tokens_per_s_per_gpu": estimate.output_tokens_per_s_per_gpu,
+            "ttft_ms": modelled.ttft_ms,
+            "tpot_ms": modelled.tpot_ms,
+            "tokens_per_s_per_gpu": modelled.output_tokens_per_s_per_gpu,
         }
         what = f"{isl:g}/{cells['output_tokens']}, {load:g} clients"
     else:

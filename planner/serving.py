@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from executor.steptime import (
     Z_80,
     Array,
     Band,
-    Drafting,
     Load,
     Setup,
     StepTimes,
@@ -35,7 +34,7 @@ from executor.steptime import (
     with_load,
     work_of,
 )
-from planner.belief import Belief, belief, setup_of
+from planner.belief import Belief, belief
 from planner.measured import Case
 
 DRAWS = 96
@@ -77,11 +76,6 @@ class Estimate:
     reason: str
     calibration_rows: int
 
-    @property
-    def fits(self) -> bool:
-        """Always true: what does not fit raises DoesNotFitError, which says by how much."""
-        return self.memory.fits
-
     def profile(self, date: str, command: str = "") -> ServingProfile:
         """This estimate as a record that a plan can cite. Rates are of the whole replica."""
         gpus = self.layout.gpus
@@ -106,6 +100,22 @@ class Estimate:
             points=(point,),
             provenance=Provenance(source=self.reason, date=date, command=command),
         )
+
+
+class LengthCell(Protocol):
+    """One cell of a joint law of lengths: its share of requests and its mean lengths, tokens."""
+
+    @property
+    def weight(self) -> float:
+        """Share of the requests; the weights of a law add to 1."""
+
+    @property
+    def input(self) -> float:
+        """Mean prompt length, tokens."""
+
+    @property
+    def output(self) -> float:
+        """Mean output length, tokens."""
 
 
 @dataclass(frozen=True)
@@ -191,50 +201,13 @@ class Goodput:
     reason: str
     calibration_rows: int
 
-    @property
-    def fits(self) -> bool:
-        """Always true: what does not fit raises DoesNotFitError, which says by how much."""
-        return self.memory.fits
 
+def estimate(setup: Setup, load: Load, version: str = "", rows: Sequence[Case] | None = None) -> Estimate:
+    """TTFT, TPOT and throughput per GPU of one replica under a closed loop.
 
-def estimate(
-    model: str,
-    gpu: str,
-    precision: str,
-    engine: str,
-    layout: Layout,
-    isl: float,
-    osl: float,
-    concurrency: float,
-    *,
-    engine_version: str = "",
-    kv_precision: str | None = None,
-    kv_tokens: float | None = None,
-    prefix_reuse: float = 0.0,
-    drafting: Drafting | None = None,
-    figures: Mapping[str, float] | None = None,
-) -> Estimate:
-    """TTFT, TPOT and throughput per GPU of one replica with ``concurrency`` clients in a closed loop.
-
-    Raises DoesNotFitError (by how many GB) where weights or one request do not fit, MissingFigureError
-    where the GPU lacks a published figure, UnknownNameError for a name.
+    Raises DoesNotFitError (by how many GB) where weights or one request do not fit. ``rows`` replaces the shipped
+    measurements that the estimate is calibrated on.
     """
-    setup = setup_of(
-        model,
-        gpu,
-        precision,
-        engine,
-        layout,
-        kv_precision=kv_precision,
-        kv_tokens=kv_tokens,
-        drafting=drafting,
-        figures=figures,
-    )
-    return estimate_of(setup, Load(isl, osl, concurrency, prefix_reuse), engine_version)
-
-
-def estimate_of(setup: Setup, load: Load, version: str = "", rows: Sequence[Case] | None = None) -> Estimate:
-    """The estimate of a set-up and a load that are already made."""
     believed = belief(setup, version, rows)
     memory, kv_tokens = _memory(setup, load.isl + load.osl, believed)
     timed = believed.on(setup)
@@ -397,41 +370,6 @@ def phase_rate(
 
 
 def goodput(
-    model: str,
-    gpu: str,
-    precision: str,
-    engine: str,
-    layout: Layout,
-    lengths: Lengths,
-    slo: Slo,
-    prefix_reuse: float = 0.0,
-    *,
-    engine_version: str = "",
-    kv_precision: str | None = None,
-    kv_tokens: float | None = None,
-    drafting: Drafting | None = None,
-    figures: Mapping[str, float] | None = None,
-) -> Goodput:
-    """The highest rate of requests that one replica serves within the SLO, under open Poisson arrivals.
-
-    Raises as ``estimate`` does. An SLO that cannot be met at any rate is an answer: 0 requests/s and the
-    reason.
-    """
-    setup = setup_of(
-        model,
-        gpu,
-        precision,
-        engine,
-        layout,
-        kv_precision=kv_precision,
-        kv_tokens=kv_tokens,
-        drafting=drafting,
-        figures=figures,
-    )
-    return goodput_of(setup, lengths, slo, prefix_reuse, engine_version)
-
-
-def goodput_of(
     setup: Setup,
     lengths: Lengths,
     slo: Slo,
@@ -439,7 +377,11 @@ def goodput_of(
     version: str = "",
     rows: Sequence[Case] | None = None,
 ) -> Goodput:
-    """The goodput of a set-up that is already made; every posterior draw is bisected at once."""
+    """The highest rate of requests that one replica serves within the SLO, under open Poisson arrivals.
+
+    Every posterior draw is bisected at once. Raises as ``estimate`` does. An SLO that cannot be met at any rate is
+    an answer: 0 requests/s and the reason.
+    """
     believed = belief(setup, version, rows)
     memory, kv_tokens = _memory(setup, lengths.input_mean + lengths.output_mean, believed)
     replica = _open_replica(setup, believed, lengths, slo, prefix_reuse)

@@ -149,7 +149,7 @@ def serving_row(capacity: Capacity) -> Serving:
         engine=capacity.engine,
         layout={"tp": layout.tp, "pp": layout.pp, "attention_dp": layout.attention_dp},
         gpus_per_replica=layout.gpus,
-        fits=found.fits,
+        fits=found.memory.fits,
         requests_per_s=Interval(
             value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL
         ),

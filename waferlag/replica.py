@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from executor.batchtime import BatchTime, batch_time
-from executor.cost import Layout
+from executor.cost import memory_fit
 from executor.portable import normal
 from executor.portable.elementary import exp, hypot
 from executor.profile import Point, ServingProfile
-from executor.steptime import FLOOR_LOG, Drafting, Setup
+from executor.steptime import FLOOR_LOG, Setup
 from planner.belief import Belief, belief, setup_of
 from planner.measured import Case, case_of
 
@@ -52,32 +51,20 @@ class Replica:
         ]
 
 
-def replica_of(
-    model: str,
-    gpu: str,
-    precision: str,
-    engine: str,
-    layout: Layout,
-    *,
-    version: str = "",
-    kv_precision: str | None = None,
-    kv_tokens: float | None = None,
-    drafting: Drafting | None = None,
-    figures: Mapping[str, float] | None = None,
-) -> Replica:
-    """The replica of those names; UnknownNameError, MissingFigureError or DoesNotFitError where it cannot be."""
-    setup = setup_of(
-        model,
-        gpu,
-        precision,
-        engine,
-        layout,
-        kv_precision=kv_precision,
-        kv_tokens=kv_tokens,
-        drafting=drafting,
-        figures=figures,
+def replica_of(setup: Setup, version: str = "", rows: tuple[Case, ...] = ()) -> Replica:
+    """The replica of a set-up, believed from own rows where there are two or more, else from the shipped ones.
+
+    Raises DoesNotFitError where its weights do not fit.
+    """
+    memory_fit(setup.spec, setup.layout, setup.precision, setup.accelerator, setup.kv_type).require(
+        0.0, f"{setup.spec.name} {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
     )
-    return _believed(setup, version, ())
+    found = belief(setup, version, rows if len(rows) >= 2 else None)
+    if 0 < len(rows) < 2:
+        found = replace(
+            found, reason=f"{found.reason}; the profile's one closed-loop point does not calibrate"
+        )
+    return Replica(found.on(setup), found)
 
 
 def replica_of_profile(profile: ServingProfile) -> Replica:
@@ -90,7 +77,7 @@ def replica_of_profile(profile: ServingProfile) -> Replica:
         profile.layout,
         kv_precision=profile.kv_precision or None,
     )
-    return _believed(setup, profile.engine_version, measured_cases(profile))
+    return replica_of(setup, profile.engine_version, measured_cases(profile))
 
 
 def measured_cases(profile: ServingProfile) -> tuple[Case, ...]:
@@ -123,18 +110,3 @@ def _cells(profile: ServingProfile, point: Point) -> dict[str, str]:
         "ttft_ms": repr(point.metrics["mean_ttft_ms"]),
         "tpot_ms": repr(point.metrics["mean_tpot_ms"]),
     }
-
-
-def _believed(setup: Setup, version: str, rows: tuple[Case, ...]) -> Replica:
-    """The belief from own rows where there are two or more, else from the shipped ones."""
-    from executor.cost import memory_fit
-
-    memory_fit(setup.spec, setup.layout, setup.precision, setup.accelerator, setup.kv_type).require(
-        0.0, f"{setup.spec.name} {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
-    )
-    found = belief(setup, version, rows if len(rows) >= 2 else None)
-    if 0 < len(rows) < 2:
-        found = replace(
-            found, reason=f"{found.reason}; the profile's one closed-loop point does not calibrate"
-        )
-    return Replica(found.on(setup), found)

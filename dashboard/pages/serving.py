@@ -11,6 +11,8 @@ from dashboard.profiles import profiles
 from dashboard.wording import displayable
 from executor.cost import Layout
 from executor.errors import UserMistakeError
+from executor.steptime import Load
+from planner.belief import setup_of
 from planner.measured import shipped_points
 from planner.record import PlanRecord, Serving
 from planner.serving import Estimate, estimate
@@ -99,10 +101,8 @@ def _modelled(
     """Estimates at each concurrency, and why there are none where there are none."""
     layout = Layout(**{key: size for key, size in item.layout.items() if key in Layout.__dataclass_fields__})
     try:
-        return [
-            estimate(item.model, item.sku, item.precision, item.engine, layout, isl, osl, concurrency)
-            for concurrency in concurrencies
-        ], None
+        setup = setup_of(item.model, item.sku, item.precision, item.engine, layout)
+        return [estimate(setup, Load(isl, osl, concurrency)) for concurrency in concurrencies], None
     except UserMistakeError as error:
         return [], str(error)
 

@@ -21,7 +21,8 @@ from functools import cache
 from pathlib import Path
 
 from executor.errors import UnknownNameError
-from planner.reference.table import SHIPPED, Row, read_rows
+from planner.reference import SHIPPED
+from planner.reference.table import Row, read_rows
 
 STATES = ("closed", "promised", "conditional", "open")
 """Ordered, the worst first."""

@@ -8,7 +8,7 @@ from executor.cost import Layout
 from executor.errors import BadInputError
 from planner.belief import belief, prior_belief, setup_of
 from planner.measured import case_of
-from planner.serving import estimate_of
+from planner.serving import estimate
 
 
 def rows(gpu="H100-SXM", precision="bf16", version="1", count=4, engine="sglang", slow=1.0):
@@ -26,7 +26,7 @@ def rows(gpu="H100-SXM", precision="bf16", version="1", count=4, engine="sglang"
             "concurrency": str((8, 64)[line // 2 % 2]),
         }
         case = case_of(line + 2, cells, measured=False)
-        found = estimate_of(case.setup, case.load, rows=())
+        found = estimate(case.setup, case.load, rows=())
         made.append(replace(case, ttft_ms=slow * found.ttft_ms.value, tpot_ms=slow * found.tpot_ms.value))
     return made
 

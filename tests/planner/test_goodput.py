@@ -24,7 +24,7 @@ from planner.goodput import (
 from planner.intake import open_scenario
 from planner.reference.table import SHIPPED
 from planner.scenario.load import shipped
-from planner.serving import Lengths, Slo, goodput_of
+from planner.serving import Lengths, Slo, goodput
 from planner.sizing import asked_of
 
 SETUP = setup_of("Qwen3-32B", "H100-SXM", "bf16", "sglang", Layout(tp=4))
@@ -52,7 +52,7 @@ def asked(setup=SETUP, lengths=LENGTHS, slo=SLO, requests=600, cells=(), reuse=0
 
 
 def test_the_level_is_the_replays_and_the_spread_the_closed_forms():
-    formula = goodput_of(SETUP, LENGTHS, SLO)
+    formula = goodput(SETUP, LENGTHS, SLO)
     found = replayed_goodput(asked())
     # Equal lengths and few requests: the two forms agree to about a fifth.
     assert found.requests_per_s == pytest.approx(formula.requests_per_s, rel=0.3)

@@ -9,7 +9,7 @@ from executor.steptime import UNCALIBRATED_FACTOR
 from planner.accuracy_page import score_text, serving_section, with_section
 from planner.measured import by_group, case_of, read_measured, shipped_points
 from planner.score import METRICS, calibration_table, choose_rows, conformal_factors, score, score_held_out
-from planner.serving import estimate_of
+from planner.serving import estimate
 
 PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "cases" / "throughput_measured.csv"
 
@@ -30,7 +30,7 @@ def made(gpu="H100-SXM", engine="sglang", count=12, slow=1.0):
             "tp": "1",
         }
         case = case_of(line + 2, cells, measured=False)
-        found = estimate_of(case.setup, case.load)
+        found = estimate(case.setup, case.load)
         rows.append(replace(case, ttft_ms=slow * found.ttft_ms.value, tpot_ms=slow * found.tpot_ms.value))
     return rows
 

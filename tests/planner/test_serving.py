@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from executor.cost import Layout
 from executor.errors import BadInputError, DoesNotFitError, MissingFigureError, UserMistakeError
 from executor.profile import profile_from_json
-from executor.steptime import Drafting
-from planner.serving import Lengths, Slo, estimate, goodput
+from executor.steptime import Drafting, Load
+from planner.belief import setup_of
+from planner.serving import Lengths, Slo, goodput
+from planner.serving import estimate as estimate_of
 
 CHAT = Lengths(
     1200,
@@ -22,13 +24,20 @@ CHAT = Lengths(
 RELAXED = Slo(ttft_ms=5000, tpot_ms=50, percentile=90)
 
 
+def estimate(model, gpu, precision, engine, layout, isl, osl, concurrency, prefix_reuse=0.0, **given_):
+    setup = setup_of(model, gpu, precision, engine, layout, **given_)
+    return estimate_of(setup, Load(isl, osl, concurrency, prefix_reuse))
+
+
 def qwen(gpu="H100-SXM", tp=4, **given_):
     body = {"precision": "bf16", "engine": "sglang", "isl": 2048, "osl": 256, "concurrency": 64} | given_
     return estimate("Qwen3-32B", gpu, layout=Layout(tp), **body)
 
 
 def chat(gpu="H100-SXM", slo=RELAXED, lengths=CHAT, tp=4, **given_):
-    return goodput("Qwen3-32B", gpu, "bf16", "sglang", Layout(tp), lengths, slo, **given_)
+    reuse = given_.pop("prefix_reuse", 0.0)
+    setup = setup_of("Qwen3-32B", gpu, "bf16", "sglang", Layout(tp), **given_)
+    return goodput(setup, lengths, slo, reuse)
 
 
 def test_a_measured_set_up_is_estimated_within_its_interval():
@@ -92,7 +101,7 @@ def test_what_does_not_fit_says_by_how_much():
 
 def test_deepseek_r1_fits_eight_h20_of_96_gb_with_little_kv():
     found = estimate("DeepSeek-R1", "H20-96GB", "fp8", "sglang", Layout(8), 1024, 1024, 1)
-    assert found.fits
+    assert found.memory.fits
     assert found.kv_tokens < 10_000
 
 

@@ -76,7 +76,8 @@ def estimate(
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
     from executor.cost import Layout
     from executor.errors import UserMistakeError
-    from executor.steptime import Drafting
+    from executor.steptime import Drafting, Load
+    from planner.belief import setup_of
     from planner.serving import estimate as estimated
 
     if cases is not None:
@@ -88,22 +89,18 @@ def estimate(
         raise UserMistakeError("--out goes with --cases; a single estimate is written by --json")
     if model is None or gpu is None:
         raise UserMistakeError("say what is served where: --model and --gpu, or --cases FILE.csv")
-    found = estimated(
+    setup = setup_of(
         model,
         gpu,
         precision,
         engine,
         Layout(tp, pp, attention_dp, moe_tp, moe_ep),
-        isl,
-        osl,
-        concurrency,
-        engine_version=engine_version,
         kv_precision=kv_precision,
         kv_tokens=kv_tokens,
-        prefix_reuse=prefix_reuse,
         drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
         figures=figures_of(figure or []),
     )
+    found = estimated(setup, Load(isl, osl, concurrency, prefix_reuse), engine_version)
     if json is not None:
         from waferlag.files import write_whole
 
@@ -178,7 +175,7 @@ def _document(found: "Estimate", engine_version: str, figures: dict[str, float])
             "versions": {"waferlag": __version__},
             "engine_version": engine_version,
             "figures": figures,
-            "fits": found.fits,
+            "fits": found.memory.fits,
             **asdict(found),
         },
         indent=2,
@@ -223,12 +220,12 @@ def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[st
     """The added columns of one row; empty predictions and the reason where there is no answer."""
     from executor.errors import DoesNotFitError, UserMistakeError
     from planner.measured import case_of
-    from planner.serving import estimate_of
+    from planner.serving import estimate
 
     nothing = dict.fromkeys(PREDICTED, "")
     try:
         case = case_of(line, cells, measured=False, figures=figures)
-        found = estimate_of(case.setup, case.load, case.group.version)
+        found = estimate(case.setup, case.load, case.group.version)
     except DoesNotFitError as problem:
         return {**nothing, "fits": "false", "reason": str(problem)}
     except UserMistakeError as problem:

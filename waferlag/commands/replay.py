@@ -92,6 +92,7 @@ def replay(
     from executor.metrics import bounds_of
     from executor.replay import ROUTES
     from executor.steptime import Drafting
+    from planner.belief import setup_of
     from waferlag.commands.profiles import stored_profile
     from waferlag.files import require_folders, write_whole
     from waferlag.replica import replica_of, replica_of_profile
@@ -114,17 +115,17 @@ def replay(
     elif model is None or gpu is None:
         raise UserMistakeError("say what serves the trace: --profile ID, or --model and --gpu")
     else:
-        replica = replica_of(
+        setup = setup_of(
             model,
             gpu,
             precision,
             engine,
             Layout(tp, pp, attention_dp, moe_tp, moe_ep),
-            version=engine_version,
             kv_precision=kv_precision,
             kv_tokens=kv_tokens,
             drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
         )
+        replica = replica_of(setup, engine_version)
     load = workload(trace, settings().max_trace_bytes, requests=requests, rate=rate, cv=burst, seed=seed)
     asked = _Asked(replica, load, replicas, prefill_replicas, route, max_batch, draws, bounds)
     sides, metrics = asked.run()
