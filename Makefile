@@ -66,7 +66,7 @@ tables: $(STAMP)
 	$(BIN)/python benchmarks/serving_tables.py
 
 docs: $(STAMP)
-	$(BIN)/python -m planner.scenario.reference_page > docs/scenario.md
+	$(BIN)/python -m tools.scenario_reference > docs/scenario.md
 	$(BIN)/python -m tools.transcripts
 
 clean:

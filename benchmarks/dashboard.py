@@ -75,9 +75,9 @@ def store_runs(url: str) -> str:
     """50 stored plans, each with a seed of its own, behind one of the day of the news, whose id is returned."""
     from db.repository import RunRepository
     from db.session import open_database
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.plan import plan
-    from waferlag.remembered import remember_goodputs
+    from waferlag.goodput_cache import remember_goodputs
 
     remember_goodputs()
     scenario = open_scenario("1-quickstart", replications=400).scenario

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from executor.cost import Layout
-from planner.accuracy_page import with_section
-from planner.belief import setup_of
+from executor.estimate.calibration import setup_of
+from executor.estimate.closed_loop import phase_rate
+from executor.model.cost import Layout
 from planner.demand.catalogue import DEEPSEEK_DAY
-from planner.serving import phase_rate
+from tools.accuracy_page import with_section
 
 SECTION = "deepseek-day"
 GPUS_PER_NODE = 8

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from executor.batchtime import batch_time
-from executor.cost import Layout
-from executor.metrics import Bounds
-from executor.replay import Peak, goodput_by_replay, replica_limits
-from planner.accuracy_page import with_section
-from planner.belief import belief, setup_of
+from executor.estimate.calibration import belief, setup_of
+from executor.estimate.lengths import Lengths
+from executor.estimate.open_loop import goodput
+from executor.estimate.slo import Goodput, Slo
+from executor.model.cost import Layout
+from executor.replay.cluster import Peak, goodput_by_replay, replica_limits
+from executor.serving_metrics import Bounds
+from executor.steptime.batch import batch_time
 from planner.demand.catalogue import shipped_summary
-from planner.serving import Goodput, Lengths, Slo, goodput
+from tools.accuracy_page import with_section
 
 SECTION = "goodput-replay"
 QUANTILES = (
@@ -114,10 +116,10 @@ def section(rows: list[Row], requests: int) -> str:
     lines = [
         "## Goodput by formula against replay",
         f"`python benchmarks/goodput.py --requests {requests}`: highest Poisson rate of one replica at which 90 %"
-        " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `planner.serving.goodput`, median"
+        " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `executor.estimate.open_loop.goodput`, median"
         " with its 80 % interval. Replay: the executor's scheduler on a modelled clock at the most likely"
         f" parameters, {requests:,} requests of which the first fifth and the last tenth are not counted, bisected to"
-        " 1 %. Fleets are sized on the replay (`planner.goodput`, planner/reference/replayed_goodput.csv), there with"
+        " 1 %. Fleets are sized on the replay (`executor.estimate.replayed_goodput`, planner/reference/replayed_goodput.csv), there with"
         " the joint lengths of the pool's trace. Same step times, same lengths (margins of the trace,"
         f" independent), no prefix reuse. {spread} With a batch of 256 at most, the default of engines, the replay's"
         " rate stands in the last column.",

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Futures
-from planner.optimise.monolithic import monolithic
-from planner.prospects import draw_prospects
-from planner.roots import root_of
+from planner.futures.arrays import Futures
+from planner.futures.sample import draw_prospects
+from planner.optimise.lp.extensive_form import monolithic
+from planner.optimise.lp.formulation import Formulation
+from planner.sampling.seeds import root_of
 from planner.scenario.load import load
 from planner.sizing import capacities
 

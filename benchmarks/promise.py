@@ -9,11 +9,11 @@ import argparse
 import time
 from pathlib import Path
 
-from planner.accuracy_page import with_section
 from planner.audit import Audit, audit
-from planner.intake import open_scenario
+from planner.open_scenario import open_scenario
 from planner.plan import plan
 from planner.scenario.load import shipped
+from tools.accuracy_page import with_section
 
 SECTION = "promises"
 

@@ -16,12 +16,12 @@ import time
 
 import numpy as np
 
-from executor.arrivals import Arrivals
-from executor.batchtime import BatchTime, batch_time
-from executor.cost import Layout
-from executor.replay import replay, replica_limits
-from executor.replayed import Replayed
-from planner.belief import belief, setup_of
+from executor.estimate.calibration import belief, setup_of
+from executor.model.cost import Layout
+from executor.replay.arrivals import Arrivals
+from executor.replay.cluster import replay, replica_limits
+from executor.replay.results import Replayed
+from executor.steptime.batch import BatchTime, batch_time
 from waferlag.workload import workload
 
 PEER = """

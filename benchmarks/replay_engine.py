@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from executor.arrivals import Arrivals, arrival_times
-from executor.batchtime import BatchTime, StepSample, fitted_batch_time
+from benchmarks.engine_loop import Driven, drive
 from executor.engine.engine import Engine, Settings
-from executor.measure.drive import Driven, drive
-from executor.metrics import bench_metrics
-from executor.replay import replay
-from executor.scheduler import Limits
-from executor.spec import from_hf_config
-from planner.accuracy_page import with_section
+from executor.model.spec import from_hf_config
+from executor.replay.arrivals import Arrivals, arrival_times
+from executor.replay.cluster import replay
+from executor.scheduler.scheduler import Limits
+from executor.serving_metrics import bench_metrics
+from executor.steptime.batch import BatchTime, StepSample, fitted_batch_time
+from tools.accuracy_page import with_section
 
 SECTION = "replay-engine"
 MODEL = {

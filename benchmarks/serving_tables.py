@@ -3,7 +3,7 @@
     make tables
 
 To be run again whenever the calibration rows, the step-time model, the traces, the scheduler or the scenarios change,
-after ``planner.fits.VERSION`` or ``planner.goodput.VERSION`` where a rule changed; tests say when a table is stale. A
+after ``executor.estimate.fits.VERSION`` or ``executor.estimate.replayed_goodput.VERSION`` where a rule changed; tests say when a table is stale. A
 minute or less.
 """
 
@@ -11,19 +11,22 @@ import csv
 import datetime as dt
 import json
 
-from planner import fits, goodput
-from planner.belief import calibrate, prior_belief
+from executor.estimate import fits
+from executor.estimate import replayed_goodput as goodput
+from executor.estimate.calibration import calibrate, prior_belief
+from executor.estimate.measured_points import by_group, shipped_points
+from executor.estimate.replayed_goodput import Answer, Question, closed_form, replayed
+from executor.reference.csv_table import SHIPPED
 from planner.demand.traffic import traffic
-from planner.goodput import Answer, Question, closed_form, replayed
-from planner.intake import open_scenario
-from planner.measured import by_group, shipped_points
-from planner.reference.table import SHIPPED
+from planner.open_scenario import open_scenario
 from planner.scenario.load import shipped
 from planner.scenario.models import Pool
 from planner.sizing import asked_of
 
 SOURCE = "benchmarks/serving_tables.py: the executor's scheduler on the step-time model's clock"
-FITS_SOURCE = "benchmarks/serving_tables.py: executor.steptime.fit to planner/reference/serving_points.csv"
+FITS_SOURCE = (
+    "benchmarks/serving_tables.py: executor.steptime.fit.fit to planner/reference/serving_points.csv"
+)
 
 
 def fitted() -> dict[str, dict[str, object]]:

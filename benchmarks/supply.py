@@ -19,7 +19,7 @@ import numpy as np
 import simpy
 
 from benchmarks.chain import chain_rows
-from planner.chance import Exponential, Key, LogNormal
+from planner.sampling import Exponential, Key, LogNormal
 from planner.supply import (
     Dwell,
     Effect,
@@ -37,8 +37,8 @@ from planner.supply import (
     SupplySpec,
     simulate,
 )
-from planner.supply.luck import draw_luck
-from planner.supply.paths import draw_paths
+from planner.supply.durations import draw_luck
+from planner.supply.gates.paths import draw_paths
 from planner.supply.simulate import Engine
 
 DAY = 1440

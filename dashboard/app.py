@@ -6,16 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import (
-    background,
-    database,
-    finished_runs,
-    newest_plan,
-    plain,
-    require_sign_in,
-    say,
-)
+from dashboard.components import require_sign_in
+from dashboard.session import background, database, finished_runs, newest_plan, say
 from dashboard.signin import account
+from dashboard.text import plain
 from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
 from executor.errors import WaferlagError

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboard.components import database, plain, say
+from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
+from dashboard.text import plain
 from db import queries
 from db.repository import approve
 

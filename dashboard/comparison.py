@@ -7,11 +7,11 @@ only the intervals are known; they are put together as if the luck were not shar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dashboard.charts.figure import Row
-from dashboard.whatif import QuickAnswer
 from executor.portable.elementary import hypot
+from planner.compare.rows import Row
+from planner.compare.what_if import QuickAnswer
 from planner.optimise.evaluate import paired
-from planner.record import Interval, PlanRecord
+from planner.record.models import Interval, PlanRecord
 from planner.scenario.models import Scenario
 
 

@@ -1,87 +1,17 @@
 """Parts that the pages share: the plan shown, its words and colours, and how a figure is presented."""
 
-import csv
-import html
-import io
-import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import streamlit as st
-from pydantic import ValidationError
 
-from dashboard.background import Background
-from dashboard.look import DARK, LIGHT, Look
+from dashboard.session import chosen_run, database, finished_runs, look, newest_plan, plan_of, say
 from dashboard.signin import signing_in
-from dashboard.wording import LANGUAGES, Wording, displayable
-from db import queries
+from dashboard.text import csv_text, main_button, plain, safe
+from dashboard.wording import displayable
 from db.queries import RunSummary
-from db.repository import RunRepository
-from db.session import Database, open_database
-from executor.errors import UnknownNameError, WaferlagError
-from planner.record import PlanRecord
-
-QUICKSTART = "1-quickstart"
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
-_ADDRESS = re.compile(r"https?:(?=//)|www(?=\.)|@", re.IGNORECASE)
-"""Where an address is made a link of even when escaped; a word joiner, which is not seen, prevents it."""
-_SHOWN_RUNS = 200
-
-
-class PlanUnreadableError(WaferlagError):
-    """A plan stored by another version, whose record this version does not accept."""
-
-
-@st.cache_resource
-def _opened(url: str, runs_folder: str | None) -> Database:
-    return open_database(url, runs_folder)
-
-
-def database() -> Database:
-    """The database that `waferlag dashboard` named in ``WAFERLAG_DB``."""
-    url = os.environ.get("WAFERLAG_DB")
-    if not url:
-        raise UnknownNameError("database", "", ["start the dashboard with `waferlag dashboard`"])
-    return _opened(url, os.environ.get("WAFERLAG_RUNS_FOLDER"))
-
-
-@st.cache_resource(max_entries=30, show_spinner=False)
-def _record(url: str, run_id: str) -> PlanRecord:
-    """A stored plan never changes, so it is read once."""
-    try:
-        return RunRepository(database()).get(run_id)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise PlanUnreadableError(
-            f"the plan of run {run_id} does not fit this version of Waferlag ({place}: {first['msg']}); "
-            "compute it again from its scenario"
-        ) from None
-
-
-def plan_of(run_id: str) -> PlanRecord:
-    """The plan of a run, from memory where it was read before."""
-    return _record(database().place, run_id)
-
-
-@st.cache_resource
-def background() -> Background:
-    """The processes that compute for the pages."""
-    return Background()
-
-
-def asked(question: str, run_id: str, *arguments: Any) -> Any:
-    """What a process beside the server says to a question about a stored plan; kept, for plans never change."""
-    with st.spinner("…"):
-        return expected(question, run_id, *arguments).result()
-
-
-def expected(question: str, run_id: str, *arguments: Any) -> Future[Any]:
-    """The same without waiting: asked before it is needed, it is there when it is."""
-    name = (database().place, question, run_id, *map(repr, arguments))
-    return background().begin(name, question, plan_of(run_id), *arguments)
+from planner.record.models import PlanRecord
 
 
 def require_sign_in() -> None:
@@ -92,57 +22,11 @@ def require_sign_in() -> None:
         end_page()
 
 
-@st.cache_data(ttl=3, show_spinner=False)
-def finished_runs(place: str) -> list[RunSummary]:
-    """Runs that have a plan, newest first."""
-    return [run for run in queries.runs(database(), limit=_SHOWN_RUNS) if run.sentence is not None]
-
-
-def say() -> Wording:
-    """The words of the language chosen in the address (``lang``)."""
-    chosen = st.session_state.get("lang", "en")
-    return Wording(chosen if chosen in LANGUAGES else "en")
-
-
-def look() -> Look:
-    """Colours for the theme that the browser shows."""
-    return DARK if st.context.theme.type == "dark" else LIGHT
-
-
-def plain(text: object) -> str:
-    """Text of unknown origin as Markdown that shows it as it is: no link, picture, formula or colour."""
-    shown = _ADDRESS.sub("\\g<0>\u2060", displayable(str(text)))
-    return _MARKDOWN.sub(r"\\\1", shown).replace("\n", " ")
-
-
-def safe(text: object) -> str:
-    """Text of unknown origin as HTML."""
-    return html.escape(displayable(str(text)))
-
-
-def chosen_run() -> RunSummary | None:
-    """The run named in the address, else the newest one with a plan; None: there is none yet.
-
-    Raises :class:`executor.errors.UnknownNameError` if the address names a run that does not exist.
-    """
-    wanted = st.session_state.get("run")
-    known = finished_runs(database().place)
-    if wanted is None:
-        return newest_plan(known)
-    return next((run for run in known if run.id == wanted), None) or queries.run(database(), wanted)
-
-
-def newest_plan(known: Sequence[RunSummary]) -> RunSummary | None:
-    """The newest run that is a plan in its own right; a what-if is shown where nothing else is there."""
-    own = (run for run in known if run.what_if_of is None)
-    return next(own, known[0] if known else None)
-
-
 def shown_plan() -> tuple[RunSummary, PlanRecord]:
     """The plan that the page is about; without one, the page offers the quickstart and ends."""
     run = chosen_run()
     if run is None:
-        from dashboard.start import offer_quickstart
+        from dashboard.empty_state import offer_quickstart
 
         offer_quickstart()
         end_page()
@@ -262,25 +146,9 @@ def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def csv_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as CSV with full digits; a text that a spreadsheet would run as a formula is quoted."""
-    if not rows:
-        return ""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _inert(value) for name, value in row.items()})
-    return file.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
 def answer_card(record: PlanRecord) -> None:
     """The answer: the sentence, what waiting costs, and what it rests on."""
-    from dashboard.findings import plan_again
+    from dashboard.report.analysis_tables import plan_again
     from dashboard.telling import answer_sentence, rests_on, waiting_sentence
 
     words, colours = say(), look()
@@ -312,15 +180,3 @@ def facts_row(facts: Sequence[Any]) -> None:
     )
     grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.7rem;margin:0"
     st.html(f'<div style="{grid}">{cards}</div>')
-
-
-def main_button() -> Literal["primary", "secondary"]:
-    """The kind of a page's main button: Streamlit sets white on the accent, which the dark accent cannot bear."""
-    return "primary" if look() is LIGHT else "secondary"
-
-
-def badge(label: str | None) -> str:
-    """A serving label as coloured Markdown."""
-    colours = {"measured": "green", "calibrated": "blue", "extrapolated": "orange", "estimated": "red"}
-    words = say()
-    return f":{colours[label]}-badge[{words(label)}]" if label in colours else plain(words("does not fit"))

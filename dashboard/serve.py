@@ -4,7 +4,12 @@ import importlib
 import sys
 import threading
 
-_FIRST_PAGE = ("dashboard.components", "dashboard.charts", "dashboard.report.content", "dashboard.start")
+_FIRST_PAGE = (
+    "dashboard.components",
+    "dashboard.charts",
+    "dashboard.report.content",
+    "dashboard.empty_state",
+)
 
 
 def main() -> None:

@@ -70,6 +70,6 @@ def _name() -> str:
 
 
 def _inert(text: str) -> str:
-    from dashboard.components import plain
+    from dashboard.text import plain
 
     return plain(text)

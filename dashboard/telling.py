@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dashboard.wording import Wording
-from planner.record import Order, PlanRecord
+from planner.record.models import Order, PlanRecord
 
 
 def answer_sentence(record: PlanRecord, say: Wording) -> str:

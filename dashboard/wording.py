@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.errors import UnknownNameError
-from planner.record import Interval
+from planner.record.models import Interval
 
 LANGUAGES = ("en", "zh")
 _WORDS = Path(__file__).parent / "words_zh.json"

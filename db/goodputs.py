@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from planner.goodput import Answer
+from executor.estimate.replayed_goodput import Answer
 
 
 class GoodputFolder:

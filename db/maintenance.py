@@ -84,7 +84,7 @@ def _damage(run_id: str, artefact: Artefact, store: ArtefactStore) -> list[str]:
 
 
 def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
 
     try:
         PlanRecord.model_validate(body)

@@ -431,7 +431,7 @@ class Difference:
     previous_run_id: str
     sentence: str
     body: dict[str, Any]
-    """The form of :class:`db.changes.Changes`."""
+    """The form of :class:`planner.compare.plans.Changes`."""
 
 
 def difference(database: Database, run_id: str) -> Difference | None:

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.artefacts import Artefact, ArtefactStore
-from db.changes import Changes
 from db.columns import now
 from db.errors import ArtefactError
 from db.identity import content_hash, new_run_id, run_identity
@@ -18,12 +17,13 @@ from db.rows import plan_rows
 from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
 from db.session import Database
 from executor.errors import UnknownNameError, UserMistakeError
+from planner.compare.plans import Changes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from db.artefacts import Arrays
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
     from planner.scenario.models import Scenario
 
 
@@ -75,7 +75,7 @@ class RunRepository:
             if body is None:
                 state = session.get_one(RunRow, full).state
                 raise NoPlanError(f"run {full} is {state} and has no plan")
-        from planner.record import PlanRecord
+        from planner.record.models import PlanRecord
 
         return PlanRecord.model_validate(body)
 

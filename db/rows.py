@@ -18,7 +18,7 @@ from db.schema import (
 )
 
 if TYPE_CHECKING:
-    from planner.record import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
+    from planner.record.models import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
 
 
 def plan_rows(run_id: str, record: PlanRecord) -> list[Base]:

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from executor.cost import Layout
 from executor.errors import BadInputError
+from executor.model.cost import Layout
 
 SCHEMA_VERSION = 1
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from executor.errors import UserMistakeError
 from planner.clock import month_label, month_starts
-from planner.figures import mean_of, probability
-from planner.optimise.calendar import placed, rules_of
+from planner.futures.arrays import Futures, Orders, Whole
+from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
-from planner.optimise.futures import Futures, Orders, Whole
-from planner.optimise.replanning import Beliefs, replanned
-from planner.prospects import draw_prospects
-from planner.record import Interval, PlanRecord
-from planner.roots import root_of
+from planner.optimise.intervals import mean_of, probability
+from planner.optimise.policies.if_then import placed, rules_of
+from planner.optimise.policies.rolling_horizon import Beliefs, replanned
+from planner.parallel.backends import Spread
+from planner.record.models import Interval, PlanRecord
+from planner.record.provenance import inputs
+from planner.sampling.seeds import root_of
 from planner.sizing import capacities
-from planner.supply.spread import Spread
-from planner.versions import inputs
 
 
 @dataclass(frozen=True)

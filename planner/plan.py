@@ -7,21 +7,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from planner import studies
-from planner.optimise.calibrate import Calibration
-from planner.optimise.choice import Choice
+from planner.compare import alternatives as studies
+from planner.futures.arrays import Orders
+from planner.futures.sample import Prospects, draw_prospects
 from planner.optimise.congestion import Settled, settle
-from planner.optimise.futures import Orders
-from planner.optimise.promise import Trio, promise
-from planner.optimise.reasons import budget_that_would_do, order_reasons
-from planner.prospects import Prospects, draw_prospects
-from planner.record import PlanRecord
-from planner.roots import Use, root_of
+from planner.optimise.policies.choice import Choice
+from planner.optimise.service_level.calibrate import Calibration
+from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.value.order_value import budget_that_would_do, order_reasons
+from planner.parallel.backends import Processes, Spread
+from planner.record.models import PlanRecord
+from planner.report.build import record_of
+from planner.report.gates import gate_odds
+from planner.sampling.seeds import Use, root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, capacities
-from planner.summary import gate_odds, record_of
 from planner.supply.simulate import Engine
-from planner.supply.spread import Processes, Spread
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""

@@ -12,25 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from executor.cost import Layout
 from executor.errors import Problem, UserMistakeError
+from executor.estimate.calibration import setup_of
+from executor.estimate.lengths import Lengths
+from executor.estimate.replayed_goodput import Question, replayed_goodput
+from executor.estimate.slo import Goodput, Slo
+from executor.model.cost import Layout
 from executor.portable import normal
 from executor.portable.elementary import exp
-from planner.belief import setup_of
-from planner.chance import Key, entity_id
 from planner.demand.summary import Margin
 from planner.demand.traffic import Traffic, traffic
-from planner.goodput import Question, replayed_goodput
-from planner.record import Interval, Serving
+from planner.sampling import Key, entity_id
 from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Layout as LayoutModel
 from planner.scenario.models import Pool, Scenario
-from planner.serving import Goodput, Lengths, Slo
 
 Array = NDArray[np.float64]
 DOMAIN = "serving"
-SERVING_LEVEL = 0.8
-"""Interval of a serving figure, as its model was scored."""
 QUANTILES = (
     ("p10", 0.10),
     ("p25", 0.25),
@@ -135,31 +133,3 @@ def _quantiles(margin: Margin) -> tuple[tuple[float, float], ...]:
     """(share, tokens) pairs of the quantiles that the trace has."""
     pairs = ((share, getattr(margin, name)) for name, share in QUANTILES)
     return tuple((share, float(tokens)) for share, tokens in pairs if tokens is not None)
-
-
-def serving_row(capacity: Capacity) -> Serving:
-    """The capacity as a plan's record shows it."""
-    found = capacity.goodput
-    layout = capacity.layout
-    return Serving(
-        pool=capacity.pool,
-        sku=capacity.sku,
-        model=capacity.model,
-        precision=capacity.precision,
-        engine=capacity.engine,
-        layout={"tp": layout.tp, "pp": layout.pp, "attention_dp": layout.attention_dp},
-        gpus_per_replica=layout.gpus,
-        fits=found.memory.fits,
-        requests_per_s=Interval(
-            value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL
-        ),
-        gpus_per_request_per_s=layout.gpus / found.requests_per_s,
-        ttft_ms=found.ttft_ms,
-        tpot_ms=found.tpot_ms,
-        concurrency=found.concurrency,
-        label=found.label,
-        mfu=found.mfu,
-        mbu=found.mbu,
-        limits=found.limits,
-        reason=found.reason,
-    )

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 from planner.scenario.models import Scenario
 
 RecordMaker = Callable[..., PlanRecord]
@@ -324,7 +324,7 @@ def database(database_url: str, tmp_path: Path) -> Iterator[Any]:
 
 TOGETHER = {"tests/browser/": "browser", "tests/dashboard/test_commands.py": "tests/dashboard/test_report.py"}
 """Files that share what is dear: one dashboard and one Chromium, the charts of one report."""
-APART = ("tests/waferlag/test_worker.py", "tests/planner/test_rivals.py")
+APART = ("tests/waferlag/worker/test_loop.py", "tests/planner/test_rivals.py")
 """Long files whose tests share nothing."""
 
 

@@ -63,5 +63,7 @@ def test_a_file_runs_in_one_process_and_both_browser_files_in_the_same(request: 
     assert unit.work_unit("tests/db/test_queue.py::a[x]") == unit.work_unit("tests/db/test_queue.py::b")
     pages, sign_in = "tests/browser/test_dashboard.py::a", "tests/browser/test_signin.py::b"
     assert unit.work_unit(pages) == unit.work_unit(sign_in)
-    first, second = (f"tests/waferlag/test_worker.py::test_it[{kind}]" for kind in ("sqlite", "postgresql"))
+    first, second = (
+        f"tests/waferlag/worker/test_loop.py::test_it[{kind}]" for kind in ("sqlite", "postgresql")
+    )
     assert unit.work_unit(first) != unit.work_unit(second)

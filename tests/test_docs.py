@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from planner.scenario.reference_page import reference_page
+from tools.scenario_reference import reference_page
 from waferlag.main import app
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -161,7 +161,7 @@ UNSTABLE = {"argsort", "argpartition"}
 """Which of two equals comes first depends on the processor unless ``kind="stable"``."""
 ALLOWED = {
     (
-        "executor/batchtime.py",
+        "executor/steptime/batch.py",
         "import scipy",
     ): "least squares through timed steps of an engine, a measurement",
     ("db/notices.py", "**"): "two to a whole number",
@@ -254,10 +254,10 @@ def test_code_that_is_the_same_everywhere_is_not():
 # -- names made of what was asked --------------------------------------------------------------------------
 
 HASHES = {
-    "planner/keys.py": "what was asked: set-ups, measured rows, lengths of a trace in six digits; nothing fitted",
+    "executor/estimate/keys.py": "what was asked: set-ups, measured rows, lengths of a trace in six digits; nothing fitted",
     "planner/scenario/stored.py": "a scenario as it is written",
-    "planner/chance/philox.py": "names of random streams",
-    "executor/scheduler.py": "prefix blocks of tokens",
+    "planner/sampling/streams.py": "names of random streams",
+    "executor/scheduler/scheduler.py": "prefix blocks of tokens",
     "db/identity.py": "a scenario, its version and its seed",
     "db/artefacts.py": "bytes of a file",
 }

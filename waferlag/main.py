@@ -122,7 +122,7 @@ def _written_out(code: int) -> int:
 
 def _complain(message: str) -> None:
     """A message on stderr, if there is one; names in it cannot steer the terminal."""
-    from waferlag.screen import plain
+    from waferlag.text.tables import plain
 
     if sys.stderr is not None:
         print(plain(message), file=sys.stderr)

@@ -23,8 +23,8 @@ def measured_profile(args: dict[str, Any], tell: Callable[[float, str], None]) -
 
     Raises ExecutorError or UserMistakeError with the reason.
     """
-    from executor.cost import Layout
     from executor.measure.points import profile_of
+    from executor.model.cost import Layout
     from executor.profile import Provenance
 
     endpoint, isl, osl = args["endpoint"], args["isl"], args["osl"]

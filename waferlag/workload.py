@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from executor.arrivals import Arrivals, arrival_times, lengths_of_cells
+from executor.estimate.lengths import Lengths
+from executor.replay.arrivals import Arrivals, arrival_times, lengths_of_cells
 from planner.demand.catalogue import shipped_summary
-from planner.demand.reader import read_trace
+from planner.demand.readers.reader import read_trace
+from planner.demand.readers.trace import Requests
 from planner.demand.summary import JointLengths, Margin, NotInTraceError, Origin, TraceSummary, summarise
-from planner.demand.trace import Requests
 from planner.reference.traces import trace_names
-from planner.serving import Lengths
 
 PREFIX_FAMILIES = 64
 """Prompts of a summary share their prefixes within so many families; only the share reused is published.

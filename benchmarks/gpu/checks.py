@@ -16,8 +16,8 @@ from executor.engine.engine import Engine, Settings
 from executor.engine.sampling import Sampling
 from executor.engine.slices import WHOLE
 from executor.engine.weights import DummyWeights, ModelWeights, build
-from executor.sequence import Request
-from executor.spec import ModelSpec, model_spec
+from executor.model.spec import ModelSpec, model_spec
+from executor.scheduler.sequence import Request
 
 MODELS = ("Qwen3-8B", "Llama-3.1-8B-Instruct", "Qwen3-30B-A3B", "DeepSeek-V3", "Kimi-K2-Instruct")
 PROMPTS = [[1, 2, 3], list(range(5, 75)), [7] * 17, [9]]

@@ -22,7 +22,7 @@ from executor.engine.operators import Operators
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.timing import time_calls
 from executor.engine.weights import DummyWeights
-from executor.scheduler import Limits
+from executor.scheduler.scheduler import Limits
 
 L2_TURNS = 4
 """Sets of inputs in turn: together over 4 x the L2 of an H100 (50 MB) for all problems of that size."""

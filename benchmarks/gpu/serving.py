@@ -19,7 +19,7 @@ from benchmarks.gpu.sizes import Sizes
 from executor.engine.engine import Engine, Settings
 from executor.engine.linear import Scaling
 from executor.engine.sampling import Sampling
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from executor.spec import MlaSpec, ModelSpec, model_spec
+from executor.model.spec import MlaSpec, ModelSpec, model_spec
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, values
-from dashboard.look import LIGHT, Look
+from dashboard.charts.figure import Figure, finished, values
+from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording
+from planner.compare.rows import Row
 
 
 def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:

@@ -4,10 +4,11 @@ import re
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, month_cells, values
-from dashboard.look import LIGHT, Look
+from dashboard.charts.figure import Figure, finished, month_cells, values
+from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.record import PlanRecord
+from planner.compare.rows import Row
+from planner.record.models import PlanRecord
 
 _ROW = 42
 

@@ -2,12 +2,13 @@
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, moment, month_axis, values
-from dashboard.look import LIGHT, Look
+from dashboard.charts.figure import Figure, finished, moment, month_axis, values
+from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording
+from planner.compare.rows import Row
 from planner.demand.summary import Margin
 from planner.demand.traffic import Traffic
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _QUANTILES = ("p10", "p25", "p50", "p75", "p90", "p99")

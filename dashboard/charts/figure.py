@@ -11,10 +11,10 @@ from typing import Any
 
 import altair as alt
 
-from dashboard.look import Look, chart_config
+from dashboard.charts.theme import Look, chart_config
 from dashboard.wording import Wording
+from planner.compare.rows import Row
 
-Row = dict[str, Any]
 _FONTS = Path(__file__).parents[1] / "report" / "fonts"
 _CHARACTERS_PER_PIXEL = 1 / 7.6
 """A title in 15-point Source Sans Semibold sets about one character in 7.6 pixels."""

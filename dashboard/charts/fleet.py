@@ -6,7 +6,6 @@ import altair as alt
 
 from dashboard.charts.figure import (
     Figure,
-    Row,
     finished,
     halo_text,
     moment,
@@ -16,9 +15,10 @@ from dashboard.charts.figure import (
     values,
 )
 from dashboard.charts.sources import kinds_of_source
-from dashboard.look import LIGHT, Look, source_colour
+from dashboard.charts.theme import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.record import Month, PlanRecord, PoolMonth
+from planner.compare.rows import Row
+from planner.record.models import Month, PlanRecord, PoolMonth
 
 _HEADROOM = 1.28
 """Room above the highest band for the label of the run-out date."""

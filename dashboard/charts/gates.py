@@ -3,9 +3,9 @@
 import altair as alt
 
 from dashboard.charts.figure import Figure, finished, month_cells, values
-from dashboard.look import LIGHT, STATE_LETTERS, STATES, Look
+from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 _READABLE = 0.09
 """A share below this leaves no room for its letter."""

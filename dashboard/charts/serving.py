@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, halo_text, values
-from dashboard.look import LIGHT, Look
+from dashboard.charts.figure import Figure, finished, halo_text, values
+from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.measured import Case
-from planner.record import PlanRecord
-from planner.serving import Estimate
+from executor.estimate.closed_loop import Estimate
+from executor.estimate.measured_points import Case
+from planner.compare.rows import Row
+from planner.record.models import PlanRecord
 
 
 def serving_table(record: PlanRecord) -> list[Row]:

@@ -1,8 +1,8 @@
 """What kind of source a GPU comes from: that decides its colour everywhere."""
 
 from executor.errors import UserMistakeError
-from planner.record import PlanRecord
-from planner.reference.accelerators import accelerator
+from executor.reference.accelerators import accelerator
+from planner.record.models import PlanRecord
 from planner.scenario.models import Purchase
 
 FOREIGN_MAKERS = ("Nvidia", "AMD", "Intel")

@@ -4,11 +4,12 @@ import datetime as dt
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, moment, month_after, month_axis, values
+from dashboard.charts.figure import Figure, finished, moment, month_after, month_axis, values
 from dashboard.charts.sources import kinds_of_source
-from dashboard.look import LIGHT, Look, source_colour
+from dashboard.charts.theme import LIGHT, Look, source_colour
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.record import Order, PlanRecord
+from planner.compare.rows import Row
+from planner.record.models import Order, PlanRecord
 
 _ROW = 46
 """Height of one line of a calendar: a label above its mark."""

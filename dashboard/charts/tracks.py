@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, moment, month_after, month_cells, values
+from dashboard.charts.figure import Figure, finished, moment, month_after, month_cells, values
 from dashboard.charts.gates import state_legend
-from dashboard.look import LIGHT, STATE_LETTERS, STATES, Look
-from dashboard.trace import PLACES, Story
+from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
 from dashboard.wording import ENGLISH, Wording, shortened
-from planner.record import PlanRecord
+from planner.compare.rows import Row
+from planner.compare.single_future import PLACES, Story
+from planner.record.models import PlanRecord
 from planner.reference.gate_history import GateEvent, events, states
 from planner.scenario.models import Gate
 

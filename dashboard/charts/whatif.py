@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, Row, finished, month_cells, values
+from dashboard.charts.figure import Figure, finished, month_cells, values
+from dashboard.charts.theme import LIGHT, Look
 from dashboard.comparison import Answered, Comparison
-from dashboard.look import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording
+from planner.compare.rows import Row
 
 
 def odds_compared(

@@ -4,7 +4,9 @@ import streamlit as st
 
 from dashboard.accuracy import gate_scores, published_day, score_tables, sections
 from dashboard.charts.accuracy import day_compared, error_by_rows, gate_skill
-from dashboard.components import look, plain, say, show
+from dashboard.components import show
+from dashboard.session import look, say
+from dashboard.text import plain
 
 
 def page() -> None:

@@ -8,23 +8,21 @@ from dashboard.charts.rivals import rival_rows
 from dashboard.components import (
     answer_card,
     choose_pool,
-    database,
     download,
     facts_row,
-    look,
     page_head,
-    plain,
-    say,
     show,
     shown_plan,
     table,
 )
-from dashboard.findings import limit_sentences, worth_sentences
+from dashboard.report.analysis_tables import limit_sentences, worth_sentences
 from dashboard.report.content import headline_facts
+from dashboard.session import database, look, say
 from dashboard.telling import reasons
+from dashboard.text import plain
 from db import queries
 from db.queries import RunSummary
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 
 def page() -> None:

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from dashboard.charts.demand import lengths_known, need_by_pool, request_lengths, week_shape
-from dashboard.components import choose_pool, look, page_head, plain, say, show, shown_plan, table
+from dashboard.components import choose_pool, page_head, show, shown_plan, table
+from dashboard.session import look, say
+from dashboard.text import plain
 from planner.demand.traffic import Traffic, traffic
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 
 def page() -> None:

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from dashboard import charts
-from dashboard.components import look, page_head, plain, safe, say, show, shown_plan, table
-from dashboard.findings import (
+from dashboard.components import page_head, show, shown_plan, table
+from dashboard.report.analysis_tables import (
     CALENDAR_TITLES,
     LATER_TITLES,
     calendar_rows,
@@ -15,8 +15,10 @@ from dashboard.findings import (
     quarter_rows,
     quarter_titles,
 )
+from dashboard.session import look, say
 from dashboard.telling import order_why, rental_spans
-from planner.record import Order, PlanRecord
+from dashboard.text import plain, safe
+from planner.record.models import Order, PlanRecord
 
 
 def page() -> None:

@@ -2,24 +2,16 @@
 
 import streamlit as st
 
-from dashboard.components import (
-    database,
-    finished_runs,
-    look,
-    main_button,
-    plain,
-    plan_of,
-    safe,
-    say,
-    table,
-)
+from dashboard.components import table
+from dashboard.empty_state import enqueue, run_progress
+from dashboard.session import database, finished_runs, look, plan_of, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.start import enqueue, run_progress
+from dashboard.text import main_button, plain, safe
 from dashboard.wording import displayable
 from db import queries
-from db.changes import compare
 from db.queue import RunQueue
 from db.schedules import ScheduleRepository
+from planner.compare.plans import compare
 from planner.scenario.load import common_overrides, shipped
 
 _STATES = {

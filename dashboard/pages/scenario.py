@@ -7,22 +7,15 @@ import streamlit as st
 import yaml
 
 from dashboard.comparison import input_differences
-from dashboard.components import (
-    chosen_run,
-    database,
-    download,
-    main_button,
-    plain,
-    plan_of,
-    say,
-    table,
-)
+from dashboard.components import download, table
+from dashboard.empty_state import enqueue_scenario
+from dashboard.session import chosen_run, database, plan_of, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.start import enqueue_scenario
+from dashboard.text import main_button, plain
 from db import queries
 from db.repository import save_scenario
 from executor.errors import UserMistakeError
-from planner.intake import open_scenario
+from planner.open_scenario import open_scenario
 from planner.scenario.errors import ScenarioError
 from planner.scenario.load import shipped
 from planner.scenario.models import Scenario

@@ -6,16 +6,18 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.charts.serving import layout_words, throughput_curve
-from dashboard.components import badge, look, page_head, plain, say, show, shown_plan, table
-from dashboard.profiles import profiles
+from dashboard.components import page_head, show, shown_plan, table
+from dashboard.pages.profile_import import profiles
+from dashboard.session import look, say
+from dashboard.text import badge, plain
 from dashboard.wording import displayable
-from executor.cost import Layout
 from executor.errors import UserMistakeError
-from executor.steptime import Load
-from planner.belief import setup_of
-from planner.measured import shipped_points
-from planner.record import PlanRecord, Serving
-from planner.serving import Estimate, estimate
+from executor.estimate.calibration import setup_of
+from executor.estimate.closed_loop import Estimate, estimate
+from executor.estimate.measured_points import shipped_points
+from executor.model.cost import Layout
+from executor.steptime.workload import Load
+from planner.record.models import PlanRecord, Serving
 
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _COMPARED = (8, 64)

@@ -4,8 +4,10 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.charts.tracks import gate_events, gate_history, pipeline_area, story_gantt
-from dashboard.components import asked, look, page_head, plain, say, show, shown_plan, table
-from planner.record import PlanRecord
+from dashboard.components import page_head, show, shown_plan, table
+from dashboard.session import asked, look, say
+from dashboard.text import plain
+from planner.record.models import PlanRecord
 
 
 def page() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from dashboard import charts
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
-from dashboard.findings import (
+from dashboard.report.analysis_tables import (
     CALENDAR_TITLES,
     LATER_TITLES,
     calendar_rows,
@@ -33,7 +33,7 @@ from dashboard.telling import (
     waiting_sentence,
 )
 from dashboard.wording import ENGLISH, Wording, displayable
-from planner.record import Dates, PlanRecord, Quantiles
+from planner.record.models import Dates, PlanRecord, Quantiles
 
 _WIDTH = 660
 """Width in pixels for which the charts are drawn; page and paper scale them."""
@@ -100,7 +100,7 @@ def _displayable(value: object) -> object:
 
 
 def _label_colours(say: Wording) -> dict[str, str]:
-    from dashboard.look import LIGHT
+    from dashboard.charts.theme import LIGHT
 
     return {say(label): colour for label, colour in LIGHT.labels.items()}
 

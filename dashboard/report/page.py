@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from dashboard.report.content import report_data
 from dashboard.report.parts import ReportData
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 _FOLDER = Path(__file__).parent
 

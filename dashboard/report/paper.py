@@ -10,7 +10,7 @@ from typing import Any
 from dashboard.report.content import report_data
 from dashboard.report.parts import ReportData
 from executor.errors import UserMistakeError
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 _FOLDER = Path(__file__).parent
 _UNBROKEN = {"cell": 12, "line": 60}

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from executor.scheduler import Limits
-from executor.sequence import Chunk, Step
+from executor.scheduler.scheduler import Limits
+from executor.scheduler.sequence import Chunk, Step
 
 Ints = npt.NDArray[np.int32]
 

@@ -24,7 +24,7 @@ from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import ModelWeights, build, check_memory
 from executor.errors import BadInputError, UnsupportedModelError, nearest_names
-from executor.spec import ModelSpec, from_hf_config
+from executor.model.spec import ModelSpec, from_hf_config
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

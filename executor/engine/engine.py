@@ -29,9 +29,9 @@ from executor.engine.sampling import GREEDY, Sampling, SlotSettings
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build, check_memory
 from executor.errors import BadInputError, DoesNotFitError
-from executor.scheduler import Limits, Scheduler
-from executor.sequence import Request, Step
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
+from executor.scheduler.scheduler import Limits, Scheduler
+from executor.scheduler.sequence import Request, Step
 
 MEMORY_SHARE = 0.92
 """Share of the device's memory that weights, workspace and KV pages may fill together; the rest is left to

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from executor.engine.slices import Slice
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from executor.spec import ModelSpec, RopeScaling
+from executor.model.spec import ModelSpec, RopeScaling
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -17,7 +17,7 @@ from executor.engine.operators import Operators
 from executor.engine.routing import localised
 from executor.engine.slices import Slice
 from executor.engine.weights import GqaWeights, LayerWeights, MlaWeights, MlpWeights, ModelWeights, MoeWeights
-from executor.spec import MlaSpec, ModelSpec
+from executor.model.spec import MlaSpec, ModelSpec
 
 LATENT_EPS = 1e-6
 """Of the norms on MLA's latents, whatever the config's rms_norm_eps (DeepSeek-V3's published model code)."""

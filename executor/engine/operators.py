@@ -15,7 +15,7 @@ from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
 from executor.engine.moe import Experts
 from executor.engine.routing import choose_experts
-from executor.spec import MoeSpec
+from executor.model.spec import MoeSpec
 
 
 class TorchOperators:

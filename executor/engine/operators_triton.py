@@ -16,7 +16,7 @@ from executor.engine.layers import RopeTable
 from executor.engine.moe import Experts
 from executor.engine.operators import TorchOperators
 from executor.engine.tuning import Tuning
-from executor.spec import MoeSpec
+from executor.model.spec import MoeSpec
 
 Prompt = Callable[[Tensor, Tensor, Tensor, Chunks, float], Tensor]
 GROUPED_ROWS = 256

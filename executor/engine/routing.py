@@ -23,7 +23,7 @@ from torch import Tensor
 
 from executor.engine.slices import Slice
 from executor.errors import BadInputError
-from executor.spec import ModelSpec, MoeSpec
+from executor.model.spec import ModelSpec, MoeSpec
 
 Law = Literal["learned", "uniform", "power_law", "replayed"]
 

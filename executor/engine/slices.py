@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from executor.errors import BadInputError
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)

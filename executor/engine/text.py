@@ -14,7 +14,7 @@ from executor.engine.engine import Engine, Settings
 from executor.engine.sampling import Sampling
 from executor.engine.tokenizer import Tokenizer
 from executor.errors import BadInputError, UnknownNameError
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from executor.engine.kv import KvCache, LayerCache
 from executor.engine.linear import FP8
 from executor.engine.moe import Experts
 from executor.engine.timing import time_calls
-from executor.spec import ModelSpec
+from executor.model.spec import ModelSpec
 
 Shape = TypeVar("Shape")
 BUCKETS = (1, 4, 16, 64, 256)

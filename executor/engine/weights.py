@@ -20,7 +20,7 @@ from executor.engine.linear import FP8, FP8_MAX, Linear, Scaling, Weight, dequan
 from executor.engine.moe import Experts
 from executor.engine.slices import Slice
 from executor.errors import DoesNotFitError
-from executor.spec import MlaSpec, ModelSpec, MoeSpec
+from executor.model.spec import MlaSpec, ModelSpec, MoeSpec
 
 BLOCK = 128
 

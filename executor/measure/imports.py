@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from executor.cost import Layout
 from executor.errors import BadInputError
+from executor.model.cost import Layout
 from executor.profile import COUNTED, Point, Provenance, ServingProfile
 
 MOST_BYTES = 256 << 20

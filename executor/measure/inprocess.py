@@ -17,7 +17,7 @@ from executor.engine.engine import Engine
 from executor.engine.sampling import Sampling
 from executor.errors import BadInputError, UnknownNameError, UserMistakeError
 from executor.measure.loadgen import Answer, Ask, Prompt
-from executor.spec import model_spec
+from executor.model.spec import model_spec
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 IDLE_S = 0.0005

@@ -14,10 +14,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from executor.arrivals import Floats
 from executor.errors import BadInputError
-from executor.metrics import Bounds, Latencies, bench_metrics
-from executor.ramps import Ramps
+from executor.replay.arithmetic_series import Ramps
+from executor.replay.arrivals import Floats
+from executor.serving_metrics import Bounds, Latencies, bench_metrics
 
 Outcome = Literal["completed", "refused", "slow", "broken-off", "malformed"]
 """refused: no connection, or an HTTP status other than 200. slow: not done within the time allowed.

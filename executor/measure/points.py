@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from executor.arrivals import Arrivals, arrival_times
-from executor.cost import Layout
 from executor.errors import BadInputError, MissingFigureError
 from executor.measure.loadgen import Ask, Prompt, Run, closed_loop, open_loop
-from executor.metrics import Bounds
+from executor.model.cost import Layout
 from executor.profile import Point, Provenance, ServingProfile
-from executor.ratesearch import bracket, narrowed
+from executor.replay.arrivals import Arrivals, arrival_times
+from executor.replay.rate_search import bracket, narrowed
+from executor.serving_metrics import Bounds
 
 WORDS = (
     "time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state",

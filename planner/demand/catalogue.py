@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from executor.errors import FileError
-from planner.demand.reader import FORMATS, read_trace
+from executor.reference.csv_table import Row, read_rows
+from planner.demand.readers.reader import FORMATS, read_trace
 from planner.demand.summary import (
     DayTotals,
     JointLengths,
@@ -19,7 +20,6 @@ from planner.demand.summary import (
     summarise,
     summary_of_json,
 )
-from planner.reference.table import Row, read_rows
 from planner.reference.traces import SHIPPED, trace_file
 
 COLUMNS = (

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from executor.portable import normal
 from executor.portable.elementary import LN2, exp, expm1, log
-from planner.chance import Key, entity_id
 from planner.clock import month_starts
 from planner.demand.traffic import Traffic, traffic
+from planner.sampling import Key, entity_id
 from planner.scenario.models import Growth, Pool
 
 Floats = NDArray[np.float64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from planner.demand.trace import Requests
+from planner.demand.readers.trace import Requests
 
 
 def reuse_share(requests: Requests, cache_blocks: int | None = None) -> float:

@@ -12,8 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from executor.errors import Problem, UserMistakeError
 from planner.demand.prefix import distinct_blocks, reuse_share
-from planner.demand.textfile import read_json
-from planner.demand.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
+from planner.demand.readers.textfile import read_json
+from planner.demand.readers.trace import (
+    HOUR_S,
+    MINUTE_S,
+    Floats,
+    Histogram,
+    Lengths,
+    RateSeries,
+    Requests,
+    Trace,
+)
 from planner.scenario.errors import ScenarioError
 
 INPUT_STEPS, OUTPUT_STEPS = 12, 8

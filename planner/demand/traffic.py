@@ -9,8 +9,9 @@ from typing import Any
 
 from executor.errors import FileError, Problem, did_you_mean
 from planner.demand.catalogue import shipped_summary
-from planner.demand.lengths import fixed_lengths
-from planner.demand.reader import read_cdf_pair, read_trace
+from planner.demand.readers.lengths import fixed_lengths
+from planner.demand.readers.reader import read_cdf_pair, read_trace
+from planner.demand.readers.textfile import MAX_BYTES
 from planner.demand.summary import (
     Burstiness,
     Cell,
@@ -24,7 +25,6 @@ from planner.demand.summary import (
     summary_of,
     summary_of_json,
 )
-from planner.demand.textfile import MAX_BYTES
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.errors import ScenarioError

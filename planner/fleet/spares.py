@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from executor.portable.elementary import log1p
 from executor.portable.gamma import poisson_distribution
-from planner.chance import Key, uniform_stages
 from planner.clock import MINUTES_PER_DAY
+from planner.sampling import Key, uniform_stages
 
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max // 4

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Orders
-from planner.optimise.promise import Promise, Trio, confirmed, promise
+from planner.futures.arrays import Orders
+from planner.optimise.lp.formulation import Formulation
+from planner.optimise.service_level.confirm import Promise, Trio, confirmed, promise
 
 Draw = Callable[[Orders | None], Trio]
 """Futures under the same three roots at a plan's volume; None: no orders of one's own but a probe each."""

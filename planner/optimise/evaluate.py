@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.portable import normal
-from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Array, Flags, Futures, Orders
+from planner.futures.arrays import Array, Flags, Futures, Orders
+from planner.optimise.lp.formulation import Formulation
 
 MET = 1e-6
 """A month is met when at most this share of its need is unserved: far below one request, above rounding."""

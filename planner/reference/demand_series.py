@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from executor.errors import UnknownNameError
+from executor.reference.csv_table import Row, read_rows
 from planner.reference import SHIPPED
-from planner.reference.table import Row, read_rows
 
 COLUMNS = ("series", "date", "value", "unit", "scope", "evidence", "confidence", "source", "note")
 

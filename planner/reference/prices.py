@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from executor.errors import UnknownNameError, UserMistakeError
+from executor.reference.csv_table import Row, read_rows
 from planner.reference import SHIPPED
-from planner.reference.table import Row, read_rows
 
 CHANNELS = ("list", "street", "grey", "rental", "accounts", "term")
 """list: asked by the seller or its dealers; street: small lots in shops; grey: goods that passed no gate, a

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from executor.errors import Problem, UserMistakeError, did_you_mean
-from executor.spec import model_spec
-from executor.steptime import engine
+from executor.model.spec import model_spec
+from executor.reference.accelerators import accelerator
+from executor.steptime.parameters import engine
 from planner.clock import month_starts
-from planner.reference.accelerators import accelerator
 from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
 from planner.scenario.models import Gate, InService, Purchase, Rental, Scenario

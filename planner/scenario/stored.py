@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from executor.errors import FileError
-from planner.roots import Use, root_of
+from planner.sampling.seeds import Use, root_of
 
 SCHEMA_VERSION = 1
 """Version of the JSON that `plan`, `simulate` and `size` write; a reader refuses any other."""

@@ -8,9 +8,8 @@ every lot (``luck``). Two engines then tell the same story: ``simpy_engine`` is 
 ``fast_engine`` the recursion.
 """
 
-from planner.supply.build import candidate_orders, supply_spec
-from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
-from planner.supply.gate import (
+from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.gate import (
     Always,
     Dwell,
     Effect,
@@ -25,9 +24,10 @@ from planner.supply.gate import (
     Scripted,
     State,
 )
-from planner.supply.route import Route, Side, Stage
+from planner.supply.network.route import Route, Side, Stage
+from planner.supply.network.spec import Allotment, Cap, Line, Orders, Source, SupplySpec, While
+from planner.supply.outcomes import UNSEEN, Deliveries, Outcome
 from planner.supply.simulate import simulate
-from planner.supply.spec import Allotment, Cap, Line, Orders, Source, SupplySpec, While
 
 __all__ = [
     "UNSEEN",

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.clock import MINUTES_PER_DAY, day_of
-from planner.supply.deliveries import UNSEEN, Deliveries, Outcome
-from planner.supply.spec import SupplySpec
+from planner.supply.network.spec import SupplySpec
+from planner.supply.outcomes import UNSEEN, Deliveries, Outcome
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

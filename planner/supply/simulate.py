@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnknownNameError, UserMistakeError
-from planner.chance import Key
-from planner.supply import fast_engine, simpy_engine
-from planner.supply.deliveries import Deliveries, check_conservation, layout
-from planner.supply.fast_engine import CannotExpressError
-from planner.supply.luck import draw_backlog, draw_luck
-from planner.supply.paths import draw_paths
-from planner.supply.policy import Policy, PolicyRun
-from planner.supply.room import room, written
-from planner.supply.spec import Allotment, Orders, SupplySpec
-from planner.supply.spread import Processes, Spread
+from planner.parallel.backends import Processes, Spread
+from planner.parallel.shared_memory import room, written
+from planner.sampling import Key
+from planner.supply.durations import draw_backlog, draw_luck
+from planner.supply.fast_engine import engine as fast_engine
+from planner.supply.fast_engine.engine import CannotExpressError
+from planner.supply.gates.paths import draw_paths
+from planner.supply.network.spec import Allotment, Orders, SupplySpec
+from planner.supply.outcomes import Deliveries, check_conservation, layout
+from planner.supply.simpy_engine import engine as simpy_engine
+from planner.supply.simpy_engine.policy import Policy, PolicyRun
 
 Engine = Literal["simpy", "fast"]
 ENGINES = ("simpy", "fast")

@@ -14,7 +14,7 @@ from benchmarks.gpu.bars import BARS, PUBLIC_US, Bar
 from benchmarks.gpu.device import Telemetry
 from benchmarks.gpu.operators import Problem, measure
 from benchmarks.gpu.sizes import CPU, GPU, miniature
-from executor.spec import known_models, model_spec
+from executor.model.spec import known_models, model_spec
 
 torch.set_num_threads(1)  # the machine's cores are shared
 ROOT = Path(__file__).parents[2]

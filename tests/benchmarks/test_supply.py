@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.supply import by_hand, model
-from planner.chance import Key
+from planner.sampling import Key
 from planner.supply import simulate
 
 

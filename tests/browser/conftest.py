@@ -59,9 +59,9 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     """The dashboard over a database with a real plan and one under hostile names, and a worker."""
     from db.repository import RunRepository
     from db.session import open_database
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.plan import plan
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
 
     url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'waferlag.sqlite'}"
     scenario = open_scenario("1-quickstart", replications=200).scenario

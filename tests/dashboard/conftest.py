@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from planner.record import (
+from planner.record.models import (
     Answer,
     BindingLimit,
     Calendar,
@@ -537,7 +537,7 @@ def hostile_names() -> tuple[str, str, str]:
 @pytest.fixture(scope="session")
 def quickstart() -> PlanRecord:
     """A real plan of the quickstart on few futures."""
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.plan import plan
 
     scenario = open_scenario("1-quickstart", replications=200).scenario

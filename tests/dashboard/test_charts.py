@@ -10,9 +10,9 @@ from dashboard import charts
 from dashboard.charts.figure import Figure
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
-from dashboard.look import DARK, LIGHT, Look
+from dashboard.charts.theme import DARK, LIGHT, Look
 from dashboard.wording import ENGLISH, Wording
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 
 def first_pool(record: PlanRecord) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from db.repository import RunRepository
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,10 @@ import pytest
 
 from dashboard.accuracy import gate_scores, published_day, score_tables, sections
 from dashboard.charts.accuracy import day_compared, error_by_rows, gate_skill
-from dashboard.components import csv_text, shown_rows
+from dashboard.components import shown_rows
 from dashboard.telling import rental_spans
-from planner.record import PlanRecord
+from dashboard.text import csv_text
+from planner.record.models import PlanRecord
 
 
 def test_a_download_keeps_full_digits_and_every_row():

@@ -6,7 +6,7 @@ import pytest
 
 from db.queue import RunQueue
 from db.repository import RunRepository
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_hostile_names_are_shown_as_they_are(screen, database, hostile: PlanReco
 
 
 def test_a_run_that_waits_is_shown_with_its_state(screen, database):
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
 
     RunQueue(database).put_scenario(open_scenario("1-quickstart").scenario, (), "test")
     assert "waiting for a worker" in " ".join(bar.proto.text for bar in screen().get("progress"))
@@ -271,7 +271,7 @@ def test_the_what_if_answers_and_queues_all_futures_behind_it(screen, database, 
 
 
 def test_the_full_run_takes_the_small_samples_place(screen, database, quickstart: PlanRecord):
-    from dashboard.whatif import Changes
+    from planner.compare.what_if import Changes
 
     RunRepository(database).add(quickstart)
     app = apply(screen("whatif"), demand=2.0)
@@ -396,8 +396,8 @@ def test_a_viewer_may_look_and_not_start(screen, stored: str, database, monkeypa
 
 
 def test_what_only_planners_may_is_refused_to_a_viewer_whatever_the_browser_sends(database, monkeypatch):
+    from dashboard.empty_state import enqueue
     from dashboard.signin import NotAllowedError
-    from dashboard.start import enqueue
 
     as_viewer(monkeypatch)
     with pytest.raises(NotAllowedError, match="only planners may"):
@@ -477,7 +477,7 @@ def test_a_plan_of_another_version_is_told_plainly(screen, database, stored: str
     "name", ["see http://x.test", "HTTPS://x.test", "www.x.test", "a@x.test", "[l](http://x.test)"]
 )
 def test_an_address_in_a_name_is_not_made_a_link_of(name: str):
-    from dashboard.components import plain
+    from dashboard.text import plain
 
     said = plain(name)
     assert not re.search(r"https?\\?:\\?/|www\\?\.|@\w", said, re.IGNORECASE)
@@ -542,7 +542,7 @@ def test_a_measurement_asked_for_wrongly_is_told_with_its_mend(
 
 
 def test_the_gpu_of_this_machine_is_offered_where_there_is_one(screen, stored: str, database, monkeypatch):
-    from dashboard import measuring
+    from dashboard.pages import measurement_form as measuring
 
     monkeypatch.setattr(measuring, "_gpu", lambda: None)
     assert not screen("serving").radio

@@ -10,7 +10,7 @@ import pytest
 
 from dashboard.report import html_report, pdf_report, report_data
 from dashboard.report.paper import FontMissingError
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from dashboard import trace
-from planner.record import PlanRecord
+from planner.compare import single_future as trace
+from planner.record.models import PlanRecord
 
 
 @pytest.fixture(scope="module")

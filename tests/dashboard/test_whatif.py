@@ -12,9 +12,9 @@ from dashboard.comparison import (
     input_differences,
     order_differences,
 )
-from dashboard.tornado import levers, tornado_row, widest_first
-from dashboard.whatif import Changes, QuickAnswer, quick_answer
-from planner.record import PlanRecord
+from planner.compare.one_at_a_time import levers, tornado_row, widest_first
+from planner.compare.what_if import Changes, QuickAnswer, quick_answer
+from planner.record.models import PlanRecord
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_lead_times_are_stretched_and_a_gate_gets_a_dated_event(record: PlanReco
 
 def test_no_change_touches_the_serving_figures():
     """A quick answer finds them once for the plan's own scenario."""
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.sizing import capacities
 
     scenario = open_scenario("1-quickstart").scenario
@@ -155,7 +155,7 @@ def test_two_records_are_compared_by_their_own_figures(record: PlanRecord):
 
 
 def test_the_search_starts_from_the_calendar_settled_beforehand(record: PlanRecord, older: PlanRecord):
-    from dashboard.whatif import _start
+    from planner.compare.what_if import _start
 
     placed = [line.gpus for line in record.calendar.lines if line.placed > 0.5]
     assert _start(record).orders.sum() == sum(placed)

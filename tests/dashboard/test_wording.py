@@ -98,9 +98,9 @@ def test_a_chinese_text_puts_in_only_figures_that_its_english_text_has():
 
 
 def test_states_labels_and_rivals_are_told_in_chinese():
-    from dashboard.look import LABELS, STATES
-    from dashboard.trace import PLACES
-    from planner.wording import MEANING
+    from dashboard.charts.theme import LABELS, STATES
+    from planner.compare.single_future import PLACES
+    from planner.report.sentences import MEANING
 
     assert {*STATES, *LABELS, *PLACES, *MEANING, *MEANING.values()} <= set(CHINESE)
 

@@ -15,7 +15,7 @@ from db.queue import RunQueue
 from db.repository import NoPlanError, RunRepository
 from db.session import open_database
 from executor.errors import UnknownNameError
-from planner.record import PlanRecord
+from planner.record.models import PlanRecord
 
 
 @pytest.fixture

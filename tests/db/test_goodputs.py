@@ -3,7 +3,7 @@ import os
 import pytest
 
 from db.goodputs import GoodputFolder
-from planner.goodput import Answer
+from executor.estimate.replayed_goodput import Answer
 
 ANSWER = Answer(2.5, "TPOT bound: above it 89.9% meet it", 13.0, 270.0, 35.0)
 

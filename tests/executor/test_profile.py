@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.cost import Layout
 from executor.errors import BadInputError
+from executor.model.cost import Layout
 from executor.profile import Figure, Point, Provenance, ServingProfile, profile_from_json
 
 

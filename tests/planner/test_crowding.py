@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from planner.futures.sample import draw_prospects
 from planner.plan import plan
-from planner.prospects import draw_prospects
 from planner.scenario.load import load, merge, validate
 from planner.sizing import capacities
 

@@ -19,8 +19,8 @@ from planner.hindcast import (
     hindcast,
     monthly_dates,
 )
-from planner.hindcast_page import forecast_table, hindcast_section
 from planner.supply import State
+from tools.hindcast_page import forecast_table, hindcast_section
 
 
 @pytest.fixture(scope="module")

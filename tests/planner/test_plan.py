@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from planner.intake import open_scenario
-from planner.optimise.promise import Trio, promise
+from planner.futures.sample import draw_prospects
+from planner.open_scenario import open_scenario
+from planner.optimise.service_level.confirm import Trio, promise
 from planner.plan import Study, plan
-from planner.prospects import draw_prospects
-from planner.record import PlanRecord
-from planner.roots import root_of
+from planner.record.models import PlanRecord
+from planner.sampling.seeds import root_of
 from planner.scenario.errors import ScenarioError
 from planner.scenario.load import merge, validate
 from planner.scenario.models import Scenario

@@ -6,9 +6,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from planner.optimise.formulation import Formulation, cvar, tail_weights
-from planner.optimise.futures import Futures, Purchase
-from planner.optimise.solver import Programme, minimise
+from planner.futures.arrays import Futures, Purchase
+from planner.optimise.lp.cutting_planes import Programme, minimise
+from planner.optimise.lp.cvar import cvar, tail_weights
+from planner.optimise.lp.formulation import Formulation
 
 YIELD = np.array([2.5, 3.0, 20.0])  # t an acre: wheat, corn, sugar beet (Birge and Louveaux, chapter 1)
 PLANTING = np.array([150.0, 230.0, 260.0])

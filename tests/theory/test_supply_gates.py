@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from planner.chance import Constant, Exponential, Key, Normal
+from planner.sampling import Constant, Exponential, Key, Normal
 from planner.supply import (
     Always,
     Dwell,
@@ -28,7 +28,7 @@ from planner.supply import (
     SupplySpec,
     simulate,
 )
-from planner.supply.paths import draw_paths
+from planner.supply.gates.paths import draw_paths
 
 UNIT = 1440
 START = dt.date(2025, 1, 1)

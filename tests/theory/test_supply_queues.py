@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from planner.chance import Constant, Exponential, Gamma, Key, LogNormal
 from planner.fleet.spares import NEVER, SparePool, base_stock, failure_minutes, replaced
-from planner.standing import through
+from planner.futures.installed_fleet import through
+from planner.sampling import Constant, Exponential, Gamma, Key, LogNormal
 from planner.supply import Line, Orders, Route, Source, Stage, SupplySpec, simulate
 
 UNIT = 1440

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from planner.scenario.load import common_overrides, read, shipped
-from waferlag.screen import displayed_width
+from waferlag.text.tables import displayed_width
 
 WRONG = [float("nan"), float("inf"), -float("inf"), -1, 1e308, 10**30, "x", True, [], {}]
 """None of these is a good value of any number that the small scenario writes."""

@@ -12,7 +12,7 @@ from db.queue import MEASURE, Request, RunQueue
 from db.repository import ProfileRepository
 from db.session import Database, open_database
 from waferlag.settings import Settings
-from waferlag.worker import Worker
+from waferlag.worker.loop import Worker
 
 
 class Endpoint(BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from waferlag.screen import displayed_width
+from waferlag.text.tables import displayed_width
 
 KEYS = (
     *("schema_version", "versions", "scenario", "seed", "roots", "answer", "months"),

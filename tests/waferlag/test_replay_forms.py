@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from executor.batchtime import batch_time
-from executor.cost import Layout
-from executor.replay import replay
-from planner.belief import belief, setup_of
+from executor.estimate.calibration import belief, setup_of
+from executor.model.cost import Layout
+from executor.replay.cluster import replay
+from executor.steptime.batch import batch_time
 from waferlag.workload import workload
 
 MOONCAKE = Path(__file__).resolve().parents[3] / "shared/data/traces/mooncake/conversation_trace.jsonl.gz"

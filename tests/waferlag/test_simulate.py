@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from waferlag.screen import displayed_width
+from waferlag.text.tables import displayed_width
 
 HEAD = "pool,source,month,gpus\n"
 

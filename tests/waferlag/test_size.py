@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from waferlag.screen import displayed_width
+from waferlag.text.tables import displayed_width
 
 SIX = ("H20-96GB", "H100-SXM", "H200-SXM", "H800-SXM", "A800-80GB-SXM", "Ascend-910C")
 
@@ -45,8 +45,8 @@ def test_doubling_demand_doubles_the_need_on_the_same_luck(command, tiny, tmp_pa
 
 def test_many_kinds_of_gpus_stand_in_tables_of_80_columns(command, tiny, monkeypatch):
     """One replay is taken for all of them: the width of the tables is the point."""
+    from executor.reference.accelerators import accelerators
     from planner import sizing
-    from planner.reference.accelerators import accelerators
 
     replay, found = sizing.replayed_goodput, []
 

@@ -10,7 +10,7 @@ from waferlag.commands.backend import Backend, Scheduler
 
 if TYPE_CHECKING:
     from planner.audit import Audit
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
 
 
 def audit(
@@ -23,11 +23,11 @@ def audit(
 ) -> None:
     """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
     from planner.audit import audit as run_audit
+    from waferlag.compute.dask_backend import spread
     from waferlag.files import require_folders, write_whole
     from waferlag.progress import shown_progress
-    from waferlag.screen import say
     from waferlag.settings import settings
-    from waferlag.spread import spread
+    from waferlag.text.tables import say
 
     record = _record(plan)
     enough = record.scenario.run.model_copy(update={"replications": replications})
@@ -47,7 +47,7 @@ def _record(path: Path) -> "PlanRecord":
     :raises FileError: it cannot be read, or is no plan.
     """
     from executor.errors import FileError
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
     from planner.scenario.load import load
 
     load(path)  # says what is wrong with a file that is no plan, or of another version
@@ -60,8 +60,8 @@ def _record(path: Path) -> "PlanRecord":
 
 
 def _text(found: "Audit") -> str:
-    from waferlag.screen import table, wrapped
-    from waferlag.terminal import ranged, share
+    from waferlag.text.plan_text import ranged, share
+    from waferlag.text.tables import table, wrapped
 
     rows = [
         [

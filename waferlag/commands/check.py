@@ -14,10 +14,10 @@ def check(
     with_: With = None,
 ) -> None:
     """Validate a scenario and say what it holds; all mistakes are told at once."""
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.scenario.load import scenario_hash
-    from waferlag.screen import wrapped
     from waferlag.settings import settings
+    from waferlag.text.tables import wrapped
 
     loaded = open_scenario(scenario, with_ or [])
     found = loaded.scenario
@@ -75,7 +75,7 @@ def scenarios(
             print("\n".join(names()))
             return
     from planner.scenario.load import read, shipped
-    from waferlag.screen import wrapped
+    from waferlag.text.tables import wrapped
 
     for name, path in shipped().items():
         print("\n".join(wrapped(read(path).get("title", ""), f"{name:<20} ")))
@@ -103,13 +103,13 @@ def _override_names() -> list[str]:
 
 
 def _gpu_names() -> list[str]:
-    from planner.reference.accelerators import accelerators
+    from executor.reference.accelerators import accelerators
 
     return [accelerator.name for accelerator in accelerators()]
 
 
 def _model_names() -> list[str]:
-    from executor.spec import known_models
+    from executor.model.spec import known_models
 
     return list(known_models())
 

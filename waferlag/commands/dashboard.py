@@ -87,7 +87,7 @@ def _yielding() -> None:
 
 
 def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
-    from waferlag.remembered import goodput_folder
+    from waferlag.goodput_cache import goodput_folder
 
     environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(goodput_folder())}
     if runs_folder is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from planner.serving import Estimate
+    from executor.estimate.closed_loop import Estimate
 
 SCHEMA_VERSION = 1
 
@@ -74,11 +74,11 @@ def estimate(
     ] = None,
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
-    from executor.cost import Layout
     from executor.errors import UserMistakeError
-    from executor.steptime import Drafting, Load
-    from planner.belief import setup_of
-    from planner.serving import estimate as estimated
+    from executor.estimate.calibration import setup_of
+    from executor.estimate.closed_loop import estimate as estimated
+    from executor.model.cost import Layout
+    from executor.steptime.workload import Drafting, Load
 
     if cases is not None:
         if model is not None or gpu is not None:
@@ -146,7 +146,7 @@ def _digits(value: float) -> str:
 def figures_of(given: list[str]) -> dict[str, float]:
     """NAME=VALUE pairs that the user vouches for; the names are those of the accelerator table."""
     from executor.errors import UnknownNameError, UserMistakeError
-    from planner.reference.accelerators import FIGURES
+    from executor.reference.accelerators import FIGURES
 
     found = {}
     for pair in given:
@@ -189,7 +189,7 @@ def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
     import io
     import sys
 
-    from planner.measured import read_table
+    from executor.estimate.measured_points import read_table
     from waferlag.settings import settings
 
     table = read_table(cases, most_rows=settings().max_case_rows)
@@ -219,8 +219,8 @@ def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
 def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[str, str]:
     """The added columns of one row; empty predictions and the reason where there is no answer."""
     from executor.errors import DoesNotFitError, UserMistakeError
-    from planner.measured import case_of
-    from planner.serving import estimate
+    from executor.estimate.closed_loop import estimate
+    from executor.estimate.measured_points import case_of
 
     nothing = dict.fromkeys(PREDICTED, "")
     try:

@@ -28,7 +28,7 @@ def hindcast(
 ) -> None:
     """Forecast the gates from past days with what was public then, and score it against what happened."""
     from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
-    from planner.hindcast_page import forecast_table, hindcast_section
+    from tools.hindcast_page import forecast_table, hindcast_section
     from waferlag.files import require_folders, write_whole
 
     require_folders([json_file, markdown])
@@ -72,7 +72,7 @@ def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
 
 
 def _into_page(page: Path, section: str) -> None:
-    from planner.accuracy_page import with_section
+    from tools.accuracy_page import with_section
     from waferlag.files import write_whole
 
     before = page.read_text(encoding="utf-8") if page.exists() else ""
@@ -83,8 +83,8 @@ def _into_page(page: Path, section: str) -> None:
 def _document(replay: "Hindcast") -> dict[str, Any]:
     """Every forecast and outcome, with what is needed to get them again."""
     from planner.hindcast import LAWS
-    from planner.record import SCHEMA_VERSION
-    from planner.versions import versions
+    from planner.record.models import SCHEMA_VERSION
+    from planner.record.provenance import versions
 
     return {
         "schema_version": SCHEMA_VERSION,

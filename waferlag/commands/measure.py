@@ -12,7 +12,7 @@ from waferlag.commands.db import Db
 if TYPE_CHECKING:
     from executor.measure.loadgen import Run
     from executor.measure.points import Bench, HighestRate
-    from executor.metrics import Bounds
+    from executor.serving_metrics import Bounds
 
 SCHEMA_VERSION = 1
 
@@ -91,11 +91,11 @@ def measure(
     db: Db = None,
 ) -> None:
     """Measure what an endpoint, or the built-in engine, serves; keep it as a serving profile."""
-    from executor.cost import Layout
     from executor.errors import UserMistakeError
     from executor.measure.points import profile_of
-    from executor.metrics import bounds_of
+    from executor.model.cost import Layout
     from executor.profile import Provenance
+    from executor.serving_metrics import bounds_of
     from waferlag.files import require_folders, write_whole
     from waferlag.measurement import (
         built_in_bench,
@@ -105,7 +105,7 @@ def measure(
         own_version,
         provenance_of,
     )
-    from waferlag.screen import say, wrapped
+    from waferlag.text.tables import say, wrapped
 
     require_folders([json_file])
     bounds = bounds_of(goodput) if goodput else None
@@ -200,7 +200,7 @@ def _parts(
     from executor.measure.parts import step_parts
     from waferlag.files import write_whole
     from waferlag.measurement import provenance_of
-    from waferlag.screen import say, table
+    from waferlag.text.tables import say, table
 
     found = list(step_parts(built_in(model, precision), batches, context))
     step = {part.batch: part.timing.median for part in found if part.name == "step"}
@@ -260,7 +260,7 @@ def _searched(
 ) -> "list[Run]":
     """The run at the highest rate that keeps the bounds; what was tried goes to the terminal."""
     from executor.measure.points import highest_rate
-    from waferlag.screen import say
+    from waferlag.text.tables import say
 
     def run_at(rate: float) -> "Run":
         return _told(bench.poisson(isl, osl, rate, requests), bounds)
@@ -281,7 +281,7 @@ def _searched(
 def _told(run: "Run", bounds: "Bounds | None") -> "Run":
     """A measurement in a line on the terminal, as soon as it is there."""
     from executor.measure.points import outcomes_text
-    from waferlag.screen import say
+    from waferlag.text.tables import say
 
     load = f"{run.concurrency} clients" if run.concurrency is not None else f"{run.rate or 0:.3g} requests/s"
     metrics = run.metrics(bounds)

@@ -13,7 +13,7 @@ from waferlag.commands.scenario import Full, Replications, ScenarioName, Scenari
 
 if TYPE_CHECKING:
     from planner.plan import Study
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
 
 GOAL_NOT_MET = 1
 FULL_SCENARIOS, FULL_REPLICATIONS = 10_000, 20_000
@@ -39,14 +39,14 @@ def plan(
     db: Db = None,
 ) -> None:
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.plan import plan as run_plan
+    from waferlag.compute.dask_backend import spread
+    from waferlag.goodput_cache import remember_goodputs
     from waferlag.progress import shown_progress
-    from waferlag.remembered import remember_goodputs
-    from waferlag.screen import say
     from waferlag.settings import settings
-    from waferlag.spread import spread
-    from waferlag.terminal import plan_text
+    from waferlag.text.plan_text import plan_text
+    from waferlag.text.tables import say
 
     began = time.perf_counter()
     if full:
@@ -84,7 +84,7 @@ def _require_outlets(
 
 def _write_out(record: "PlanRecord", json_file: Path | None, reports: list[Path]) -> None:
     from waferlag.files import write_whole
-    from waferlag.screen import say
+    from waferlag.text.tables import say
 
     if json_file is not None:
         write_whole(json_file, record.model_dump_json(indent=2) + "\n")

@@ -27,7 +27,7 @@ def list_profiles(
 
     from db.queries import profiles
     from waferlag.files import require_folders, write_whole
-    from waferlag.screen import say, table
+    from waferlag.text.tables import say, table
 
     require_folders([json_file])
     with open_chosen(db) as database:
@@ -55,7 +55,7 @@ def show(
 ) -> None:
     """Show one profile: what was measured, at which loads, where and by what command."""
     from waferlag.files import require_folders, write_whole
-    from waferlag.screen import say, table, wrapped
+    from waferlag.text.tables import say, table, wrapped
 
     require_folders([json_file])
     found = stored_profile(profile, db)
@@ -96,9 +96,9 @@ def import_profile(
     db: Db = None,
 ) -> None:
     """Bring in results of vllm bench serve, aiperf or guidellm as one measured profile."""
-    from executor.cost import Layout
+    from executor.estimate.measured_points import precision_name
     from executor.measure.imports import imported_profile
-    from planner.measured import precision_name
+    from executor.model.cost import Layout
 
     found = imported_profile(
         files,

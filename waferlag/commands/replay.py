@@ -9,11 +9,11 @@ import typer
 from waferlag.commands.db import Db
 
 if TYPE_CHECKING:
-    from executor.metrics import Bounds
+    from executor.estimate.replica import Replica
     from executor.profile import Figure
-    from executor.replay import Peak
-    from executor.replayed import Replayed
-    from waferlag.replica import Replica
+    from executor.replay.cluster import Peak
+    from executor.replay.results import Replayed
+    from executor.serving_metrics import Bounds
     from waferlag.workload import Workload
 
 SCHEMA_VERSION = 1
@@ -87,17 +87,17 @@ def replay(
     db: Db = None,
 ) -> None:
     """Replay a trace on a modelled clock: TTFT, TPOT, ITL, end-to-end, goodput, KV use."""
-    from executor.cost import Layout
     from executor.errors import UnknownNameError, UserMistakeError
-    from executor.metrics import bounds_of
-    from executor.replay import ROUTES
-    from executor.steptime import Drafting
-    from planner.belief import setup_of
+    from executor.estimate.calibration import setup_of
+    from executor.estimate.replica import replica_of, replica_of_profile
+    from executor.model.cost import Layout
+    from executor.replay.cluster import ROUTES
+    from executor.serving_metrics import bounds_of
+    from executor.steptime.workload import Drafting
     from waferlag.commands.profiles import stored_profile
     from waferlag.files import require_folders, write_whole
-    from waferlag.replica import replica_of, replica_of_profile
-    from waferlag.screen import say
     from waferlag.settings import settings
+    from waferlag.text.tables import say
     from waferlag.workload import workload
 
     if route not in ROUTES:
@@ -172,7 +172,7 @@ class _Asked:
 
     def search(self, bounds: "Bounds", share: float) -> "Peak":
         """The highest rate in the trace's own rhythm that keeps the bounds."""
-        from executor.replay import highest_rate, replica_limits
+        from executor.replay.cluster import highest_rate, replica_limits
 
         arrivals = self.load.arrivals
         return highest_rate(
@@ -189,17 +189,17 @@ class _Asked:
     @property
     def transfer_s_per_token(self) -> float:
         """Time for a prompt token's KV to leave a prefill replica, over one network port for each GPU."""
-        from executor.cost import BYTES_PER_VALUE
-        from executor.steptime import NIC_BYTES_S
+        from executor.model.cost import BYTES_PER_VALUE
+        from executor.steptime.workload import NIC_BYTES_S
 
         setup = self.replica.setup
         carried = setup.spec.kv_bytes_per_token(BYTES_PER_VALUE[setup.kv_type])
         return carried / (NIC_BYTES_S * setup.layout.gpus)
 
     def _replayed(self, time: Any) -> tuple["tuple[Replayed, ...]", dict[str, float]]:
-        from executor.disaggregated import Side, replay_disaggregated
-        from executor.replay import replay as replayed
-        from executor.replay import replica_limits
+        from executor.replay.cluster import replay as replayed
+        from executor.replay.cluster import replica_limits
+        from executor.replay.disaggregated import Side, replay_disaggregated
 
         arrivals = self.load.arrivals
         limits = replica_limits(time, arrivals.block_tokens, self.max_batch)
@@ -216,7 +216,7 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
     import numpy as np
 
     from executor.portable.elementary import exp, log, square
-    from executor.steptime import Z_80
+    from executor.steptime.parameters import Z_80
 
     logs = log(np.array([each for each in drawn if each > 0]))
     if value <= 0 or logs.size < 2:
@@ -229,7 +229,7 @@ def _report(
     asked: _Asked, sides: "tuple[Replayed, ...]", metrics: "dict[str, Figure]", peak: "Peak | None"
 ) -> list[str]:
     """The replay on a terminal: what was served, percentiles with intervals, use, and why to believe it."""
-    from waferlag.screen import table, wrapped
+    from waferlag.text.tables import table, wrapped
 
     belief = asked.replica.belief
     arrivals = asked.load.arrivals

@@ -8,7 +8,7 @@ import typer
 from waferlag.commands.db import Db
 
 if TYPE_CHECKING:
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
 
 
 def report(
@@ -87,7 +87,7 @@ def _from_file(path: Path) -> "PlanRecord":
     from pydantic import ValidationError
 
     from executor.errors import FileError
-    from planner.record import PlanRecord
+    from planner.record.models import PlanRecord
     from planner.scenario.load import read
     from planner.scenario.stored import require_version
 

@@ -93,7 +93,7 @@ def add(
 ) -> None:
     """Queue a run for the workers and print its id; an identical run is found instead of computed again."""
     from db.queue import RunQueue
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from waferlag import __version__
     from waferlag.settings import settings
 

@@ -57,8 +57,8 @@ def add(
 ) -> None:
     """Add a schedule; workers and `run-due` run it from its next instant on."""
     from db.schedules import Schedule, ScheduleRepository
-    from waferlag import cron as calendar
-    from waferlag.sinks import sink_of
+    from waferlag.worker import cron as calendar
+    from waferlag.worker.sinks import sink_of
 
     _check_words(name, overlap, misfire)
     calendar.checked(cron, zone)
@@ -101,7 +101,7 @@ def _args(
     pin: bool,
 ) -> dict[str, Any]:
     """What each run is told; the scenario is checked now, so that a mistake is not found at night."""
-    from planner.intake import open_scenario
+    from planner.open_scenario import open_scenario
     from planner.scenario.load import locate, shipped
     from waferlag.settings import settings
 
@@ -126,7 +126,7 @@ def list_schedules(
 ) -> None:
     """List the schedules, when each runs next, and how it went last."""
     from db.queries import schedules
-    from waferlag.sinks import shown_sink
+    from waferlag.worker.sinks import shown_sink
 
     with open_chosen(db) as database:
         found = schedules(database)
@@ -174,7 +174,7 @@ def pause(name: Name, db: Db = None) -> None:
 def resume(name: Name, db: Db = None) -> None:
     """Run again from the next instant on; those missed meanwhile are not made up for."""
     from db.schedules import ScheduleRepository
-    from waferlag import cron
+    from waferlag.worker import cron
 
     with open_chosen(db) as database:
         first = ScheduleRepository(database).resume(name, cron.slots)

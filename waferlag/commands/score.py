@@ -8,8 +8,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.measured import Cleaned
-    from planner.score import Setting
+    from executor.estimate.accuracy import Setting
+    from executor.estimate.measured_points import Cleaned
 
 SCHEMA_VERSION = 1
 MOST_CALIBRATION_ROWS = 1000
@@ -45,10 +45,10 @@ def score(
     otherwise.
     """
     from executor.errors import FileError, UserMistakeError
-    from planner.accuracy_page import score_text
-    from planner.measured import read_measured
-    from planner.score import COUNTS, score_held_out
-    from planner.score import score as scored
+    from executor.estimate.accuracy import COUNTS, score_held_out
+    from executor.estimate.accuracy import score as scored
+    from executor.estimate.measured_points import read_measured
+    from tools.accuracy_page import score_text
     from waferlag.commands.estimate import figures_of
     from waferlag.settings import settings as limits
 
@@ -78,7 +78,7 @@ def score(
 
 def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
     from executor.errors import FileError
-    from planner.accuracy_page import serving_section, with_section
+    from tools.accuracy_page import serving_section, with_section
     from waferlag.files import write_whole
 
     try:
@@ -92,7 +92,7 @@ def _write_rows(path: Path, cleaned: "Cleaned", count: int) -> None:
     import csv
     import io
 
-    from planner.score import CALIBRATION_COLUMNS, calibration_table
+    from executor.estimate.accuracy import CALIBRATION_COLUMNS, calibration_table
     from waferlag.files import write_whole
 
     text = io.StringIO()
@@ -106,7 +106,7 @@ def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) ->
     import json
     from dataclasses import asdict
 
-    from planner.score import RULE
+    from executor.estimate.accuracy import RULE
     from waferlag import __version__
 
     return json.dumps(

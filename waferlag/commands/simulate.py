@@ -11,9 +11,9 @@ from waferlag.commands.backend import Backend, Scheduler
 from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 
 if TYPE_CHECKING:
-    from planner.orderbook import OrderLine
     from planner.scenario.models import Scenario
-    from planner.trial import Trial
+    from planner.simulate import Trial
+    from planner.supply.order_lines import OrderLine
 
 FATES = {"delivered": "arr.", "in_pipeline": "wait", "cancelled": "canc.", "refused": "ref."}
 """Outcomes, and what the table's narrow columns call them."""
@@ -40,12 +40,12 @@ def simulate(
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
     from executor.errors import UserMistakeError
-    from planner.intake import open_scenario
-    from planner.orderbook import departures
-    from planner.trial import try_orders
+    from planner.open_scenario import open_scenario
+    from planner.simulate import try_orders
+    from planner.supply.order_lines import departures
+    from waferlag.compute.dask_backend import spread
     from waferlag.files import require_folders
     from waferlag.settings import settings
-    from waferlag.spread import spread
 
     if events is not None and engine == "fast":
         raise UserMistakeError("--events needs the event trace, which only --engine simpy keeps")
@@ -69,13 +69,13 @@ def simulate(
 
 def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> None:
     from waferlag.files import write_whole
-    from waferlag.screen import say
+    from waferlag.text.tables import say
 
     if json_file is not None:
         write_whole(json_file, json.dumps(trial.as_json(), indent=2, ensure_ascii=False) + "\n")
         say(f"JSON: {json_file}")
     if events is not None:
-        from planner.supply.events import events_table
+        from planner.supply.simpy_engine.event_log import events_table
 
         pools = [pool.name for pool in trial.scenario.pools]
         write_whole(events, events_table(trial.spec, trial.deliveries, pools))
@@ -85,7 +85,7 @@ def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> N
 def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[OrderLine, ...]":
     """The lines of the CSV, or those of the plan itself."""
     from executor.errors import UserMistakeError
-    from planner.orderbook import lines_of_plan, read_order_lines
+    from planner.supply.order_lines import lines_of_plan, read_order_lines
 
     if orders is not None:
         return read_order_lines(orders, scenario)
@@ -112,8 +112,8 @@ def _note_what_is_undecided(path: Path) -> None:
 def _print(trial: "Trial") -> None:
     """Each line with its arrival and fate, then the account of all GPUs."""
     from planner.clock import month_label, month_starts
-    from waferlag.screen import say, table, wrapped
-    from waferlag.terminal import dates
+    from waferlag.text.plan_text import dates
+    from waferlag.text.tables import say, table, wrapped
 
     months = [month_label(day) for day in month_starts(trial.scenario.start, trial.scenario.horizon_months)]
     rows = []

@@ -11,9 +11,9 @@ from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planner.need import PoolNeed
-    from planner.record import Serving
-    from planner.standing import SpareNeed
+    from planner.futures.installed_fleet import SpareNeed
+    from planner.record.models import Serving
+    from planner.size import PoolNeed
 
 
 def size(
@@ -24,12 +24,12 @@ def size(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
 ) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
-    from planner.intake import open_scenario
-    from planner.need import needs_of
+    from planner.open_scenario import open_scenario
+    from planner.size import needs_of
     from waferlag.files import require_folders, write_whole
-    from waferlag.remembered import remember_goodputs
-    from waferlag.screen import say
+    from waferlag.goodput_cache import remember_goodputs
     from waferlag.settings import settings
+    from waferlag.text.tables import say
 
     loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
     settings().allow(loaded.scenario)
@@ -47,7 +47,7 @@ def size(
 
 def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
     """What a replica carries, GPUs by month, and how each figure came about."""
-    from waferlag.screen import table, wrapped
+    from waferlag.text.tables import table, wrapped
 
     head = ["GPU", "replica", "requests/s (80 %)", "MFU", "MBU", "label"]
     parts = [
@@ -64,7 +64,7 @@ def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
 
 def _spares_text(needs: "Sequence[SpareNeed]") -> str:
     """How many spares keep one on the shelf, in the futures drawn and by Palm's theorem."""
-    from waferlag.screen import table, wrapped
+    from waferlag.text.tables import table, wrapped
 
     rates = list(needs[0].spares)
     head = ["fleet", "from", "failures/year", "lead days", "held", *(f"{float(rate):.0%}" for rate in rates)]
@@ -92,8 +92,8 @@ def _spares_text(needs: "Sequence[SpareNeed]") -> str:
 
 def _by_month(pool: "PoolNeed", months: "Sequence[str]") -> str:
     """One table, or several where the kinds of GPU do not fit side by side."""
-    from waferlag.screen import WIDTH, table
-    from waferlag.terminal import spread
+    from waferlag.text.plan_text import spread
+    from waferlag.text.tables import WIDTH, table
 
     def drawn(skus: "Sequence[str]") -> str:
         rows = [[month, *(spread(pool.gpus[sku][at]) for sku in skus)] for at, month in enumerate(months)]

@@ -8,7 +8,7 @@ from waferlag.commands.db import Db, open_chosen
 
 if TYPE_CHECKING:
     from db.session import Database
-    from waferlag.worker import Worker
+    from waferlag.worker.loop import Worker
 
 
 def worker(
@@ -18,7 +18,7 @@ def worker(
     db: Db = None,
 ) -> None:
     """Compute what is queued and fire what is due, until stopped. Any number may share a database."""
-    from waferlag.worker import stop_on_signals
+    from waferlag.worker.loop import stop_on_signals
 
     with open_chosen(db) as database:
         working = _worker(database)
@@ -38,7 +38,7 @@ def run_due(
     Without --once it stays, as `waferlag worker` does. Exits with 3 if a run failed meanwhile.
     """
     from db.queries import failed_since, moment
-    from waferlag.worker import stop_on_signals
+    from waferlag.worker.loop import stop_on_signals
 
     with open_chosen(db) as database:
         began = moment(database)
@@ -57,7 +57,7 @@ def _worker(database: "Database") -> "Worker":
     import time
 
     from waferlag.settings import settings
-    from waferlag.worker import Worker
+    from waferlag.worker.loop import Worker
 
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s")

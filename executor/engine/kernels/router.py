@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from executor.engine.kernels import power_of_two
-from executor.spec import MoeSpec
+from executor.model.spec import MoeSpec
 
 
 @triton.jit

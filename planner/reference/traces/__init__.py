@@ -1,6 +1,6 @@
 """Compact summaries of published traffic, one JSON file a trace.
 
-Made by ``python -m planner.demand.summarise DIRECTORY``; ``planner.demand.summary`` says what is in one.
+Made by ``python -m tools.summarise_traces DIRECTORY``; ``planner.demand.summary`` says what is in one.
 """
 
 from functools import cache

@@ -14,7 +14,7 @@ from executor.engine.slices import WHOLE
 from executor.engine.timing import time_calls
 from executor.engine.tuning import Tuning, bucket, tune
 from executor.engine.weights import DummyWeights
-from executor.spec import ModelSpec, MoeSpec, RopeSpec
+from executor.model.spec import ModelSpec, MoeSpec, RopeSpec
 
 CPU = torch.device("cpu")
 

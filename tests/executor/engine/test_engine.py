@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from executor.engine.engine import Engine, Settings
 from executor.engine.sampling import Sampling, sample, uniform
 from executor.errors import BadInputError, DoesNotFitError
-from executor.spec import ModelSpec, RopeSpec, model_spec
+from executor.model.spec import ModelSpec, RopeSpec, model_spec
 
 TINY = ModelSpec(
     name="tiny", model_type="qwen3", layers=1, hidden=16, heads=2, kv_heads=1, head_dim=8, intermediate=16,

@@ -13,8 +13,8 @@ from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
 from executor.engine.linear import FP8, Weight, dequantise, quantise, quantise_tokens
 from executor.engine.moe import Experts
-from executor.scheduler import Limits
-from executor.spec import MoeSpec
+from executor.model.spec import MoeSpec
+from executor.scheduler.scheduler import Limits
 
 pytestmark = pytest.mark.filterwarnings(  # rows of no expert hold whatever the memory held before
     "ignore:overflow encountered", "ignore:invalid value encountered"

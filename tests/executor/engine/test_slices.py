@@ -12,8 +12,8 @@ from executor.engine.sampling import Sampling
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, build
 from executor.errors import BadInputError
-from executor.sequence import Request
-from executor.spec import MlaSpec, MoeSpec, model_spec
+from executor.model.spec import MlaSpec, MoeSpec, model_spec
+from executor.scheduler.sequence import Request
 
 CPU = torch.device("cpu")
 SMALL = Settings(max_batch=4, token_budget=64, page_size=4, pages=60, max_length=100)

@@ -12,7 +12,7 @@ from executor.engine.linear import FP8, Parts, Weight, dequantise, linear, quant
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, build
 from executor.errors import BadInputError, DoesNotFitError, ExecutorError, UnsupportedModelError
-from executor.spec import model_spec
+from executor.model.spec import model_spec
 
 CPU = torch.device("cpu")
 

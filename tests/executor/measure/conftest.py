@@ -147,7 +147,7 @@ def tiny_engine():
     torch = pytest.importorskip("torch")
 
     from executor.engine.engine import Engine, Settings
-    from executor.spec import from_hf_config
+    from executor.model.spec import from_hf_config
 
     def make(**settings):
         chosen = {"max_batch": 8, "page_size": 16, "prefix_caching": False, **settings}

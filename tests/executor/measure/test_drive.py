@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from executor.arrivals import Arrivals, arrival_times
-from executor.batchtime import StepSample, fitted_batch_time
+from benchmarks.engine_loop import drive
 from executor.errors import BadInputError
-from executor.measure.drive import drive
-from executor.replay import replay
+from executor.replay.arrivals import Arrivals, arrival_times
+from executor.replay.cluster import replay
+from executor.steptime.batch import StepSample, fitted_batch_time
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from executor.errors import BadInputError
 from executor.measure.endpoint import Client, Endpoint
 from executor.measure.loadgen import Prompt, closed_loop, open_loop
-from executor.metrics import Bounds
+from executor.serving_metrics import Bounds
 
 ASKED = Prompt("one two three", 3, 8)
 

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from executor.cost import Layout
 from executor.errors import BadInputError
 from executor.measure.imports import imported_profile, read_results
+from executor.model.cost import Layout
 from executor.profile import profile_from_json
 
 VLLM = {

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from executor.cost import Layout
 from executor.errors import BadInputError
 from executor.measure.loadgen import Answer, Prompt, Run, Sent
 from executor.measure.machine import code_commit, this_machine
 from executor.measure.points import Dummy, highest_rate, point_of, profile_of
-from executor.metrics import Bounds
+from executor.model.cost import Layout
 from executor.profile import Provenance, profile_from_json
+from executor.serving_metrics import Bounds
 
 
 def run(ttfts, failed=0, **load):

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from planner.demand.backtest import Trial, backtest, coverage, growth_before
 from planner.scenario.models import Growth
+from tools.demand_backtest import Trial, backtest, coverage, growth_before
 
 JUNE = dt.date(2025, 6, 30)
 

@@ -5,9 +5,9 @@ import csv
 import pytest
 
 from executor.errors import UnknownNameError
-from planner.demand import summarise
 from planner.demand.catalogue import catalogue, shipped_summary, summaries_of
 from planner.reference.traces import SHIPPED, trace_names
+from tools import summarise_traces as summarise
 
 STATS = {
     "mooncake-conversation": "mooncake_conversation",

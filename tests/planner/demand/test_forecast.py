@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.chance import Key
 from planner.demand.forecast import draw_load, grown, growth_luck, log_ratio, months_passed
+from planner.sampling import Key
 from planner.scenario.models import Growth
 
 START = dt.date(2025, 7, 16)

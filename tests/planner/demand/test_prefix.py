@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from planner.demand.mooncake import read_mooncake
 from planner.demand.prefix import distinct_blocks, reuse_share
-from planner.demand.trace import Requests
+from planner.demand.readers.mooncake import read_mooncake
+from planner.demand.readers.trace import Requests
 
 
 def requests(*blocks, tokens=None):

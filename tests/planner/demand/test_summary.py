@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import FileError
-from planner.demand.lengths import fixed_lengths
+from planner.demand.readers.lengths import fixed_lengths
+from planner.demand.readers.trace import HOUR_S, Histogram, Lengths, RateSeries, Requests, Trace, trace_of
 from planner.demand.summary import (
     INPUT_STEPS,
     OUTPUT_STEPS,
@@ -19,7 +20,6 @@ from planner.demand.summary import (
     summary_of,
     summary_of_json,
 )
-from planner.demand.trace import HOUR_S, Histogram, Lengths, RateSeries, Requests, Trace, trace_of
 from planner.scenario.errors import ScenarioError
 
 ORIGIN = Origin(title="t", source="s", date="2025-07", licence="l", attribution="a", evidence="official")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from planner.chance import Key
 from planner.fleet.spares import NEVER, Bought, SparePool, base_stock, failure_minutes, replaced
+from planner.sampling import Key
 
 DAY = 1440
 

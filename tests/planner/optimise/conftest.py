@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.optimise.futures import Futures, Purchase, Rental
+from planner.futures.arrays import Futures, Purchase, Rental
 
 
 def synthetic(

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from planner.futures.arrays import Orders
 from planner.optimise.congestion import moved, settle
 from planner.optimise.evaluate import evaluate
-from planner.optimise.futures import Orders
-from planner.optimise.promise import Trio
+from planner.optimise.service_level.confirm import Trio
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 

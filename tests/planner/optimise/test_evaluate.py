@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.futures.arrays import Orders, no_orders
 from planner.optimise.evaluate import evaluate, paired, wilson
-from planner.optimise.formulation import Formulation
-from planner.optimise.futures import Orders, no_orders
+from planner.optimise.lp.formulation import Formulation
 
 
 def some_plan(futures, seed):

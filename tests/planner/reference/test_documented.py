@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from executor.reference.csv_table import SHIPPED
 from planner.demand.catalogue import catalogue
-from planner.reference.table import SHIPPED
 from planner.reference.traces import trace_names
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from planner.chance import Constant, Key
+from planner.sampling import Constant, Key
 from planner.supply import (
     Always,
     Effect,

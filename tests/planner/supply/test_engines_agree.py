@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.errors import UnknownNameError
-from planner.chance import Constant, Empirical, Key
+from planner.sampling import Constant, Empirical, Key
 from planner.scenario.load import load
 from planner.supply import (
     Allotment,
@@ -41,7 +41,7 @@ from planner.supply import (
     simulate,
     supply_spec,
 )
-from planner.supply.fast_engine import CannotExpressError
+from planner.supply.fast_engine.engine import CannotExpressError
 
 LINES = ("fab", "cowos")
 START = dt.date(2025, 1, 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.chance import Constant
+from planner.sampling import Constant
 from planner.supply import Effect, Fate, Outcome, Passage, Point, Review, Side, Stage, State
 
 ROUTE = (

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from executor.errors import UserMistakeError
-from planner.chance import Constant, Key
+from planner.sampling import Constant, Key
 from planner.supply import (
     Allotment,
     Always,

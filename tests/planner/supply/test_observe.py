@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.chance import Constant, Key
+from planner.sampling import Constant, Key
 from planner.scenario.load import load
 from planner.supply import (
     Effect,

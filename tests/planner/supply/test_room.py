@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from planner.chance import Exponential, Key, Triangular
+from planner.parallel.backends import Processes
+from planner.parallel.shared_memory import room, written
+from planner.sampling import Exponential, Key, Triangular
 from planner.supply import Allotment, Orders, Point, Route, Source, Stage, SupplySpec, simulate
-from planner.supply.room import room, written
-from planner.supply.spread import Processes
 
 
 def fill(number, first, rows):

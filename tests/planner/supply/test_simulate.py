@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.chance import Key
+from planner.sampling import Key
 from planner.scenario.load import load
 from planner.supply import Orders, Outcome, SupplySpec, candidate_orders, simulate, supply_spec
 

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from planner.chance import Constant, Key, Triangular
+from planner.sampling import Constant, Key, Triangular
 from planner.supply import (
     UNSEEN,
     Allotment,
@@ -25,7 +25,7 @@ from planner.supply import (
     SupplySpec,
     simulate,
 )
-from planner.supply.luck import process_yields
+from planner.supply.durations import process_yields
 
 DAY = 1440
 START = dt.date(2025, 1, 1)

@@ -1,0 +1,1 @@
+"""Questions answered behind the screen: in a process of its own, or as a queued run."""

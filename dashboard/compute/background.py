@@ -1,0 +1,177 @@
+"""Processes beside the server that compute what a page asks for, so that no page thread simulates.
+
+The server starts one with the first question and keeps it: a question costs no start-up then. A second one
+starts where the first is busy, so that nobody waits for another visitor's long question. Questions and answers
+are pickled over standard input and output; both ends are this program. They end with the server.
+"""
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from executor.errors import WaferlagError
+
+_SIZE_BYTES = 8
+
+
+GOODPUTS = "WAFERLAG_GOODPUT_FOLDER"
+"""Variable that names the folder in which replayed goodputs are found again instead of in seconds of replay."""
+PROCESSES = 2
+"""Questions computed at the same time; more of them wait."""
+KEPT = 200
+"""Answers kept, the latest used ones."""
+
+
+class BackgroundError(WaferlagError):
+    """The process beside the server failed or was killed; the next question starts a new one."""
+
+
+class Background:
+    """Asks the processes, from any thread; keeps the answers to questions that were given a name."""
+
+    def __init__(self, processes: int = PROCESSES) -> None:
+        # Last in, first out: the process that is warm is asked first.
+        self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
+        for _ in range(processes):
+            self._free.put(_Process())
+        self._askers = ThreadPoolExecutor(processes, "background")
+        self._kept: OrderedDict[Any, Future[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, question: str, *arguments: Any) -> Any:
+        """The answer of the job named ``question``.
+
+        Raises BackgroundError with the message of whatever the job raised.
+        """
+        process = self._free.get()
+        try:
+            return process.ask(question, arguments)
+        finally:
+            self._free.put(process)
+
+    def begin(self, name: Any, question: str, *arguments: Any) -> Future[Any]:
+        """Ask without waiting. The same ``name`` (hashable) is asked once, unless it failed."""
+        with self._lock:
+            known = self._kept.get(name)
+            if known is None or (known.done() and known.exception() is not None):
+                known = self._askers.submit(self.ask, question, *arguments)
+            self._kept[name] = known
+            self._kept.move_to_end(name)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return known
+
+    def warm_up(self, processes: int = 1) -> None:
+        """Start processes before anybody asks, and let them import what the answers need."""
+        for number in range(processes):
+            self.begin(("warm up", number), "warm up")
+
+    def close(self) -> None:
+        """End the processes; for whoever does not end with them."""
+        self._askers.shutdown(wait=True)
+        while not self._free.empty():
+            self._free.get().kill()
+
+
+class _Process:
+    """One process, started when it is first asked; asked one question at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, question: str, arguments: tuple[Any, ...]) -> Any:
+        process = self._running()
+        try:
+            _send(process.stdin, (question, arguments))
+            kind, answer = _receive(process.stdout)
+        except (EOFError, OSError) as error:
+            self.kill()
+            raise BackgroundError("the computing process was stopped; try again") from error
+        if kind == "error":
+            raise BackgroundError(answer)
+        return answer
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            command = [sys.executable, "-c", "from dashboard.compute.background import main; main()"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self._process
+
+
+def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until the other end closes."""
+    while True:
+        try:
+            question, arguments = _receive(questions)
+        except EOFError:
+            return
+        _send(answers, _answer(question, arguments))
+
+
+def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
+
+    try:
+        return "result", _jobs()[question](*arguments)
+    except WaferlagError as error:
+        return "error", str(error)
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        return "error", f"this is our mistake: {type(error).__name__}: {error}"
+
+
+def _jobs() -> dict[str, Callable[..., Any]]:
+    from db.goodputs import GoodputFolder
+    from executor.estimate.replayed_goodput import remember_in
+    from planner.compare import single_future as trace
+    from planner.compare import what_if as whatif
+
+    if folder := os.environ.get("WAFERLAG_GOODPUT_FOLDER"):
+        remember_in(GoodputFolder(Path(folder)))
+    return {
+        "pipeline": trace.pipeline,
+        "story": trace.story,
+        "quick answer": whatif.quick_answer,
+        "warm up": whatif.warm_up,
+    }
+
+
+def _send(pipe: BinaryIO | Any, thing: Any) -> None:
+    raw = pickle.dumps(thing)
+    pipe.write(len(raw).to_bytes(_SIZE_BYTES, "big") + raw)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO | Any) -> Any:
+    size = pipe.read(_SIZE_BYTES)
+    if len(size) < _SIZE_BYTES:
+        raise EOFError
+    raw = pipe.read(int.from_bytes(size, "big"))
+    return pickle.loads(raw)
+
+
+def main() -> None:
+    """Serve on standard input and output; what a job prints goes to the log, not into the answers."""
+    folder = os.environ.get(GOODPUTS)
+    if folder:
+        from db.goodputs import GoodputFolder
+        from executor.estimate.replayed_goodput import remember_in
+
+        remember_in(GoodputFolder(Path(folder)))
+    answers = sys.stdout.buffer
+    sys.stdout = sys.stderr
+    serve(sys.stdin.buffer, answers)

@@ -1,0 +1,140 @@
+"""Start a measurement from the page: an endpoint by its address, or this machine's GPU where there is one."""
+
+import importlib.util
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from dashboard.charts.serving import layout_words
+from dashboard.empty_state import run_progress
+from dashboard.session import database, say
+from dashboard.signin import may_plan, must_plan
+from dashboard.text import main_button, plain
+from dashboard.wording import displayable
+from db import queries
+from db.queue import MEASURE, Request, RunQueue
+from executor.errors import UserMistakeError
+from executor.measure.machine import this_machine
+from planner.record.models import Serving
+
+_MOST_CLIENTS = 4096
+_LANE = "measurement"
+"""One measurement at a time: two would measure each other."""
+
+
+def measuring(setups: Sequence[Serving]) -> None:
+    """The form, and the measurements that wait or are under way."""
+    words = say()
+    _form(setups)
+    if _busy():
+        _watch()
+    for run in queries.runs(database(), kind=MEASURE, limit=3):
+        if run.state == "failed":
+            st.error(plain(words("{what} failed: {why}", what=run.scenario, why=run.error or "")))
+            break
+        if run.state == "done":
+            break
+
+
+def _form(setups: Sequence[Serving]) -> None:
+    words, gpu = say(), _gpu()
+    labels = [f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}" for item in setups]
+    with st.form("measure", border=True):
+        places = ["endpoint", "gpu"]
+        shown = {"endpoint": words("an OpenAI-compatible endpoint"), "gpu": gpu or ""}
+        where: str | None = "endpoint"
+        if gpu:
+            where = st.radio(
+                words("Measure"), places, format_func=lambda place: displayable(shown[place]), horizontal=True
+            )
+        address = st.text_input(
+            words("Address of the endpoint"), placeholder="http://HOST:PORT", max_chars=500, key="endpoint"
+        )
+        at = st.selectbox(
+            words("what serves there"),
+            range(len(labels)),
+            format_func=lambda n: displayable(labels[n]),
+            key="measure-setup",
+        )
+        columns = st.columns(4)
+        isl = columns[0].number_input(words("Input tokens"), 1, 200_000, 1024, key="measure-isl")
+        osl = columns[1].number_input(words("Output tokens"), 2, 100_000, 256, key="measure-osl")
+        requests = columns[2].number_input(words("Requests of each"), 1, 100_000, 64, key="measure-requests")
+        clients = columns[3].text_input(words("Clients, in a row"), "1, 8, 32", max_chars=100, key="clients")
+        sent = st.form_submit_button(words("Measure"), type=main_button(), disabled=not may_plan())
+    if not sent or at is None:
+        return
+    must_plan()
+    try:
+        concurrency = concurrency_of(clients)
+        endpoint = None if where == "gpu" else address_of(address)
+    except UserMistakeError as error:
+        st.error(plain(error))
+        return
+    item = setups[at]
+    layout = {name: size for name, size in item.layout.items() if name in ("tp", "pp", "attention_dp")}
+    args = {
+        "model": item.model,
+        "endpoint": endpoint,
+        "gpu": item.sku if endpoint is not None else gpu,
+        "engine": item.engine if endpoint is not None else "waferlag",
+        "precision": item.precision if endpoint is not None else "bf16",
+        "layout": layout if endpoint is not None else {"tp": 1},
+        "isl": int(isl),
+        "osl": int(osl),
+        "requests": int(requests),
+        "concurrency": concurrency,
+    }
+    name = f"{item.model}, {endpoint or gpu}"
+    RunQueue(database()).put(Request(kind=MEASURE, args=args, scenario_name=name, lane=_LANE))
+
+
+def concurrency_of(text: str) -> list[int]:
+    """Numbers of clients, as written: 1, 8, 32."""
+    found = []
+    for part in text.split(","):
+        if not part.strip().isdecimal() or not 0 < int(part) <= _MOST_CLIENTS:
+            raise UserMistakeError(
+                f"clients: {part.strip()!r} is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
+            )
+        found.append(int(part))
+    return found
+
+
+def address_of(text: str) -> str:
+    """The address of an endpoint, checked for its shape."""
+    address = text.strip()
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        raise UserMistakeError(f"address: {address!r} is none (write http://HOST:PORT)")
+    if parts.username or parts.password:
+        raise UserMistakeError(
+            "address: leave name and password out; an endpoint with a key is measured on the command line"
+        )
+    return address
+
+
+@st.cache_data(ttl=300, show_spinner=False)
+def _gpu() -> str | None:
+    """The GPU of this machine, if it has one and torch to drive it."""
+    machine = this_machine()
+    return machine.device if machine.driver and importlib.util.find_spec("torch") else None
+
+
+def _busy() -> list[queries.RunSummary]:
+    newest = queries.runs(database(), kind=MEASURE, limit=20)
+    return [run for run in newest if run.state in ("queued", "running")]
+
+
+@st.fragment(run_every="2s")
+def _watch() -> None:
+    busy = _busy()
+    if not busy:
+        st.rerun(scope="app")
+    for run in busy:
+        run_progress(run)

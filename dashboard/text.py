@@ -1,0 +1,55 @@
+"""Text of any origin made safe to show: as Markdown, as CSV, on a button."""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from dashboard.charts.theme import LIGHT
+from dashboard.session import look, say
+from dashboard.wording import displayable
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
+_ADDRESS = re.compile(r"https?:(?=//)|www(?=\.)|@", re.IGNORECASE)
+"""Where an address is made a link of even when escaped; a word joiner, which is not seen, prevents it."""
+
+
+def plain(text: object) -> str:
+    """Text of unknown origin as Markdown that shows it as it is: no link, picture, formula or colour."""
+    shown = _ADDRESS.sub("\\g<0>\u2060", displayable(str(text)))
+    return _MARKDOWN.sub(r"\\\1", shown).replace("\n", " ")
+
+
+def safe(text: object) -> str:
+    """Text of unknown origin as HTML."""
+    return html.escape(displayable(str(text)))
+
+
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV with full digits; a text that a spreadsheet would run as a formula is quoted."""
+    if not rows:
+        return ""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _inert(value) for name, value in row.items()})
+    return file.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def main_button() -> Literal["primary", "secondary"]:
+    """The kind of a page's main button: Streamlit sets white on the accent, which the dark accent cannot bear."""
+    return "primary" if look() is LIGHT else "secondary"
+
+
+def badge(label: str | None) -> str:
+    """A serving label as coloured Markdown."""
+    colours = {"measured": "green", "calibrated": "blue", "extrapolated": "orange", "estimated": "red"}
+    words = say()
+    return f":{colours[label]}-badge[{words(label)}]" if label in colours else plain(words("does not fit"))

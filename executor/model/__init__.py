@@ -1,0 +1,1 @@
+"""Models and GPUs as numbers: architectures, bytes and FLOPs, roofline."""

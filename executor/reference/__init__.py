@@ -1,0 +1,1 @@
+"""What is known of engines, models, GPUs and measured serving: tables with sources, and their readers."""

@@ -1,0 +1,1 @@
+"""Requests replayed through the scheduler on a modelled clock."""

@@ -1,0 +1,300 @@
+"""What changed between two plans of one schedule: in the answer, in the orders, and in what went in."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from planner.record.models import Order, PlanRecord
+
+SCHEMA_VERSION = 1
+
+GROUPS = {
+    "demand": "demand",
+    "profile": "serving",
+    "fleet": "the fleet in service",
+    "gates": "gates",
+    "prices": "prices",
+    "supply": "supply",
+    "goal": "the goal",
+    "calendar": "the date",
+    "luck": "seed and replications",
+    "version": "the version of Waferlag and its facts",
+    "together": "several of these together",
+}
+"""Groups of inputs, and what each is called in a sentence."""
+
+_TOP = {
+    "start": "calendar",
+    "horizon_months": "calendar",
+    "seed": "luck",
+    "run": "luck",
+    "currency": "prices",
+    "exchange": "prices",
+    "costs": "prices",
+    "fleet": "fleet",
+    "gates": "gates",
+    "lines": "supply",
+    "goal": "goal",
+}
+_OF_POOL = {"model": "profile", "precision": "profile", "engine": "profile", "layouts": "profile"}
+_PRICES = {
+    "price",
+    "price_change_per_month",
+    "prepayment",
+    "refund",
+    "binding",
+    "price_per_gpu_hour",
+    "spot_price_per_gpu_hour",
+}
+_LISTS = {"pools": "demand", "sources": "supply"}
+"""Lists of named entries, and the group to which adding or removing an entry belongs."""
+
+
+class Part(BaseModel):
+    """A frozen, closed part of the comparison."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Move(Part):
+    """One figure of the answer, before and after."""
+
+    figure: str
+    """What it is, in words."""
+    unit: str
+    """share, date, GPUs, or a currency."""
+    before: float | str | None
+    after: float | str | None
+    text: str
+    """The move in words."""
+
+
+class OrderMove(Part):
+    """GPUs ordered from one source for one pool in one month, before and after."""
+
+    pool: str
+    source: str
+    sku: str
+    month: str
+    gpus_before: int
+    gpus_after: int
+    text: str
+
+
+class InputMove(Part):
+    """One field of the scenario, or the version, before and after. None: not there."""
+
+    group: str
+    """One of :data:`GROUPS`."""
+    place: str
+    """Path of the field; entries of lists go by their names."""
+    before: Any
+    after: Any
+
+
+class Cause(Part):
+    """What one group of inputs did by itself: the plan before with it swapped, less the plan before."""
+
+    group: str
+    """One of :data:`GROUPS`."""
+    probability: float | None
+    """Change of the probability in the weakest month; None: alone it makes no scenario that runs."""
+    mean_cost: float | None
+    """Change of the mean cost, in the currency of the plan before."""
+    gpus_ordered: int | None
+    """Change of the GPUs ordered."""
+    text: str
+    """In words."""
+
+
+class Changes(Part):
+    """The whole comparison."""
+
+    schema_version: int = SCHEMA_VERSION
+    sentence: str
+    """What moved and mostly why."""
+    moves: list[Move]
+    orders: list[OrderMove]
+    inputs: list[InputMove]
+    causes: list[Cause]
+
+
+def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | None = None) -> Changes:
+    """What changed from one plan to the next; ``causes`` as far as they were computed."""
+    moves = [move for move in _moves(before, after) if move.before != move.after]
+    orders = _order_moves(before, after)
+    inputs = input_moves(before, after)
+    found = causes or []
+    return Changes(
+        sentence=_sentence(moves, orders, inputs, found),
+        moves=moves,
+        orders=orders,
+        inputs=inputs,
+        causes=found,
+    )
+
+
+# --- the answer ------------------------------------------------------------------------------------
+
+
+def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
+    old, new = before.answer, after.answer
+    yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
+    yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
+    yield _said("next order by", "date", _day(old.next_order_by), _day(new.next_order_by))
+    yield _said(
+        "demand outgrows what serves (median)", "date", _day(old.runs_out.p50), _day(new.runs_out.p50)
+    )
+    currency = after.scenario.currency
+    if currency == before.scenario.currency:
+        yield _amount("mean cost", currency, before.kpis.mean_cost.value, after.kpis.mean_cost.value)
+        yield _amount(
+            "cost of waiting a month", currency, old.cost_of_waiting.value, new.cost_of_waiting.value
+        )
+        yield _amount("money at risk if the gates close", currency, before.kpis.at_risk, after.kpis.at_risk)
+    yield _amount("GPUs ordered", "GPUs", before.kpis.gpus_ordered, after.kpis.gpus_ordered)
+
+
+def _share(figure: str, before: float, after: float, goal: float) -> Move:
+    verb = "rose" if after > before else "fell"
+    text = f"{figure} {verb} from {before:.1%} to {after:.1%}"
+    if before >= goal > after:
+        text += f", below the goal of {goal:.0%}"
+    if after >= goal > before:
+        text += f", up to the goal of {goal:.0%}"
+    return Move(figure=figure, unit="share", before=before, after=after, text=text)
+
+
+def _said(figure: str, unit: str, before: str | None, after: str | None) -> Move:
+    text = f"{figure}: {after or 'none'} instead of {before or 'none'}"
+    return Move(figure=figure, unit=unit, before=before, after=after, text=text)
+
+
+def _amount(figure: str, unit: str, before: float, after: float) -> Move:
+    verb = "rose" if after > before else "fell"
+    text = f"{figure} {verb} by {abs(after - before):,.0f} to {after:,.0f} {unit}"
+    return Move(figure=figure, unit=unit, before=before, after=after, text=text)
+
+
+def _day(day: dt.date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
+    old, new = _ordered(before.orders), _ordered(after.orders)
+    moves = []
+    for key in sorted({*old, *new}, key=lambda key: (key[3], key)):
+        was, now = old.get(key, 0), new.get(key, 0)
+        if was != now:
+            pool, source, sku, month = key
+            text = f"{month}: {now} instead of {was} {sku} from {source} for {pool}"
+            moves.append(
+                OrderMove(
+                    pool=pool, source=source, sku=sku, month=month, gpus_before=was, gpus_after=now, text=text
+                )
+            )
+    return moves
+
+
+def _ordered(orders: "list[Order]") -> dict[tuple[str, str, str, str], int]:
+    totals: dict[tuple[str, str, str, str], int] = {}
+    for order in orders:
+        key = (order.pool, order.source, order.sku, order.month)
+        totals[key] = totals.get(key, 0) + order.gpus
+    return totals
+
+
+# --- what went in ----------------------------------------------------------------------------------
+
+
+def input_moves(before: "PlanRecord", after: "PlanRecord") -> list[InputMove]:
+    """Every field of the scenario that changed, and the version."""
+    old, new = (record.scenario.model_dump(mode="json") for record in (before, after))
+    moves = [
+        InputMove(group=group, place=place, before=was, after=now)
+        for place, was, now in _leaves("", old, new)
+        if (group := group_of(place)) is not None
+    ]
+    versions = (before.versions.waferlag, after.versions.waferlag)
+    if versions[0] != versions[1]:
+        moves.append(InputMove(group="version", place="waferlag", before=versions[0], after=versions[1]))
+    return moves
+
+
+def group_of(place: str) -> str | None:
+    """The group of a path such as ``pools.chat.load.requests_per_second``; None: it moves no figure."""
+    top, _, rest = place.partition(".")
+    if top not in _LISTS:
+        return _TOP.get(top)
+    _, _, field = rest.partition(".")
+    field = field.split(".")[0]
+    if top == "pools":
+        return _OF_POOL.get(field, "demand")
+    return "prices" if field in _PRICES else "supply"
+
+
+def _leaves(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Paths at which two JSON values differ, as deep as both go; lists of named entries go by name."""
+    if old == new:
+        return
+    old_map, new_map = _by_name(old), _by_name(new)
+    if old_map is None or new_map is None:
+        yield place, old, new
+        return
+    for key in [*old_map, *(key for key in new_map if key not in old_map)]:
+        yield from _leaves(f"{place}.{key}" if place else key, old_map.get(key), new_map.get(key))
+
+
+def _by_name(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: item for item in value}
+    return None
+
+
+def swap(before: dict[str, Any], after: dict[str, Any], group: str) -> dict[str, Any]:
+    """The scenario before, with the inputs of one group taken from the one after."""
+    plain = [key for key in before if key not in _LISTS]
+    mixed = {key: after[key] if group_of(key) == group else before[key] for key in plain}
+    for key, owner in _LISTS.items():
+        mixed[key] = _swap_entries(key, before[key], after[key], group, owner)
+    return mixed
+
+
+def _swap_entries(
+    section: str, before: list[dict[str, Any]], after: list[dict[str, Any]], group: str, owner: str
+) -> list[dict[str, Any]]:
+    """Entries come and go with the group that owns the list; fields of those in both with their own group."""
+    old, new = ({entry["name"]: entry for entry in entries} for entries in (before, after))
+    names = new if group == owner else old
+    return [
+        {
+            field: new[name][field] if group_of(f"{section}.{name}.{field}") == group else value
+            for field, value in old[name].items()
+        }
+        if name in old and name in new and old[name].keys() == new[name].keys()
+        else dict(new[name] if group == owner else old[name])
+        for name in names
+    ]
+
+
+# --- the sentence ----------------------------------------------------------------------------------
+
+
+def _sentence(
+    moves: list[Move], orders: list[OrderMove], inputs: list[InputMove], causes: list[Cause]
+) -> str:
+    if not moves and not orders:
+        unchanged = "Nothing changed" if not inputs else "The answer is the same, though inputs changed"
+        return f"{unchanged} since the run before."
+    told = [move.text for move in moves[:3]] or [order.text for order in orders[:2]]
+    text = "; ".join(told)
+    text = text[:1].upper() + text[1:]
+    known = [cause for cause in causes if cause.probability is not None or cause.mean_cost is not None]
+    biggest = sorted(known, key=lambda cause: -abs(cause.probability or 0.0))[:2]
+    why = "; ".join(cause.text for cause in biggest)
+    return f"{text}. Why: {why}." if why else f"{text}."

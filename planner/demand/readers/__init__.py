@@ -1,0 +1,1 @@
+"""Readers of published and own traces, one format a file."""

@@ -1,0 +1,1 @@
+"""What may happen, as arrays: demand, deliveries, capacity and prices in every sampled future."""

@@ -1,0 +1,31 @@
+"""The months of a plan: their days, and the discount of money in each."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from executor.portable.elementary import exp, log
+from planner.clock import month_starts
+from planner.scenario.models import Scenario
+
+Array = NDArray[np.float64]
+Whole = NDArray[np.int64]
+HOURS_PER_DAY = 24.0
+
+
+def _by_month(values: NDArray[np.generic], lots: Whole, missing: float) -> Array:
+    """[N, M] a column of the deliveries by order month; ``missing`` where no order can be placed."""
+    taken = values[:, np.maximum(lots, 0)].astype(np.float64)
+    return np.where(lots >= 0, taken, missing)
+
+
+def month_days(scenario: Scenario) -> Array:
+    """[T] days of each month that lie in the plan; the first month begins with the scenario."""
+    starts = month_starts(scenario.start, scenario.horizon_months + 1)
+    return np.diff([(day - scenario.start).days for day in starts]).astype(np.float64)
+
+
+def month_discount(scenario: Scenario) -> Array:
+    """[T] present value of one unit of money paid evenly over each month."""
+    days = month_days(scenario)
+    middle = np.cumsum(days) - days / 2.0
+    return exp(-middle / 365.0 * log(1.0 + scenario.costs.discount_per_year))

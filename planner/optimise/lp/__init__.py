@@ -1,0 +1,1 @@
+"""The linear programme over sampled futures, and how it is solved."""

@@ -1,0 +1,1 @@
+"""Ways to act: the plan's own rules and the benchmark policies."""

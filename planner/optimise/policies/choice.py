@@ -1,0 +1,127 @@
+"""Three ways to plan, of which the one that does best on fresh luck is recommended.
+
+A *fixed calendar* orders the same in every future. An *if-then calendar* (calendar.py) looks at the gates before it
+orders. *Monthly re-planning* (replanning.py) looks at gates, need and pipeline, and can therefore promise nothing but
+its rule: what to order this month is certain, what later is a distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from planner.optimise.evaluate import paired
+from planner.optimise.policies.if_then import IfThen, static_of
+from planner.optimise.policies.rolling_horizon import CAUTIONS, Replanned, replanned_promise
+from planner.optimise.service_level.calibrate import Calibration
+from planner.optimise.service_level.confirm import Promise, Trio, promise, with_rivals
+
+Way = Literal["fixed calendar", "if-then calendar", "monthly re-planning"]
+
+_DEARER = 1e-3
+"""A way must be cheaper by more than this share, beyond its interval, to be chosen over a simpler one."""
+
+_COMPARED = (500, 1_000, 2_000)
+"""Other worlds and other goals are studied on so many futures of the three roots at most."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The recommended way to plan, and the others on the same confirming futures."""
+
+    way: Way
+    static: Promise
+    policy: IfThen | None
+    """None: no gate is ever seen to change, or only an answer was asked for."""
+    replanned: Replanned | None
+
+    @property
+    def chosen(self) -> Calibration:
+        """The recommended plan judged on the confirming futures; its orders are [P, S, M] or [N, P, S, M]."""
+        return self.of(self.way)
+
+    def of(self, way: Way) -> Calibration:
+        """The plan of one way, judged on the confirming futures."""
+        if way == "monthly re-planning":
+            assert self.replanned is not None
+            return self.replanned.promise.confirmed
+        if way == "if-then calendar":
+            assert self.policy is not None
+            return conditional(self.static, self.policy)
+        return self.static.confirmed
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Those that were studied, simplest first."""
+        found: list[Way] = ["fixed calendar"]
+        found += ["if-then calendar"] if self.policy is not None else []
+        found += ["monthly re-planning"] if self.replanned is not None else []
+        return tuple(found)
+
+    @property
+    def studied(self) -> Calibration:
+        """What other months, worlds and goals are compared with: the chosen plan, or the fixed calendar that stands
+        for an if-then calendar, from which it differs little and which takes half the time."""
+        return self.static.confirmed if self.way == "if-then calendar" else self.chosen
+
+    def study(self) -> Callable[[Trio], Calibration]:
+        """The way that is studied, to be carried out in other worlds and for other goals."""
+        if self.way == "monthly re-planning":
+            assert self.replanned is not None
+            return _Replanning(self.replanned.caution)
+        return _fixed
+
+
+def fewer(trio: Trio) -> Trio:
+    """The futures on which other worlds and other goals are studied."""
+    return replace(trio.first(*_COMPARED), polished=0)
+
+
+def choose(trio: Trio, static: Promise, policy: IfThen | None, replanned: Replanned | None) -> Choice:
+    """The simplest way that none beats; a policy that turns out to look at nothing is taken up as a calendar."""
+    if policy is not None and policy.recommended and not policy.conditional:
+        static = with_rivals(trio, static, [static_of(policy, trio.train)])
+        policy = None
+    choice = Choice("fixed calendar", static, policy, replanned)
+    for way in choice.ways[1:]:
+        other = choice.of(way)
+        if other.outcome.affordable(trio.confirm.budget) and _beats(other, choice.chosen):
+            choice = replace(choice, way=way)
+    return choice
+
+
+def _beats(other: Calibration, chosen: Calibration) -> bool:
+    """Whether another way comes nearer to a goal that the chosen one misses, or keeps it for less money."""
+    ours, theirs = lacking(chosen), lacking(other)
+    if theirs != ours:
+        return theirs < ours
+    cost = paired(chosen.outcome.cost.total, other.outcome.cost.total)
+    return cost.high < -_DEARER * chosen.outcome.expected_cost
+
+
+def lacking(found: Calibration) -> float:
+    """What the months in which the goal must hold miss in all."""
+    short = found.accepted - found.outcome.probability
+    return float(short[short > 0].sum())
+
+
+def conditional(static: Promise, policy: IfThen) -> Calibration:
+    """The if-then calendar as a plan judged on the confirming futures."""
+    there = static.confirmed
+    return replace(there, solution=replace(there.solution, plan=policy.plan), outcome=policy.outcome)
+
+
+def _fixed(trio: Trio) -> Calibration:
+    return promise(trio).confirmed
+
+
+@dataclass(frozen=True)
+class _Replanning:
+    """Monthly re-planning at about the caution that was found best."""
+
+    caution: float
+
+    def __call__(self, trio: Trio) -> Calibration:
+        near = [q for q in CAUTIONS if abs(q - self.caution) < 0.11]
+        return replanned_promise(trio, near).promise.confirmed

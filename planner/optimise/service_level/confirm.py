@@ -1,0 +1,189 @@
+r"""What a plan is said to promise: its probabilities on futures that no part of it was chosen by.
+
+The dial of calibrate.py is turned on the validating futures, and of many plans the one is kept that does best on them:
+so they flatter it, or, on an unlucky draw, have made it dearer than it had to be. What is shown is therefore read off
+futures under a third root. The plan aims above the goal by one standard error of the validated probability,
+
+    aim = goal + √( goal (1 - goal) / N )
+
+so that the third root does not miss the goal by mere luck about every other time. Where it is missed all the same, the
+aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from executor.portable import linear
+from planner.futures.arrays import Futures, Orders
+from planner.optimise.evaluate import evaluate
+from planner.optimise.lp.formulation import Formulation
+from planner.optimise.service_level.calibrate import Calibration, calibrate, reconsider
+from planner.parallel.backends import Spread
+
+RAISES = 2
+"""Times the aim is raised: each look at the third root is a choice made on it, so there must be few."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a plan is searched for: turns of the dial, and ends of the search that are taken further."""
+
+    turns: int
+    polished: int
+
+
+AGAIN = Effort(turns=1, polished=1)
+"""A search for a little more goes on from what was found."""
+
+
+@dataclass(frozen=True)
+class Trio:
+    """Futures under three roots, and what is asked of a plan on them."""
+
+    train: Futures
+    """A plan is made on these."""
+    validate: Futures
+    """Its dial is turned on these."""
+    confirm: Futures
+    """It is judged on these, as is everything that it is compared with."""
+    goal: float
+    """Required probability."""
+    cvar_level: float = 0.9
+    polished: int = 2
+    """From how many of the ends of a search it is taken further, by detours; none: one turn of the dial and whole lots
+    a little rougher, for studies of which only differences are shown."""
+
+    @property
+    def aim(self) -> float:
+        """The validated probability that a plan aims at: a standard error above the goal."""
+        return min(1.0, self.goal + self.error)
+
+    @property
+    def error(self) -> float:
+        """Standard error of a validated probability at the goal."""
+        return float(np.sqrt(self.goal * (1 - self.goal) / self.validate.count))
+
+    def raised(self, made: Promise) -> float:
+        """The next aim where the third root misses the goal: by less than half an error nothing would move."""
+        return min(1.0, made.aim + max(made.lacks, 0.5 * self.error))
+
+    def first(self, train: int, validate: int, confirm: int) -> Trio:
+        """The first so many futures of each root, all of them where there are fewer: the same luck, less of it."""
+        return replace(
+            self,
+            train=_first(self.train, train),
+            validate=_first(self.validate, validate),
+            confirm=_first(self.confirm, confirm),
+        )
+
+    def only(self, first_order_month: int) -> Trio:
+        """The same futures with no order before a month."""
+        return replace(
+            self,
+            train=self.train.only(first_order_month=first_order_month),
+            validate=self.validate.only(first_order_month=first_order_month),
+            confirm=self.confirm.only(first_order_month=first_order_month),
+        )
+
+
+def _first(futures: Futures, count: int) -> Futures:
+    return futures if futures.count <= count else futures.take(slice(0, count))
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A calibrated plan, and what it is said to bring."""
+
+    validated: Calibration
+    """As the search left it, judged on the validating futures."""
+    confirmed: Calibration
+    """The same plan judged on the confirming futures, against the goal itself."""
+    raised: int
+    """How often the aim was raised."""
+
+    @property
+    def aim(self) -> float:
+        """The probability aimed at on the validating futures in the end."""
+        return self.validated.goal
+
+    @property
+    def lacks(self) -> float:
+        """The most that a required month falls short of the goal, or of what a month out of reach aims at."""
+        short = self.confirmed.accepted - self.confirmed.outcome.probability
+        return float(np.maximum(short, 0.0).max(initial=0.0))
+
+
+def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = None) -> Promise:
+    """Calibrate, judge on the third root, and aim higher where that misses a goal that can be reached.
+
+    ``start``: as for `calibrate`. ``spread``: where the optimiser's oracle is answered; None: here.
+    """
+    train, validate = Formulation(trio.train, spread), Formulation(trio.validate)
+    judge = Formulation(trio.confirm)
+    effort, level = effort_of(trio), trio.cvar_level
+    found = calibrate(
+        train,
+        validate,
+        trio.aim,
+        cvar_level=level,
+        start=start,
+        turns=effort.turns,
+        polished=effort.polished,
+    )
+    best = made = judged(judge, found, trio.goal, 0)
+    while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:
+        found = calibrate(
+            train,
+            validate,
+            trio.raised(made),
+            start=found.plan,
+            cvar_level=level,
+            out_of_reach=found.out_of_reach,
+            turns=AGAIN.turns,
+            polished=AGAIN.polished,
+        )
+        made = judged(judge, found, trio.goal, made.raised + 1)
+        best = min(best, made, key=lambda each: each.lacks)
+    return best
+
+
+def effort_of(trio: Trio) -> Effort:
+    """Two turns, or one where the whole lots may be rough too."""
+    return Effort(turns=2 if trio.polished else 1, polished=trio.polished)
+
+
+def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:
+    """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
+
+    Those that cost more than the budget are no start.
+    """
+    level, train = trio.cvar_level, Formulation(trio.train)
+    budget = np.inf if trio.train.budget is None else trio.train.budget
+    within = [plan for plan in plans if linear.dot(train.outlay, train.point(plan)) <= budget * (1 + 1e-9)]
+    found = reconsider(train, trio.validate, made.validated, within, cvar_level=level)
+    if found is made.validated:
+        return made
+    other = judged(Formulation(trio.confirm), found, trio.goal, made.raised)
+    return min(made, other, key=lambda each: (each.lacks, each.confirmed.outcome.expected_cost))
+
+
+def judged(judge: Formulation, found: Calibration, goal: float, raised: int) -> Promise:
+    """A validated plan with what the confirming futures say of it."""
+    return Promise(found, confirmed(judge, found, goal), raised)
+
+
+def confirmed(judge: Futures | Formulation, found: Calibration, goal: float) -> Calibration:
+    """The calibrated plan as the confirming futures see it."""
+    outcome = evaluate(judge, found.plan)
+    required = found.required
+    return replace(
+        found,
+        outcome=outcome,
+        goal=goal,
+        target=np.where(required, np.minimum(found.target, goal), 0.0),
+        accepted=np.where(required, np.minimum(found.accepted, goal), 0.0),
+    )

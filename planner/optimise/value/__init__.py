@@ -1,0 +1,1 @@
+"""What an order, an input and a piece of information are worth."""

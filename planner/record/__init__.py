@@ -1,0 +1,1 @@
+"""The plan record: its models, and where it came from."""

@@ -1,0 +1,1 @@
+"""From a solved plan to its record and sentences."""

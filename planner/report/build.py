@@ -1,0 +1,227 @@
+"""The plan record: every figure that a screen, a report or an export shows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.clock import minutes, month_starts
+from planner.compare.alternatives import Worth
+from planner.futures.months import month_days
+from planner.futures.sample import Prospects
+from planner.optimise.congestion import Settled
+from planner.optimise.evaluate import Outcome
+from planner.optimise.intervals import mean_of, quantiles
+from planner.optimise.policies.benchmarks import Rival
+from planner.optimise.policies.choice import Choice
+from planner.optimise.service_level.calibrate import Calibration
+from planner.optimise.value.information import tornado
+from planner.optimise.value.order_value import OrderReason, Waiting, firm_orders
+from planner.record.models import (
+    Answer,
+    Dates,
+    GateOdds,
+    Interval,
+    Kpis,
+    LaterOrder,
+    Month,
+    Order,
+    PlanRecord,
+)
+from planner.record.provenance import versions
+from planner.report import analysis_sections as findings
+from planner.report import sentences as wording
+from planner.report.cash_flow import committed, cost_parts, monthly_risk, monthly_spend
+from planner.report.months import _months
+from planner.report.orders import _lead_times, _orders, _reservations, arrival
+from planner.report.rivals import _rivals, shortfall_share
+from planner.report.serving_rows import _profile, serving_row
+from planner.sampling.seeds import PLANNED, root_of
+from planner.scenario.load import scenario_hash
+from planner.scenario.models import Scenario
+from planner.sizing import Capacity
+from planner.supply.network.from_scenario import candidate_orders, supply_spec
+
+SECONDS_PER_DAY = 86400.0
+
+
+def record_of(
+    scenario: Scenario,
+    overrides: Sequence[str],
+    serving: Sequence[Capacity],
+    fresh: Prospects,
+    choice: Choice,
+    rivals: Sequence[Rival],
+    waiting: Waiting,
+    reasons: Sequence[OrderReason],
+    odds: Sequence[GateOdds],
+    budget: float | None = None,
+    worth: Worth | None = None,
+    settled: Settled | None = None,
+) -> PlanRecord:
+    """The whole record of a plan, judged on the fresh futures.
+
+    ``budget``: what would do where the scenario's own does not. ``worth`` None: an answer without its studies.
+    ``settled``: how the plan came to stand at its own volume; None: its orders lengthen nothing.
+    """
+    chosen = choice.chosen
+    spend = monthly_spend(scenario, fresh, chosen)
+    months = _months(scenario, serving, fresh, chosen, np.sum(list(spend.values()), axis=0))
+    orders = _orders(scenario, fresh, chosen, reasons)
+    later = findings.later_orders(scenario, chosen, firm_orders(chosen.plan))
+    kpis = _kpis(scenario, fresh, chosen)
+    answer = _answer(scenario, fresh, choice, waiting, months, orders, later, odds)
+    study = _study(scenario, choice, worth, fresh)
+    return PlanRecord(
+        versions=versions(),
+        scenario=scenario,
+        overrides=list(overrides),
+        scenario_hash=scenario_hash(scenario),
+        seed=scenario.seed,
+        roots={use: root_of(scenario.seed, use) for use in PLANNED},
+        answer=answer,
+        months=months,
+        orders=orders,
+        reservations=_reservations(scenario, chosen),
+        kpis=kpis,
+        rivals=_rivals(scenario, choice, rivals),
+        later=later,
+        sizing=[serving_row(each) for each in serving],
+        profiles=[_profile(each) for each in serving],
+        lead_times=_lead_times(scenario, fresh),
+        gate_odds=list(odds),
+        physics=_physics(scenario, fresh, choice, settled),
+        sources=wording.sources(scenario, fresh.load.traffic),
+        reasons=wording.reasons(scenario, chosen, fresh, orders, budget, settled),
+        quarters=findings.quarters(scenario, fresh, chosen, spend),
+        calendar=findings.calendar(scenario, choice),
+        limits=findings.binding(scenario, choice.static.confirmed.solution.limits),
+        **study,
+    )
+
+
+def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prospects) -> dict[str, Any]:
+    """What other worlds and goals cost, and what the outcome swings with."""
+    swings = findings.swings(tornado(fresh.futures, choice.chosen.outcome))
+    if worth is None:
+        return {"tornado": swings}
+    return {
+        "tornado": swings,
+        "information": findings.information(worth),
+        "open_gates": findings.open_gates(scenario, worth),
+        "frontier": findings.frontier(scenario, worth),
+    }
+
+
+# --- money and rivals ------------------------------------------------------------------------------------------
+
+
+def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
+    outcome = chosen.outcome
+    total = outcome.cost.total
+    return Kpis(
+        expected_cost=quantiles(total),
+        mean_cost=mean_of(total),
+        cost_parts=cost_parts(fresh, chosen),
+        committed=committed(scenario, chosen),
+        at_risk=float(monthly_risk(scenario, fresh, chosen).max()),
+        gpus_ordered=round(float(chosen.outcome.ordered.sum(axis=(1, 2)).mean())),
+        shortfall_share=mean_of(shortfall_share(fresh, outcome)),
+        cost_per_million_tokens=_cost_per_million_tokens(scenario, fresh, outcome),
+    )
+
+
+def _cost_per_million_tokens(scenario: Scenario, fresh: Prospects, outcome: Outcome) -> float | None:
+    output = np.array([stream.output.mean for stream in fresh.load.traffic])
+    seconds = month_days(scenario) * SECONDS_PER_DAY
+    served = fresh.load.mean_rps * (1.0 - outcome.shortfall) * output[:, None] * seconds
+    tokens = float(served.sum(axis=(1, 2)).mean())
+    return float(outcome.cost.total.mean()) / tokens * 1e6 if tokens > 0 else None
+
+
+# --- answer ----------------------------------------------------------------------------------------------------
+
+
+def _answer(
+    scenario: Scenario,
+    fresh: Prospects,
+    choice: Choice,
+    waiting: Waiting,
+    months: Sequence[Month],
+    orders: Sequence[Order],
+    later: Sequence[LaterOrder],
+    odds: Sequence[GateOdds],
+) -> Answer:
+    required = [month for month in months if month.required]
+    weakest = min(required, key=lambda month: month.probability.value)
+    feasible = all(month.probability.value >= scenario.goal.probability for month in required)
+    dates = [order.last_safe or order.order_on for order in orders]
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    again = starts[1] if choice.way == "monthly re-planning" and len(starts) > 1 else None
+    return Answer(
+        sentence=wording.sentence(scenario, choice, months, orders, later, weakest, feasible),
+        way=choice.way,
+        plan_again_on=again,
+        waiting=wording.waiting(scenario, waiting),
+        rests_on=wording.rests_on(scenario, fresh, odds),
+        feasible=feasible,
+        goal=scenario.goal.probability,
+        weakest_month=weakest.month,
+        probability=weakest.probability,
+        next_order_by=min(dates, default=None),
+        runs_out=_runs_out(scenario, fresh),
+        cost_of_waiting=Interval(value=waiting.cost.mean, low=waiting.cost.low, high=waiting.cost.high),
+    )
+
+
+def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
+    """When need first exceeds what is in service today, if nothing is bought or rented."""
+    short: NDArray[np.bool_] = np.any(fresh.futures.base_deficit > 0, axis=1)
+    first = np.where(np.any(short, axis=1), short.argmax(axis=1), -1)
+    starts = np.array([minutes(scenario.start, day) for day in month_starts(scenario.start, short.shape[1])])
+    return arrival(scenario.start, np.where(first >= 0, starts[np.maximum(first, 0)], -1))
+
+
+def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
+    """Readings that help to judge the model behind the plan."""
+    chosen, run = choice.chosen, scenario.run
+    made = (
+        choice.replanned.promise
+        if choice.replanned and choice.way == "monthly re-planning"
+        else choice.static
+    )
+    return {
+        "futures": {
+            "optimise": run.scenarios,
+            "validate": run.replications,
+            "confirm": len(fresh.futures.need),
+        },
+        "engine": run.engine,
+        "candidate_lots": len(candidate_orders(scenario)),
+        "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},
+        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.steps)},
+        "promise": {
+            "aimed_at": made.aim,
+            "raised": made.raised,
+            "validated": float(made.validated.outcome.probability[made.validated.required].min(initial=1.0)),
+        },
+        "replanning": _beliefs(choice),
+        "congestion": None
+        if settled is None
+        else {"settled": settled.settled, "moves": list(settled.moves), "cost_alone": settled.cost_alone},
+        "gates": [gate.name for gate in supply_spec(scenario).gates],
+    }
+
+
+def _beliefs(choice: Choice) -> dict[str, Any] | None:
+    """What monthly re-planning believes in, enough to carry the rule out again."""
+    if choice.replanned is None:
+        return None
+    beliefs = choice.replanned.beliefs
+    return {
+        "caution": beliefs.caution,
+        "first_month": beliefs.first_month,
+        "longest_lead": beliefs.longest_lead,
+        "learnt_on": beliefs.train.count,
+    }

@@ -1,0 +1,1 @@
+"""The supply network as arrays: every future at once."""

@@ -1,0 +1,1 @@
+"""Gates over time: what the record of decisions says, and paths drawn from it."""

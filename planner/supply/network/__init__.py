@@ -1,0 +1,1 @@
+"""The supply network as data: sources, routes, stages, gates."""

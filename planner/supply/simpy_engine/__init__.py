@@ -1,0 +1,1 @@
+"""The supply network as SimPy processes: one future at a time, with an event log."""

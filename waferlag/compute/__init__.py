@@ -1,0 +1,1 @@
+"""How many cores there are, and a cluster where one is named."""

@@ -1,0 +1,334 @@
+"""A plan on the terminal: the sentence, orders, months with bars, rivals. Fits 80 columns."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from planner.record.models import Dates, Interval, Month, PlanRecord, Quantiles
+from waferlag.text.tables import WIDTH, cut, displayed_width, table, wrapped
+
+BAR = 10
+"""Cells of the bar that shows a month's probability."""
+MOST_LATER = 12
+"""Later orders listed, those that are largest on average."""
+MOST_SWINGS = 3
+"""Inputs and limits named."""
+SHORT = {"attention_dp": "dp", "moe_tp": "mtp", "moe_ep": "ep"}
+"""Names of a layout's parts that are too long for a table."""
+
+
+def plan_text(record: PlanRecord) -> str:
+    """Everything `waferlag plan` prints of a plan, without colour."""
+    parts = [
+        _answer(record),
+        _orders(record),
+        _later(record),
+        _conditional(record),
+        _reservations(record),
+        _months(record),
+        _rivals(record),
+        _quarters(record),
+        _frontier(record),
+        _worth(record),
+        _serving(record),
+        _reasons(record),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def share(interval: Interval) -> str:
+    """A probability with its interval, in per cent: 93 % (91-94)."""
+    return f"{100 * interval.value:.0f} % ({100 * interval.low:.0f}-{100 * interval.high:.0f})"
+
+
+def money(value: float, digits: int = 1) -> str:
+    """Money in billions, millions or thousands, two significant places where that is honest."""
+    if abs(value) >= 1e9:
+        return f"{value / 1e9:,.{digits}f} bn"
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.{digits}f} M"
+    if abs(value) >= 1e3:
+        return f"{value / 1e3:,.0f} k"
+    return f"{value:,.0f}"
+
+
+def _answer(record: PlanRecord) -> str:
+    answer = record.answer
+    lines = [*wrapped(answer.sentence), *wrapped(answer.waiting), "", "What this rests on:"]
+    lines += [line for fact in answer.rests_on for line in wrapped(fact, "- ")]
+    return "\n".join(lines)
+
+
+def _orders(record: PlanRecord) -> str:
+    if not record.orders:
+        return "Orders: none now." if record.later else "Orders: none."
+    head = ["order by", "source", "for", "GPUs", "serves P10/50/90", "last safe"]
+    rows = [
+        [
+            str(order.order_on),
+            cut(order.source, 20),
+            cut(order.pool, 11),
+            str(order.gpus),
+            dates(order.arrives),
+            month_of(order.last_safe),
+        ]
+        for order in record.orders
+    ]
+    note = "Last safe: the latest month to which the order may move with the goal still kept; -: any."
+    return "Orders\n" + table(head, rows, right=[3], whole=[0, 4, 5]) + "\n" + "\n".join(wrapped(note))
+
+
+def _later(record: PlanRecord) -> str:
+    """What planning again is likely to order, months and sources that matter most."""
+    if record.answer.way != "monthly re-planning" or not record.later:
+        return ""
+    most = sorted(record.later, key=lambda order: -order.mean_gpus)[:MOST_LATER]
+    rows = [
+        [
+            order.month,
+            cut(order.source, 24),
+            cut(order.pool, 14),
+            f"{100 * order.placed:.0f} %",
+            spread(order.gpus),
+        ]
+        for order in sorted(most, key=lambda order: (order.month, order.source, order.pool))
+    ]
+    left = len(record.later) - len(rows)
+    note = "Decided when the month comes; GPUs as P10/P50/P90 over futures."
+    note += f" {left} smaller lines are in the JSON." if left else ""
+    head = ["month", "source", "for", "placed in", "GPUs"]
+    drawn = table(head, rows, right=[3, 4], whole=[0])
+    return "Likely later, planning again each month\n" + drawn + "\n" + "\n".join(wrapped(note))
+
+
+def _conditional(record: PlanRecord) -> str:
+    """The if-then calendar, where it is the recommended way."""
+    calendar = record.calendar
+    if calendar is None or not calendar.conditional or record.answer.way != "if-then calendar":
+        return ""
+    rows = [
+        [line.month, cut(line.source, 20), cut(line.pool, 11), str(line.gpus), cut(line.condition, 28)]
+        for line in calendar.lines
+    ]
+    return "Calendar\n" + table(["month", "source", "for", "GPUs", "condition"], rows, right=[3], whole=[0])
+
+
+def _reservations(record: PlanRecord) -> str:
+    if not record.reservations:
+        return ""
+    lines: dict[tuple[str, str], dict[str, int]] = {}
+    for item in record.reservations:
+        lines.setdefault((item.source, item.pool), {})[item.month] = item.gpus
+    rows = []
+    for (source, pool), by_month in lines.items():
+        for first, last, gpus in _runs(by_month):
+            span = first if first == last else f"{first} to {last}"
+            rows.append([span, cut(source, 24), cut(pool, 14), str(gpus)])
+    return "Rent, reserved\n" + table(["months", "source", "for", "GPUs"], sorted(rows), right=[3], whole=[0])
+
+
+def _months(record: PlanRecord) -> str:
+    units = sorted({pool.unit for month in record.months for pool in month.pools})
+    head = ["month", "demand met", "", "GPUs needed", "in service", "rented"]
+    rows = [_month_row(month, record.answer.goal) for month in record.months]
+    note = f"GPUs as P10/P50/P90 over futures, counted as {' and '.join(units)}; bars end at 100 %."
+    if any(row[1].endswith("!") for row in rows):
+        note += " !: below the goal."
+    drawn = table(head, rows, right=[3, 4, 5], whole=[0, 1, 2])
+    if max(map(displayed_width, drawn.splitlines())) > WIDTH:  # the bar only repeats the figure beside it
+        without = [[*line[:2], *line[3:]] for line in [head, *rows]]
+        drawn = table(without[0], without[1:], right=[2, 3, 4], whole=[0, 1])
+        note = note.replace("; bars end at 100 %", "")
+    return f"Months\n{drawn}\n" + "\n".join(wrapped(note))
+
+
+def _month_row(month: Month, goal: float) -> list[str]:
+    met = month.probability
+    bar = "#" * round(BAR * met.value)
+    short = " " if not month.required or met.value >= goal else "!"
+    needed = _sum([pool.need_gpus for pool in month.pools])
+    serving = _sum([pool.in_service_gpus for pool in month.pools])
+    rented = sum(pool.reserved_gpus + pool.spot_gpus.p50 for pool in month.pools)
+    return [
+        month.month,
+        f"{share(met)}{short}",
+        f"[{bar:<{BAR}}]",
+        spread(needed),
+        spread(serving),
+        count(rented),
+    ]
+
+
+def _rivals(record: PlanRecord) -> str:
+    if not record.rivals:
+        return ""
+    plan = record.kpis
+    rows = [
+        [
+            "this plan",
+            money(plan.mean_cost.value),
+            "",
+            share(record.answer.probability),
+            f"{100 * plan.shortfall_share.value:.1f} %",
+        ]
+    ]
+    rows += [
+        [
+            rival.name,
+            money(rival.mean_cost.value),
+            _against(rival.cost_difference.value),
+            share(rival.probability),
+            f"{100 * rival.shortfall_share:.1f} %",
+        ]
+        for rival in record.rivals
+    ]
+    head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
+    drawn = "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
+    ties = [rival.name for rival in record.rivals if rival.verdict == "ties"]
+    if ties:
+        note = f"Ties with this plan, within the interval of the difference: {', '.join(ties)}."
+        drawn += "\n" + "\n".join(wrapped(note))
+    return drawn
+
+
+def _quarters(record: PlanRecord) -> str:
+    if not record.quarters:
+        return ""
+    rows = [
+        [
+            quarter.quarter,
+            "/".join(money(value) for value in (quarter.spend.p10, quarter.spend.p50, quarter.spend.p90)),
+            money(quarter.committed),
+            money(quarter.at_risk),
+        ]
+        for quarter in record.quarters
+    ]
+    head = ["quarter", f"spend {record.scenario.currency} P10/P50/P90", "ordered", "at risk"]
+    return "Cash\n" + table(head, rows, right=[1, 2, 3], whole=[0])
+
+
+def _frontier(record: PlanRecord) -> str:
+    if len(record.frontier) < 2:
+        return ""
+    rows = [
+        [share(point.probability), point.weakest_month, ranged(point.mean_cost)] for point in record.frontier
+    ]
+    head = ["weakest month met", "month", f"mean cost {record.scenario.currency}"]
+    return "Cost against probability\n" + table(head, rows, right=[2], whole=[0, 1])
+
+
+def _worth(record: PlanRecord) -> str:
+    """What knowing more or another world would be worth, and what to learn first."""
+    currency = record.scenario.currency
+    lines = []
+    if record.information is not None:
+        known = record.information
+        lines.append(
+            f"Planning with odds instead of means saves {ranged(known.stochastic_solution)} {currency} (VSS); "
+            f"knowing the future would save {ranged(known.perfect)} {currency} more (EVPI)."
+        )
+    lines += [
+        f"With {'all gates' if gate.gate == 'all gates' else gate.gate} always open the plan would cost "
+        f"{ranged(gate.cost_difference, flipped=True)} {currency} less."
+        for gate in record.open_gates
+        if gate.cost_difference.high < -1
+    ]
+    if record.tornado:
+        widest = [
+            f"{swing.what} ({money(abs(swing.cost_high - swing.cost_low))})" for swing in record.tornado
+        ]
+        lines.append(
+            f"The cost in {currency} swings most with {', '.join(widest[:MOST_SWINGS])}, between the lowest and the "
+            "highest fifth of each: what to learn first."
+        )
+    lines += [limit.words for limit in record.limits[:MOST_SWINGS]]
+    return (
+        "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
+        if lines
+        else ""
+    )
+
+
+def ranged(interval: Interval, flipped: bool = False) -> str:
+    """Money with its interval: 2.9 M (2.4 M-3.3 M); flipped: a saving, told without its minus."""
+    value, low, high = interval.value, interval.low, interval.high
+    if flipped:
+        value, low, high = -value, -high, -low
+    return f"{money(value)} ({money(low)} to {money(high)})"
+
+
+def _against(difference: float) -> str:
+    """What a rival costs more, with its sign; below 50,000 it is nothing in millions."""
+    return money(difference) if difference < 0 else f"+{money(difference)}"
+
+
+def _serving(record: PlanRecord) -> str:
+    rows = []
+    for item in record.sizing:
+        goodput = item.requests_per_s
+        layout = " ".join(f"{SHORT.get(key, key)}{n}" for key, n in item.layout.items() if n > 1) or "one GPU"
+        figure = f"{goodput.value:.2f} ({goodput.low:.2f}-{goodput.high:.2f})" if goodput else "none"
+        usage = f"{item.mfu:.2f} {item.mbu:.2f}" if item.mfu is not None and item.mbu is not None else ""
+        rows.append(
+            [cut(item.pool, 12), cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"]
+        )
+    head = ["pool", "GPU", "replica", "requests/s (80 %)", "MFU MBU", "label"]
+    return "Serving, one replica at the SLO\n" + table(head, rows, right=[3], whole=[4])
+
+
+def _reasons(record: PlanRecord) -> str:
+    lines = [line for reason in record.reasons for line in wrapped(reason, "- ")]
+    return "Why\n" + "\n".join(lines) if lines else ""
+
+
+def dates(arrival: Dates) -> str:
+    """Months of arrival as P10 P50 P90, such as Dec25 Jan26 later; "later" is beyond the horizon."""
+    return " ".join(month_of(day, "later") for day in (arrival.p10, arrival.p50, arrival.p90))
+
+
+def month_of(day: dt.date | None, none: str = "-") -> str:
+    """Jul25, or a word where there is no date."""
+    return none if day is None else f"{day:%b%y}"
+
+
+def spread(quantiles: Quantiles) -> str:
+    """P10/P50/P90 without decimals: 940/1,210/1,504; from ten thousand on to three places."""
+    return "/".join(map(count, (quantiles.p10, quantiles.p50, quantiles.p90)))
+
+
+def count(value: float) -> str:
+    """A number of GPUs: 1,204, and 12.3k, 123k or 1.23M where that is all a table has room for.
+
+    >>> [count(value) for value in (8, 9999.4, 12_345, 123_456, 1_234_567, 2e12)]
+    ['8', '9,999', '12.3k', '123k', '1.23M', '2e+12']
+    """
+    if abs(value) < 1e4:
+        return f"{value:,.0f}"
+    for size, unit in ((1e3, "k"), (1e6, "M"), (1e9, "G")):
+        if abs(value) < 999.5 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0e}"
+
+
+def _sum(parts: Sequence[Quantiles]) -> Quantiles:
+    """Quantiles of pools side by side: as if they rose and fell together, which is the wider reading."""
+    return Quantiles(
+        p10=sum(part.p10 for part in parts),
+        p50=sum(part.p50 for part in parts),
+        p90=sum(part.p90 for part in parts),
+    )
+
+
+def _runs(by_month: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Months in a row with the same count, as (first, last, count)."""
+    runs: list[tuple[str, str, int]] = []
+    for month, gpus in sorted(by_month.items()):
+        if runs and runs[-1][2] == gpus and _next(runs[-1][1]) == month:
+            runs[-1] = (runs[-1][0], month, gpus)
+        else:
+            runs.append((month, month, gpus))
+    return runs
+
+
+def _next(month: str) -> str:
+    year, number = map(int, month.split("-"))
+    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"
