@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from executor.arithmetic_series import Ramps
 from executor.engine.engine import Engine
 from executor.engine.sampling import Sampling
 from executor.errors import BadInputError
-from executor.replay.arithmetic_series import Ramps
 from executor.replay.arrivals import Arrivals, Floats
 from executor.scheduler.scheduler import Scheduler
 from executor.scheduler.sequence import Step

@@ -116,13 +116,13 @@ def section(rows: list[Row], requests: int) -> str:
     lines = [
         "## Goodput by formula against replay",
         f"`python benchmarks/goodput.py --requests {requests}`: highest Poisson rate of one replica at which 90 %"
-        " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `executor.estimate.open_loop.goodput`, median"
+        " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `executor.estimate.open_loop`, median"
         " with its 80 % interval. Replay: the executor's scheduler on a modelled clock at the most likely"
         f" parameters, {requests:,} requests of which the first fifth and the last tenth are not counted, bisected to"
-        " 1 %. Fleets are sized on the replay (`executor.estimate.replayed_goodput`, planner/reference/replayed_goodput.csv), there with"
-        " the joint lengths of the pool's trace. Same step times, same lengths (margins of the trace,"
-        f" independent), no prefix reuse. {spread} With a batch of 256 at most, the default of engines, the replay's"
-        " rate stands in the last column.",
+        " 1 %. Fleets are sized on the replay (`executor.estimate.replayed_goodput`,"
+        " executor/reference/replayed_goodput.csv), there with the joint lengths of the pool's trace. Same step"
+        f" times, same lengths (margins of the trace, independent), no prefix reuse. {spread}"
+        " With a batch of 256 at most, the default of engines, the replay's rate stands in the last column.",
         "| set-up | lengths of | bounds TTFT / TPOT, ms | formula, requests/s | replay | formula / replay"
         " | what ends the replay | replay, batch <= 256 |",
         "|" + "---|" * 8,

@@ -3,8 +3,8 @@
     make tables
 
 To be run again whenever the calibration rows, the step-time model, the traces, the scheduler or the scenarios change,
-after ``executor.estimate.fits.VERSION`` or ``executor.estimate.replayed_goodput.VERSION`` where a rule changed; tests say when a table is stale. A
-minute or less.
+after ``VERSION`` in executor/estimate/fits.py or replayed_goodput.py is raised where a rule changed; tests say when a
+table is stale. A minute or less.
 """
 
 import csv
@@ -16,7 +16,7 @@ from executor.estimate import replayed_goodput as goodput
 from executor.estimate.calibration import calibrate, prior_belief
 from executor.estimate.measured_points import by_group, shipped_points
 from executor.estimate.replayed_goodput import Answer, Question, closed_form, replayed
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 from planner.demand.traffic import traffic
 from planner.open_scenario import open_scenario
 from planner.scenario.load import shipped
@@ -25,7 +25,7 @@ from planner.sizing import asked_of
 
 SOURCE = "benchmarks/serving_tables.py: the executor's scheduler on the step-time model's clock"
 FITS_SOURCE = (
-    "benchmarks/serving_tables.py: executor.steptime.fit.fit to planner/reference/serving_points.csv"
+    "benchmarks/serving_tables.py: executor.steptime.fit.fit to executor/reference/serving_points.csv"
 )
 
 

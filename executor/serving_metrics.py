@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from executor.arithmetic_series import Ramps
 from executor.errors import BadInputError
-from executor.replay.arithmetic_series import Ramps
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -254,7 +254,7 @@ def test_code_that_is_the_same_everywhere_is_not():
 # -- names made of what was asked --------------------------------------------------------------------------
 
 HASHES = {
-    "executor/estimate/keys.py": "what was asked: set-ups, measured rows, lengths of a trace in six digits; nothing fitted",
+    "executor/estimate/keys.py": "what was asked: set-ups, rows, lengths of a trace in six digits; nothing fitted",
     "planner/scenario/stored.py": "a scenario as it is written",
     "planner/sampling/streams.py": "names of random streams",
     "executor/scheduler/scheduler.py": "prefix blocks of tokens",

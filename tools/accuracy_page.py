@@ -159,7 +159,7 @@ def _published_table(found: Sequence[Compared]) -> str:
     lines = [
         "### Single published figures",
         "",
-        "Figures of blogs, vendors' tables and repositories (planner/reference/published_points.csv). None of them"
+        "Figures of blogs, vendors' tables and repositories (executor/reference/published_points.csv). None of them"
         " calibrates anything. The terms for attention DP, expert dispatch and overlap follow from how engines work,"
         " but were written with the rows of DP layouts in view; the others were not looked at."
         f" {held} of {len(found)} lie inside the interval named 80 %.",

@@ -15,7 +15,7 @@ import numpy as np
 
 from executor.estimate.keys import key_of, priors_version, row_inputs
 from executor.estimate.measured_points import Case
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 from executor.steptime.fit import Calibration, Mode
 
 VERSION = 1

@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from executor.estimate.measured_points import Case
+from executor.reference import SHIPPED
 from executor.steptime.workload import Setup
 
 FIGURES = (
@@ -23,7 +23,7 @@ FIGURES = (
 )
 """Published figures of an accelerator that a step time depends on."""
 PRIOR_FILES = ("engines.json", "transfer.json")
-"""What engines and GPUs are believed to do before a row is seen (executor/data)."""
+"""What engines and GPUs are believed to do before a row is seen (executor/reference)."""
 
 
 def key_of(asked: Mapping[str, Any]) -> str:
@@ -62,5 +62,5 @@ def row_inputs(rows: Iterable[Case]) -> list[dict[str, Any]]:
 @cache
 def priors_version() -> str:
     """A name for the contents of ``PRIOR_FILES``, however they are laid out."""
-    texts = [(files("executor") / "data" / name).read_text(encoding="utf-8") for name in PRIOR_FILES]
+    texts = [(SHIPPED / name).read_text(encoding="utf-8") for name in PRIOR_FILES]
     return key_of({"files": [json.loads(text) for text in texts]})

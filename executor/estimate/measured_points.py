@@ -28,8 +28,8 @@ from executor.model.cost import Layout, decode_step_bytes, request_flops
 from executor.model.roofline import PRECISIONS, Accelerator
 from executor.model.spec import model_spec
 from executor.profile import ServingProfile
+from executor.reference import SHIPPED
 from executor.reference.accelerators import accelerator
-from executor.reference.csv_table import SHIPPED
 from executor.steptime.parameters import Engine, engine
 from executor.steptime.transfer import family_of
 from executor.steptime.workload import Load, Setup
@@ -427,7 +427,7 @@ def cases_of(profile: ServingProfile) -> tuple[Case, ...]:
 
 @cache
 def shipped_points() -> tuple[Case, ...]:
-    """The calibration rows that ship with the product (planner/reference/serving_points.csv)."""
+    """The calibration rows that ship with the product (executor/reference/serving_points.csv)."""
     path = SHIPPED / "serving_points.csv"
     cleaned = read_measured(path)
     if cleaned.rejected:

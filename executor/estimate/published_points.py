@@ -13,7 +13,8 @@ from executor.estimate.closed_loop import estimate, phase_rate
 from executor.estimate.measured_points import read_table
 from executor.model.cost import Layout
 from executor.profile import Figure
-from executor.reference.csv_table import EVIDENCE, SHIPPED
+from executor.reference import SHIPPED
+from executor.reference.csv_table import EVIDENCE
 from executor.steptime.workload import Load
 
 COLUMNS = (

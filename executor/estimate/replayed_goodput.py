@@ -28,7 +28,7 @@ from executor.estimate.open_loop import goodput
 from executor.estimate.slo import Goodput, Slo
 from executor.model.cost import decode_step_bytes
 from executor.model.roofline import mbu
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 from executor.replay.arrivals import Ints, lengths_of_cells
 from executor.replay.cluster import STEADY, Peak, goodput_by_replay, replica_limits
 from executor.serving_metrics import Bounds
@@ -227,7 +227,7 @@ def _at_level(formula: Goodput, answer: Answer, setup: Setup, lengths: Lengths) 
 
 
 class ShippedAnswers:
-    """The answers for the set-ups of the shipped scenarios (planner/reference/replayed_goodput.csv)."""
+    """The answers for the set-ups of the shipped scenarios (executor/reference/replayed_goodput.csv)."""
 
     def __init__(self, answers: dict[str, Answer]) -> None:
         self.answers = answers

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from executor.arithmetic_series import Ramps
 from executor.errors import BadInputError
-from executor.replay.arithmetic_series import Ramps
 from executor.replay.arrivals import Floats
 from executor.serving_metrics import Bounds, Latencies, bench_metrics
 

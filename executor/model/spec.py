@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError
+from executor.reference import SHIPPED
 
 Scoring = Literal["softmax", "sigmoid"]
 
@@ -289,7 +289,7 @@ def known_models() -> tuple[str, ...]:
 @cache
 def _registry() -> dict[str, ModelSpec]:
     """Every spelling under which a built-in model is found, lower case, with and without the organisation."""
-    stored = json.loads((files("executor") / "data" / "models.json").read_text(encoding="utf-8"))
+    stored = json.loads((SHIPPED / "models.json").read_text(encoding="utf-8"))
     registry: dict[str, ModelSpec] = {}
     for model_id, entry in stored["models"].items():
         spec = from_hf_config(entry["config"], model_id)

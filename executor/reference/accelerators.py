@@ -7,7 +7,8 @@ from pathlib import Path
 
 from executor.errors import ExecutorError, FileError, UnknownNameError, UserMistakeError
 from executor.model.roofline import Accelerator
-from executor.reference.csv_table import SHIPPED, Row, read_rows
+from executor.reference import SHIPPED
+from executor.reference.csv_table import Row, read_rows
 
 FIGURES = (
     "memory_gb",

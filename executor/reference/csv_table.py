@@ -18,9 +18,6 @@ estimate: theirs or ours."""
 
 EVIDENCE: tuple[str, ...] = get_args(Evidence)
 
-SHIPPED = Path(__file__).parent
-"""Where the product's own tables lie."""
-
 
 @dataclass(frozen=True)
 class Row:

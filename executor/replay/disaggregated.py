@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from executor.arithmetic_series import Ramps
 from executor.errors import BadInputError
-from executor.replay.arithmetic_series import Ramps
 from executor.replay.arrivals import Arrivals
 from executor.replay.cluster import Route, replay, replica_limits
 from executor.replay.results import Replayed

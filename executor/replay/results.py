@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from executor.replay.arithmetic_series import Ramps
+from executor.arithmetic_series import Ramps
 from executor.replay.arrivals import Arrivals, Floats, Ints
 from executor.scheduler.sequence import ROUNDING
 from executor.serving_metrics import Bounds, Latencies, bench_metrics

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
 from executor.errors import BadInputError, UnknownNameError
 from executor.portable.elementary import log, square
+from executor.reference import SHIPPED
 
 Array = np.ndarray
 
@@ -141,7 +141,7 @@ def prior_for(engine_name: str) -> Prior:
 
 @cache
 def _stored() -> dict:
-    return json.loads((files("executor") / "data" / "engines.json").read_text(encoding="utf-8"))
+    return json.loads((SHIPPED / "engines.json").read_text(encoding="utf-8"))
 
 
 @cache

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
 from executor.model.roofline import Accelerator
 from executor.portable.elementary import exp, log, square
+from executor.reference import SHIPPED
 from executor.steptime.fit import Calibration, Mode
 from executor.steptime.parameters import PARAMETERS
 from executor.steptime.workload import Setup
@@ -174,7 +174,7 @@ def _source_peak(source: Accelerator, precision: str) -> float:
 
 @cache
 def _stored() -> dict:
-    return json.loads((files("executor") / "data" / "transfer.json").read_text(encoding="utf-8"))
+    return json.loads((SHIPPED / "transfer.json").read_text(encoding="utf-8"))
 
 
 @cache

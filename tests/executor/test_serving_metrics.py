@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from executor.arithmetic_series import Ramps
 from executor.errors import BadInputError
-from executor.replay.arithmetic_series import Ramps
 from executor.serving_metrics import Bounds, Latencies, bench_metrics, bounds_of
 
 

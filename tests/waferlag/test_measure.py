@@ -17,7 +17,7 @@ from starlette.routing import Route  # noqa: E402
 
 from executor.engine.engine import Engine, Settings  # noqa: E402
 from executor.engine.sampling import Sampling  # noqa: E402
-from executor.model.spec import from_hf_config
+from executor.model.spec import from_hf_config  # noqa: E402
 
 TINY = {
     "model_type": "qwen3",

@@ -10,7 +10,7 @@ import executor.estimate.fits as module
 from executor.estimate.calibration import calibrate, from_prior, prior_belief
 from executor.estimate.fits import TABLE, fit_key, read, shipped_fit, written
 from executor.estimate.measured_points import by_group, shipped_points
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 
 GROUPS = by_group(shipped_points())
 

@@ -21,7 +21,7 @@ from executor.estimate.replayed_goodput import (
 )
 from executor.estimate.slo import Slo
 from executor.model.cost import Layout
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 from executor.steptime.workload import Drafting
 from planner.demand.summary import Cell
 from planner.demand.traffic import traffic
@@ -175,7 +175,7 @@ def test_every_shipped_scenario_is_answered_by_the_shipped_table():
     """Else it is stale: run ``make tables``."""
     known = shipped_answers()
     missing = [found.setup for key, found in questions().items() if known.get(key) is None]
-    assert not missing, "planner/reference/replayed_goodput.csv is stale: run `make tables`"
+    assert not missing, "executor/reference/replayed_goodput.csv is stale: run `make tables`"
 
 
 def test_the_shipped_table_was_made_by_the_model_of_today():

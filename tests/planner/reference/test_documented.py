@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from executor.reference.csv_table import SHIPPED
+from executor.reference import SHIPPED
 from planner.demand.catalogue import catalogue
 from planner.reference.traces import trace_names
 

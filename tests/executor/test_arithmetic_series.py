@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from executor.replay.arithmetic_series import FEW, Ramps
+from executor.arithmetic_series import FEW, Ramps
 
 SHARES = [0.0, 0.01, 0.5, 0.9, 0.99, 1.0]
 
