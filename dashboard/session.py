@@ -12,9 +12,10 @@ from dashboard.charts.theme import DARK, LIGHT, Look
 from dashboard.compute.background import Background
 from dashboard.wording import LANGUAGES, Wording
 from db import queries
+from db.connection import Database
 from db.queries import RunSummary
 from db.repository import RunRepository
-from db.session import Database, open_database
+from db.session import open_database
 from executor.errors import UnknownNameError, WaferlagError
 from planner.record.models import PlanRecord
 

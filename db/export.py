@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import text
 
 from db import queries
+from db.connection import Database
 from db.repository import NoPlanError, RunRepository
-from db.session import Database
 from executor.errors import UnknownNameError
 
 SCHEMA_VERSION = 1

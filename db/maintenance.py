@@ -13,10 +13,10 @@ from sqlalchemy import delete, select, text
 from db import audit
 from db.artefacts import Artefact, ArtefactStore, replace_file
 from db.columns import now
+from db.connection import Database
 from db.errors import ArtefactError, DatabaseError, DatabaseVersionError
 from db.queue import PLAN
 from db.schema import ENDED, PlanRow, RunRow
-from db.session import Database
 from db.version import current_version
 
 DAY = 86_400.0

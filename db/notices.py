@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.columns import now
+from db.connection import Database
 from db.schema import NoticeRow
-from db.session import Database
 
 FIRST_RETRY_SECONDS = 15.0
 MAX_ATTEMPTS = 8

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from db.columns import now
+from db.connection import Database
 from db.repository import APPROVED, WITHDRAWN, full_run_id
 from db.schema import (
     AuditRow,
@@ -25,7 +26,6 @@ from db.schema import (
     ScenarioRow,
     ScheduleRow,
 )
-from db.session import Database
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session, aliased
 
 from db import audit
 from db.columns import now
+from db.connection import Database
 from db.identity import new_run_id, run_identity
 from db.repository import full_run_id, insert_or_ignore, save_scenario
 from db.schema import ENDED, PlanRow, RunRow
-from db.session import Database
 from executor.errors import UserMistakeError
 
 if TYPE_CHECKING:

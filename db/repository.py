@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.artefacts import Artefact, ArtefactStore
 from db.columns import now
+from db.connection import Database
 from db.errors import ArtefactError
 from db.identity import content_hash, new_run_id, run_identity
 from db.rows import plan_rows
 from db.schema import DifferenceRow, PlanRow, ProfileRow, RunRow, ScenarioRow
-from db.session import Database
 from executor.errors import UnknownNameError, UserMistakeError
 from planner.compare.plans import Changes
 

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from db import audit
 from db.columns import Flag, now
+from db.connection import Database
 from db.queue import PLAN, WAITING_ONLY, Request, cancel, put
 from db.repository import insert_or_ignore
 from db.schema import RunRow, ScheduleRow
-from db.session import Database
 from executor.errors import UnknownNameError, UserMistakeError
 
 OVERLAPS = ("skip", "queue", "cancel")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from db.connection import Database
 from db.errors import DatabaseVersionError, told_plainly
-from db.session import Database
 
 REVISIONS = ("0001", "0002", "0003")
 """Every revision in order; the last one is the version that this code reads and writes."""

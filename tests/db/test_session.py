@@ -8,9 +8,10 @@ import threading
 import pytest
 from sqlalchemy import select, text
 
-import db.session
+import db.connection
 from db import queries
 from db.columns import now
+from db.connection import database_url as parsed
 from db.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -20,7 +21,6 @@ from db.errors import (
     DiskFullError,
 )
 from db.repository import RunRepository
-from db.session import database_url as parsed
 from db.session import open_database
 
 INSERT_A_RUN = (
@@ -31,7 +31,7 @@ INSERT_A_RUN = (
 @pytest.fixture
 def impatient(monkeypatch):
     """Wait for a lock for a fifth of a second only."""
-    monkeypatch.setattr(db.session, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(db.connection, "BUSY_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from db import version
+from db.connection import connect
 from db.errors import DatabaseVersionError
 from db.queries import runs
 from db.repository import RunRepository
 from db.schema import Base
-from db.session import connect, open_database
+from db.session import open_database
 
 
 def test_the_list_of_revisions_is_the_chain_of_migrations():

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from db import queries
+from db.connection import Database
 from db.queue import MEASURE, Request, RunQueue
 from db.repository import ProfileRepository
-from db.session import Database, open_database
+from db.session import open_database
 from waferlag.settings import Settings
 from waferlag.worker.loop import Worker
 

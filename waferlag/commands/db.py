@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from db.session import Database
+    from db.connection import Database
 
 app = typer.Typer(help="Make, upgrade, check, back up and clear the database.", no_args_is_help=True)
 
@@ -49,7 +49,7 @@ def upgrade(
 
 
 def _any_version(url: str | None) -> "Database":
-    from db.session import connect
+    from db.connection import connect
     from waferlag.settings import settings
 
     chosen = settings()

@@ -7,7 +7,7 @@ import typer
 from waferlag.commands.db import Db, open_chosen
 
 if TYPE_CHECKING:
-    from db.session import Database
+    from db.connection import Database
     from waferlag.worker.loop import Worker
 
 

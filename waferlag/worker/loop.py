@@ -16,12 +16,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from db.connection import Database
 from db.errors import DatabaseError
 from db.maintenance import clear
 from db.notices import Outbox
 from db.queue import Claim, RunQueue
 from db.schedules import ScheduleRepository
-from db.session import Database
 from waferlag.settings import Settings
 from waferlag.worker import cron
 from waferlag.worker.child_process import Child

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from db import notices
 from db.artefacts import Artefact
+from db.connection import Database, Transaction
 from db.queue import COMPARE, MEASURE, PLAN, Claim, Request, RunQueue, put
 from db.repository import RunRepository, previous_of, scenario_body, store_changes, store_plan, store_profile
 from db.schedules import sinks_of
-from db.session import Database, Transaction
 from planner.compare.plans import Changes
 from waferlag.settings import Settings
 from waferlag.worker.alerts import Message, about_changes, about_failure, about_plan

@@ -14,21 +14,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from executor.portable import linear
-from planner.futures.arrays import Array
+from planner.futures.arrays import Array, Orders
 from planner.optimise.lp.cutting_planes import Oracle
+from planner.optimise.lp.recourse import Spot
 from planner.parallel.backends import Held
-
-if TYPE_CHECKING:
-    from planner.optimise.lp.formulation import Formulation
 
 SHARD = 2_000
 """Futures in a shard. A question to so many takes about 15 ms, against the 0.2 ms that it and its answer travel; a
 smaller sample, such as the default of 600, is one shard and stays in its process."""
+
+
+class Part(Protocol):
+    """The formulation over some of the futures, as far as the oracle asks it."""
+
+    @property
+    def spot(self) -> Spot:
+        """The cheapest cover by spot rental."""
+
+    @property
+    def least(self) -> Spot:
+        """The cover that leaves least unmet."""
+
+    def plan(self, point: Array) -> Orders:
+        """Columns as orders."""
+
+    def deficit(self, plan: Orders) -> Array:
+        """[N, P, T] requests/s that the plan leaves open."""
+
+    def valued_need(self, emphasis: Array) -> Array:
+        """[N] value of the need."""
+
+    def slopes_by_month(self, price: Array) -> Array:
+        """[T, n] what a column carries, at a price of capacity."""
 
 
 class Shard:
@@ -40,7 +62,7 @@ class Shard:
     bounded   whether the CVaR is asked for
     """
 
-    def __init__(self, part: Formulation, emphasis: Array, kept: Array | None, bounded: bool) -> None:
+    def __init__(self, part: Part, emphasis: Array, kept: Array | None, bounded: bool) -> None:
         self.part = part
         self.share = emphasis / part.valued_need(emphasis)[:, None]
         self.kept, self.bounded = kept, bounded

@@ -92,7 +92,7 @@ class Journey:
                 else:
                     yield from self.pass_point(halt.point, halt.visit)
                     if halt.point is Point.RECEIPT:
-                        border.in_transit.pop(self, None)
+                        border.in_transit.pop(self.process, None)
             self.world.deliver(self)
         except EndedError as end:
             self.world.end(self, end.ending)
@@ -118,7 +118,7 @@ class Journey:
             yield from self.be_let_through(Point.ORDER, self.border.source.valid_minutes)
         self.world.pass_by(row)
         self.world.accept(self)
-        self.border.in_process[self] = None
+        self.border.in_process[self.process] = None
         if not self.border.reviewing:
             return
         reviews = self.apply()
@@ -183,8 +183,8 @@ class Journey:
             yield from self.be_let_through(Point.RELEASE)
         self.world.pass_by(row)
         self.world.release(self, self.good(halt.number))
-        del self.border.in_process[self]
-        self.border.in_transit[self] = None
+        del self.border.in_process[self.process]
+        self.border.in_transit[self.process] = None
 
     def be_reviewed(self, reviews: list[Reviewed]) -> Story:
         """Stand at the release until the last word."""
@@ -377,8 +377,8 @@ class World:
 
     def deliver(self, journey: Journey) -> None:
         """The GPUs can serve: the rest of the price of the good ones is due, or what was prepaid above it back."""
-        journey.border.in_process.pop(journey, None)
-        journey.border.in_transit.pop(journey, None)
+        journey.border.in_process.pop(journey.process, None)
+        journey.border.in_transit.pop(journey.process, None)
         self.delivered_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = Outcome.DELIVERED
         good, prepaid = journey.good(AFTER_ALL), journey.border.source.prepayment
@@ -388,8 +388,8 @@ class World:
 
     def end(self, journey: Journey, ending: Ending) -> None:
         """The order ends: of a binding one the rest is due; part of what was paid comes back."""
-        journey.border.in_process.pop(journey, None)
-        journey.border.in_transit.pop(journey, None)
+        journey.border.in_process.pop(journey.process, None)
+        journey.border.in_transit.pop(journey.process, None)
         self.ended_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = ending.outcome
         if self.accepted_at[journey.lot] != UNSEEN:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import simpy
 
 from planner.supply.network.gate import Effect, Fate, Passage, Point
 from planner.supply.network.spec import Source
 from planner.supply.outcomes import Outcome
-
-if TYPE_CHECKING:
-    from planner.supply.simpy_engine.engine import Journey
 
 Story = Generator[simpy.Event, Any, None]
 
@@ -200,7 +197,7 @@ class Clock:
 class Border:
     """The gates of one source, as its lots meet them.
 
-    in_process, in_transit  the lots that a revocation would find
+    in_process, in_transit  the journeys of lots that a revocation would find
     clocks                  of the two, and of what no gate can reach
     """
 
@@ -209,8 +206,8 @@ class Border:
     ) -> None:
         self.source, self.effects = source, effects
         fates = [effect for four in effects.values() for effect in four]
-        self.in_process: dict[Journey, None] = {}
-        self.in_transit: dict[Journey, None] = {}
+        self.in_process: dict[simpy.Process, None] = {}
+        self.in_transit: dict[simpy.Process, None] = {}
         self.clocks = {
             "in_process": Clock(env, any(effect.in_process is Fate.HOLD for effect in fates)),
             "in_transit": Clock(env, any(effect.in_transit is Fate.HOLD for effect in fates)),
@@ -269,8 +266,8 @@ class Border:
                     if not turn.triggered:
                         turn.succeed(verdict)
 
-    def _revoke(self, goods: Mapping[Journey, None], revoking: Sequence[Effect]) -> None:
+    def _revoke(self, goods: Mapping[simpy.Process, None], revoking: Sequence[Effect]) -> None:
         """Orders end; among gates that revoke in one minute the first sets the refund."""
         if revoking:
             for journey in list(goods):
-                journey.process.interrupt(Ending(Outcome.CANCELLED, self.refund_of(revoking[0])))
+                journey.interrupt(Ending(Outcome.CANCELLED, self.refund_of(revoking[0])))

@@ -16,10 +16,11 @@ from sqlalchemy import text
 
 from db import queries
 from db.artefacts import FILE_NAME
+from db.connection import Database
 from db.maintenance import check, clear
 from db.queue import Request, RunQueue
 from db.repository import RunRepository
-from db.session import Database, open_database
+from db.session import open_database
 from waferlag.settings import read_settings
 from waferlag.worker.job import NO_ROOM
 from waferlag.worker.loop import Worker
@@ -520,7 +521,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file,
 
     import db.session
 
-    monkeypatch.setattr(db.session, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(db.connection, "BUSY_SECONDS", 0.2)
     for name, value in SPEED.items():
         monkeypatch.setenv(name, value)
     with open_database(str(tmp_path / "w.db")) as database:
@@ -575,7 +576,7 @@ def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, mon
     import db.session
     from db.errors import DatabaseUnavailableError
 
-    monkeypatch.setattr(db.session, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(db.connection, "BUSY_SECONDS", 0.1)
     monkeypatch.setenv("WAFERLAG_OUTAGE_SECONDS", "1")
     monkeypatch.setenv("WAFERLAG_POLL_SECONDS", "0.1")
     with open_database(str(tmp_path / "w.db")) as database:

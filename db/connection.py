@@ -1,0 +1,182 @@
+"""A database's address, and the two ways to use it: to read, and to write."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from db.errors import BUSY_SECONDS, DatabaseError, DatabaseUrlError, told_plainly
+from executor.errors import did_you_mean
+
+_SCHEMES = {
+    "sqlite": "sqlite+pysqlite",
+    "sqlite+pysqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+"""What a URL may begin with, and the driver it means."""
+
+_CONNECT_SECONDS = 10
+
+Transaction = Session
+"""What :meth:`Database.write` gives, for those who pass it on without knowing SQLAlchemy."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database of the present version, and the folder in which its runs keep their files."""
+
+    engine: Engine
+    runs_folder: Path
+
+    @property
+    def place(self) -> str:
+        """The URL without its password, for messages."""
+        url = self.engine.url
+        return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one moment; what it changes is not kept."""
+        with told_plainly(self.place), Session(self.engine) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A short transaction: all of it is kept, or after an exception none.
+
+        SQLite takes its write lock at the start, so that what was read in the transaction still holds when it
+        is written; PostgreSQL locks rows.
+        """
+        writing = self.engine.execution_options(waferlag_writes=True)
+        with told_plainly(self.place), Session(writing) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def connect(url: str, runs_folder: Path | str | None = None) -> Database:
+    """The database at ``url`` as it is, whatever the version of its tables: for migrations."""
+    parsed = database_url(url)
+    _make_folder_of(parsed)
+    return Database(_engine(parsed), Path(runs_folder or _default_runs_folder(parsed)))
+
+
+def database_url(text: str) -> URL:
+    """The URL with its driver; a path alone is an SQLite file.
+
+    >>> str(database_url("runs.db"))
+    'sqlite+pysqlite:///runs.db'
+    >>> str(database_url("postgres://planner@db.example/waferlag"))
+    'postgresql+psycopg://planner@db.example/waferlag'
+    """
+    if not text.strip():
+        raise DatabaseUrlError(
+            "the database's URL is empty: give sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    if ":" not in text.partition("/")[0]:
+        text = f"sqlite:///{Path(text).expanduser()}"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseUrlError(
+            f"{_without_password(text)!r} is not a database URL: give sqlite:///FILE or postgresql://USER@HOST/NAME"
+        ) from error
+    if url.drivername not in _SCHEMES:
+        nearest = did_you_mean(url.drivername, ["sqlite", "postgresql"])
+        hint = f"did you mean {nearest}:?" if nearest else "known: sqlite, postgresql"
+        raise DatabaseUrlError(f"the database's URL begins with {url.drivername!r} ({hint})")
+    if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise DatabaseUrlError(
+            "an SQLite database in memory is seen by one process only: give a file, sqlite:///FILE"
+        )
+    return url.set(drivername=_SCHEMES[url.drivername])
+
+
+def _without_password(text: str) -> str:
+    """A malformed URL may still hold a password: show only what stands before the colon and after the @."""
+    head, at, tail = text.rpartition("@")
+    return f"{head.split('://')[0]}://…@{tail}" if at else text
+
+
+def require_file(url: URL) -> None:
+    """Refuse an SQLite file that is not there, which SQLite would make."""
+    if (
+        url.drivername == "sqlite+pysqlite"
+        and "uri" not in url.query
+        and not Path(str(url.database)).exists()
+    ):
+        raise DatabaseUrlError(
+            f"there is no database at {url.database}: mend --db or WAFERLAG_DB, or make one with `waferlag db init`"
+        )
+
+
+def _make_folder_of(url: URL) -> None:
+    if url.drivername != "sqlite+pysqlite" or "uri" in url.query:
+        return
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUrlError(f"the database's folder {folder} cannot be made ({error.strerror})") from error
+
+
+def _default_runs_folder(url: URL) -> Path:
+    if url.drivername == "sqlite+pysqlite":
+        file = Path(str(url.database).removeprefix("file:"))
+        return file.with_name(file.name + ".runs").absolute()
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "waferlag" / f"{url.database}.runs"
+
+
+def _engine(url: URL) -> Engine:
+    if url.drivername == "sqlite+pysqlite":
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_on_sqlite)
+        return engine
+    timeouts = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout=60s"
+    try:
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS, "options": timeouts},
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise DatabaseError(
+            "PostgreSQL needs the psycopg driver: pip install 'waferlag[postgres]'"
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    """Let us begin transactions ourselves; check keys; write ahead, so that readers and a writer coexist."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=FULL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _begin_on_sqlite(connection: Connection) -> None:
+    """Writers take the lock at once; a reader must not, or one open screen would lock everybody out."""
+    writes = connection.get_execution_options().get("waferlag_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
