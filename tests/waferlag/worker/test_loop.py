@@ -519,7 +519,7 @@ def test_three_workers_drain_many_runs_once_each(database, fleet, put):
 def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file, monkeypatch, record_file):
     import sqlite3
 
-    import db.session
+    import db.connection
 
     monkeypatch.setattr(db.connection, "BUSY_SECONDS", 0.2)
     for name, value in SPEED.items():
@@ -573,7 +573,7 @@ def test_a_postgresql_that_cuts_every_connection_is_waited_for(
 def test_a_worker_gives_up_on_a_database_that_stays_away(tmp_path, job_file, monkeypatch, caplog):
     import sqlite3
 
-    import db.session
+    import db.connection
     from db.errors import DatabaseUnavailableError
 
     monkeypatch.setattr(db.connection, "BUSY_SECONDS", 0.1)
