@@ -1,0 +1,89 @@
+"""A plan's record of version 1, which held English words where this one holds ids, brought to this version."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_POLICIES = {
+    "fixed calendar": "fixed-calendar",
+    "if-then calendar": "if-then-calendar",
+    "monthly re-planning": "monthly-re-planning",
+    "nothing until cleared": "nothing-until-cleared",
+    "everything now": "everything-now",
+    "nine-month MRP": "nine-month-mrp",
+    "domestic only": "domestic-only",
+    "rent only": "rent-only",
+}
+_VERDICTS = {"short of the goal": "misses-goal", "over the budget": "over-budget"}
+_OWN = {
+    "in any case": {},
+    "if at least promised": {"least": "promised"},
+    "if passing": {"least": "passing"},
+    "once cleared": {"least": "passing", "waits": True},
+}
+_OTHERS = (
+    (re.compile("while (.*) is closed", re.DOTALL), "closed"),
+    (re.compile("while (.*) is not passing", re.DOTALL), "promised"),
+)
+_INPUTS = (
+    (re.compile("need of (?P<pool>.*)", re.DOTALL), "need"),
+    (re.compile("months from order to service, (?P<source>.*)", re.DOTALL), "months-to-service"),
+    (re.compile("what rented (?P<sku>.*?) carries in (?P<pool>.*)", re.DOTALL), "rented-carries"),
+    (re.compile("what (?P<sku>.*?) carries in (?P<pool>.*)", re.DOTALL), "carries"),
+)
+
+
+def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document in this version's words; one of this version as it is. The only place that reads old English."""
+    if document.get("schema_version") != 1:
+        return dict(document)
+    answer = dict(document["answer"])
+    answer["way"] = _POLICIES.get(answer.get("way", "fixed calendar"), answer.get("way"))
+    changed: dict[str, Any] = {
+        "schema_version": 2,
+        "answer": answer,
+        "rivals": [_rival(rival) for rival in document.get("rivals", [])],
+        "open_gates": [
+            {**gate, "gate": None if gate["gate"] == "all gates" else gate["gate"]}
+            for gate in document.get("open_gates", [])
+        ],
+        "tornado": [_swing(swing) for swing in document.get("tornado", [])],
+        "limits": [_limit(limit) for limit in document.get("limits", [])],
+    }
+    if calendar := document.get("calendar"):
+        lines = [{**line, "condition": _condition(line)} for line in calendar["lines"]]
+        changed["calendar"] = {**calendar, "lines": lines}
+    return {**document, **changed}
+
+
+def _rival(old: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = old.get("verdict")
+    kept = {name: value for name, value in old.items() if name != "meaning"}
+    return {
+        **kept,
+        "name": _POLICIES.get(old["name"], old["name"]),
+        "verdict": _VERDICTS.get(verdict, verdict),
+    }
+
+
+def _condition(line: Mapping[str, Any]) -> dict[str, Any]:
+    said = line["condition"]
+    if said in _OWN:
+        return {"watched": line["source"], **_OWN[said]} if _OWN[said] else {}
+    for pattern, most in _OTHERS:
+        if found := pattern.fullmatch(said):
+            return {"watched": found[1], "most": most}
+    raise ValueError(f"unknown condition {said!r}")
+
+
+def _swing(old: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in old.items() if name != "what"}
+    for pattern, kind in _INPUTS:
+        if found := pattern.fullmatch(old["what"]):
+            return {"input": {"kind": kind, **found.groupdict()}, **rest}
+    raise ValueError(f"unknown input {old['what']!r}")
+
+
+def _limit(old: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in old.items() if name not in ("words", "name", "limit")}
+    return {"limit": old["limit"].replace(" ", "-"), "sources": [old["name"]] if old["name"] else [], **rest}
