@@ -12,6 +12,7 @@ from dashboard.text import csv_text, main_button, plain, safe
 from dashboard.wording import displayable
 from db.queries import RunSummary
 from planner.record.models import PlanRecord
+from planner.report import sentences
 
 
 def require_sign_in() -> None:
@@ -148,19 +149,14 @@ def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def answer_card(record: PlanRecord) -> None:
     """The answer: the sentence, what waiting costs, and what it rests on."""
-    from dashboard.report.analysis_tables import plan_again
-    from dashboard.telling import answer_sentence, rests_on, waiting_sentence
-
     words, colours = say(), look()
     edge = colours.in_service if record.answer.feasible else colours.unmet
-    points = "".join(f"<li>{safe(fact)}</li>" for fact in rests_on(record, words))
-    below = [
-        sentence for sentence in (waiting_sentence(record, words), plan_again(record, words)) if sentence
-    ]
+    points = "".join(f"<li>{safe(fact)}</li>" for fact in sentences.rests_on(record, words))
+    below = filter(None, (sentences.waiting(record, words), sentences.plan_again(record, words)))
     st.html(
         f'<div style="border-left:5px solid {edge};padding:.15rem 0 .15rem 1rem;overflow-wrap:anywhere">'
         f'<p style="font-size:1.35rem;line-height:1.4;font-weight:600;margin:0 0 .5rem">'
-        f"{safe(answer_sentence(record, words))}</p>"
+        f"{safe(sentences.answer(record, words))}</p>"
         f'<p style="margin:0 0 .5rem">{safe(" ".join(below))}</p>'
         f'<p style="margin:0;font-weight:600">{safe(words("What this rests on"))}</p>'
         f'<ul style="margin:.2rem 0 0;padding-left:1.2rem">{points}</ul></div>'

@@ -16,6 +16,7 @@ from db.schema import (
     ReservationRow,
     RivalRow,
 )
+from planner.report.sentences import POLICIES
 
 if TYPE_CHECKING:
     from planner.record.models import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
@@ -125,7 +126,9 @@ def _order(run_id: str, line: int, order: Order) -> OrderRow:
         arrives_p90=order.arrives.p90,
         probability_without=order.probability_without.value,
         cost_without=order.cost_without.value,
-        **order.model_dump(exclude={"arrives", "probability_without", "cost_without"}),
+        **order.model_dump(
+            exclude={"arrives", "probability_without", "cost_without", "probability_with", "accepted"}
+        ),
     )
 
 
@@ -134,7 +137,7 @@ def _rivals(run_id: str, record: PlanRecord) -> list[RivalRow]:
         RivalRow(
             run_id=run_id,
             name=rival.name,
-            meaning=rival.meaning,
+            meaning=POLICIES[rival.name][1],
             mean_cost=rival.mean_cost.value,
             weakest_month=rival.weakest_month,
             shortfall_share=rival.shortfall_share,

@@ -17,6 +17,7 @@ from planner.optimise.policies.rolling_horizon import Beliefs, replanned
 from planner.parallel.backends import Spread
 from planner.record.models import Interval, PlanRecord
 from planner.record.provenance import inputs
+from planner.report.analysis_sections import condition_of
 from planner.sampling.seeds import root_of
 from planner.sizing import capacities
 
@@ -98,7 +99,7 @@ def audit(
         draw_prospects(
             scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.scenarios, "fast", processes
         ).futures
-        if way != "fixed calendar"
+        if way != "fixed-calendar"
         else fresh
     )
     progress(0.8, "carrying the plan out")
@@ -120,9 +121,9 @@ def audit(
 
 def _orders(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
     """[P, S, M], or [N, P, S, M] where the way looks before it orders."""
-    if record.answer.way == "monthly re-planning":
+    if record.answer.way == "monthly-re-planning":
         return _replanned(record, learnt, fresh)
-    if record.answer.way == "if-then calendar":
+    if record.answer.way == "if-then-calendar":
         return _conditional(record, learnt, fresh)
     orders = np.zeros((len(fresh.pools), len(fresh.purchases), fresh.months), dtype=np.int64)
     pools, sources, months = _places(record)
@@ -146,7 +147,7 @@ def _conditional(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
     rules = rules_of(learnt)
     orders = np.zeros((len(fresh.pools), len(rules), fresh.months), dtype=np.int64)
     pools, sources, months = _places(record)
-    place = {(rule.source, rule.words): i for i, rule in enumerate(rules)}
+    place = {(rule.source, condition_of(rule, record.scenario)): i for i, rule in enumerate(rules)}
     for line in record.calendar.lines:
         rule = place[sources[line.source], line.condition]
         orders[pools[line.pool], rule, months[line.month]] += line.gpus

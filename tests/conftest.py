@@ -167,8 +167,7 @@ def _figures(probability: float, gpus: int) -> dict[str, Any]:
         },
         "rivals": [
             {
-                "name": "rent only",
-                "meaning": "Buy nothing, rent what is missing.",
+                "name": "rent-only",
                 "mean_cost": _interval(2.9e7, 1e5),
                 "cost_difference": _interval(8e6, 2e5),
                 "weakest_month": "2025-09",
@@ -185,6 +184,14 @@ def _figures(probability: float, gpus: int) -> dict[str, Any]:
         "sources": [],
         "reasons": ["The licence binds."],
     }
+
+
+@pytest.fixture(scope="session")
+def record() -> PlanRecord:
+    """The July 2025 plan, written by hand."""
+    from tests.july import build
+
+    return build()
 
 
 @pytest.fixture

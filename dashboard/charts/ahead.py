@@ -1,7 +1,5 @@
 """What the study behind a plan found: later orders, cost against probability, what the cost swings with."""
 
-import re
-
 import altair as alt
 
 from dashboard.charts.figure import Figure, finished, month_cells, values
@@ -9,13 +7,14 @@ from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording, shortened
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord
+from planner.report.study_sentences import swing_input
 
 _ROW = 42
 
 
 def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Mean GPUs of the firm orders, and of those that planning again is likely to place, by month."""
-    looks = record.answer.way == "if-then calendar"
+    looks = record.answer.way == "if-then-calendar"
     kinds = [say("settled"), say("likely, on conditions" if looks else "likely, when planned again")]
     months = [month.month for month in record.months]
     firm = dict.fromkeys(months, 0.0)
@@ -130,7 +129,7 @@ def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most:
     mean = record.kpis.mean_cost.value
     told: list[Row] = [
         {
-            "input": swing_words(swing.what, say),
+            "input": swing_input(swing.input, say),
             "cost_low": swing.cost_low,
             "cost_high": swing.cost_high,
             "met_low": swing.met_low,
@@ -187,20 +186,3 @@ def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most:
     ]
     chart = finished(alt.layer(*layers), look, takeaway, max(1, len(names)) * _ROW)
     return Figure("what-the-cost-swings-with", takeaway, chart, told)
-
-
-_INPUTS = (
-    (re.compile("need of (.*)", re.DOTALL), "need of {name}"),
-    (re.compile("months from order to service, (.*)", re.DOTALL), "months from order to service, {name}"),
-    (re.compile("what rented (.*?) carries in (.*)", re.DOTALL), "what a rented {name} carries in {pool}"),
-    (re.compile("what (.*?) carries in (.*)", re.DOTALL), "what a {name} carries in {pool}"),
-)
-
-
-def swing_words(what: str, say: Wording) -> str:
-    """The name of a tornado's input in the language asked for."""
-    for pattern, text in _INPUTS:
-        found = pattern.fullmatch(what)
-        if found:
-            return say(text, **dict(zip(("name", "pool"), found.groups(), strict=False)))
-    return say(what)

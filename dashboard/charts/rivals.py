@@ -7,6 +7,7 @@ from dashboard.charts.theme import LIGHT, Look
 from dashboard.wording import ENGLISH, Wording, shortened
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord
+from planner.report.sentences import policy, policy_rule
 
 _ROW = 44
 
@@ -33,8 +34,8 @@ def rival_rows(record: PlanRecord, say: Wording = ENGLISH) -> list[Row]:
     }
     others = [
         {
-            "name": say(rival.name),
-            "meaning": say(rival.meaning),
+            "name": policy(rival.name, say),
+            "meaning": policy_rule(rival.name, say),
             "ours": False,
             "mean_cost": rival.mean_cost.value,
             "cost_low": rival.mean_cost.low,

@@ -15,14 +15,14 @@ from dashboard.components import (
     shown_plan,
     table,
 )
-from dashboard.report.analysis_tables import limit_sentences, worth_sentences
 from dashboard.report.content import headline_facts
 from dashboard.session import database, look, say
-from dashboard.telling import reasons
 from dashboard.text import plain
 from db import queries
 from db.queries import RunSummary
 from planner.record.models import PlanRecord
+from planner.report.sentences import VERDICTS, reasons
+from planner.report.study_sentences import limit_sentences, worth_sentences
 
 
 def page() -> None:
@@ -118,7 +118,7 @@ def _rival_table(record: PlanRecord) -> None:
             if row["worst_tenth_shortfall"] is None
             else words.percent(row["worst_tenth_shortfall"], 1),
             "gpus": words.count(row["gpus_ordered"]),
-            "verdict": words(row["verdict"]) if row["verdict"] else "",
+            "verdict": words(VERDICTS[row["verdict"]]) if row["verdict"] else "",
         }
         for row in rival_rows(record, words)
     ]

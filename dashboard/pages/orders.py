@@ -8,7 +8,6 @@ from dashboard.report.analysis_tables import (
     CALENDAR_TITLES,
     LATER_TITLES,
     calendar_rows,
-    calendar_sentence,
     calendar_title,
     later_rows,
     later_title,
@@ -16,9 +15,11 @@ from dashboard.report.analysis_tables import (
     quarter_titles,
 )
 from dashboard.session import look, say
-from dashboard.telling import order_why, rental_spans
 from dashboard.text import plain, safe
 from planner.record.models import Order, PlanRecord
+from planner.report import sentences
+from planner.report.sentences import rental_spans
+from planner.report.study_sentences import calendar_sentence
 
 
 def page() -> None:
@@ -105,7 +106,7 @@ def _card(order: Order, record: PlanRecord) -> None:
         f'<p style="margin:.15rem 0"><span style="color:{look().quiet}">{safe(name)}</span> {safe(value)}</p>'
         for name, value in lines
     )
-    why = safe(order_why(order, currency, words))
+    why = safe(sentences.why(order, record, words))
     st.html(
         f'<div style="overflow-wrap:anywhere"><p style="margin:0;font-weight:600;font-size:1.08rem">{safe(what)}</p>'
         f'<p style="margin:0 0 .4rem;color:{look().quiet}">{safe(words("for {pool}", pool=order.pool))}</p>'

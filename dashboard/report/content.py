@@ -11,29 +11,18 @@ from dashboard.report.analysis_tables import (
     CALENDAR_TITLES,
     LATER_TITLES,
     calendar_rows,
-    calendar_sentence,
     calendar_title,
     later_rows,
     later_title,
-    limit_sentences,
-    plan_again,
     quarter_rows,
     quarter_titles,
-    worth_sentences,
 )
 from dashboard.report.basis import assumptions, reproduction, sources
 from dashboard.report.parts import Column, Drawing, Fact, ReportData, Section, Table
-from dashboard.telling import (
-    answer_sentence,
-    in_language,
-    order_why,
-    reasons,
-    rental_spans,
-    rests_on,
-    waiting_sentence,
-)
 from dashboard.wording import ENGLISH, Wording, displayable
 from planner.record.models import Dates, PlanRecord, Quantiles
+from planner.report import sentences
+from planner.report.study_sentences import calendar_sentence, limit_sentences, worth_sentences
 
 _WIDTH = 660
 """Width in pixels for which the charts are drawn; page and paper scale them."""
@@ -73,11 +62,11 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
             day=say.day(scenario.start),
             n=scenario.horizon_months,
         ),
-        answer=answer_sentence(record, say),
+        answer=sentences.answer(record, say),
         met=answer.feasible,
-        waiting=waiting_sentence(record, say),
+        waiting=sentences.waiting(record, say),
         rests_title=say("What this rests on"),
-        rests_on=rests_on(record, say),
+        rests_on=sentences.rests_on(record, say),
         facts=headline_facts(record, say),
         labels=_label_colours(say),
         sections=sections,
@@ -228,7 +217,7 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
             gpus=o.gpus,
             sku=o.sku,
             day=say.day(o.order_on),
-            why=order_why(o, currency, say),
+            why=sentences.why(o, record, say),
         )
         for o in placed
     ]
@@ -243,7 +232,7 @@ def _orders(record: PlanRecord, say: Wording) -> Section:
         if placed
         else [say("The plan orders nothing now." if record.later else "The plan orders nothing.")]
     )
-    again = plan_again(record, say)
+    again = sentences.plan_again(record, say)
     if again is not None:
         paragraphs.append(again)
     if record.calendar is not None:
@@ -310,7 +299,7 @@ def _reservations(record: PlanRecord, say: Wording) -> Table:
             say.day(span.reserve_by),
             say.money(span.price, currency),
         ]
-        for span in rental_spans(record)
+        for span in sentences.rental_spans(record)
     ]
     columns = [
         Column(title=say("months")),
@@ -350,7 +339,7 @@ def _money(record: PlanRecord, say: Wording) -> Section:
             low=say.money(kpis.mean_cost.low, currency),
             high=say.money(kpis.mean_cost.high, currency),
         ),
-        waiting_sentence(record, say),
+        sentences.waiting(record, say),
     ]
     if kpis.cost_per_million_tokens is not None:
         paragraphs.append(
@@ -453,10 +442,7 @@ def _serving(record: PlanRecord, say: Wording) -> Section:
         Column(title=say("MFU / MBU"), kind="number"),
         Column(title=say("label"), kind="label"),
     ]
-    points = [
-        f"{row['pool']}, {row['gpu']}: " + " ".join(in_language([row["reason"]], say))
-        for row in charts.serving_table(record)
-    ]
+    points = [f"{row['pool']}, {row['gpu']}: " + row["reason"] for row in charts.serving_table(record)]
     drawings = [_drawing(charts.goodput_by_pool(record, say=say))] if record.sizing else []
     table = Table(caption=say("What one replica serves at the SLO"), columns=columns, rows=rows)
     return Section(
@@ -503,10 +489,10 @@ def _beside(row: dict[str, Any], currency: str, say: Wording) -> str:
     if row["ours"]:
         return "–"
     change = say.change(row["cost_difference"], currency)
-    return (
-        say("{change}: {verdict}", change=change, verdict=say(row["verdict"])) if row["verdict"] else change
-    )
+    if row["verdict"] is None:
+        return change
+    return say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[row["verdict"]]))
 
 
 def _why(record: PlanRecord, say: Wording) -> Section:
-    return Section(title=say("Why this plan"), points=reasons(record, say))
+    return Section(title=say("Why this plan"), points=sentences.reasons(record, say))

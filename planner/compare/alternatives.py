@@ -75,12 +75,12 @@ class Worth:
 def company(scenario: Scenario, trio: Trio, static: Promise, where: Spread) -> Company:
     """Try every way and every rival that the scenario offers, on the same luck."""
     names = _names(scenario, static)
-    jobs: list[tuple[Any, ...]] = [("monthly re-planning", trio, static, ())]
+    jobs: list[tuple[Any, ...]] = [("monthly-re-planning", trio, static, ())]
     jobs += [("gates", trio, static, ())] if any(source.gates for source in scenario.purchases) else []
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
     jobs += [(name, trio, static, home) for name in names]
     made = dict(zip([job[0] for job in jobs], where.map(_attempt, jobs), strict=True))
-    replanned: Replanned = made.pop("monthly re-planning")
+    replanned: Replanned = made.pop("monthly-re-planning")
     cleared, policy = made.pop("gates", (None, None))
     rivals = ([cleared] if cleared is not None else []) + [made[name] for name in names]
     fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
@@ -93,28 +93,28 @@ def company(scenario: Scenario, trio: Trio, static: Promise, where: Spread) -> C
 def _names(scenario: Scenario, static: Promise) -> list[str]:
     """Rivals that differ from the plan in this scenario; the slow ones first, so that the last one is short."""
     home = [source for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
-    names = ["domestic only"] if 0 < len(home) < len(scenario.purchases) else []
+    names = ["domestic-only"] if 0 < len(home) < len(scenario.purchases) else []
     if scenario.rentals and static.confirmed.plan.orders.any():
-        names.append("rent only")
-    return [*names, "everything now", "nine-month MRP", "base-stock"]
+        names.append("rent-only")
+    return [*names, "everything-now", "nine-month-mrp", "base-stock"]
 
 
 def _attempt(name: str, trio: Trio, static: Promise, home: Sequence[str]) -> Any:
     """One way to act, by its name."""
     train, judge, goal = trio.train, trio.confirm, trio.goal
-    if name == "monthly re-planning":
+    if name == "monthly-re-planning":
         return replanned_promise(trio)
     some = trio.first(trio.train.count, _TUNED, trio.confirm.count)
     if name == "gates":
         return _by_gates(some, static, trio.aim)
-    if name == "everything now":
+    if name == "everything-now":
         return everything_now(train, judge, goal)
-    if name == "nine-month MRP":
+    if name == "nine-month-mrp":
         return nine_month_mrp(train, judge)
     if name == "base-stock":
         return base_stock(train, judge, goal)
-    only = home if name == "domestic only" else ()
-    return only_from(name, train, some.validate, trio.aim, only, judge=judge, polished=1)
+    only, called = (home, "domestic-only") if name == "domestic-only" else ((), "rent-only")
+    return only_from(called, train, some.validate, trio.aim, only, judge=judge, polished=1)
 
 
 def _by_gates(trio: Trio, static: Promise, aim: float) -> tuple[Rival, IfThen | None]:

@@ -3,8 +3,10 @@
 import datetime as dt
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from planner.record.ids import GateLevel, LimitKind, PolicyId, Verdict
+from planner.record.upgrade import upgraded
 from planner.scenario import stored
 from planner.scenario.models import Scenario
 
@@ -12,9 +14,6 @@ SCHEMA_VERSION = stored.SCHEMA_VERSION
 
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """Where a serving figure comes from, best first."""
-
-Verdict = Literal["dearer", "ties", "cheaper", "short of the goal", "over the budget"]
-"""A rival beside the plan; ties: the interval of the difference holds nothing."""
 
 
 class Part(BaseModel):
@@ -55,16 +54,16 @@ class Dates(Part):
 class Answer(Part):
     """What to do, in words, and the figures the words stand on."""
 
-    sentence: str
-    """What to order and by when, with what probability."""
-    way: str = "fixed calendar"
-    """How orders are decided: fixed calendar, if-then calendar or monthly re-planning."""
+    sentence: str = ""
+    """What to order and by when, with what probability: English, told from this record's figures."""
+    way: PolicyId = "fixed-calendar"
+    """How orders are decided: the first three ways to act."""
     plan_again_on: dt.date | None = None
     """When the plan must be made again for its promise to hold; None: it holds as it stands."""
-    waiting: str
-    """What waiting one month costs, in words."""
-    rests_on: list[str]
-    """The facts that would change the answer most, a sentence each."""
+    waiting: str = ""
+    """What waiting one month costs: English, told from this record's figures."""
+    rests_on: list[str] = []
+    """The facts that would change the answer most, a sentence each: English, told from this record's figures."""
     feasible: bool
     """Whether the goal is met in every month for which it is required."""
     goal: float
@@ -79,6 +78,12 @@ class Answer(Part):
     """When demand would outgrow what is in service if nothing more were ordered or rented."""
     cost_of_waiting: Interval
     """Expected extra cost if nothing is ordered in the first month, in the plan's currency."""
+    waiting_takes: float = 0.0
+    """Change of the probability of the month that waiting hurts most."""
+    waiting_hurts: str | None = None
+    """That month, as YYYY-MM."""
+    demand_growth: tuple[float, float] | None = None
+    """P10 and P90 of the need of the last month over that of the first."""
 
 
 class PoolMonth(Part):
@@ -146,8 +151,23 @@ class Order(Part):
     """Probability of the protected month without this order."""
     cost_without: Interval
     """Expected change of cost without this order; positive: dearer without it."""
-    why: str
-    """In words."""
+    probability_with: float | None = None
+    """Probability of the protected month with it."""
+    accepted: float | None = None
+    """Share of futures in which the source accepts it."""
+    why: str = ""
+    """Why it is in the plan: English, told from this record's figures."""
+
+
+class Condition(Part):
+    """When an order is placed: where the least open gate of a source is in a state from ``least`` to ``most``."""
+
+    watched: str | None = None
+    """The source whose gates are looked at; None: the order is placed in any case."""
+    least: GateLevel = "closed"
+    most: GateLevel = "passing"
+    waits: bool = False
+    """Whether an order that is not placed in its month waits for the first in which the gates pass."""
 
 
 class ConditionalOrder(Part):
@@ -161,9 +181,7 @@ class ConditionalOrder(Part):
     order_on: dt.date
     """The first of the month, or the scenario's start."""
     gpus: int
-    condition: str
-    """In any case, or what the gates must be seen to do on that day; once cleared: in the first month in which they
-    pass."""
+    condition: Condition
     placed: float
     """Share of futures in which it is placed."""
 
@@ -214,8 +232,8 @@ class Information(Part):
 class OpenGate(Part):
     """What a gate that had always been open would be worth."""
 
-    gate: str
-    """Its name; all gates: every one of them."""
+    gate: str | None
+    """Its name; None: all gates at once."""
     cost_difference: Interval
     """Cost there minus cost here; below nothing: worth so much."""
     weakest_month: str
@@ -236,10 +254,19 @@ class FrontierPoint(Part):
     meets_goal: bool
 
 
+class SwingInput(Part):
+    """What varies from future to future: the need of a pool, what a GPU carries in it, a source's time to service."""
+
+    kind: Literal["need", "carries", "rented-carries", "months-to-service"]
+    pool: str | None = None
+    sku: str | None = None
+    source: str | None = None
+
+
 class Swing(Part):
     """The plan's outcome where one input is in its lowest fifth, and where it is in its highest."""
 
-    what: str
+    input: SwingInput
     cost_low: float
     cost_high: float
     met_low: float
@@ -265,14 +292,63 @@ class Quarter(Part):
 class BindingLimit(Part):
     """A limit that binds, and what one unit more of it would save."""
 
-    limit: str
-    """monthly cap, total cap, reserved cap or budget."""
-    name: str
-    """The source or the rental; empty for the budget."""
+    limit: LimitKind
+    sources: list[str]
+    """The sources or the rental that it limits; none: the budget."""
     month: str | None
     saves: float
     """Money saved at the margin per GPU, or per unit of money of the budget."""
-    words: str
+
+
+class MissedMonth(Part):
+    """A month whose goal nothing within the limits can meet."""
+
+    month: str
+    best: Interval
+    """Probability with everything ordered, reserved and rented that the limits allow."""
+    missing: dict[str, float]
+    """Requests/s still missing at the goal, by pool."""
+
+
+class Relaxation(Part):
+    """A limit that, relaxed by itself, brings the worst month within reach."""
+
+    limit: LimitKind
+    factor: float
+    """So many times the limit; for notice 0: no notice at all."""
+    sources: list[str]
+
+
+class OwnVolume(Part):
+    """What the plan's own orders cost it, since they lengthen the queues that they wait in."""
+
+    costs: float
+    settled: bool
+    """Whether planning again at the plan's own volume changes nothing any more."""
+    moves: list[float]
+    """Share of the GPUs ordered that changed place from each round to the next."""
+
+
+class Unsellable(Part):
+    """A source whose limits are below its smallest order."""
+
+    source: str
+    most: float
+    """GPUs that may be ordered."""
+    least: int
+    """GPUs of the smallest order: whole lots, whole replicas of every pool that it serves."""
+
+
+class Reasons(Part):
+    """Why the plan is as it is, and what would help where the goal is out of reach."""
+
+    missed: list[MissedMonth] = []
+    """Months out of reach, the furthest first."""
+    relaxations: list[Relaxation] = []
+    """Each by itself would bring the first of them within reach."""
+    budget_that_would_do: float | None = None
+    own_volume: OwnVolume | None = None
+    unsellable: list[Unsellable] = []
 
 
 class Reservation(Part):
@@ -308,11 +384,9 @@ class Kpis(Part):
 
 
 class Rival(Part):
-    """Another way to act, on the same futures."""
+    """A benchmark policy: another way to act, on the same futures."""
 
-    name: str
-    meaning: str
-    """The rule in a sentence."""
+    name: PolicyId
     mean_cost: Interval
     cost_difference: Interval
     """Cost minus that of the plan, on the same luck; positive: dearer than the plan."""
@@ -428,9 +502,16 @@ class PlanRecord(Part):
     tornado: list[Swing] = []
     """What the cost swings with most comes first."""
     limits: list[BindingLimit] = []
+    why: Reasons = Reasons()
     physics: dict[str, Any]
     """Readings that help to judge the model: gate posteriors, lots simulated, bound of the shortfall."""
     sources: list[dict[str, str]]
     """Where the figures come from: what, source, date, evidence."""
-    reasons: list[str]
-    """Why this plan, in sentences; if the goal cannot be met, which limit binds and by how much."""
+    reasons: list[str] = []
+    """Why this plan; if the goal cannot be met, which limit binds and by how much: English, told from this record's
+    figures."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_version(cls, document: Any) -> Any:
+        return upgraded(document) if isinstance(document, dict) else document

@@ -15,7 +15,7 @@ _POLICIES = {
     "rent only": "rent-only",
 }
 _VERDICTS = {"short of the goal": "misses-goal", "over the budget": "over-budget"}
-_OWN = {
+_OWN: dict[str, dict[str, Any]] = {
     "in any case": {},
     "if at least promised": {"least": "promised"},
     "if passing": {"least": "passing"},
@@ -57,12 +57,12 @@ def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rival(old: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = old.get("verdict")
+    verdict = str(old.get("verdict"))
     kept = {name: value for name, value in old.items() if name != "meaning"}
     return {
         **kept,
         "name": _POLICIES.get(old["name"], old["name"]),
-        "verdict": _VERDICTS.get(verdict, verdict),
+        "verdict": _VERDICTS.get(verdict, old.get("verdict")),
     }
 
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
 from planner.clock import month_label, month_starts
-from planner.compare.alternatives import Worth
+from planner.compare.alternatives import ALL_GATES, Worth
+from planner.futures.gate_states import CLOSED, PASSING, PROMISED
 from planner.futures.sample import Prospects
 from planner.optimise.evaluate import Outcome
 from planner.optimise.intervals import Array, difference, interval, mean_of, probability, quantiles
 from planner.optimise.lp.limits import Limit
 from planner.optimise.policies.choice import Choice
 from planner.optimise.policies.if_then import ConditionalOrder as Line
+from planner.optimise.policies.if_then import Rule
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.value.information import Swing as Swung
+from planner.record.ids import GateLevel
 from planner.record.models import (
     BindingLimit,
     Calendar,
+    Condition,
     ConditionalOrder,
     FrontierPoint,
     Information,
@@ -27,6 +32,7 @@ from planner.record.models import (
     OpenGate,
     Quarter,
     Swing,
+    SwingInput,
 )
 from planner.report.cash_flow import monthly_commitments, monthly_risk
 from planner.scenario.models import Scenario
@@ -41,7 +47,7 @@ MOST_LIMITS = 8
 def calendar(scenario: Scenario, choice: Choice) -> Calendar:
     """Everything settled beforehand: with conditions where they save, else the same in every future."""
     conditional = choice.policy is not None and choice.policy.recommended
-    found = choice.of("if-then calendar" if conditional else "fixed calendar")
+    found = choice.of("if-then-calendar" if conditional else "fixed-calendar")
     lines = (
         choice.policy.lines if conditional and choice.policy is not None else _fixed_lines(scenario, found)
     )
@@ -65,6 +71,17 @@ def weakest_required(scenario: Scenario, outcome: Outcome) -> int:
     return int(outcome.probability[first:].argmin()) + first
 
 
+LEVELS: dict[int, GateLevel] = {CLOSED: "closed", PROMISED: "promised", PASSING: "passing"}
+
+
+def condition_of(rule: Rule, scenario: Scenario) -> Condition:
+    """When a rule places its orders, as the record holds it; ``planner.audit`` finds the rule again by it."""
+    if rule.always:
+        return Condition()
+    watched = scenario.purchases[rule.watched].name
+    return Condition(watched=watched, least=LEVELS[rule.least], most=LEVELS[rule.most], waits=rule.waits)
+
+
 def _fixed_lines(scenario: Scenario, found: Calibration) -> list[Line]:
     orders = found.plan.orders
     placed = sorted((int(m), int(s), int(p)) for p, s, m in np.argwhere(orders > 0))
@@ -74,7 +91,7 @@ def _fixed_lines(scenario: Scenario, found: Calibration) -> list[Line]:
             source=scenario.purchases[s].name,
             month=m,
             gpus=int(orders[p, s, m]),
-            condition="in any case",
+            rule=Rule(s, s),
             placed=1.0,
         )
         for m, s, p in placed
@@ -91,7 +108,7 @@ def _line(scenario: Scenario, line: Line, starts: Sequence[dt.date]) -> Conditio
         order_on=starts[line.month],
         gpus=line.gpus,
         # What the first day shows is known: an order that every future places there has no condition.
-        condition="in any case" if line.placed >= 1 else line.condition,
+        condition=Condition() if line.placed >= 1 else condition_of(line.rule, scenario),
         placed=line.placed,
     )
 
@@ -164,7 +181,7 @@ def open_gates(scenario: Scenario, found: Worth) -> list[OpenGate]:
     starts = month_starts(scenario.start, scenario.horizon_months)
     rows = [
         OpenGate(
-            gate=world.name,
+            gate=None if world.name == ALL_GATES else world.name,
             cost_difference=interval(world.cost),
             weakest_month=month_label(starts[world.month]),
             probability_difference=interval(world.probability),
@@ -194,7 +211,7 @@ def swings(found: Sequence[Swung]) -> list[Swing]:
     """The tornado's bars, the widest first."""
     return [
         Swing(
-            what=swing.name,
+            input=SwingInput(**asdict(swing.input)),
             cost_low=swing.low[0],
             cost_high=swing.high[0],
             met_low=swing.low[1],
@@ -205,16 +222,15 @@ def swings(found: Sequence[Swung]) -> list[Swing]:
 
 
 def binding(scenario: Scenario, limits: Sequence[Limit]) -> list[BindingLimit]:
-    """Limits that bind, with their shadow prices in words; those that would save most first."""
+    """Limits that bind, with their shadow prices; those that would save most first."""
     labels = [month_label(day) for day in month_starts(scenario.start, scenario.horizon_months)]
     dearest = sorted((limit for limit in limits if limit.price > 0), key=lambda limit: -limit.price)
     return [
         BindingLimit(
             limit=limit.kind,
-            name=limit.name,
+            sources=list(limit.names),
             month=None if limit.month is None else labels[limit.month],
             saves=limit.price,
-            words=limit.words(scenario.currency, None if limit.month is None else labels[limit.month]),
         )
         for limit in dearest[:MOST_LIMITS]
     ]

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.clock import minutes, month_starts
+from planner.clock import minutes, month_label, month_starts
 from planner.compare.alternatives import Worth
+from planner.demand.traffic import Traffic
+from planner.futures.limits import whole_lot
 from planner.futures.months import month_days
 from planner.futures.sample import Prospects
 from planner.optimise.congestion import Settled
@@ -16,6 +18,7 @@ from planner.optimise.intervals import mean_of, quantiles
 from planner.optimise.policies.benchmarks import Rival
 from planner.optimise.policies.choice import Choice
 from planner.optimise.service_level.calibrate import Calibration
+from planner.optimise.service_level.infeasible_months import OutOfReach, relaxations
 from planner.optimise.value.information import tornado
 from planner.optimise.value.order_value import OrderReason, Waiting, firm_orders
 from planner.record.models import (
@@ -24,22 +27,26 @@ from planner.record.models import (
     GateOdds,
     Interval,
     Kpis,
-    LaterOrder,
+    MissedMonth,
     Month,
     Order,
+    OwnVolume,
     PlanRecord,
+    Reasons,
+    Relaxation,
+    Unsellable,
 )
 from planner.record.provenance import versions
 from planner.report import analysis_sections as findings
-from planner.report import sentences as wording
 from planner.report.cash_flow import committed, cost_parts, monthly_risk, monthly_spend
 from planner.report.months import _months
 from planner.report.orders import _lead_times, _orders, _reservations, arrival
 from planner.report.rivals import _rivals, shortfall_share
+from planner.report.sentences import with_sentences
 from planner.report.serving_rows import _profile, serving_row
 from planner.sampling.seeds import PLANNED, root_of
 from planner.scenario.load import scenario_hash
-from planner.scenario.models import Scenario
+from planner.scenario.models import Purchase, Scenario
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import candidate_orders, supply_spec
 
@@ -71,9 +78,9 @@ def record_of(
     orders = _orders(scenario, fresh, chosen, reasons)
     later = findings.later_orders(scenario, chosen, firm_orders(chosen.plan))
     kpis = _kpis(scenario, fresh, chosen)
-    answer = _answer(scenario, fresh, choice, waiting, months, orders, later, odds)
+    answer = _answer(scenario, fresh, choice, waiting, months, orders)
     study = _study(scenario, choice, worth, fresh)
-    return PlanRecord(
+    record = PlanRecord(
         versions=versions(),
         scenario=scenario,
         overrides=list(overrides),
@@ -92,13 +99,14 @@ def record_of(
         lead_times=_lead_times(scenario, fresh),
         gate_odds=list(odds),
         physics=_physics(scenario, fresh, choice, settled),
-        sources=wording.sources(scenario, fresh.load.traffic),
-        reasons=wording.reasons(scenario, chosen, fresh, orders, budget, settled),
+        sources=_sources(scenario, fresh.load.traffic),
+        why=_why(scenario, chosen, fresh, budget, settled),
         quarters=findings.quarters(scenario, fresh, chosen, spend),
         calendar=findings.calendar(scenario, choice),
         limits=findings.binding(scenario, choice.static.confirmed.solution.limits),
         **study,
     )
+    return with_sentences(record)
 
 
 def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prospects) -> dict[str, Any]:
@@ -150,21 +158,18 @@ def _answer(
     waiting: Waiting,
     months: Sequence[Month],
     orders: Sequence[Order],
-    later: Sequence[LaterOrder],
-    odds: Sequence[GateOdds],
 ) -> Answer:
     required = [month for month in months if month.required]
     weakest = min(required, key=lambda month: month.probability.value)
     feasible = all(month.probability.value >= scenario.goal.probability for month in required)
     dates = [order.last_safe or order.order_on for order in orders]
     starts = month_starts(scenario.start, scenario.horizon_months)
-    again = starts[1] if choice.way == "monthly re-planning" and len(starts) > 1 else None
+    again = starts[1] if choice.way == "monthly-re-planning" and len(starts) > 1 else None
+    need = fresh.futures.need.sum(axis=1)
+    growth = np.quantile(need[:, -1] / need[:, 0], (0.1, 0.9))
     return Answer(
-        sentence=wording.sentence(scenario, choice, months, orders, later, weakest, feasible),
         way=choice.way,
         plan_again_on=again,
-        waiting=wording.waiting(scenario, waiting),
-        rests_on=wording.rests_on(scenario, fresh, odds),
         feasible=feasible,
         goal=scenario.goal.probability,
         weakest_month=weakest.month,
@@ -172,6 +177,9 @@ def _answer(
         next_order_by=min(dates, default=None),
         runs_out=_runs_out(scenario, fresh),
         cost_of_waiting=Interval(value=waiting.cost.mean, low=waiting.cost.low, high=waiting.cost.high),
+        waiting_takes=waiting.probability.mean,
+        waiting_hurts=month_label(starts[waiting.hurt_month]),
+        demand_growth=(float(growth[0]), float(growth[1])),
     )
 
 
@@ -183,12 +191,84 @@ def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
     return arrival(scenario.start, np.where(first >= 0, starts[np.maximum(first, 0)], -1))
 
 
+# --- why -------------------------------------------------------------------------------------------------------
+
+
+def _why(
+    scenario: Scenario,
+    chosen: Calibration,
+    fresh: Prospects,
+    budget: float | None,
+    settled: Settled | None,
+) -> Reasons:
+    """Months out of reach and what would do; ``budget``: the one that would."""
+    unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
+    worst_first = sorted(unreachable, key=lambda out: out.best)
+    return Reasons(
+        missed=[_missed(scenario, out) for out in worst_first],
+        relaxations=[
+            Relaxation(limit=found.kind, factor=found.factor, sources=list(found.sources))
+            for out in worst_first[:1]
+            for found in relaxations(fresh.futures, out.month, chosen.goal)
+        ],
+        budget_that_would_do=budget,
+        own_volume=None if settled is None else _own_volume(settled),
+        unsellable=[
+            Unsellable(source=source.name, most=_most(source), least=whole_lot(scenario, source))
+            for source in scenario.purchases
+            if _most(source) < whole_lot(scenario, source)
+        ],
+    )
+
+
+def _missed(scenario: Scenario, out: OutOfReach) -> MissedMonth:
+    low, high = out.best_interval
+    return MissedMonth(
+        month=month_label(month_starts(scenario.start, scenario.horizon_months)[out.month]),
+        best=Interval(value=out.best, low=low, high=high),
+        missing={
+            pool.name: float(value)
+            for pool, value in zip(scenario.pools, out.missing, strict=True)
+            if value > 0
+        },
+    )
+
+
+def _own_volume(settled: Settled) -> OwnVolume:
+    dearer = settled.promise.confirmed.outcome.expected_cost - settled.cost_alone
+    return OwnVolume(costs=dearer, settled=settled.settled, moves=list(settled.moves))
+
+
+def _most(source: Purchase) -> float:
+    """The most GPUs that one month may order."""
+    caps = [cap for cap in (source.max_gpus_per_month, source.max_gpus_total) if cap is not None]
+    return min(caps, default=float("inf"))
+
+
+def _sources(scenario: Scenario, streams: Sequence[Traffic]) -> list[dict[str, str]]:
+    """Where the scenario's figures come from, for the report's list of assumptions."""
+    rows = [{"what": place, "source": said} for place, said in scenario.evidence.items()]
+    for stream in streams:
+        origin = stream.trace.origin
+        rows += [
+            {
+                "what": f"traffic of {stream.pool}: {stream.trace.name}",
+                "source": f"{origin.title}; {origin.source}",
+                "date": origin.date,
+                "evidence": origin.evidence,
+            },
+            {"what": f"busy hour of {stream.pool}", "source": stream.busy_hour.label},
+            {"what": f"prefix reuse of {stream.pool}", "source": stream.prefix_reuse.label},
+        ]
+    return rows
+
+
 def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
     chosen, run = choice.chosen, scenario.run
     made = (
         choice.replanned.promise
-        if choice.replanned and choice.way == "monthly re-planning"
+        if choice.replanned and choice.way == "monthly-re-planning"
         else choice.static
     )
     return {

@@ -21,7 +21,6 @@ from planner.record.models import (
     Order,
     Reservation,
 )
-from planner.report import sentences as wording
 from planner.scenario.models import Scenario
 
 
@@ -59,7 +58,8 @@ def _order(
     low, high = wilson(round(reason.probability_without * count), count, LEVEL)
     last = min(reason.last_safe_month, scenario.horizon_months - 1)
     matters = reason.probability_with - reason.probability_without > 0.5 / count
-    order = Order(
+    accepted = fresh.deliveries.accepted_at[:, fresh.lot_of[s, reason.month]] >= 0
+    return Order(
         pool=reason.pool,
         source=source.name,
         sku=source.sku,
@@ -77,11 +77,8 @@ def _order(
         cost_without=Interval(
             value=reason.cost_without.mean, low=reason.cost_without.low, high=reason.cost_without.high
         ),
-        why="",
-    )
-    accepted = fresh.deliveries.accepted_at[:, fresh.lot_of[s, reason.month]] >= 0
-    return order.model_copy(
-        update={"why": wording.why(order, reason, scenario, source, float(accepted.mean()))}
+        probability_with=reason.probability_with,
+        accepted=float(accepted.mean()),
     )
 
 

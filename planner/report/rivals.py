@@ -10,13 +10,12 @@ from planner.optimise.evaluate import Outcome
 from planner.optimise.intervals import Array, difference, mean_of, probability
 from planner.optimise.policies.benchmarks import Rival
 from planner.optimise.policies.choice import Choice
+from planner.record.ids import PolicyId, Verdict
 from planner.record.models import (
     Interval,
-    Verdict,
 )
 from planner.record.models import Rival as RivalRow
 from planner.report import analysis_sections as findings
-from planner.report import sentences as wording
 from planner.scenario.models import Scenario
 
 
@@ -29,14 +28,16 @@ def shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
 def _rivals(scenario: Scenario, choice: Choice, rivals: Sequence[Rival]) -> list[RivalRow]:
     """The other ways to plan, then the rules of thumb and the narrower choices."""
     mine = choice.chosen.outcome
-    ways = [(way, choice.of(way).outcome) for way in choice.ways if way != choice.way]
+    ways: list[tuple[PolicyId, Outcome]] = [
+        (way, choice.of(way).outcome) for way in choice.ways if way != choice.way
+    ]
     return [
         _rival(scenario, name, outcome, mine)
         for name, outcome in [*ways, *((rival.name, rival.outcome) for rival in rivals)]
     ]
 
 
-def _rival(scenario: Scenario, name: str, outcome: Outcome, mine: Outcome) -> RivalRow:
+def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) -> RivalRow:
     starts = month_starts(scenario.start, scenario.horizon_months)
     weakest = findings.weakest_required(scenario, outcome)
     shortfall = outcome.shortfall.mean(axis=(1, 2))
@@ -44,7 +45,6 @@ def _rival(scenario: Scenario, name: str, outcome: Outcome, mine: Outcome) -> Ri
     cost = difference(mine.cost.total, outcome.cost.total)
     return RivalRow(
         name=name,
-        meaning=wording.MEANING.get(name, ""),
         mean_cost=mean_of(outcome.cost.total),
         cost_difference=cost,
         weakest_month=month_label(starts[weakest]),
@@ -61,10 +61,10 @@ def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval
     required = slice(scenario.goal.from_month - 1, None)
     aim = np.minimum(mine.probability[required], scenario.goal.probability)
     if np.any(outcome.probability[required] < aim - 1e-12):
-        return "short of the goal"
+        return "misses-goal"
     budget = scenario.goal.budget
     if not outcome.affordable(None if budget is None else scenario.in_currency(budget)):
-        return "over the budget"
+        return "over-budget"
     if cost.low > 0:
         return "dearer"
     return "cheaper" if cost.high < 0 else "ties"

@@ -13,8 +13,11 @@ from typing import Any, get_args
 from executor.errors import FileError
 from planner.sampling.seeds import Use, root_of
 
-SCHEMA_VERSION = 1
-"""Version of the JSON that `plan`, `simulate` and `size` write; a reader refuses any other."""
+SCHEMA_VERSION = 2
+"""Version of the JSON that `plan`, `simulate` and `size` write."""
+
+READ = (1, 2)
+"""Versions that are read; a reader refuses any other."""
 
 
 def is_stored(document: Mapping[str, Any]) -> bool:
@@ -44,10 +47,10 @@ def require_version(document: Mapping[str, Any], path: Path) -> None:
     :raises FileError: with the version found and the one that is read.
     """
     found = document.get("schema_version")
-    if type(found) is not int or found != SCHEMA_VERSION:
+    if type(found) is not int or found not in READ:
         raise FileError(
             path,
-            f"is of another schema version; this Waferlag reads {SCHEMA_VERSION}",
+            f"is of another schema version; this Waferlag reads {' and '.join(map(str, READ))}",
             found=found,
             mend="plan the scenario anew, or use the version of Waferlag that wrote the file",
         )

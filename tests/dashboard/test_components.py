@@ -8,9 +8,9 @@ import pytest
 from dashboard.accuracy import gate_scores, published_day, score_tables, sections
 from dashboard.charts.accuracy import day_compared, error_by_rows, gate_skill
 from dashboard.components import shown_rows
-from dashboard.telling import rental_spans
 from dashboard.text import csv_text
 from planner.record.models import PlanRecord
+from planner.report.sentences import rental_spans
 
 
 def test_a_download_keeps_full_digits_and_every_row():

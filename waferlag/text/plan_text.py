@@ -4,6 +4,9 @@ import datetime as dt
 from collections.abc import Sequence
 
 from planner.record.models import Dates, Interval, Month, PlanRecord, Quantiles
+from planner.report.language import ENGLISH
+from planner.report.sentences import in_plain, policy
+from planner.report.study_sentences import condition, limit_sentences, swing_input, worth_sentences
 from waferlag.text.tables import WIDTH, cut, displayed_width, table, wrapped
 
 BAR = 10
@@ -79,7 +82,7 @@ def _orders(record: PlanRecord) -> str:
 
 def _later(record: PlanRecord) -> str:
     """What planning again is likely to order, months and sources that matter most."""
-    if record.answer.way != "monthly re-planning" or not record.later:
+    if record.answer.way != "monthly-re-planning" or not record.later:
         return ""
     most = sorted(record.later, key=lambda order: -order.mean_gpus)[:MOST_LATER]
     rows = [
@@ -103,10 +106,16 @@ def _later(record: PlanRecord) -> str:
 def _conditional(record: PlanRecord) -> str:
     """The if-then calendar, where it is the recommended way."""
     calendar = record.calendar
-    if calendar is None or not calendar.conditional or record.answer.way != "if-then calendar":
+    if calendar is None or not calendar.conditional or record.answer.way != "if-then-calendar":
         return ""
     rows = [
-        [line.month, cut(line.source, 20), cut(line.pool, 11), str(line.gpus), cut(line.condition, 28)]
+        [
+            line.month,
+            cut(line.source, 20),
+            cut(line.pool, 11),
+            str(line.gpus),
+            cut(condition(line.condition, line.source, ENGLISH), 28),
+        ]
         for line in calendar.lines
     ]
     return "Calendar\n" + table(["month", "source", "for", "GPUs", "condition"], rows, right=[3], whole=[0])
@@ -173,7 +182,7 @@ def _rivals(record: PlanRecord) -> str:
     ]
     rows += [
         [
-            rival.name,
+            policy(rival.name, ENGLISH),
             money(rival.mean_cost.value),
             _against(rival.cost_difference.value),
             share(rival.probability),
@@ -183,7 +192,7 @@ def _rivals(record: PlanRecord) -> str:
     ]
     head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
     drawn = "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
-    ties = [rival.name for rival in record.rivals if rival.verdict == "ties"]
+    ties = [policy(rival.name, ENGLISH) for rival in record.rivals if rival.verdict == "ties"]
     if ties:
         note = f"Ties with this plan, within the interval of the difference: {', '.join(ties)}."
         drawn += "\n" + "\n".join(wrapped(note))
@@ -219,33 +228,20 @@ def _frontier(record: PlanRecord) -> str:
 def _worth(record: PlanRecord) -> str:
     """What knowing more or another world would be worth, and what to learn first."""
     currency = record.scenario.currency
-    lines = []
-    if record.information is not None:
-        known = record.information
-        lines.append(
-            f"Planning with odds instead of means saves {ranged(known.stochastic_solution)} {currency} (VSS); "
-            f"knowing the future would save {ranged(known.perfect)} {currency} more (EVPI)."
-        )
-    lines += [
-        f"With {'all gates' if gate.gate == 'all gates' else gate.gate} always open the plan would cost "
-        f"{ranged(gate.cost_difference, flipped=True)} {currency} less."
-        for gate in record.open_gates
-        if gate.cost_difference.high < -1
-    ]
+    lines = [in_plain(line) for line in worth_sentences(record, ENGLISH)]
     if record.tornado:
         widest = [
-            f"{swing.what} ({money(abs(swing.cost_high - swing.cost_low))})" for swing in record.tornado
+            f"{swing_input(swing.input, ENGLISH)} ({money(abs(swing.cost_high - swing.cost_low))})"
+            for swing in record.tornado[:MOST_SWINGS]
         ]
         lines.append(
-            f"The cost in {currency} swings most with {', '.join(widest[:MOST_SWINGS])}, between the lowest and the "
-            "highest fifth of each: what to learn first."
+            f"The cost in {currency} swings most with {', '.join(widest)}, between the lowest and the highest fifth of "
+            "each: what to learn first."
         )
-    lines += [limit.words for limit in record.limits[:MOST_SWINGS]]
-    return (
-        "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
-        if lines
-        else ""
-    )
+    lines += [in_plain(line) for line in limit_sentences(record, ENGLISH)[:MOST_SWINGS]]
+    if not lines:
+        return ""
+    return "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
 
 
 def ranged(interval: Interval, flipped: bool = False) -> str:

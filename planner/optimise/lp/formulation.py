@@ -33,6 +33,7 @@ from planner.optimise.lp.limits import Limit
 from planner.optimise.lp.oracle import SHARD, Shard, oracle_of
 from planner.optimise.lp.recourse import Spot
 from planner.parallel.backends import Processes, Spread
+from planner.record.ids import LimitKind
 
 GAP = 1e-4
 """Default distance between the bounds, relative: a tenth of the sampling error of a few thousand futures."""
@@ -120,32 +121,34 @@ class Formulation:
         orders = len(s)
         rows: list[Array] = []
         caps: list[float] = []
-        self.limits: list[tuple[str, str, int | None]] = []
+        self.limits: list[tuple[LimitKind, tuple[str, ...], int | None]] = []
 
-        def add(chosen: Array, cap: float, kind: str, name: str, month: int | None) -> None:
+        def add(
+            chosen: Array, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None
+        ) -> None:
             if np.isfinite(cap) and chosen.any():
                 rows.append(chosen)
                 caps.append(cap)
-                self.limits.append((kind, name, month))
+                self.limits.append((kind, names, month))
 
         for members in futures.allotments:
             source = futures.purchases[members[0]]
-            name = source.allotment or source.name
+            names: tuple[str, ...] = (source.allotment or source.name,)
             ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
             for month in range(futures.months):
                 in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
-                add((ours & in_month).astype(float), source.monthly_cap, "monthly cap", name, month)
-            add(ours.astype(float), source.total_cap, "total cap", name, None)
+                add((ours & in_month).astype(float), source.monthly_cap, "monthly-cap", names, month)
+            add(ours.astype(float), source.total_cap, "total-cap", names, None)
         for members, cap in futures.joint_caps:
-            names = " and ".join(dict.fromkeys(_bare(futures.purchases[place].name) for place in members))
+            names = tuple(dict.fromkeys(futures.purchases[place].name for place in members))
             ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
-            add(ours.astype(float), cap, "joint cap", names, None)
+            add(ours.astype(float), cap, "joint-cap", names, None)
         for index, rental in enumerate(futures.rentals):
             for month in range(futures.months):
                 chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]
-                add(chosen, float(rental.reserved_cap[month]), "reserved cap", rental.name, month)
+                add(chosen, float(rental.reserved_cap[month]), "reserved-cap", (rental.name,), month)
         if futures.budget is not None:
-            add(self.outlay / self.money, futures.budget / self.money, "budget", "", None)
+            add(self.outlay / self.money, futures.budget / self.money, "budget", (), None)
         self.hard = np.array(rows).reshape(len(rows), n)
         self.hard_upper = np.array(caps)
 
@@ -315,8 +318,8 @@ class Formulation:
         exceeded = bool(found.functions[self.futures.months :].max(initial=0.0) > bound + 1e-6)
         share = self.shortfall_share(plan, emphasis)
         limits = tuple(
-            Limit(kind, name, month, -price * (self.money if kind != "budget" else 1.0))
-            for (kind, name, month), price in zip(self.limits, found.hard_price, strict=True)
+            Limit(kind, names, month, -price * (self.money if kind != "budget" else 1.0))
+            for (kind, names, month), price in zip(self.limits, found.hard_price, strict=True)
             if price < -1e-9
         )
         return Solution(
@@ -350,8 +353,3 @@ def _fitting(known: Cuts, functions: int) -> Cuts:
     """Cuts of the functions that this programme has (a solve without a bound has no CVaR)."""
     fits = known.function < functions
     return Cuts(known.function[fits], known.offset[fits], known.slope[fits])
-
-
-def _bare(name: str) -> str:
-    """A source's name without the rule by which it orders (calendar.py)."""
-    return name.split(", ")[0]

@@ -19,6 +19,7 @@ from planner.futures.arrays import Array, Futures, Orders, Whole
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import Calibration, calibrate
+from planner.record.ids import PolicyId
 
 MRP_LEAD_MONTHS = 9
 """The planning lead time of the nine-month MRP: what the trade says a new wafer takes to a served request."""
@@ -33,7 +34,7 @@ the plan."""
 class Rival:
     """A policy with its outcome on the futures that judge it."""
 
-    name: str
+    name: PolicyId
     plan: Orders
     outcome: Outcome
     wanted: Orders | None = None
@@ -50,7 +51,7 @@ def nothing_until_cleared(
     waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
     unseen = validate if judge is None else judge
     plan = Orders(placed_when_cleared(unseen, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing until cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
+    return Rival("nothing-until-cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
 
 
 def enough(train: Futures) -> Futures:
@@ -115,7 +116,7 @@ def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
         for s in cheapest_first(train, p, 0):
             wanted = room.order(orders, p, s, 0, float(wanted))
     plan = Orders(orders, rent_the_gap(train, formulation.deliveries.capacity(orders).mean(axis=0)))
-    return Rival("everything now", plan, evaluate(judge, plan))
+    return Rival("everything-now", plan, evaluate(judge, plan))
 
 
 def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_MONTHS) -> Rival:
@@ -137,7 +138,7 @@ def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_M
                 added = (orders[p, s, m] - before) * train.per_gpu[:, p, s].mean()
                 believed[p, m + lead_months :] += added
     plan = Orders(orders, rent_the_gap(train, believed))
-    return Rival("nine-month MRP", plan, evaluate(judge, plan))
+    return Rival("nine-month-mrp", plan, evaluate(judge, plan))
 
 
 def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
@@ -192,7 +193,7 @@ def _capped(orders: Whole, monthly_cap: float, total_cap: float, lot: int) -> Wh
 
 
 def only_from(
-    name: str,
+    name: PolicyId,
     train: Futures,
     validate: Futures,
     goal: float,
@@ -201,7 +202,7 @@ def only_from(
     judge: Futures | None = None,
     **dial: float,
 ) -> Rival:
-    """The same optimiser with some sources only: ``domestic only``, ``rent only`` (``purchases`` empty).
+    """The same optimiser with some sources only: ``domestic-only``, ``rent-only`` (``purchases`` empty).
 
     ``rentals`` None: all of them.
     """

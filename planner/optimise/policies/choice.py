@@ -17,7 +17,7 @@ from planner.optimise.policies.rolling_horizon import CAUTIONS, Replanned, repla
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.confirm import Promise, Trio, promise, with_rivals
 
-Way = Literal["fixed calendar", "if-then calendar", "monthly re-planning"]
+Way = Literal["fixed-calendar", "if-then-calendar", "monthly-re-planning"]
 
 _DEARER = 1e-3
 """A way must be cheaper by more than this share, beyond its interval, to be chosen over a simpler one."""
@@ -43,10 +43,10 @@ class Choice:
 
     def of(self, way: Way) -> Calibration:
         """The plan of one way, judged on the confirming futures."""
-        if way == "monthly re-planning":
+        if way == "monthly-re-planning":
             assert self.replanned is not None
             return self.replanned.promise.confirmed
-        if way == "if-then calendar":
+        if way == "if-then-calendar":
             assert self.policy is not None
             return conditional(self.static, self.policy)
         return self.static.confirmed
@@ -54,20 +54,20 @@ class Choice:
     @property
     def ways(self) -> tuple[Way, ...]:
         """Those that were studied, simplest first."""
-        found: list[Way] = ["fixed calendar"]
-        found += ["if-then calendar"] if self.policy is not None else []
-        found += ["monthly re-planning"] if self.replanned is not None else []
+        found: list[Way] = ["fixed-calendar"]
+        found += ["if-then-calendar"] if self.policy is not None else []
+        found += ["monthly-re-planning"] if self.replanned is not None else []
         return tuple(found)
 
     @property
     def studied(self) -> Calibration:
         """What other months, worlds and goals are compared with: the chosen plan, or the fixed calendar that stands
         for an if-then calendar, from which it differs little and which takes half the time."""
-        return self.static.confirmed if self.way == "if-then calendar" else self.chosen
+        return self.static.confirmed if self.way == "if-then-calendar" else self.chosen
 
     def study(self) -> Callable[[Trio], Calibration]:
         """The way that is studied, to be carried out in other worlds and for other goals."""
-        if self.way == "monthly re-planning":
+        if self.way == "monthly-re-planning":
             assert self.replanned is not None
             return _Replanning(self.replanned.caution)
         return _fixed
@@ -83,7 +83,7 @@ def choose(trio: Trio, static: Promise, policy: IfThen | None, replanned: Replan
     if policy is not None and policy.recommended and not policy.conditional:
         static = with_rivals(trio, static, [static_of(policy, trio.train)])
         policy = None
-    choice = Choice("fixed calendar", static, policy, replanned)
+    choice = Choice("fixed-calendar", static, policy, replanned)
     for way in choice.ways[1:]:
         other = choice.of(way)
         if other.outcome.affordable(trio.confirm.budget) and _beats(other, choice.chosen):

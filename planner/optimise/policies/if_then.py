@@ -47,23 +47,11 @@ class Rule:
     """Place of the source among the futures' purchases."""
     watched: int
     """Place of the source whose gates are looked at."""
-    watched_name: str
     least: int = CLOSED
     most: int = PASSING
     """The order is placed where the least open gate of the watched source is in a state from least to most."""
     waits: bool = False
     """Whether an order that is not placed in its month waits for the first month in which it is."""
-
-    @property
-    def words(self) -> str:
-        """The condition, as a calendar says it."""
-        if self.waits:
-            return "once cleared"
-        if self.most == CLOSED:
-            return f"while {self.watched_name} is closed"
-        if self.most == PROMISED:
-            return f"while {self.watched_name} is not passing"
-        return {CLOSED: "in any case", PROMISED: "if at least promised", PASSING: "if passing"}[self.least]
 
     @property
     def always(self) -> bool:
@@ -79,7 +67,7 @@ class ConditionalOrder:
     source: str
     month: int
     gpus: int
-    condition: str
+    rule: Rule
     placed: float
     """Share of the judging futures in which it is placed."""
 
@@ -182,21 +170,20 @@ def regime_of(futures: Futures) -> NDArray[np.int8]:
 def rules_of(futures: Futures) -> tuple[Rule, ...]:
     """Every source in any case; and conditions that hold in some of the futures and not in all."""
     regime = regime_of(futures)
-    names = [source.name for source in futures.purchases]
-    gated = [s for s in range(len(names)) if (regime[:, s] < PASSING).any()]
+    sources = range(len(futures.purchases))
+    gated = [s for s in sources if (regime[:, s] < PASSING).any()]
     rules = []
-    for s, name in enumerate(names):
+    for s in sources:
         watched = s if s in gated or not gated else gated[0]
         seen = regime[:, watched][:, futures.purchases[s].may_order.any(axis=0)]
         promised, passing = ((seen >= state).mean() if seen.size else 1.0 for state in (PROMISED, PASSING))
-        rules.append(Rule(s, s, name))
+        rules.append(Rule(s, s))
         if 0 < promised < 1 and promised != passing:
-            here = Rule(s, s, name, least=PROMISED)
-            rules.append(here if watched == s else Rule(s, watched, names[watched], most=CLOSED))
+            rules.append(Rule(s, s, least=PROMISED) if watched == s else Rule(s, watched, most=CLOSED))
         if 0 < passing < 1 and watched == s:
-            rules += [Rule(s, s, name, least=PASSING), Rule(s, s, name, least=PASSING, waits=True)]
+            rules += [Rule(s, s, least=PASSING), Rule(s, s, least=PASSING, waits=True)]
         elif 0 < passing < 1:
-            rules.append(Rule(s, watched, names[watched], most=PROMISED))
+            rules.append(Rule(s, watched, most=PROMISED))
     return tuple(rules)
 
 
@@ -210,7 +197,7 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     outlay = np.take_along_axis(futures.outlay[:, place], inside, axis=2)
     return replace(
         futures,
-        purchases=tuple(_unfolded(futures.purchases[rule.source], rule) for rule in rules),
+        purchases=tuple(_unfolded(futures.purchases[rule.source]) for rule in rules),
         per_gpu=futures.per_gpu[:, :, place],
         arrival_month=np.where(month < T, arrival, T),
         outlay=np.where(month < T, outlay, 0.0),
@@ -223,8 +210,9 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     )
 
 
-def _unfolded(source: Purchase, rule: Rule) -> Purchase:
-    return replace(source, name=f"{source.name}, {rule.words}", allotment=source.allotment or source.name)
+def _unfolded(source: Purchase) -> Purchase:
+    """One of the columns that share the source's allotment."""
+    return replace(source, allotment=source.allotment or source.name)
 
 
 def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
@@ -302,9 +290,10 @@ def _lines(judge: Futures, rules: tuple[Rule, ...], plan: Orders) -> tuple[Condi
             source=judge.purchases[rules[i].source].name,
             month=int(m),
             gpus=int(plan.orders[p, i, m]),
-            condition=rules[i].words,
+            rule=rules[i],
             placed=float((month[:, i, m] < judge.months).mean()),
         )
         for p, i, m in np.argwhere(plan.orders > 0)
     ]
-    return tuple(sorted(lines, key=lambda line: (line.month, line.source, line.condition, line.pool)))
+    order = {rule: i for i, rule in enumerate(rules)}
+    return tuple(sorted(lines, key=lambda line: (line.month, line.source, order[line.rule], line.pool)))

@@ -23,6 +23,7 @@ from planner.futures.arrays import Array, Futures
 from planner.optimise.evaluate import all_met, wilson
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.lp.recourse import least_unmet
+from planner.record.ids import LimitKind
 
 _FUTURES_TO_EXPLAIN = 1_000
 """A factor is told to two digits, which so many futures settle."""
@@ -35,8 +36,8 @@ _LARGEST_FACTOR = 64.0
 class Relaxation:
     """One limit relaxed by itself until the month can meet the goal."""
 
-    kind: str
-    """``spot cap``, ``reserved cap``, ``monthly cap``, ``total cap`` or ``notice``."""
+    kind: LimitKind
+    """``spot-cap``, ``reserved-cap``, ``monthly-cap``, ``total-cap`` or ``notice``."""
     factor: float
     """The least multiple of the limit that would do (to 1 %); for ``notice`` 0: no notice at all."""
     sources: tuple[str, ...]
@@ -154,32 +155,32 @@ def _reaches(futures: Futures, month: int, goal: float) -> bool:
     return bool(all_met(unmet, futures.need[:, :, month]).mean() >= goal)
 
 
-def _limited(futures: Futures, kind: str) -> tuple[str, ...]:
+def _limited(futures: Futures, kind: LimitKind) -> tuple[str, ...]:
     """Names of the sources or rentals that the limit holds back."""
-    if kind == "monthly cap":
+    if kind == "monthly-cap":
         return tuple(s.name for s in futures.purchases if 0 < s.monthly_cap < np.inf)
-    if kind == "total cap":
+    if kind == "total-cap":
         return tuple(s.name for s in futures.purchases if 0 < s.total_cap < np.inf)
     if kind == "notice":
         return tuple(r.name for r in futures.rentals if r.notice_months > 0)
-    caps = {"spot cap": "spot_cap", "reserved cap": "reserved_cap"}[kind]
+    caps = {"spot-cap": "spot_cap", "reserved-cap": "reserved_cap"}[kind]
     return tuple(r.name for r in futures.rentals if np.any(getattr(r, caps) > 0))
 
 
-_RELAXED: dict[str, Callable[[Futures, float], Futures]] = {
-    "spot cap": lambda futures, factor: replace(
+_RELAXED: dict[LimitKind, Callable[[Futures, float], Futures]] = {
+    "spot-cap": lambda futures, factor: replace(
         futures, rentals=tuple(replace(r, spot_cap=r.spot_cap * factor) for r in futures.rentals)
     ),
-    "reserved cap": lambda futures, factor: replace(
+    "reserved-cap": lambda futures, factor: replace(
         futures, rentals=tuple(replace(r, reserved_cap=r.reserved_cap * factor) for r in futures.rentals)
     ),
     "notice": lambda futures, _: replace(
         futures, rentals=tuple(replace(r, notice_months=0) for r in futures.rentals)
     ),
-    "monthly cap": lambda futures, factor: replace(
+    "monthly-cap": lambda futures, factor: replace(
         futures, purchases=tuple(replace(s, monthly_cap=s.monthly_cap * factor) for s in futures.purchases)
     ),
-    "total cap": lambda futures, factor: replace(
+    "total-cap": lambda futures, factor: replace(
         futures, purchases=tuple(replace(s, total_cap=s.total_cap * factor) for s in futures.purchases)
     ),
 }

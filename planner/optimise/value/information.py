@@ -13,8 +13,9 @@ be negative beyond the gap of the solve.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -162,10 +163,20 @@ def efficient(points: Iterable[FrontierPoint]) -> tuple[FrontierPoint, ...]:
 
 
 @dataclass(frozen=True)
+class Input:
+    """What varies from future to future; named as in the record."""
+
+    kind: Literal["need", "carries", "rented-carries", "months-to-service"]
+    pool: str | None = None
+    sku: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class Swing:
     """What the plan's outcome is in the futures where one input is low, and where it is high."""
 
-    name: str
+    input: Input
     low: tuple[float, float]
     """Expected cost and share of required months met, in the lowest fifth of the input."""
     high: tuple[float, float]
@@ -182,19 +193,17 @@ class Swing:
         return self.high[1] - self.low[1]
 
 
-def tornado(
-    validate: Futures, outcome: Outcome, more: Mapping[str, Array] | None = None
-) -> tuple[Swing, ...]:
+def tornado(validate: Futures, outcome: Outcome) -> tuple[Swing, ...]:
     """The inputs by how far the outcome swings with them, widest cost swing first: what to learn first.
 
     The swing is read off the validating futures themselves, whose inputs vary together as they were drawn; nothing is
     simulated again. An input is one number a future: growth and level of each pool's need, what a GPU carries,
-    when each source's first order arrives, and ``more`` (name to [N]). Constant inputs are left out.
+    when each source's first order arrives. Constant inputs are left out.
     """
     cost = outcome.cost.total
     met = outcome.met_jointly[:, validate.must_meet].mean(axis=1)
     swings = []
-    for name, values in (_inputs(validate) | dict(more or {})).items():
+    for varied, values in _inputs(validate).items():
         if np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())):
             continue
         rank = np.argsort(values, kind="stable")
@@ -202,7 +211,7 @@ def tornado(
         low, high = rank[:fifth], rank[-fifth:]
         swings.append(
             Swing(
-                name,
+                varied,
                 low=(float(cost[low].mean()), float(met[low].mean())),
                 high=(float(cost[high].mean()), float(met[high].mean())),
             )
@@ -210,18 +219,18 @@ def tornado(
     return tuple(sorted(swings, key=lambda swing: -abs(swing.cost)))
 
 
-def _inputs(futures: Futures) -> dict[str, Array]:
+def _inputs(futures: Futures) -> dict[Input, Array]:
     """[N] each: one number a future for every input that the futures hold."""
-    inputs: dict[str, Array] = {}
+    inputs: dict[Input, Array] = {}
     for p, pool in enumerate(futures.pools):
-        inputs[f"need of {pool}"] = futures.need[:, p].mean(axis=1)
+        inputs[Input("need", pool=pool)] = futures.need[:, p].mean(axis=1)
         for place, source in enumerate(futures.purchases):
-            inputs[f"what {source.sku} carries in {pool}"] = futures.per_gpu[:, p, place]
+            inputs[Input("carries", pool=pool, sku=source.sku)] = futures.per_gpu[:, p, place]
         for place, rental in enumerate(futures.rentals):
-            inputs[f"what rented {rental.sku} carries in {pool}"] = futures.rental_per_gpu[:, p, place]
+            inputs[Input("rented-carries", pool=pool, sku=rental.sku)] = futures.rental_per_gpu[:, p, place]
     for s, source in enumerate(futures.purchases):
         months = np.flatnonzero(source.may_order.any(axis=0))
         if len(months):
             arrival = futures.arrival_month[:, s, months] - months
-            inputs[f"months from order to service, {source.name}"] = arrival.mean(axis=1)
+            inputs[Input("months-to-service", source=source.name)] = arrival.mean(axis=1)
     return inputs

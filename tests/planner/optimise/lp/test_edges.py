@@ -47,7 +47,7 @@ def test_every_part_of_a_study_answers(synthetic, shape, goal):
         everything_now(train, judge, goal),
         nine_month_mrp(train, judge),
         base_stock(train, judge, goal),
-        only_from("rent only", train, validate, goal, [], judge=judge),
+        only_from("rent-only", train, validate, goal, [], judge=judge),
     ]
     for rival in rivals:
         assert np.isfinite(rival.outcome.expected_cost)

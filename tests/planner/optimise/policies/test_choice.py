@@ -22,7 +22,7 @@ def ways_fixture(synthetic):
 def test_the_chosen_way_is_beaten_by_none(ways):
     trio, static, replanned = ways
     choice = choose(trio, static, None, replanned)
-    assert choice.ways == ("fixed calendar", "monthly re-planning")
+    assert choice.ways == ("fixed-calendar", "monthly-re-planning")
     chosen = choice.chosen
     for way in choice.ways:
         other = choice.of(way)
@@ -36,7 +36,7 @@ def test_the_chosen_way_is_beaten_by_none(ways):
 def test_a_simpler_way_stays_where_another_saves_nothing(ways):
     trio, static, replanned = ways
     same = replace(replanned, promise=static)
-    assert choose(trio, static, None, same).way == "fixed calendar"
+    assert choose(trio, static, None, same).way == "fixed-calendar"
 
 
 def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(ways):
@@ -48,9 +48,9 @@ def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(wa
             outcome=replace(static.confirmed.outcome, met=np.zeros_like(static.confirmed.outcome.met)),
         ),
     )
-    assert choose(trio, poor, None, replanned).way == "monthly re-planning"
+    assert choose(trio, poor, None, replanned).way == "monthly-re-planning"
     worse = replace(replanned, promise=poor)
-    assert choose(trio, static, None, worse).way == "fixed calendar"
+    assert choose(trio, static, None, worse).way == "fixed-calendar"
 
 
 def test_other_worlds_are_studied_on_some_of_the_same_futures(ways):
@@ -64,7 +64,7 @@ def test_a_way_or_a_rival_beyond_the_budget_is_not_taken(ways):
     spent = replanned.promise.confirmed.outcome.cost
     money = float(spent.purchases.mean() + spent.reserved.mean())
     poor = replace(trio, confirm=replace(trio.confirm, budget=0.5 * money))
-    assert choose(poor, static, None, replanned).way == "fixed calendar"
+    assert choose(poor, static, None, replanned).way == "fixed-calendar"
     nothing = replace(trio, train=replace(trio.train, budget=0.0))
     assert with_rivals(nothing, static, [replace_orders(static.validated.plan)]) is static
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import dashboard
-from dashboard.wording import Wording, displayable, shortened
+import planner.report
 from executor.errors import UnknownNameError
+from planner.report.language import Wording, displayable, shortened
 
 
 def plain(text: str) -> str:
@@ -70,19 +71,28 @@ def test_a_long_name_is_cut_and_the_cut_is_shown():
     assert shortened("x" * 50, 10) == "x" * 9 + "…"
 
 
-FOLDER = Path(dashboard.__file__).parent
-CHINESE: dict[str, str] = json.loads((FOLDER / "words_zh.json").read_text(encoding="utf-8"))
+FOLDERS = [Path(package.__file__).parent for package in (dashboard, planner.report)]
+CHINESE: dict[str, str] = json.loads((FOLDERS[1] / "words_zh.json").read_text(encoding="utf-8"))
 
 
 def said_texts() -> Iterator[str]:
-    """Every text that the package says by ``say("...")`` or ``words("...")``."""
-    for path in sorted(FOLDER.rglob("*.py")):
+    """Every text that the packages say by ``say("...")``, ``words("...")`` or, in the language itself, ``self``."""
+    for path in (path for folder in FOLDERS for path in sorted(folder.rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+            if not (isinstance(node, ast.Call) and node.args):
                 continue
             called = node.func.func if isinstance(node.func, ast.Call) else node.func
-            if isinstance(called, ast.Name) and called.id in ("say", "words"):
-                yield str(node.args[0].value)
+            if isinstance(called, ast.Name) and called.id in ("say", "words", "self"):
+                yield from texts(node.args[0])
+
+
+def texts(node: ast.expr) -> Iterator[str]:
+    """The text, or both texts of a choice."""
+    if isinstance(node, ast.Constant):
+        yield str(node.value)
+    elif isinstance(node, ast.IfExp):
+        yield from texts(node.body)
+        yield from texts(node.orelse)
 
 
 def places(text: str) -> set[str]:
@@ -93,16 +103,17 @@ def test_every_text_that_is_said_has_its_chinese_counterpart():
     assert sorted(set(said_texts()) - set(CHINESE)) == []
 
 
-def test_a_chinese_text_puts_in_only_figures_that_its_english_text_has():
-    assert {text: said for text, said in CHINESE.items() if not places(said) <= places(text)} == {}
+def test_a_chinese_text_puts_in_the_figures_of_its_english_text():
+    assert {text: said for text, said in CHINESE.items() if places(said) != places(text)} == {}
 
 
-def test_states_labels_and_rivals_are_told_in_chinese():
+def test_names_of_what_the_record_holds_as_ids_are_told_in_chinese():
     from dashboard.charts.theme import LABELS, STATES
     from planner.compare.single_future import PLACES
-    from planner.report.sentences import MEANING
+    from planner.report.sentences import LIMITS, POLICIES, VERDICTS
 
-    assert {*STATES, *LABELS, *PLACES, *MEANING, *MEANING.values()} <= set(CHINESE)
+    told = {text for pair in POLICIES.values() for text in pair}
+    assert {*STATES, *LABELS, *PLACES, *LIMITS.values(), *VERDICTS.values(), *told} <= set(CHINESE)
 
 
 def test_an_unknown_text_stays_english():
