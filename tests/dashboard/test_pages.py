@@ -7,6 +7,7 @@ import pytest
 from db.queue import RunQueue
 from db.repository import RunRepository
 from planner.record.models import PlanRecord
+from planner.report.sentences import POLICIES, VERDICTS
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ def test_the_answer_page_says_the_records_sentence_and_figures(drawn, record: Pl
 def test_the_rivals_table_holds_the_records_numbers(drawn, record: PlanRecord):
     frame = drawn().dataframe[-1].value
     assert next(iter(frame["way to act"])) == "this plan"
-    assert set(frame["way to act"][1:]) == {rival.name for rival in record.rivals}
+    assert set(frame["way to act"][1:]) == {POLICIES[rival.name][0] for rival in record.rivals}
 
 
 def test_the_newest_plan_is_shown_unless_the_address_names_another(screen, database, record: PlanRecord):
@@ -144,7 +145,7 @@ def test_the_answer_page_says_what_knowing_more_is_worth(drawn, record: PlanReco
     assert "instead of for the mean future saves 2.7 M CNY (1.9 M CNY to 3.5 M CNY)" in text
     assert "perfect forecast would save 11.8 M CNY at most" in text
     assert "All gates always open: cost −5.3 M CNY" in text
-    assert record.limits[0].words in text
+    assert "One GPU more in the monthly cap of H20 finished stock in Aug 2025 would save 31.5 k CNY." in text
 
 
 def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanRecord):
@@ -160,11 +161,11 @@ def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanReco
     assert list(rates["low"].dropna()) == [rate.low for rate in known]
     rivals = drawn().dataframe[-1].value.set_index("way to act")
     for rival in record.rivals:
-        told = rivals.loc[rival.name].str.replace("\u00a0", " ")
+        told = rivals.loc[POLICIES[rival.name][0]].str.replace("\u00a0", " ")
         assert told["mean cost"] == f"{rival.mean_cost.value / 1e6:.3g} M CNY"
         assert told["demand unmet"] == f"{100 * rival.shortfall_share:.1f} %"
         assert told["GPUs ordered"] == f"{rival.gpus_ordered:.0f}"
-        assert told["beside this plan"] == rival.verdict
+        assert told["beside this plan"] == VERDICTS[rival.verdict]
 
 
 def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):

@@ -11,6 +11,8 @@ import pytest
 from dashboard.report import html_report, pdf_report, report_data
 from dashboard.report.paper import FontMissingError
 from planner.record.models import PlanRecord
+from planner.report import sentences
+from planner.report.language import Wording
 
 pytestmark = pytest.mark.slow
 
@@ -102,12 +104,12 @@ def test_the_page_has_every_section(page: Page):
 def test_the_page_tells_what_the_study_found_as_the_screen_does(page: Page, record: PlanRecord):
     for told in (
         "If-then calendar, where nobody plans again",
-        "while H20 finished stock is closed",
+        "while H20 new wafers is closed",
         "What planning again is likely to order",
         "A perfect forecast would save 11.8 M CNY at most",
         "The cost swings most with need of chat: 52 M CNY to 109 M CNY",
         "2026 Q4 takes most cash",
-        record.limits[0].words,
+        "One GPU more in the monthly cap of H20 finished stock in Aug 2025 would save 31.5 k CNY.",
     ):
         assert told in page.text
 
@@ -209,7 +211,8 @@ def test_the_chinese_report_tells_the_same_figures(record: PlanRecord, chinese_p
     assert "供应风险" in text
 
 
-def test_planner_sentences_without_a_translation_say_that_they_are_english(
-    record: PlanRecord, chinese_page: Page
-):
-    assert f"（英文原文）{record.sizing[0].reason}" in chinese_page.text
+def test_the_chinese_report_tells_the_plans_sentences_in_chinese(record: PlanRecord, chinese_page: Page):
+    say = Wording("zh")
+    told = [sentences.answer(record, say), sentences.waiting(record, say), *sentences.rests_on(record, say)]
+    for sentence in [*told, *sentences.reasons(record, say)]:
+        assert sentences.in_plain(sentence) in chinese_page.text

@@ -142,15 +142,17 @@ def test_shadow_price_of_a_cap_is_what_one_gpu_more_saves(synthetic):
     futures = synthetic(60, T=10)
     found = optimise(futures, gap=1e-8)
     limit = max(
-        (lim for lim in found.limits if lim.kind == "total cap" or lim.kind == "monthly cap"), key=price
+        (lim for lim in found.limits if lim.kind == "total-cap" or lim.kind == "monthly-cap"), key=price
     )
-    s = [source.name for source in futures.purchases].index(limit.name)
+    s = [source.name for source in futures.purchases].index(limit.names[0])
     # Widening all months of the source by a little must save at least what the one month promises, convexly.
     source = futures.purchases[s]
     wider = replace(source, monthly_cap=source.monthly_cap + 0.01)
     purchases = (*futures.purchases[:s], wider, *futures.purchases[s + 1 :])
     saved = found.expected_cost - optimise(replace(futures, purchases=purchases), gap=1e-8).expected_cost
-    of_source = sum(lim.price for lim in found.limits if lim.name == limit.name and lim.kind == "monthly cap")
+    of_source = sum(
+        lim.price for lim in found.limits if lim.names == limit.names and lim.kind == "monthly-cap"
+    )
     assert saved / 0.01 == pytest.approx(of_source, rel=0.05)
 
 
@@ -189,7 +191,7 @@ def test_sources_under_a_joint_cap_keep_to_it_together(synthetic):
     futures = replace(free, joint_caps=((members, cap),))
     found = Formulation(futures).solve(gap=1e-4)
     assert found.plan.orders[:, list(members)].sum() <= cap + 1e-6
-    assert any(limit.kind == "joint cap" and limit.price > 0 for limit in found.limits)
+    assert any(limit.kind == "joint-cap" and limit.price > 0 for limit in found.limits)
     promised = calibrate(futures, futures, 0.6)
     assert promised.plan.orders[:, list(members)].sum() <= cap
     again = replanned(futures, Beliefs(futures, 0.8))

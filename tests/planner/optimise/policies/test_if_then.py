@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from planner.futures.arrays import Orders
-from planner.futures.gate_states import PASSING, PROMISED
+from planner.futures.gate_states import CLOSED, PASSING, PROMISED
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lots.rounding import round_to_lots
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import nothing_until_cleared
-from planner.optimise.policies.if_then import if_then, placed, rules_of, static_of, unfold
+from planner.optimise.policies.if_then import Rule, if_then, placed, rules_of, static_of, unfold
 from planner.optimise.service_level.confirm import Trio, promise
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
@@ -45,14 +45,17 @@ def policy_fixture(pair):
 
 
 def test_gated_sources_may_wait_and_others_may_watch_them(pair):
-    words = {(rule.source, rule.words) for rule in rules_of(pair[0])}
+    rules = set(rules_of(pair[0]))
     for gated in range(3):
-        for condition in ("in any case", "if at least promised", "if passing", "once cleared"):
-            assert (gated, condition) in words
-    assert {condition for source, condition in words if source == 3} == {
-        "in any case",
-        "while source-0 is not passing",
-        "while source-0 is closed",
+        own = Rule(gated, gated)
+        assert own in rules
+        assert replace(own, least=PROMISED) in rules
+        assert replace(own, least=PASSING) in rules
+        assert replace(own, least=PASSING, waits=True) in rules
+    assert {rule for rule in rules if rule.source == 3} == {
+        Rule(3, 3),
+        Rule(3, 0, most=PROMISED),
+        Rule(3, 0, most=CLOSED),
     }
 
 
