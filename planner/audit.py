@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from executor.errors import UserMistakeError
-from planner.clock import month_label, month_starts
 from planner.futures.arrays import Futures, Orders, Whole
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
@@ -16,6 +15,7 @@ from planner.optimise.policies.if_then import placed, rules_of
 from planner.optimise.policies.rolling_horizon import Beliefs, replanned
 from planner.parallel.backends import Spread
 from planner.record.models import Interval, PlanRecord
+from planner.record.orders_as_arrays import Axes
 from planner.record.provenance import inputs
 from planner.report.analysis_sections import condition_of
 from planner.sampling.seeds import root_of
@@ -103,7 +103,9 @@ def audit(
         else fresh
     )
     progress(0.8, "carrying the plan out")
-    outcome = evaluate(fresh, Orders(_orders(record, learnt, fresh), _reserved(record)))
+    outcome = evaluate(
+        fresh, Orders(_orders(record, learnt, fresh), Axes.of(scenario).reserved(record.reservations))
+    )
     progress(1.0, "done")
     return Audit(
         record=record,
@@ -125,11 +127,7 @@ def _orders(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
         return _replanned(record, learnt, fresh)
     if record.answer.way == "if-then-calendar":
         return _conditional(record, learnt, fresh)
-    orders = np.zeros((len(fresh.pools), len(fresh.purchases), fresh.months), dtype=np.int64)
-    pools, sources, months = _places(record)
-    for order in record.orders:
-        orders[pools[order.pool], sources[order.source], months[order.month]] += order.gpus
-    return orders
+    return Axes.of(record.scenario).orders(record.orders)
 
 
 def _replanned(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
@@ -146,31 +144,9 @@ def _conditional(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
         raise UserMistakeError("the plan holds no calendar: plan it again with this version")
     rules = rules_of(learnt)
     orders = np.zeros((len(fresh.pools), len(rules), fresh.months), dtype=np.int64)
-    pools, sources, months = _places(record)
+    axes = Axes.of(record.scenario)
     place = {(rule.source, condition_of(rule, record.scenario)): i for i, rule in enumerate(rules)}
     for line in record.calendar.lines:
-        rule = place[sources[line.source], line.condition]
-        orders[pools[line.pool], rule, months[line.month]] += line.gpus
+        rule = place[axes.sources[line.source], line.condition]
+        orders[axes.pools[line.pool], rule, axes.months[line.month]] += line.gpus
     return placed(fresh, rules, orders)
-
-
-def _reserved(record: PlanRecord) -> Whole:
-    """[P, R, T] GPUs."""
-    scenario = record.scenario
-    pools, _, months = _places(record)
-    rentals = {rental.name: r for r, rental in enumerate(scenario.rentals)}
-    reserved = np.zeros((len(pools), len(rentals), len(months)), dtype=np.int64)
-    for item in record.reservations:
-        reserved[pools[item.pool], rentals[item.source], months[item.month]] += item.gpus
-    return reserved
-
-
-def _places(record: PlanRecord) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Pools, sources and months by name."""
-    scenario = record.scenario
-    days = month_starts(scenario.start, scenario.horizon_months)
-    return (
-        {pool.name: p for p, pool in enumerate(scenario.pools)},
-        {source.name: s for s, source in enumerate(scenario.purchases)},
-        {month_label(day): t for t, day in enumerate(days)},
-    )

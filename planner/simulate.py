@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from planner.clock import day_of, month_label, month_starts
+from planner.clock import month_label, month_starts
 from planner.parallel.backends import Spread
 from planner.record.models import Dates
 from planner.record.provenance import inputs
+from planner.report.orders import arrival
 from planner.sampling import Key
 from planner.sampling.seeds import root_of
 from planner.scenario.models import Scenario
@@ -18,7 +17,6 @@ from planner.supply.order_lines import OrderLine, orders_of
 from planner.supply.outcomes import Deliveries, Outcome
 from planner.supply.simulate import Engine, simulate
 
-LATER = None
 """A quantile that lies beyond the horizon."""
 
 
@@ -36,7 +34,7 @@ class Trial:
 
     def arrives(self, at: int) -> Dates:
         """Quantiles of the day on which a line serves, over all replications."""
-        return arrival_dates(self.scenario, self.deliveries.delivered_at[:, at])
+        return arrival(self.scenario.start, self.deliveries.delivered_at[:, at])
 
     def shares(self, at: int) -> dict[str, float]:
         """Share of replications by outcome of one line."""
@@ -94,11 +92,3 @@ def try_orders(
         processes=processes,
     )
     return Trial(scenario, overrides, lines, root, chosen, spec, made)
-
-
-def arrival_dates(scenario: Scenario, delivered_at: np.ndarray[Any, np.dtype[np.int64]]) -> Dates:
-    """P10, P50 and P90 of a day of delivery; what does not arrive within the horizon counts as later."""
-    late = np.where(delivered_at >= 0, delivered_at.astype(np.float64), np.inf)
-    found = np.quantile(late, (0.1, 0.5, 0.9), method="higher")
-    p10, p50, p90 = (day_of(scenario.start, minute) if np.isfinite(minute) else LATER for minute in found)
-    return Dates(p10=p10, p50=p50, p90=p90)

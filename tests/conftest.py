@@ -194,6 +194,28 @@ def record() -> PlanRecord:
     return build()
 
 
+@pytest.fixture(scope="session")
+def quickstart() -> PlanRecord:
+    """A real plan of the quickstart on few futures."""
+    from planner.open_scenario import open_scenario
+    from planner.plan import plan
+
+    scenario = open_scenario("1-quickstart", replications=200).scenario
+    run = scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})
+    return plan(scenario.model_copy(update={"run": run}), depth="answer").record
+
+
+@pytest.fixture(scope="session")
+def older(record: PlanRecord) -> PlanRecord:
+    """The plan as a version without the study kept it."""
+    lists = ("later", "quarters", "open_gates", "frontier", "tornado", "limits")
+    lacking: dict = {name: [] for name in lists}
+    answer = record.answer.model_copy(update={"way": "fixed-calendar", "plan_again_on": None})
+    bare = {"calendar": None, "information": None, "answer": answer}
+    rivals = [rival.model_copy(update={"verdict": None}) for rival in record.rivals]
+    return record.model_copy(update={**lacking, **bare, "rivals": rivals})
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run the command line with these words; gives (exit code, stdout, stderr)."""

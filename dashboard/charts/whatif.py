@@ -6,8 +6,8 @@ import altair as alt
 
 from dashboard.charts.figure import Figure, finished, month_cells, values
 from dashboard.charts.theme import LIGHT, Look
-from dashboard.comparison import Answered, Comparison
 from dashboard.wording import ENGLISH, Wording
+from planner.compare.answers import Answered, Comparison
 from planner.compare.rows import Row
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import streamlit as st
 import yaml
 
-from dashboard.comparison import input_differences
 from dashboard.components import download, table
 from dashboard.empty_state import enqueue_scenario
 from dashboard.session import chosen_run, database, plan_of, say
@@ -15,6 +14,7 @@ from dashboard.text import main_button, plain
 from db import queries
 from db.repository import save_scenario
 from executor.errors import UserMistakeError
+from planner.compare.answers import input_differences
 from planner.open_scenario import open_scenario
 from planner.scenario.errors import ScenarioError
 from planner.scenario.load import shipped

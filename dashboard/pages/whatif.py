@@ -4,7 +4,14 @@ import streamlit as st
 
 from dashboard.charts import frontier, swings
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from dashboard.comparison import (
+from dashboard.components import page_head, show, shown_plan, table
+from dashboard.compute.background import PROCESSES
+from dashboard.compute.full_run import follow, full_run, give_up_the_last
+from dashboard.pages.whatif_form import Question, ask
+from dashboard.session import asked, background, expected, look, plan_of, say
+from dashboard.text import plain
+from db.queries import RunSummary
+from planner.compare.answers import (
     Answered,
     Comparison,
     FullAnswer,
@@ -13,13 +20,6 @@ from dashboard.comparison import (
     input_differences,
     order_differences,
 )
-from dashboard.components import page_head, show, shown_plan, table
-from dashboard.compute.background import PROCESSES
-from dashboard.compute.full_run import follow, full_run, give_up_the_last
-from dashboard.pages.whatif_form import Question, ask
-from dashboard.session import asked, background, expected, look, plan_of, say
-from dashboard.text import plain
-from db.queries import RunSummary
 from planner.compare.one_at_a_time import levers, tornado_row, widest_first
 from planner.compare.what_if import QuickAnswer
 from planner.record.models import PlanRecord

@@ -38,6 +38,7 @@ from planner.optimise.value.information import (
 )
 from planner.optimise.value.order_value import Waiting, value_of_waiting
 from planner.parallel.backends import Spread
+from planner.record.ids import PolicyId
 from planner.sampling.seeds import Use, root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity
@@ -113,7 +114,8 @@ def _attempt(name: str, trio: Trio, static: Promise, home: Sequence[str]) -> Any
         return nine_month_mrp(train, judge)
     if name == "base-stock":
         return base_stock(train, judge, goal)
-    only, called = (home, "domestic-only") if name == "domestic-only" else ((), "rent-only")
+    only = home if name == "domestic-only" else ()
+    called: PolicyId = "domestic-only" if name == "domestic-only" else "rent-only"
     return only_from(called, train, some.validate, trio.aim, only, judge=judge, polished=1)
 
 

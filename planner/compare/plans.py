@@ -1,13 +1,13 @@
 """What changed between two plans of one schedule: in the answer, in the orders, and in what went in."""
 
 import datetime as dt
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:
-    from planner.record.models import Order, PlanRecord
+from planner.record.models import PlanRecord
+from planner.record.orders_as_arrays import Placed
 
 SCHEMA_VERSION = 1
 
@@ -122,7 +122,7 @@ class Changes(Part):
     causes: list[Cause]
 
 
-def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | None = None) -> Changes:
+def compare(before: PlanRecord, after: PlanRecord, causes: list[Cause] | None = None) -> Changes:
     """What changed from one plan to the next; ``causes`` as far as they were computed."""
     moves = [move for move in _moves(before, after) if move.before != move.after]
     orders = _order_moves(before, after)
@@ -140,7 +140,7 @@ def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | Non
 # --- the answer ------------------------------------------------------------------------------------
 
 
-def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
+def _moves(before: PlanRecord, after: PlanRecord) -> Iterator[Move]:
     old, new = before.answer, after.answer
     yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
     yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
@@ -183,39 +183,51 @@ def _day(day: dt.date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
-    old, new = _ordered(before.orders), _ordered(after.orders)
-    moves = []
-    for key in sorted({*old, *new}, key=lambda key: (key[3], key)):
-        was, now = old.get(key, 0), new.get(key, 0)
-        if was != now:
-            pool, source, sku, month = key
-            text = f"{month}: {now} instead of {was} {sku} from {source} for {pool}"
-            moves.append(
-                OrderMove(
-                    pool=pool, source=source, sku=sku, month=month, gpus_before=was, gpus_after=now, text=text
-                )
-            )
-    return moves
+def _order_moves(before: PlanRecord, after: PlanRecord) -> list[OrderMove]:
+    skus = {order.source: order.sku for order in (*before.orders, *after.orders)}
+    return [
+        OrderMove(
+            pool=pool,
+            source=source,
+            sku=skus[source],
+            month=month,
+            gpus_before=was,
+            gpus_after=now,
+            text=f"{month}: {now} instead of {was} {skus[source]} from {source} for {pool}",
+        )
+        for (month, source, pool), was, now in order_changes(before.orders, after.orders)
+    ]
 
 
-def _ordered(orders: "list[Order]") -> dict[tuple[str, str, str, str], int]:
-    totals: dict[tuple[str, str, str, str], int] = {}
-    for order in orders:
-        key = (order.pool, order.source, order.sku, order.month)
-        totals[key] = totals.get(key, 0) + order.gpus
+def order_changes(
+    before: Iterable[Placed], after: Iterable[Placed]
+) -> list[tuple[tuple[str, str, str], int, int]]:
+    """(month, source, pool), GPUs before and GPUs after, where they differ, by month."""
+    old, new = _ordered(before), _ordered(after)
+    return [
+        (key, old.get(key, 0), new.get(key, 0))
+        for key in sorted({*old, *new})
+        if old.get(key, 0) != new.get(key, 0)
+    ]
+
+
+def _ordered(lines: Iterable[Placed]) -> dict[tuple[str, str, str], int]:
+    totals: dict[tuple[str, str, str], int] = {}
+    for line in lines:
+        key = (line.month, line.source, line.pool)
+        totals[key] = totals.get(key, 0) + line.gpus
     return totals
 
 
 # --- what went in ----------------------------------------------------------------------------------
 
 
-def input_moves(before: "PlanRecord", after: "PlanRecord") -> list[InputMove]:
+def input_moves(before: PlanRecord, after: PlanRecord) -> list[InputMove]:
     """Every field of the scenario that changed, and the version."""
     old, new = (record.scenario.model_dump(mode="json") for record in (before, after))
     moves = [
         InputMove(group=group, place=place, before=was, after=now)
-        for place, was, now in _leaves("", old, new)
+        for place, was, now in differing("", old, new)
         if (group := group_of(place)) is not None
     ]
     versions = (before.versions.waferlag, after.versions.waferlag)
@@ -236,8 +248,8 @@ def group_of(place: str) -> str | None:
     return "prices" if field in _PRICES else "supply"
 
 
-def _leaves(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Paths at which two JSON values differ, as deep as both go; lists of named entries go by name."""
+def differing(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Paths below ``place`` at which two JSON values differ, as deep as both go; lists of named entries go by name."""
     if old == new:
         return
     old_map, new_map = _by_name(old), _by_name(new)
@@ -245,7 +257,7 @@ def _leaves(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
         yield place, old, new
         return
     for key in [*old_map, *(key for key in new_map if key not in old_map)]:
-        yield from _leaves(f"{place}.{key}" if place else key, old_map.get(key), new_map.get(key))
+        yield from differing(f"{place}.{key}" if place else key, old_map.get(key), new_map.get(key))
 
 
 def _by_name(value: Any) -> dict[str, Any] | None:

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from planner.clock import month_label, month_starts
-from planner.compare.rows import Row
 from planner.futures.arrays import Array, Flags, Orders
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import wilson
@@ -21,6 +19,7 @@ from planner.optimise.lots.rounding import round_to_lots
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate
 from planner.record.models import ConditionalOrder, Interval, Order, PlanRecord
+from planner.record.orders_as_arrays import Axes, Line
 from planner.sampling.seeds import root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity, capacities
@@ -113,8 +112,7 @@ class QuickAnswer:
     """[future, month] whether all demand is met."""
     cost: Array
     """[future] discounted."""
-    orders: tuple[Row, ...]
-    """pool, source, month, gpus."""
+    orders: tuple[Line, ...]
     reserved_gpu_months: float
 
     @property
@@ -165,15 +163,14 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAns
         polished=_POLISHED,
         start=round_to_lots(seen, _start(record)),
     )
-    days = month_starts(small.start, small.horizon_months)
-    months = tuple(month_label(day) for day in days)
+    axes = Axes.of(small)
     return QuickAnswer(
         scenario=scenario,
-        months=months,
-        required=tuple(at + 1 >= goal.from_month for at in range(len(days))),
+        months=tuple(axes.months),
+        required=tuple(at + 1 >= goal.from_month for at in axes.months.values()),
         met=chosen.outcome.met_jointly,
         cost=chosen.outcome.cost.total,
-        orders=_rows(scenario, months, chosen.plan),
+        orders=tuple(axes.lines(chosen.plan.orders)),
         reserved_gpu_months=float(chosen.plan.reserved.sum()),
     )
 
@@ -195,36 +192,13 @@ def warm_up() -> bool:
     return True
 
 
-def _rows(scenario: Scenario, months: tuple[str, ...], plan: Orders) -> tuple[Row, ...]:
-    """What a plan orders, a row for each pool, source and month."""
-    return tuple(
-        {
-            "pool": scenario.pools[p].name,
-            "source": scenario.purchases[s].name,
-            "month": months[m],
-            "gpus": int(plan.orders[p, s, m]),
-        }
-        for p, s, m in np.argwhere(plan.orders > 0)
-    )
-
-
 def _start(record: PlanRecord) -> Orders:
     """Where the search begins, [pool, source, month] and [pool, rental, month]: the plan's calendar settled beforehand.
 
     A line on a condition counts where most futures place it. A plan of an older version has its orders alone.
     """
-    scenario, months = record.scenario, [month.month for month in record.months]
-    pools = [pool.name for pool in scenario.pools]
-    purchases = [source.name for source in scenario.purchases]
-    rentals = [source.name for source in scenario.rentals]
-    orders = np.zeros((len(pools), len(purchases), len(months)), dtype=np.int64)
-    reserved = np.zeros((len(pools), len(rentals), len(months)), dtype=np.int64)
     lines: Sequence[Order | ConditionalOrder] = record.orders
     if record.calendar is not None:
         lines = [line for line in record.calendar.lines if line.placed > 0.5]
-    for line in lines:
-        place = pools.index(line.pool), purchases.index(line.source), months.index(line.month)
-        orders[place] += line.gpus
-    for item in record.reservations:
-        reserved[pools.index(item.pool), rentals.index(item.source), months.index(item.month)] += item.gpus
-    return Orders(orders, reserved)
+    axes = Axes.of(record.scenario)
+    return Orders(axes.orders(lines), axes.reserved(record.reservations))

@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from planner.report.orders import arrival
 from planner.sampling.seeds import root_of
 from planner.scenario.load import scenario_hash
-from planner.simulate import arrival_dates, try_orders
+from planner.simulate import try_orders
 from planner.supply.order_lines import OrderLine
 
 OPEN = [{"name": "us", "authority": "us", "always": "open"}]
@@ -79,7 +80,7 @@ def test_the_json_holds_what_is_needed_to_run_again(scenario):
 def test_quantiles_of_arrival_count_what_never_comes_as_later(scenario):
     day = 1440
     arrived = np.array([day, 2 * day, 3 * day, -1, -1], dtype=np.int64)
-    found = arrival_dates(scenario, arrived)
+    found = arrival(scenario.start, arrived)
     assert (found.p10, found.p50, found.p90) == (dt.date(2025, 7, 18), dt.date(2025, 7, 19), None)
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from dashboard.comparison import (
+from planner.compare.answers import (
     FullAnswer,
     compare,
     compare_in_full,

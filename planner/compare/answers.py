@@ -4,14 +4,17 @@ Two quick answers are on the same futures, so their differences are taken future
 only the intervals are known; they are put together as if the luck were not shared, which makes them wider.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from executor.portable.elementary import hypot
+from planner.compare.plans import differing, order_changes
 from planner.compare.rows import Row
 from planner.compare.what_if import QuickAnswer
 from planner.optimise.evaluate import paired
 from planner.record.models import Interval, PlanRecord
+from planner.record.orders_as_arrays import Placed
 from planner.scenario.models import Scenario
 
 
@@ -27,8 +30,8 @@ class Answered(Protocol):
         """YYYY-MM each."""
 
     @property
-    def orders(self) -> tuple[Row, ...]:
-        """pool, source, month, gpus."""
+    def orders(self) -> Sequence[Placed]:
+        """What is ordered."""
 
     @property
     def goal(self) -> float:
@@ -63,13 +66,9 @@ class FullAnswer:
         return tuple(month.month for month in self.record.months)
 
     @property
-    def orders(self) -> tuple[Row, ...]:
-        """pool, source, month, gpus."""
-        return tuple(
-            {"pool": order.pool, "source": order.source, "month": order.month, "gpus": order.gpus}
-            for order in self.record.orders
-            if order.gpus > 0
-        )
+    def orders(self) -> Sequence[Placed]:
+        """What is ordered."""
+        return self.record.orders
 
     @property
     def goal(self) -> float:
@@ -111,8 +110,7 @@ def compare(base: QuickAnswer, changed: QuickAnswer) -> Comparison:
     return Comparison(
         cost=Interval(value=cost.mean, low=cost.low, high=cost.high),
         probability=Interval(value=odds.mean, low=odds.low, high=odds.high),
-        gpus_ordered=sum(order["gpus"] for order in changed.orders)
-        - sum(order["gpus"] for order in base.orders),
+        gpus_ordered=sum(order.gpus for order in changed.orders) - sum(order.gpus for order in base.orders),
     )
 
 
@@ -148,39 +146,20 @@ def _difference(was: Interval, now: Interval) -> Interval:
 
 def order_differences(base: Answered, changed: Answered) -> list[Row]:
     """Orders that were added, dropped or resized."""
-    keys = ("pool", "source", "month")
-    was = {tuple(order[key] for key in keys): order["gpus"] for order in base.orders}
-    now = {tuple(order[key] for key in keys): order["gpus"] for order in changed.orders}
-    rows = []
-    for place in sorted({*was, *now}, key=lambda place: (place[2], place[1], place[0])):
-        before, after = was.get(place, 0), now.get(place, 0)
-        if before != after:
-            kind = "added" if not before else "dropped" if not after else "resized"
-            rows.append(
-                {**dict(zip(keys, place, strict=True)), "before": before, "after": after, "change": kind}
-            )
-    return rows
-
-
-def input_differences(before: Scenario, after: Scenario) -> list[dict[str, Any]]:
-    """Every field that differs, with its path and both values."""
     return [
-        {"input": path, "before": was, "after": now}
-        for path, was, now in _differences(before.model_dump(mode="json"), after.model_dump(mode="json"), "")
-        if not path.startswith("run.")
+        {
+            "pool": pool,
+            "source": source,
+            "month": month,
+            "before": was,
+            "after": now,
+            "change": "added" if not was else "dropped" if not now else "resized",
+        }
+        for (month, source, pool), was, now in order_changes(base.orders, changed.orders)
     ]
 
 
-def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        found = []
-        for key in dict.fromkeys([*was, *now]):
-            found += _differences(was.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        return found
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        found = []
-        for at, (one, other) in enumerate(zip(was, now, strict=True)):
-            name = one.get("name", at) if isinstance(one, dict) else at
-            found += _differences(one, other, f"{path}.{name}".lstrip("."))
-        return found
-    return [] if was == now else [(path, was, now)]
+def input_differences(before: Scenario, after: Scenario) -> list[Row]:
+    """Every field that differs, with its path and both values."""
+    bodies = (scenario.model_dump(mode="json", exclude={"run"}) for scenario in (before, after))
+    return [{"input": path, "before": was, "after": now} for path, was, now in differing("", *bodies)]
