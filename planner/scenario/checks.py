@@ -14,8 +14,6 @@ from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
 from planner.scenario.models import Gate, InService, Purchase, Rental, Scenario
 
-HOURS_PER_MONTH = 730.0
-"""8,760 hours a year over twelve months."""
 DEAREST = 1e12
 """No price is higher, in the scenario's currency: the programme's figures must stand side by side."""
 SPOT_MARKUP = 1.5

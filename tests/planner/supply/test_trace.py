@@ -71,13 +71,14 @@ def test_littles_law_time_in_system_is_the_integral_of_the_number_in_system(july
     order = np.argsort(events, kind="stable")
     number = np.cumsum(steps[order])[:-1]
     integral = (number * np.diff(events[order])).sum()
-    assert integral == made.lead_minutes()[:, early].sum()
+    assert integral == (made.delivered_at - made.orders.placed_at)[:, early].sum()
 
 
 def test_the_foundry_takes_its_nine_months_in_every_lot(july):
     spec, made = july
     foundry = made.orders.source == 4
-    days = made.lead_minutes()[:, foundry][made.delivered[:, foundry]] / MINUTES_PER_DAY
+    lead = (made.delivered_at - made.orders.placed_at)[:, foundry]
+    days = lead[made.delivered[:, foundry]] / MINUTES_PER_DAY
     assert days.min() > 270
     events = made.events[made.events["leave"] >= 0]
     stage = spec.sources[4].route.visits.index("domestic_foundry")
