@@ -28,7 +28,7 @@ from planner.demand.summary import (
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import Pool
+from planner.scenario.pools import Pool
 
 PARTS = ("rhythm", "lengths", "prefix")
 """A trace put together from others says from which one each part comes."""

@@ -15,7 +15,8 @@ from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.infeasible_months import OutOfReach, Relaxation, relaxations
 from planner.optimise.value.order_value import OrderReason, Waiting
 from planner.record.models import GateOdds, Interval, LaterOrder, Month, Order
-from planner.scenario.models import Purchase, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase
 
 MEANING = {
     "fixed calendar": "orders settled now, the same whatever happens",

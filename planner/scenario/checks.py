@@ -12,7 +12,10 @@ from executor.steptime.parameters import engine
 from planner.clock import month_starts
 from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
-from planner.scenario.models import Gate, InService, Purchase, Rental, Scenario
+from planner.scenario.fleet import InService
+from planner.scenario.gates import Gate
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, Rental
 
 DEAREST = 1e12
 """No price is higher, in the scenario's currency: the programme's figures must stand side by side."""

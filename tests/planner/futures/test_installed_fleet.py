@@ -11,8 +11,9 @@ from planner.futures.installed_fleet import in_service, spare_needs, spare_pool
 from planner.open_scenario import open_scenario
 from planner.sampling import Key
 from planner.scenario.errors import ScenarioError
+from planner.scenario.fleet import InService
 from planner.scenario.load import load
-from planner.scenario.models import InService, Scenario
+from planner.scenario.models import Scenario
 from planner.supply import simulate, supply_spec
 
 FLEET = {
