@@ -19,8 +19,8 @@ import numpy as np
 from executor.estimate.calibration import setup_of
 from executor.estimate.closed_loop import phase_rate
 from executor.model.cost import Layout
-from planner.demand.catalogue import DEEPSEEK_DAY
 from tools.accuracy_page import with_section
+from tools.trace_catalogue import DEEPSEEK_DAY
 
 SECTION = "deepseek-day"
 GPUS_PER_NODE = 8

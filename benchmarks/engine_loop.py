@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.step_samples import StepSample
 from executor.arithmetic_series import Ramps
 from executor.engine.engine import Engine
 from executor.engine.sampling import Sampling
@@ -21,7 +22,6 @@ from executor.replay.arrivals import Arrivals, Floats
 from executor.scheduler.scheduler import Scheduler
 from executor.scheduler.sequence import Step
 from executor.serving_metrics import Latencies
-from executor.steptime.batch import StepSample
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from executor.model.cost import Layout
 from executor.replay.cluster import Peak, goodput_by_replay, replica_limits
 from executor.serving_metrics import Bounds
 from executor.steptime.batch import batch_time
-from planner.demand.catalogue import shipped_summary
+from planner.demand.summary import shipped_summary
 from tools.accuracy_page import with_section
 
 SECTION = "goodput-replay"

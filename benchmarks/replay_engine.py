@@ -17,13 +17,14 @@ import numpy as np
 import torch
 
 from benchmarks.engine_loop import Driven, drive
+from benchmarks.step_samples import StepSample, fitted_batch_time
 from executor.engine.engine import Engine, Settings
 from executor.model.spec import from_hf_config
 from executor.replay.arrivals import Arrivals, arrival_times
 from executor.replay.cluster import replay
 from executor.scheduler.scheduler import Limits
 from executor.serving_metrics import bench_metrics
-from executor.steptime.batch import BatchTime, StepSample, fitted_batch_time
+from executor.steptime.batch import BatchTime
 from tools.accuracy_page import with_section
 
 SECTION = "replay-engine"

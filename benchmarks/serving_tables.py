@@ -20,7 +20,7 @@ from executor.reference import SHIPPED
 from planner.demand.traffic import traffic
 from planner.open_scenario import open_scenario
 from planner.scenario.load import shipped
-from planner.scenario.models import Pool
+from planner.scenario.pools import Pool
 from planner.sizing import asked_of
 
 SOURCE = "benchmarks/serving_tables.py: the executor's scheduler on the step-time model's clock"

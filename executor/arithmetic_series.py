@@ -21,8 +21,9 @@ FEW = 20_000
 class Ramps:
     """Values ``first + growth i`` for i from 0 to ``steps`` - 1, each of them ``count`` times.
 
-    >>> Ramps(np.array([1.0, 5.0]), np.array([0.5, 0.0]), np.array([3, 1]), np.array([1, 2])).written_out()
-    array([1. , 1.5, 2. , 5. , 5. ])
+    >>> ramps = Ramps(np.array([1.0, 5.0]), np.array([0.5, 0.0]), np.array([3, 1]), np.array([1, 2]))
+    >>> ramps.total, ramps.mean()  # of 1, 1.5, 2, 5 and 5
+    (5, 2.9)
     """
 
     first: Floats
@@ -46,10 +47,6 @@ class Ramps:
     def where(self, which: np.ndarray) -> Ramps:
         """The chosen series."""
         return Ramps(self.first[which], self.growth[which], self.steps[which], self.count[which])
-
-    def written_out(self) -> Floats:
-        """Every value, in no order."""
-        return np.repeat(self._values(), np.repeat(self.count, self.steps))
 
     @property
     def total(self) -> int:

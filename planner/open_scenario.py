@@ -13,7 +13,8 @@ from planner.demand.traffic import traffic
 from planner.reference.traces import trace_names
 from planner.scenario.errors import ScenarioError
 from planner.scenario.load import Loaded, load
-from planner.scenario.models import Pool, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.pools import Pool
 
 
 def open_scenario(

@@ -24,8 +24,9 @@ from planner.demand.summary import Margin
 from planner.demand.traffic import Traffic, traffic
 from planner.sampling import Key, entity_id
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import Layout as LayoutModel
-from planner.scenario.models import Pool, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.pools import Layout as LayoutModel
+from planner.scenario.pools import Pool
 
 Array = NDArray[np.float64]
 DOMAIN = "serving"

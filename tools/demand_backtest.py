@@ -12,7 +12,7 @@ import numpy as np
 from executor.portable.elementary import exp, interpolated, log, power
 from planner.demand.forecast import DAYS_PER_MONTH, grown
 from planner.reference.demand_series import DAYS, Observation, demand_series, series_names
-from planner.scenario.models import Growth
+from planner.scenario.pools import Growth
 
 SHORTEST_MONTHS = 1.0
 """Steps shorter than this say more about rounding than about growth."""

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from planner.hindcast import END, HORIZONS, LAWS, Hindcast, Span, Target, YesNo
+from executor.portable.elementary import square
+from planner.hindcast import END, FLOOR, HORIZONS, LAWS, Hindcast, Span, Target, YesNo
 from planner.supply import State
 
 _BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0 + 1e-9)
@@ -160,8 +161,21 @@ def _bands(twelve: Hindcast) -> str:
     )
 
 
+def crps(span: Span) -> float:
+    r"""Continuous ranked probability score of a forecast, days: E|X - y| - E|X - X'| / 2."""
+    ordered = np.sort(span.draws)
+    n = len(ordered)
+    spread = 2 * float((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum()) / (n * n)
+    return float(np.abs(ordered - span.truth).mean()) - spread / 2
+
+
+def rival_brier(event: YesNo) -> float:
+    """Squared error of a rival who holds that nothing changes, with the floor."""
+    return square(FLOOR + (1 - 2 * FLOOR) * event.today - event.happened)
+
+
 def _crps(spans: Sequence[Span]) -> float:
-    return float(np.mean([span.crps for span in spans])) if spans else float("nan")
+    return float(np.mean([crps(span) for span in spans])) if spans else float("nan")
 
 
 def _cover(spans: Sequence[Span]) -> float:
@@ -171,7 +185,8 @@ def _cover(spans: Sequence[Span]) -> float:
 def _events(title: str, events: Sequence[YesNo], rival: str) -> str:
     if not events:
         return ""
-    mine, theirs = (float(np.mean([getattr(e, name) for e in events])) for name in ("brier", "rival_brier"))
+    mine = float(np.mean([event.brier for event in events]))
+    theirs = float(np.mean([rival_brier(event) for event in events]))
     yes = sum(event.happened for event in events)
     return (
         f"{title}: {len(events)} forecasts, {yes} came true; Brier (0 to 1) {mine:.3f} against {theirs:.3f} for"

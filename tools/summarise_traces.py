@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from executor.errors import UserMistakeError
-from planner.demand.catalogue import summaries_of
 from planner.reference.traces import SHIPPED
+from tools.trace_catalogue import summaries_of
 
 
 def main(arguments: list[str] | None = None) -> int:

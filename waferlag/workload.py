@@ -11,10 +11,17 @@ import numpy.typing as npt
 
 from executor.estimate.lengths import Lengths
 from executor.replay.arrivals import Arrivals, arrival_times, lengths_of_cells
-from planner.demand.catalogue import shipped_summary
 from planner.demand.readers.reader import read_trace
 from planner.demand.readers.trace import Requests
-from planner.demand.summary import JointLengths, Margin, NotInTraceError, Origin, TraceSummary, summarise
+from planner.demand.summary import (
+    JointLengths,
+    Margin,
+    NotInTraceError,
+    Origin,
+    TraceSummary,
+    shipped_summary,
+    summarise,
+)
 from planner.reference.traces import trace_names
 
 PREFIX_FAMILIES = 64
@@ -23,7 +30,6 @@ Ours, evidence: estimate."""
 BLOCK_TOKENS = 512
 """Blocks in which prompts share their prefixes: Mooncake's (arXiv 2407.00079, 2024-07, published)."""
 PAGE_TOKENS = 64
-MOST_REQUESTS = 2_000_000
 QUANTILES = (
     ("p10", 0.1),
     ("p25", 0.25),

@@ -3,7 +3,7 @@
 from executor.errors import UserMistakeError
 from executor.reference.accelerators import accelerator
 from planner.record.models import PlanRecord
-from planner.scenario.models import Purchase
+from planner.scenario.sources import Purchase
 
 FOREIGN_MAKERS = ("Nvidia", "AMD", "Intel")
 

@@ -13,7 +13,7 @@ from planner.compare.rows import Row
 from planner.compare.single_future import PLACES, Story
 from planner.record.models import PlanRecord
 from planner.reference.gate_history import GateEvent, events, states
-from planner.scenario.models import Gate
+from planner.scenario.gates import Gate
 
 _YEARS_BEFORE = 2
 _READABLE_DAYS = 45

@@ -11,7 +11,8 @@ from dashboard.signin import may_plan
 from dashboard.text import main_button, plain
 from planner.compare.what_if import Changes
 from planner.record.models import PlanRecord
-from planner.scenario.models import Gate, Scenario
+from planner.scenario.gates import Gate
+from planner.scenario.models import Scenario
 
 _AS_PLANNED = "as planned"
 _STATES = [_AS_PLANNED, "closed", "promised", "conditional", "open"]

@@ -3,7 +3,7 @@
 from dashboard.report.parts import Column, Section, Table
 from dashboard.wording import Wording
 from planner.record.models import PlanRecord
-from planner.scenario.models import Purchase, Rental
+from planner.scenario.sources import Purchase, Rental
 
 _AUTHORITIES = {"us": "US export licence", "cn": "China, import side", "vendor": "the maker's production"}
 

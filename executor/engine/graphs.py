@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -93,13 +92,6 @@ class DecodeGraphs:
             sample_rows=self._rows[:size],
             sample_slots=slots,
         )
-
-    def run_padded(self, batch: Batch) -> Tensor:
-        """What a replay computes, without a graph: how the padding is tested where there is no CUDA."""
-        size = self.sizes[bisect.bisect_left(self.sizes, batch.decodes)]
-        self._fill(batch)
-        padded = replace(self.static_batch(size), max_context=batch.max_context)
-        return self._forward(padded)[: batch.decodes]
 
     def _fill(self, batch: Batch) -> None:
         self.set_inputs(batch.slots, batch.positions)

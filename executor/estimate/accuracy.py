@@ -6,7 +6,6 @@ Calibration rows are chosen by a stated rule that looks at no outcome, and are n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,8 +19,6 @@ from executor.steptime.fit import Calibration, predict, uncalibrated
 from executor.steptime.parameters import (
     ENOUGH_ROWS,
     PARAMETERS,
-    UNCALIBRATED_FACTOR,
-    Z_80,
     Engine,
     Prior,
     prior_for,
@@ -129,7 +126,7 @@ def score_held_out(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tup
     protocol parameters of the same engine; t0 and sd0 the shipped prior that engines have in common. Readings
     of the benchmark count the other series of the engine that ran so, plus one each.
     """
-    believed = list(_held_out_beliefs(by_group(cases)))
+    believed = list(held_out_beliefs(by_group(cases)))
     settings = []
     for count in counts:
         scored = [_score_held_out(group, rows, before, count) for group, rows, before in believed]
@@ -148,28 +145,7 @@ def _score_held_out(group: Group, rows: Sequence[Case], before: Belief, count: i
     return _score_rows(group, chosen, left, before)
 
 
-def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
-    r"""Factors on the spread of TTFT, TPOT and throughput that make intervals without rows of a group hold ``level``.
-
-    c = the ceil(level (n+1))-th smallest of |ln y - ln f| / (z sd) over all n rows
-
-    f and sd come from the prior that the other groups' rows make (leave one group out), before any factor; z is
-    1.2816 for 80 %. Rows count alike, and a group has four at most. Split conformal prediction, by metric.
-    """
-    ratios = []
-    for _, rows, believed in _held_out_beliefs(by_group(cases)):
-        work = work_of([(believed.on(case.setup), case.load) for case in rows])
-        _, band = predict(work, believed.calibration)
-        found = np.array(
-            [[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float
-        )
-        medians = np.stack([band.ttft_ms, band.tpot_ms, band.throughput], axis=1)
-        ratios.append(np.abs(log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
-    ranked = np.sort(np.concatenate(ratios), axis=0)
-    return ranked[min(len(ranked), math.ceil(level * (len(ranked) + 1))) - 1]
-
-
-def _held_out_beliefs(groups: Mapping[Group, list[Case]]) -> Iterator[tuple[Group, list[Case], Belief]]:
+def held_out_beliefs(groups: Mapping[Group, list[Case]]) -> Iterator[tuple[Group, list[Case], Belief]]:
     """Each group with its rows and what the other groups alone make one believe of it."""
     fits = {group: _full_fit(rows) for group, rows in groups.items()}
     for group, rows in groups.items():

@@ -27,7 +27,6 @@ from executor.errors import (
 from executor.model.cost import Layout, decode_step_bytes, request_flops
 from executor.model.roofline import PRECISIONS, Accelerator
 from executor.model.spec import model_spec
-from executor.profile import ServingProfile
 from executor.reference import SHIPPED
 from executor.reference.accelerators import accelerator
 from executor.steptime.parameters import Engine, engine
@@ -401,28 +400,6 @@ def _grouped(cases: Iterable[Case], key: Callable[[Case], _Key]) -> dict[_Key, l
 def by_group(cases: Iterable[Case]) -> dict[Group, list[Case]]:
     """Rows by calibration group, in the order of the file."""
     return _grouped(cases, lambda case: case.group)
-
-
-def cases_of(profile: ServingProfile) -> tuple[Case, ...]:
-    """The closed-loop points of a measured profile as rows that can calibrate; points of other kinds are
-    left out.
-
-    Needs mean_ttft_ms and mean_tpot_ms and two output tokens or more.
-    """
-    spec, card = model_spec(profile.model), accelerator(profile.gpu)
-    known, notes = _engine(profile.engine)
-    setup = Setup(
-        spec, card, profile.precision, known, profile.layout.resolved(spec), kv_precision=profile.kv_precision
-    )
-    group = Group(card.name, profile.engine.casefold(), profile.engine_version, spec.name, profile.precision)
-    found = []
-    for place, point in enumerate(profile.points, start=1):
-        ttft, tpot = (point.metrics.get(f"mean_{name}_ms") for name in ("ttft", "tpot"))
-        if point.concurrency is None or not ttft or not tpot or point.output_tokens < 2:
-            continue
-        load = Load(point.input_tokens, point.output_tokens, point.concurrency)
-        found.append(Case(place, group, setup, load, ttft, tpot, notes=notes))
-    return tuple(found)
 
 
 @cache

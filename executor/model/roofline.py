@@ -107,10 +107,6 @@ class Accelerator:
             )
         return self.figure(field) * 1e12
 
-    def ridge(self, precision: str) -> float:
-        """Flops per byte above which the peak, not the bandwidth, limits."""
-        return self.peak_flops(precision) / self.bandwidth_bytes_s
-
 
 def mfu(flops_per_s: float, accelerator: Accelerator, precision: str) -> float:
     """Model flop/s achieved on one GPU as a share of its dense peak at that precision.

@@ -188,12 +188,6 @@ class ModelSpec:
         return total
 
     @property
-    def params(self) -> int:
-        """All weights, with embedding and LM head (counted once where they are tied)."""
-        copies = 1 if self.tie_embeddings else 2
-        return self.always_active_params + self.routed_params + copies * self.embedding_params
-
-    @property
     def active_params(self) -> int:
         """Weights multiplied for one token: without the embedding (a look-up), with the LM head."""
         routed = 0 if self.moe is None else self.moe_layers * self.moe.top_k * self.expert_params

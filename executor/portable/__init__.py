@@ -7,7 +7,7 @@ computed here from the four operations and the square root alone, in a stated or
 
     elementary    exp, expm1, log, log1p, log2, power, hypot
     normal        the normal distribution, its quantile, and draws from it
-    gamma         the gamma and beta distributions' quantiles, ln Γ, the Poisson distribution function
+    gamma         the gamma distribution's quantile, ln Γ, the Poisson distribution function
     linear        products, Cholesky factors and solutions of small dense systems
 
 What is elementwise here gives each element the same value whatever array it stands in.

@@ -1,10 +1,9 @@
-r"""The gamma, beta and Poisson distributions in portable arithmetic (see the package).
+r"""The gamma and Poisson distributions in portable arithmetic (see the package).
 
     P(a, x) = x^a e^-x / Γ(a + 1)  (1 + x/(a+1) + x^2/((a+1)(a+2)) + ..)            gamma distribution function
-    I_x(a, b) = x^a (1-x)^b / (a B(a, b))  x  continued fraction                     beta distribution function
 
-Quantiles are found by Halley's method on these; each element goes on until its own step is small, whatever array it
-stands in. Formulas 6.5.29, 6.5.31 and 26.5.8 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
+Quantiles are found by Halley's method on this; each element goes on until its own step is small, whatever array it
+stands in. Formulas 6.5.29 and 6.5.31 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
 """
 
 from __future__ import annotations
@@ -79,35 +78,6 @@ def gamma_quantile(a: float, u: ArrayLike) -> Floats:
     return in_blocks(lambda block: _gamma_block(float(a), block), u)
 
 
-def beta_quantile(a: float, b: float, u: ArrayLike) -> Floats:
-    """x with I_x(a, b) = u, for a, b > 0 and u strictly between 0 and 1; 0 and 1 at the ends."""
-    return in_blocks(lambda block: _beta_block(float(a), float(b), block), u)
-
-
-def _log_beta(a: float, b: float) -> float:
-    r"""Ln B(a, b). Where one shape is large, ln Γ(b) - ln Γ(a+b) with the large terms of Stirling's series taken off.
-
-    -(b - 1/2) ln(1 + a/b) - a ln(a + b) + a + ..
-    """
-    a, b = min(a, b), max(a, b)
-    if b < _HIGH_ENOUGH:
-        return log_gamma(a) + log_gamma(b) - log_gamma(a + b)
-    rest = _stirling(b) - _stirling(a + b)
-    return log_gamma(a) - (b - 0.5) * log1p(a / b) - a * log(a + b) + a + rest
-
-
-def beta_tails(a: float, b: float, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """I_x(a, b), 1 - I_x(a, b) and the density at x; the smaller one of the first two to full precision."""
-    lower, upper = np.empty(x.size), np.empty(x.size)
-    below = x < (a + 1.0) / (a + b + 2.0)
-    front = exp(a * log(x) + b * log1p(-x) - _log_beta(a, b))
-    lower[below] = front[below] / a * _beta_fraction(a, b, x[below])
-    upper[below] = 1.0 - lower[below]
-    upper[~below] = front[~below] / b * _beta_fraction(b, a, 1.0 - x[~below])
-    lower[~below] = 1.0 - upper[~below]
-    return lower, upper, front / (x * (1.0 - x))
-
-
 def poisson_distribution(most: int, mean: float) -> float:
     """The probability that a Poisson variable of this mean is at most ``most``: 1 - P(most + 1, mean)."""
     if most < 0:
@@ -147,26 +117,6 @@ def _fraction(a: float, x: Floats) -> Floats:
     return found
 
 
-def _beta_fraction(a: float, b: float, x: Floats) -> Floats:
-    """The continued fraction of I_x(a, b), for x below (a + 1) / (a + b + 2)."""
-    c = np.ones_like(x)
-    d = 1.0 / _not_0(1.0 - (a + b) * x / (a + 1.0))
-    found = d.copy()
-    going = np.ones(x.shape, dtype=bool)
-    m = 0
-    while going.any() and m < _MOST_TERMS:
-        m += 1
-        even = m * (b - m) * x / ((a - 1.0 + 2 * m) * (a + 2 * m))
-        d = 1.0 / _not_0(1.0 + even * d)
-        c = _not_0(1.0 + even / c)
-        step = c * d
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 1.0 + 2 * m))
-        d = 1.0 / _not_0(1.0 + odd * d)
-        c = _not_0(1.0 + odd / c)
-        found, going = _lentz(found, step * (c * d), going)
-    return found
-
-
 def _lentz(found: Floats, factor: Floats, going: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
     return np.where(going, found * factor, found), going & (np.abs(factor - 1.0) > 3e-16)
 
@@ -183,7 +133,7 @@ def _gamma_block(a: float, u: Floats) -> Floats:
         found[inside] = _gamma_start(a, chosen)
         return found
     found[inside] = _halley(
-        chosen, _gamma_start(a, chosen), lambda x: gamma_tails(a, x), lambda x: (a - 1.0) / x - 1.0, np.inf
+        chosen, _gamma_start(a, chosen), lambda x: gamma_tails(a, x), lambda x: (a - 1.0) / x - 1.0
     )
     return found
 
@@ -203,50 +153,17 @@ def _gamma_start(a: float, u: Floats) -> Floats:
         )
 
 
-def _beta_block(a: float, b: float, u: Floats) -> Floats:
-    inside = (u > 0.0) & (u < 1.0)
-    found = np.where(u == 0.0, 0.0, np.where(u == 1.0, 1.0, np.nan))
-    chosen = u[inside]
-    found[inside] = _halley(
-        chosen,
-        _beta_start(a, b, chosen),
-        lambda x: beta_tails(a, b, x),
-        lambda x: (a - 1.0) / x - (b - 1.0) / (1.0 - x),
-        1.0,
-    )
-    return found
-
-
-def _beta_start(a: float, b: float, u: Floats) -> Floats:
-    """Near the mean where both shapes exceed 1 (Abramowitz and Stegun, 26.5.22); else the two leading terms, one at
-    each end, each used on its own side of their shares of the whole.
-    """
-    if a > 1.0 and b > 1.0:
-        y, over_a, over_b = -normal_quantile(u), 1.0 / (2.0 * a - 1.0), 1.0 / (2.0 * b - 1.0)
-        bend, h = (y * y - 3.0) / 6.0, 2.0 / (over_a + over_b)
-        root = np.sqrt(np.maximum(bend + h, 0.0))
-        w = y * root / h - (over_b - over_a) * (bend + 5.0 / 6.0 - 2.0 / (3.0 * h))
-        return np.clip(a / (a + b * exp(2.0 * w)), _TINY, 1.0 - 1e-16)
-    left = exp(a * log(a / (a + b))) / a
-    right = exp(b * log(b / (a + b))) / b
-    whole = left + right
-    low = power(np.minimum(a * whole * u, 1.0), 1.0 / a)
-    high = 1.0 - power(np.minimum(b * whole * (1.0 - u), 1.0), 1.0 / b)
-    return np.clip(np.where(u < left / whole, low, high), _TINY, 1.0 - 1e-16)
-
-
 def _halley(
     u: Floats,
     x: Floats,
     tails: Callable[[Floats], tuple[Floats, Floats, Floats]],
     slope: Callable[[Floats], Floats],
-    end: float,
 ) -> Floats:
     """x with distribution u, from a start; ``slope``: that of the logarithm of the density.
 
     The root stays bracketed: a step that leaves the bracket is replaced by half the way to its end.
     """
-    low, high = np.zeros_like(x), np.full_like(x, end)
+    low, high = np.zeros_like(x), np.full_like(x, np.inf)
     left = np.arange(x.size)
     for _ in range(_MOST_STEPS):
         if not len(left):
@@ -263,7 +180,7 @@ def _halley(
         astray = ~((tried >= low[left]) & (tried <= high[left]))
         halved = np.where(high[left] < np.inf, 0.5 * (low[left] + high[left]), 2.0 * here)
         tried = np.where(miss == 0.0, here, np.where(astray, halved, tried))
-        tried = np.clip(tried, _TINY, np.nextafter(end, 0.0))
+        tried = np.clip(tried, _TINY, np.nextafter(np.inf, 0.0))
         x[left] = tried
-        left = left[np.abs(tried - here) > _SMALL_STEP * np.minimum(here, end - here)]
+        left = left[np.abs(tried - here) > _SMALL_STEP * here]
     return x

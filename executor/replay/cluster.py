@@ -11,7 +11,7 @@ import gc
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import Literal, get_args
@@ -559,10 +559,3 @@ def goodput_by_replay(
 
     computed = np.minimum((prefix_reuse * prompts).astype(np.int64), prompts - 1) if prefix_reuse else None
     return highest_rate(at_rate, time, bounds, share, limits, start=start, counted=STEADY, computed=computed)
-
-
-def with_kv_tokens(time: BatchTime, kv_tokens: int) -> BatchTime:
-    """The same step times over a KV cache of that size, for example from an engine's start-up log."""
-    if kv_tokens < 1:
-        raise BadInputError(f"kv_tokens must be at least 1 (got {kv_tokens})")
-    return replace(time, kv_tokens=kv_tokens)

@@ -114,12 +114,11 @@ class PagePool:
             found.append(page)
         return found
 
-    def publish(self, page: int, block_hash: Hashable) -> None:
-        """Let a held, full page be found by its hash. The first page with a content is the one found."""
-        self.publish_run((page,), (block_hash,), 0, 1)
-
     def publish_run(self, table: Sequence[int], names: Sequence[Hashable], first: int, stop: int) -> None:
-        """``publish`` for the pages first..stop of a table, as far as they have a name."""
+        """Let the full pages first..stop of a table be found by their names, as far as they have one.
+
+        The first page with a content is the one found.
+        """
         page_of, hash_of = self._page_of, self._hash_of
         for page, block_hash in zip(table[first:stop], names[first:stop], strict=False):
             if hash_of[page] is None and page_of.setdefault(block_hash, page) == page:

@@ -1,4 +1,4 @@
-"""Which set-ups to measure next: the corners of a grid, and V-optimal rows."""
+"""Which set-ups to measure next: V-optimal rows."""
 
 from __future__ import annotations
 
@@ -8,30 +8,6 @@ from executor.portable import linear
 from executor.steptime.fit import Calibration, jacobian
 from executor.steptime.parameters import PARAMETERS, SIGMA_LOG
 from executor.steptime.workload import Work
-
-
-def corners(work: Work, count: int) -> list[int]:
-    """Up to four rows at the corners of the grid of the most common layout (ties: fewest GPUs).
-
-    1 lowest concurrency at the largest out/in, 2 highest at the smallest, 3 highest at the largest, 4
-    lowest at the smallest. Looks at no outcome. A corner already taken is left out.
-    """
-    layouts = np.stack(
-        [work.cost.gpus, work.cost.attention_dp, work.cost.pp, work.cost.expert_read_bytes], axis=1
-    )
-    kinds, member, sizes = np.unique(layouts, axis=0, return_inverse=True, return_counts=True)
-    member = np.ravel(member)
-    favourite = min(range(len(kinds)), key=lambda kind: (-sizes[kind], kinds[kind][0], kind))
-    rows = np.flatnonzero(member == favourite)
-    ratio = work.osl[rows] / work.isl[rows]
-    load = work.concurrency[rows]
-    orders = ((ratio, -1, load, 1), (ratio, 1, load, -1), (ratio, -1, load, -1), (ratio, 1, load, 1))
-    chosen: list[int] = []
-    for first, first_sign, second, second_sign in orders[:count]:
-        best = rows[np.lexsort((rows, second_sign * second, first_sign * first))[0]]
-        if int(best) not in chosen:
-            chosen.append(int(best))
-    return chosen
 
 
 def v_opt(work: Work, before: Calibration, count: int) -> list[int]:

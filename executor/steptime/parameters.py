@@ -23,7 +23,7 @@ differ by 7 %.
 UNCALIBRATED_FACTOR = np.array([0.82, 1.18, 1.23])
 """Factors on the spread of TTFT, TPOT and throughput where no row of the set-up was seen: with them the 80 %
 interval of a group's shipped calibration rows, predicted from the other groups' shipped rows, holds 80 % of them
-(``executor.estimate.accuracy.conformal_factors``, 2026-11-24; no row that is scored is looked at).
+(``tools/conformal_factors.py``, 2026-11-24; no row that is scored is looked at).
 """
 WIDEN_CALIBRATED = 1.2
 WIDEN_UNCALIBRATED = 1.4

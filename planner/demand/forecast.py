@@ -15,7 +15,7 @@ from executor.portable.elementary import LN2, exp, expm1, log
 from planner.clock import month_starts
 from planner.demand.traffic import Traffic, traffic
 from planner.sampling import Key, entity_id
-from planner.scenario.models import Growth, Pool
+from planner.scenario.pools import Growth, Pool
 
 Floats = NDArray[np.float64]
 

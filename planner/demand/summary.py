@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ from planner.demand.readers.trace import (
     Requests,
     Trace,
 )
+from planner.reference.traces import trace_file
 from planner.scenario.errors import ScenarioError
 
 INPUT_STEPS, OUTPUT_STEPS = 12, 8
@@ -230,6 +232,12 @@ def summarise(
 def summary_of_json(path: Path) -> TraceSummary:
     """The summary in a JSON file; FileError where it is no JSON, ScenarioError where a field is wrong."""
     return summary_of(read_json(path), str(path))
+
+
+@cache
+def shipped_summary(name: str) -> TraceSummary:
+    """The shipped summary of that name; UnknownNameError where there is none."""
+    return summary_of_json(trace_file(name))
 
 
 def summary_of(written: object, place: str) -> TraceSummary:

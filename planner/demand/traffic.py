@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from executor.errors import FileError, Problem, did_you_mean
-from planner.demand.catalogue import shipped_summary
 from planner.demand.readers.lengths import fixed_lengths
 from planner.demand.readers.reader import read_cdf_pair, read_trace
 from planner.demand.readers.textfile import MAX_BYTES
@@ -21,6 +20,7 @@ from planner.demand.summary import (
     Origin,
     TraceSummary,
     joint_lengths,
+    shipped_summary,
     summarise,
     summary_of,
     summary_of_json,
@@ -28,7 +28,7 @@ from planner.demand.summary import (
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import Pool
+from planner.scenario.pools import Pool
 
 PARTS = ("rhythm", "lengths", "prefix")
 """A trace put together from others says from which one each part comes."""

@@ -96,10 +96,6 @@ class SparePool:
         """Replacements ordered by a minute that cannot serve yet, by replication."""
         return ((self.failed_at <= minute) & (minute < self.back_at)).sum(axis=1)
 
-    def on_hand(self, minute: int) -> Ints:
-        """Spares on the shelf, by replication."""
-        return np.maximum(self.spares - self.on_order(minute), 0)
-
     def missing(self, minute: int) -> Ints:
         """Places of the fleet that stand empty, by replication."""
         return np.maximum(self.on_order(minute) - self.spares, 0)

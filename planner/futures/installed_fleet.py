@@ -13,7 +13,8 @@ from planner.fleet.spares import NEVER, Bought, Buy, SparePool, base_stock, fail
 from planner.sampling import Key, entity_id
 from planner.sampling.seeds import root_of
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import InService, Scenario
+from planner.scenario.fleet import InService
+from planner.scenario.models import Scenario
 from planner.supply.network.spec import Orders, SupplySpec
 from planner.supply.outcomes import UNSEEN, Deliveries
 

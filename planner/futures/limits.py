@@ -10,7 +10,8 @@ from planner.futures.arrays import Rental as RentalLimits
 from planner.futures.months import HOURS_PER_DAY, Whole, month_days, month_discount
 from planner.futures.prices import price_path
 from planner.scenario.checks import spot_price
-from planner.scenario.models import Purchase, Rental, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, Rental
 from planner.supply.network.spec import Cap, SupplySpec
 
 

@@ -9,7 +9,8 @@ from executor.reference.accelerators import accelerator
 from planner.fleet.cost import Fate, Purchased, Terms, purchased, running_cost_per_day
 from planner.futures.months import HOURS_PER_DAY, Array, Whole, _by_month, month_days, month_discount
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import Purchase, Rental, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, Rental
 from planner.sizing import Capacity
 from planner.supply.network.spec import SupplySpec
 from planner.supply.outcomes import Deliveries

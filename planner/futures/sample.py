@@ -20,7 +20,8 @@ from planner.futures.months import Array, Whole
 from planner.futures.prices import _payments, _unmet_price
 from planner.parallel.backends import Spread
 from planner.sampling import Key
-from planner.scenario.models import Purchase, Rental, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, Rental
 from planner.sizing import Capacity, capacity_of, draw_per_gpu
 from planner.supply.durations import process_yields
 from planner.supply.network.from_scenario import candidate_orders, supply_spec

@@ -84,16 +84,6 @@ class Outcome:
         """[T, 2] 90 % Wilson interval of ``probability``."""
         return wilson(self.met_jointly.sum(axis=0), self.count)
 
-    @cached_property
-    def pool_probability(self) -> Array:
-        """[P, T] share of futures in which the pool is met in the month."""
-        return self.met.mean(axis=0)
-
-    @cached_property
-    def pool_interval(self) -> Array:
-        """[P, T, 2] 90 % Wilson interval of ``pool_probability``."""
-        return wilson(self.met.sum(axis=0), self.count)
-
     @property
     def weakest_month(self) -> int:
         """The month with the lowest probability; the earliest where several tie."""
@@ -116,22 +106,6 @@ class Outcome:
         """
         spent = float(self.cost.purchases.mean() + self.cost.reserved.mean())
         return budget is None or spent <= 1.05 * budget + 1e-6
-
-    @cached_property
-    def cost_quantiles(self) -> Array:
-        """[3] P10, P50 and P90 of the cost over the futures, money."""
-        return np.quantile(self.cost.total, QUANTILES)
-
-    @cached_property
-    def capacity_quantiles(self) -> Array:
-        """[3, P, T] P10, P50 and P90 of the capacity in service, requests/s."""
-        return np.quantile(self.capacity, QUANTILES, axis=0)
-
-    @cached_property
-    def worst_tenth(self) -> float:
-        """Mean cost of the dearest tenth of the futures, money."""
-        dearest = np.sort(self.cost.total)[-max(1, self.count // 10) :]
-        return float(dearest.mean())
 
 
 def evaluate(futures: Futures | Formulation, plan: Orders) -> Outcome:

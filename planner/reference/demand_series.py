@@ -44,15 +44,6 @@ class Observation:
         return self.value / DAYS[self.unit]
 
 
-@dataclass(frozen=True)
-class DefaultGrowth:
-    """Monthly growth ratios of a third-party host of open models; an estimate of ours from the series."""
-
-    low: float
-    base: float
-    high: float
-
-
 def demand_series(name: str) -> tuple[Observation, ...]:
     """The observations of a series by date; UnknownNameError for one that does not exist."""
     if name not in series_names():
@@ -64,12 +55,6 @@ def demand_series(name: str) -> tuple[Observation, ...]:
 def series_names() -> tuple[str, ...]:
     """Names of the series, in alphabetical order."""
     return tuple(sorted({entry.series for entry in observations()}))
-
-
-def default_growth() -> DefaultGrowth:
-    """The default growth of a month: low, base, high."""
-    low, base, high = (demand_series(f"growth_{name}")[-1].value for name in ("low", "base", "high"))
-    return DefaultGrowth(low, base, high)
 
 
 @cache

@@ -112,12 +112,6 @@ def announced(product: str, gate: str, as_of: dt.date, reading: str = "main") ->
     )
 
 
-def state_on(product: str, gate: str, day: dt.date, reading: str = "main") -> str | None:
-    """The state in force on a day, whenever it became public; None before the first entry."""
-    in_force = [state.state for state in _history(product, gate, reading) if state.from_date <= day]
-    return in_force[-1] if in_force else None
-
-
 def rule_of(product: str, gate: str, as_of: dt.date, reading: str = "main") -> str:
     """The product first named by the last act that put several products under one rule, this one among them.
 

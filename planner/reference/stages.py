@@ -80,13 +80,6 @@ def chain(name: str, product: str | None = None) -> tuple[Stage, ...]:
     )
 
 
-def alternatives(name: str) -> tuple[Stage, ...]:
-    """Other sourced readings of a chain's stages, such as the licence times of earlier years."""
-    if name not in CHAINS:
-        raise UnknownNameError("chain of stages", name, CHAINS)
-    return tuple(stage for stage in stages() if stage.chain == name and stage.role == "alternative")
-
-
 def total_constraint() -> TotalConstraint:
     """About nine months from a new wafer order to goods released by the vendor: 243, 270, 301 days."""
     (total,) = (stage for stage in stages() if stage.role == "total")

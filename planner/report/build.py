@@ -46,7 +46,8 @@ from planner.report.sentences import with_sentences
 from planner.report.serving_rows import _profile, serving_row
 from planner.sampling.seeds import PLANNED, root_of
 from planner.scenario.load import scenario_hash
-from planner.scenario.models import Purchase, Scenario
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import candidate_orders, supply_spec
 

@@ -12,10 +12,11 @@ from executor.steptime.parameters import engine
 from planner.clock import month_starts
 from planner.reference.exchange import rate
 from planner.reference.traces import trace_names
-from planner.scenario.models import Gate, InService, Purchase, Rental, Scenario
+from planner.scenario.fleet import InService
+from planner.scenario.gates import Gate
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, Rental
 
-HOURS_PER_MONTH = 730.0
-"""8,760 hours a year over twelve months."""
 DEAREST = 1e12
 """No price is higher, in the scenario's currency: the programme's figures must stand side by side."""
 SPOT_MARKUP = 1.5

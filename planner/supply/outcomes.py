@@ -94,10 +94,6 @@ class Deliveries:
         """GPUs of delivered lots that did not come out good, by replication."""
         return np.where(self.delivered, self.orders.gpus, 0).sum(axis=-1) - self.brought.sum(axis=1)
 
-    def lead_minutes(self) -> Ints:
-        """Minutes from order to delivery, [replication, lot]; UNSEEN where there was no delivery."""
-        return np.where(self.delivered, self.delivered_at - self.orders.placed_at, UNSEEN)
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Every array but the trace, by its name; the first axis of each is the replication."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -113,11 +109,6 @@ class Deliveries:
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0].arrays()}
         traces = [part.events for part in parts if part.events is not None]
         return cls(orders=parts[0].orders, events=np.concatenate(traces) if traces else None, **arrays)
-
-    def same_as(self, other: Deliveries) -> bool:
-        """Whether every number equals the other's, traces aside."""
-        mine, theirs = self.arrays(), other.arrays()
-        return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
 def layout(spec: SupplySpec, rows: int, lots: int) -> dict[str, tuple[tuple[int, ...], type]]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from executor.errors import UnknownNameError, UserMistakeError
 from planner.parallel.backends import Processes, Spread
@@ -20,7 +19,6 @@ from planner.supply.gates.paths import draw_paths
 from planner.supply.network.spec import Allotment, Orders, SupplySpec
 from planner.supply.outcomes import Deliveries, check_conservation, layout
 from planner.supply.simpy_engine import engine as simpy_engine
-from planner.supply.simpy_engine.policy import Policy, PolicyRun
 
 Engine = Literal["simpy", "fast"]
 ENGINES = ("simpy", "fast")
@@ -85,60 +83,6 @@ def _run_chunk_into(number: int, first: int, *job: Any) -> Deliveries | None:
     """Simulate a chunk and put it into a room; a process that sees none gives it back."""
     made = _run_chunk(*job)
     return None if written(number, first, made.arrays()) else made
-
-
-def simulate_policy(
-    spec: SupplySpec,
-    policy: Policy,
-    candidates: Orders,
-    key: Key,
-    replications: Sequence[int],
-    need: NDArray[np.float64] | None = None,
-    processes: int | Spread = 1,
-) -> PolicyRun:
-    """What a policy orders and what becomes of it, on the luck that the same lots have in ``simulate``.
-
-    candidates  the lots that can be ordered, each placed on the first minute of its month: more than the policy
-                will ever ask for, since asking for more is an error
-    need        what the policy is told of demand, [replication, month, pool]
-    processes   as in ``simulate``; with more than one the policy must be one that can be pickled
-
-    Only the SimPy engine can do this: the recursion knows all orders beforehand.
-    """
-    starts = np.array(spec.month_minutes)
-    if len(candidates) and not np.array_equal(starts[candidates.month], candidates.placed_at):
-        raise ValueError("candidates of a policy are placed on the first minute of their month")
-    numbers = list(replications)
-    if need is not None and need.shape[:2] != (len(numbers), len(starts)):
-        raise ValueError(
-            f"need is [{len(numbers)} replications, {len(starts)} months, pool], got {need.shape}"
-        )
-    _check_allotments(spec, candidates)
-    parts = [slice(k, k + _CHUNK) for k in range(0, len(numbers), _CHUNK)] or [slice(0, 0)]
-    jobs = [
-        (spec, policy, candidates, key, numbers[part], None if need is None else need[part]) for part in parts
-    ]
-    spread = Processes(processes) if isinstance(processes, int) else processes
-    made = spread.map(_run_policy_chunk, jobs)
-    return PolicyRun(
-        Deliveries.joined([part.deliveries for part in made]),
-        np.concatenate([part.placed for part in made]),
-    )
-
-
-def _run_policy_chunk(
-    spec: SupplySpec,
-    policy: Policy,
-    candidates: Orders,
-    key: Key,
-    replications: list[int],
-    need: NDArray[np.float64] | None,
-) -> PolicyRun:
-    paths = draw_paths(spec.gates, spec.horizon_minutes, key, replications)
-    luck, backlog = draw_luck(spec, candidates, key, replications), draw_backlog(spec, key, replications)
-    made = simpy_engine.run_policy(spec, policy, candidates, paths, luck, backlog, replications, need)
-    check_conservation(spec, made.deliveries)
-    return made
 
 
 def _check_allotments(spec: SupplySpec, orders: Orders) -> None:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.supply import same
 from planner.report.orders import arrival
 from planner.sampling.seeds import root_of
 from planner.scenario.load import scenario_hash
@@ -53,7 +54,7 @@ def test_finished_stock_arrives_after_the_order_and_in_order_of_quantiles(scenar
 
 def test_both_engines_carry_the_orders_alike(scenario):
     fast, simpy = (try_orders(scenario, LINES, engine=engine) for engine in ("fast", "simpy"))
-    assert fast.deliveries.same_as(simpy.deliveries)
+    assert same(fast.deliveries, simpy.deliveries)
     assert (fast.engine, simpy.engine) == ("fast", "simpy")
 
 

@@ -4,12 +4,14 @@ Tolerance: four standard errors over independent replications with pinned keys.
 """
 
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy import special
 
-from planner.sampling import Constant, Exponential, Key, Normal
+from executor.portable import normal
+from planner.sampling import Constant, Exponential, Key, Law
 from planner.supply import (
     Always,
     Dwell,
@@ -110,6 +112,17 @@ def test_a_gate_that_is_open_longer_never_delays():
     assert (made[1] < made[0]).any()
 
 
+@dataclass(frozen=True)
+class Normal(Law):
+    """The normal law of a mean and a standard deviation."""
+
+    mu: float
+    sigma: float
+
+    def quantile(self, u):
+        return np.asarray(self.mu + self.sigma * normal.quantile(u))
+
+
 def test_lead_time_demand_has_the_textbook_mean_spread_and_95_percent_level():
     """D13: 100 +- 30 a month over 9 +- 2 months: mean 900, sd 219.317, 95 % level 1260.74 (normal)."""
     month = 30.0
@@ -117,7 +130,8 @@ def test_lead_time_demand_has_the_textbook_mean_spread_and_95_percent_level():
     spec = SupplySpec(START, 2000 * UNIT, (Source("s", "H20-96GB", route),))
     count = 20_000
     made = simulate(spec, Orders.of([(0, 0, 0, 0, 1, 0)]), Key(6), range(count), engine="fast")
-    months = made.lead_minutes()[:, 0] / UNIT / month
+    assert made.delivered.all()
+    months = made.delivered_at[:, 0] / UNIT / month
     z = special.ndtri(Key(6).uniform("demand", np.arange(count), 0))
     demand = 100 * months + 30 * np.sqrt(months) * z
     assert demand.mean() == pytest.approx(900, abs=4 * 219.317 / np.sqrt(count))

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from executor.errors import FileError, UnknownNameError
-from planner.demand.catalogue import shipped_summary
-from planner.demand.summary import NotInTraceError
+from planner.demand.summary import NotInTraceError, shipped_summary
 from waferlag.workload import workload
 
 MOST = 1 << 24

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from executor.engine.kernels import INTERPRETED, power_of_two
 from executor.engine.kernels.elementwise import quantise_tokens, silu_mul
-from executor.engine.linear import BLOCK, FP8, Weight
+from executor.engine.linear import BLOCK, Weight
 from executor.engine.moe import Experts
 
 
@@ -284,8 +284,3 @@ def fp8_product(x: Tensor, weight: Weight, shape: ProductShape | None = None) ->
     data, scale = quantised(x, weight)
     cut = shape or default_shape(x.shape[0])
     return product(data, scale, weight, None, cut, x.shape[0], x.dtype)
-
-
-def is_fp8(weight: Weight) -> bool:
-    """Whether the matrix is stored in e4m3."""
-    return weight.data.dtype == FP8

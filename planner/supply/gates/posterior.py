@@ -125,10 +125,6 @@ class Rate:
     shape: float
     rate: float
 
-    def survival(self, days: float) -> float:
-        """Predictive probability that a stay outlasts ``days``, tempo aside: (B / (B + t))**A."""
-        return power(self.rate / (self.rate + days), self.shape)
-
     @property
     def median_days(self) -> float:
         """Predictive median stay, tempo aside."""
@@ -148,11 +144,6 @@ class Link:
     def share(self) -> float:
         """Posterior mean of q."""
         return float((self.weights.sum(axis=1) * SHARES).sum())
-
-    @property
-    def lag_days(self) -> float:
-        """Posterior mean of L."""
-        return float((self.weights.sum(axis=0) * LAGS).sum())
 
 
 @dataclass(frozen=True)

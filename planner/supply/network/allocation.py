@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 Rule = Literal["proportional", "uniform", "in-turn"]
-RULES: tuple[Rule, ...] = ("proportional", "uniform", "in-turn")
 
 
 def allocate(quantity: int, asked: Sequence[int], rule: Rule) -> list[int]:

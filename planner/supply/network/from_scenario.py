@@ -18,10 +18,12 @@ from planner.clock import minutes, month_starts
 from planner.reference import gate_history
 from planner.sampling import Constant, Exponential, Law, Triangular
 from planner.scenario.errors import ScenarioError
-from planner.scenario.models import Dwell as DwellModel
-from planner.scenario.models import Gate as GateModel
-from planner.scenario.models import GateState, Purchase, Scenario, StageLaw
-from planner.scenario.models import Line as LineModel
+from planner.scenario.gates import Dwell as DwellModel
+from planner.scenario.gates import Gate as GateModel
+from planner.scenario.gates import GateState
+from planner.scenario.lines import Line as LineModel
+from planner.scenario.models import Scenario
+from planner.scenario.sources import Purchase, StageLaw
 from planner.supply.gates.posterior import GATES, Entry, Priors, Record, SystemPosterior, learn
 from planner.supply.network import shipped_routes as chains
 from planner.supply.network.allocation import allocate

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.sampling import Constant, Exponential
-from planner.scenario import models
+from planner.scenario import gates as written
 from planner.supply.network.gate import Authority, Effect, Fate, Passage, Review, State
 from planner.supply.network.shipped_routes import us_review
 
@@ -78,7 +78,7 @@ def _fee(authority: Authority, product: str | None, as_of: dt.date | None) -> fl
     return known[-1] if known else 0.0
 
 
-def effects_of(gate: models.Gate, as_of: dt.date) -> Four:
+def effects_of(gate: written.Gate, as_of: dt.date) -> Four:
     """The defaults of the gate's authority with the scenario's changes."""
     four = default_effects(gate.authority, gate.product, as_of)
     closed, promised, conditional, opened = (
@@ -87,12 +87,12 @@ def effects_of(gate: models.Gate, as_of: dt.date) -> Four:
     return closed, promised, conditional, opened
 
 
-_WORD: dict[State, models.GateState] = {
+_WORD: dict[State, written.GateState] = {
     State.CLOSED: "closed", State.PROMISED: "promised", State.CONDITIONAL: "conditional", State.OPEN: "open",
 }  # fmt: skip
 
 
-def _changed(effect: Effect, wish: models.Effect | None) -> Effect:
+def _changed(effect: Effect, wish: written.Effect | None) -> Effect:
     """Every field that the scenario gives takes the place of the default."""
     if wish is None:
         return effect
@@ -108,7 +108,7 @@ def _changed(effect: Effect, wish: models.Effect | None) -> Effect:
     return replace(effect, **given, review=_review(effect.review, wish))
 
 
-def _review(default: Review | None, wish: models.Effect) -> Review | None:
+def _review(default: Review | None, wish: written.Effect) -> Review | None:
     """A wished mean is that of an exponential law; a wished approval keeps the default's time."""
     if wish.review_days is None and wish.approval is None and wish.resubmissions is None:
         return default

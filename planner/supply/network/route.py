@@ -101,11 +101,6 @@ class Route:
         return tuple(s for s in self.steps[: self.steps.index(Point.RELEASE)] if isinstance(s, Stage))
 
     @property
-    def last_in_process(self) -> int:
-        """How many steps lie before the release."""
-        return self.steps.index(Point.RELEASE) if Point.RELEASE in self.steps else len(self.steps)
-
-    @property
     def scraps(self) -> bool:
         """Whether pieces can be lost on the way."""
         return any(stage.yields is not None for stage in self.stages)

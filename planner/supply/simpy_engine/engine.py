@@ -1,7 +1,7 @@
 """The specification: lots, gates and lines as SimPy processes, one replication at a time.
 
 What happens at one instant happens in this order: servers become free, gates change, allotments are renewed,
-goods arrive, policies decide, new orders are placed; and among equals by source, month, lot and pool. So goods
+goods arrive, new orders are placed; and among equals by source, month, lot and pool. So goods
 that arrive as a gate closes find it closed, a lot that would leave the factory in the minute of a revocation is
 revoked, and an order that is accepted in that minute is not. SimPy's heap orders events by (time, priority,
 number); the priority carries both parts of the rule.
@@ -15,17 +15,14 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from executor.errors import UserMistakeError
 from planner.supply.durations import SourceLuck
 from planner.supply.gates.paths import GatePath, month_states
-from planner.supply.network.gate import Effect, Passage, Point, State
+from planner.supply.network.gate import Effect, Passage, Point
 from planner.supply.network.spec import Allotment, Capacity, Line, Orders, SupplySpec
 from planner.supply.outcomes import EVENT, UNSEEN, Deliveries, Outcome
 from planner.supply.simpy_engine.itinerary import Halt, itinerary
-from planner.supply.simpy_engine.policy import OpenOrder, Policy, PolicyRun, Seen, SourceAndPool
 from planner.supply.simpy_engine.resources import (
     ARRIVAL,
-    DECISION,
     GATE_CHANGE,
     NEW_ORDER,
     SERVER_FREE,
@@ -41,7 +38,6 @@ from planner.supply.simpy_engine.resources import (
 )
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Row = list[int]
 AFTER_ALL = -1
 """In place of a stage's number: when the last stage is over."""
@@ -281,7 +277,6 @@ class World:
             for border, halts in zip(borders, plan.itineraries, strict=True)
         }
         self.luck: dict[int, SourceLuck] = {}
-        self.ready: dict[int, tuple[Border, int, list[int], list[int] | None]] = {}
         self.state: dict[int, int] = {}
         self.calendar = _calendar(paths, place)
         self.change(self.calendar.pop(0, {}))
@@ -290,56 +285,11 @@ class World:
             pieces = None if source_luck.pieces is None else source_luck.pieces[:, place, :].T.tolist()
             for column, lot in enumerate(source_luck.lots.tolist()):
                 self.luck[lot] = source_luck
-                self.ready[lot] = border, column, times[column], None if pieces is None else pieces[column]
-        if plan.policy is None:
-            for lot in list(self.ready):
-                self.set_out(lot)
-        else:
-            self.env.process(self.decisions(plan, plan.policy))
+                Journey(self, lot, border, column, times[column], None if pieces is None else pieces[column])
         for name, minutes in backlog.items():
             for needs in minutes[:, place].tolist():
                 self.env.process(self.work_for_others(name, needs))
         self.env.process(self.gates())
-
-    def set_out(self, lot: int) -> None:
-        """The lot's journey begins; it is placed when its minute comes."""
-        border, column, minutes, pieces = self.ready.pop(lot)
-        self.book.placed[self.place][lot] = True
-        Journey(self, lot, border, column, minutes, pieces)
-
-    def decisions(self, plan: Plan, policy: Policy) -> Story:
-        """The policy is asked when a month begins; its lots are the first of the month's candidates."""
-        past: tuple[tuple[State, ...], ...] = ()
-        for month, minute in enumerate(plan.months):
-            yield Moment(self.env, minute - self.env.now, DECISION)
-            seen = self.seen(month, plan, past)
-            past += (seen.states,)
-            for (source, pool), lots in policy.lots(seen).items():
-                candidates = plan.candidates.get((month, source, pool), [])
-                if lots > len(candidates):
-                    raise UserMistakeError(
-                        f"the policy asks for {lots} lots of source {source} for pool {pool} in month {month};"
-                        f" the candidates hold {len(candidates)}"
-                    )
-                for lot in candidates[:lots]:
-                    self.set_out(lot)
-
-    def seen(self, month: int, plan: Plan, past: tuple[tuple[State, ...], ...] = ()) -> Seen:
-        """What a buyer knows now."""
-        pipeline: list[OpenOrder] = []
-        delivered: dict[SourceAndPool, int] = {}
-        for lot, placed in enumerate(self.book.placed[self.place]):
-            if not placed:
-                continue
-            source, pool, ordered_in = plan.lines[lot]
-            if self.outcome[lot] == Outcome.IN_PIPELINE:
-                known = (self.accepted_at[lot] != UNSEEN, self.released_at[lot] != UNSEEN)
-                pipeline.append(OpenOrder(source, pool, ordered_in, self.gpus[lot], *known))
-            elif self.outcome[lot] == Outcome.DELIVERED:
-                delivered[source, pool] = delivered.get((source, pool), 0) + self.brought[lot]
-        states = tuple(State(self.state[k]) for k in range(len(self.state)))
-        need = () if plan.need is None else tuple(plan.need[self.place, month].tolist())
-        return Seen(month, states, tuple(pipeline), delivered, need, past)
 
     def gates(self) -> Story:
         """All gates that change in one minute change together."""
@@ -446,17 +396,7 @@ def _calendar(paths: Sequence[GatePath], place: int) -> dict[int, dict[int, int]
 class Plan:
     """What all replications have in common."""
 
-    def __init__(
-        self, spec: SupplySpec, orders: Orders, policy: Policy | None = None, need: Floats | None = None
-    ) -> None:
-        self.policy, self.months, self.need = policy, spec.month_minutes, need
-        self.lines = list(
-            zip(orders.source.tolist(), orders.pool.tolist(), orders.month.tolist(), strict=True)
-        )
-        self.candidates: dict[tuple[int, int, int], list[int]] = {}
-        for lot in np.argsort(orders.rank, kind="stable").tolist():
-            source, pool, month = self.lines[lot]
-            self.candidates.setdefault((month, source, pool), []).append(lot)
+    def __init__(self, spec: SupplySpec, orders: Orders) -> None:
         self.minutes: Ints = orders.placed_at
         self.ranks: list[int] = orders.rank.tolist()
         self.gpus: list[int] = orders.gpus.tolist()
@@ -490,7 +430,6 @@ class Book:
         self.paid_share, self.refunded_share, self.fee_share = (
             [[0.0] * lots for _ in range(reps)] for _ in range(3)
         )
-        self.placed = [[False] * lots for _ in range(reps)]
         self.brought = [[0] * lots for _ in range(reps)]
         self.rows: list[Row] | None = [] if trace else None
         self.orders = orders
@@ -532,36 +471,7 @@ def run(
     trace: bool = False,
 ) -> Deliveries:
     """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
-    book = _carried_out(spec, Plan(spec, orders), Book(orders, replications, trace), paths, luck, backlog)
-    return book.closed(spec, paths)
-
-
-def run_policy(
-    spec: SupplySpec,
-    policy: Policy,
-    candidates: Orders,
-    paths: Sequence[GatePath],
-    luck: Sequence[SourceLuck],
-    backlog: Mapping[str, Ints],
-    replications: Sequence[int],
-    need: Floats | None = None,
-) -> PolicyRun:
-    """Simulate these replications with orders that the policy chooses among the candidates month by month."""
-    plan = Plan(spec, candidates, policy, need)
-    book = _carried_out(spec, plan, Book(candidates, replications, False), paths, luck, backlog)
-    placed = np.array(book.placed, dtype=bool).reshape(len(replications), len(candidates))
-    return PolicyRun(book.closed(spec, paths), placed)
-
-
-def _carried_out(
-    spec: SupplySpec,
-    plan: Plan,
-    book: Book,
-    paths: Sequence[GatePath],
-    luck: Sequence[SourceLuck],
-    backlog: Mapping[str, Ints],
-) -> Book:
-    """Every replication of the book, one after another."""
-    for place in range(len(book.replications)):
+    plan, book = Plan(spec, orders), Book(orders, replications, trace)
+    for place in range(len(replications)):
         World(spec, plan, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
-    return book
+    return book.closed(spec, paths)

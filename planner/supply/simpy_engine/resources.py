@@ -15,7 +15,7 @@ from planner.supply.outcomes import Outcome
 
 Story = Generator[simpy.Event, Any, None]
 
-SERVER_FREE, GATE_CHANGE, NEW_PERIOD, ARRIVAL, DECISION, NEW_ORDER = (k << 40 for k in range(1, 7))
+SERVER_FREE, GATE_CHANGE, NEW_PERIOD, ARRIVAL, NEW_ORDER = (k << 40 for k in range(1, 6))
 """Ranks of what happens at one instant; a lot's own rank is added."""
 
 

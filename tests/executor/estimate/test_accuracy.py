@@ -9,7 +9,6 @@ from executor.estimate.accuracy import (
     METRICS,
     calibration_table,
     choose_rows,
-    conformal_factors,
     score,
     score_held_out,
 )
@@ -17,6 +16,7 @@ from executor.estimate.closed_loop import estimate
 from executor.estimate.measured_points import by_group, case_of, read_measured, shipped_points
 from executor.steptime.parameters import UNCALIBRATED_FACTOR
 from tools.accuracy_page import score_text, serving_section, with_section
+from tools.conformal_factors import conformal_factors
 
 PUBLIC = Path(__file__).resolve().parents[4] / "shared" / "cases" / "throughput_measured.csv"
 

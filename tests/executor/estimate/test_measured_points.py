@@ -9,7 +9,6 @@ from executor.estimate.calibration import belief
 from executor.estimate.measured_points import (
     by_group,
     case_of,
-    cases_of,
     clean,
     impossible,
     precision_name,
@@ -17,6 +16,7 @@ from executor.estimate.measured_points import (
     read_table,
     shipped_points,
 )
+from executor.estimate.replica import measured_cases
 from executor.model.cost import Layout
 from executor.profile import Point, Provenance, ServingProfile
 
@@ -241,7 +241,7 @@ def test_a_measured_profile_gives_rows_that_calibrate():
         (closed, opened, closed),
         Provenance("vllm bench serve", "2026-11-24"),
     )
-    rows = cases_of(profile)
+    rows = measured_cases(profile)
     assert [(case.line, case.ttft_ms, case.tpot_ms) for case in rows] == [(1, 60.0, 9.0), (3, 60.0, 9.0)]
     believed = belief(rows[0].setup, "0.12", rows)
     assert (believed.label, believed.calibration.rows) == ("calibrated", 2)

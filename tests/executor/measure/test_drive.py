@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks.engine_loop import drive
+from benchmarks.step_samples import StepSample, fitted_batch_time
 from executor.errors import BadInputError
 from executor.replay.arrivals import Arrivals, arrival_times
 from executor.replay.cluster import replay
-from executor.steptime.batch import StepSample, fitted_batch_time
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Gamma, beta and Poisson distributions against SciPy.
+"""Gamma and Poisson distributions against SciPy.
 
 Tolerance 4e-14 relative for shapes of 1/2 or more: the leading factor is the exponential of numbers up to about 30, so
 it carries 30 units in the last place, and the upper tail down to a tenth is a difference. Smaller shapes raise u to the
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from executor.portable.gamma import beta_quantile, gamma_quantile, log_gamma, poisson_distribution
+from executor.portable.gamma import gamma_quantile, log_gamma, poisson_distribution
 from executor.portable.normal import uniforms
 
 U = np.r_[uniforms(np.random.default_rng(5), 4_000), 1e-12, 1e-6, 1 - 1e-6, 1 - 1e-12]
@@ -37,20 +37,6 @@ def test_the_gamma_quantile_of_a_small_shape_is_scipys(shape):
     np.testing.assert_allclose(gamma_quantile(shape, U)[seen], expected[seen], rtol=3e-13, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [(0.5, 0.5), (1.0, 1.0), (2.0, 3.0), (90.0, 10.0), (900.0, 30.0), (30.0, 0.5)]
-)
-def test_the_beta_quantile_is_scipys(a, b):
-    np.testing.assert_allclose(beta_quantile(a, b, U), special.betaincinv(a, b, U), rtol=4e-14, atol=0)
-
-
-@pytest.mark.parametrize(("a", "b"), [(5000.0, 5000.0), (9000.0, 1000.0), (1e6, 1e6), (1e6, 3.0), (1.5, 2e5)])
-def test_the_beta_quantile_of_large_shapes_is_scipys(a, b):
-    """Its leading factor is the exponential of a difference of numbers near a and b: their last digits are lost."""
-    expected = special.betaincinv(a, b, U)
-    np.testing.assert_allclose(beta_quantile(a, b, U), expected, rtol=1e-15 * (a + b) + 4e-14, atol=0)
-
-
 @pytest.mark.parametrize("shape", [1e-300, 1e-9, 1e-3, 1e8, 1e10, 1e15])
 def test_the_gamma_quantile_of_an_extreme_shape_is_finite_and_in_order(shape):
     found = gamma_quantile(shape, np.sort(U))
@@ -64,22 +50,15 @@ def test_the_gamma_quantile_of_an_extreme_shape_is_finite_and_in_order(shape):
         )
 
 
-def test_the_beta_quantile_of_the_arc_sine_law_is_its_formula():
-    expected = [math.sin(math.pi * u / 2) ** 2 for u in U]
-    np.testing.assert_allclose(beta_quantile(0.5, 0.5, U), expected, rtol=4e-14, atol=0)
-
-
 @given(st.floats(0.3, 200.0), st.lists(st.integers(0, len(U) - 1), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
 def test_an_element_has_the_same_bits_in_any_array(shape, chosen):
     """So that one process and several, which cut the futures into parts, agree."""
     np.testing.assert_array_equal(gamma_quantile(shape, U)[chosen], gamma_quantile(shape, U[chosen]))
-    np.testing.assert_array_equal(beta_quantile(shape, 2.0, U)[chosen], beta_quantile(shape, 2.0, U[chosen]))
 
 
 def test_quantiles_have_their_ends():
     np.testing.assert_array_equal(gamma_quantile(2.0, [0.0, 1.0]), [0.0, np.inf])
-    np.testing.assert_array_equal(beta_quantile(2.0, 2.0, [0.0, 1.0]), [0.0, 1.0])
     assert np.isnan(gamma_quantile(2.0, [np.nan, -1.0, 2.0])).all()
 
 

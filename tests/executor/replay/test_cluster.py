@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from executor.errors import BadInputError, UnknownNameError
 from executor.replay.arrivals import Arrivals, arrival_times
-from executor.replay.cluster import highest_rate, replay, replica_limits, with_kv_tokens
+from executor.replay.cluster import highest_rate, replay, replica_limits
 from executor.scheduler.scheduler import Limits, Scheduler
 from executor.scheduler.sequence import Request
 from executor.serving_metrics import Bounds
@@ -152,7 +152,7 @@ def test_an_unknown_router_is_an_error_that_names_the_known():
 
 def test_a_cache_smaller_than_a_page_is_an_error():
     with pytest.raises(BadInputError, match="less than one page"):
-        replica_limits(with_kv_tokens(PLAIN, 10))
+        replica_limits(replace(PLAIN, kv_tokens=10))
 
 
 def test_gaps_between_tokens_are_those_of_the_token_times():
@@ -166,7 +166,9 @@ def test_gaps_between_tokens_are_those_of_the_token_times():
         found = replay(given, time, bound, replicas=2)
         assert found.preemptions.sum() > 0
         expected = np.sort(np.concatenate([np.diff(times) for times in token_times(found)]))
-        written = np.sort(found.latencies.itl.written_out())
+        itl = found.latencies.itl
+        rows = zip(itl.first, itl.growth, itl.steps, itl.count, strict=True)
+        written = np.sort(np.concatenate([np.repeat(a + g * np.arange(k), n) for a, g, k, n in rows]))
         assert written == pytest.approx(expected, rel=1e-9, abs=1e-12)  # differences of times up to 100 s
         assert [times.size for times in token_times(found)] == given.output.tolist()
 

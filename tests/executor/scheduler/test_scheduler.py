@@ -217,8 +217,7 @@ def test_a_trace_names_its_pages_by_hash():
 def test_idle_pages_are_evicted_least_recently_used_first():
     pool = PagePool(3)
     pages = [pool.take() for _ in range(3)]
-    for page, name in zip(pages, "abc", strict=True):
-        pool.publish(page, name)
+    pool.publish_run(pages, "abc", 0, 3)
     pool.release([pages[2], pages[0], pages[1]])
     assert pool.available == 3
     assert pool.find("b") == pages[1]

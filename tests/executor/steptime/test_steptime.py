@@ -10,7 +10,7 @@ from executor.errors import BadInputError, UnknownNameError
 from executor.model.cost import Layout
 from executor.model.roofline import Accelerator
 from executor.model.spec import model_spec
-from executor.steptime.design import corners, v_opt
+from executor.steptime.design import v_opt
 from executor.steptime.fit import Calibration, Measured, Mode, fit, jacobian, predict, uncalibrated
 from executor.steptime.model import StepTimes, step_times
 from executor.steptime.parameters import PARAMETERS, engine, known_engines, prior_for
@@ -306,20 +306,6 @@ def test_draws_are_the_same_each_time_and_have_the_belief_s_spread():
     np.testing.assert_array_equal(draws, before.draws(4000))
     # 4,000 draws: the standard deviation is known to 1/sqrt(8000) = 1.1 %; four of these.
     np.testing.assert_allclose(draws[:, :, 0].std(axis=1), prior_for("sglang").sd, rtol=0.045)
-
-
-def test_corners_take_the_most_common_layout_and_its_extremes():
-    rows = [
-        (setup(layout=Layout(2)), Load(i, o, c)) for i in (1024, 4096) for o in (128, 512) for c in (8, 64)
-    ]
-    rows += [(setup(layout=Layout(4)), Load(1024, 128, 8))]
-    chosen = corners(work_of(rows), 4)
-    assert [(rows[p][1].isl, rows[p][1].osl, rows[p][1].concurrency) for p in chosen] == [
-        (1024, 512, 8),
-        (4096, 128, 64),
-        (1024, 512, 64),
-        (4096, 128, 8),
-    ]
 
 
 def test_v_opt_lowers_the_mean_variance_more_than_the_first_rows_do():

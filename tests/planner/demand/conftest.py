@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.scenario.models import Pool
+from planner.scenario.pools import Pool
 
 PUBLISHED = Path(__file__).resolve().parents[4] / "shared" / "data" / "traces"
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from planner.scenario.models import Growth
+from planner.scenario.pools import Growth
 from tools.demand_backtest import Trial, backtest, coverage, growth_before
 
 JUNE = dt.date(2025, 6, 30)

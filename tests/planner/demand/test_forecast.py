@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from planner.demand.forecast import draw_load, grown, growth_luck, log_ratio, months_passed
 from planner.sampling import Key
-from planner.scenario.models import Growth
+from planner.scenario.pools import Growth
 
 START = dt.date(2025, 7, 16)
 growths = (

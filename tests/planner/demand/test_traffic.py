@@ -5,8 +5,7 @@ import json
 import pytest
 
 from executor.errors import FileError, LimitError, UnknownNameError
-from planner.demand.catalogue import shipped_summary
-from planner.demand.summary import NotInTraceError
+from planner.demand.summary import NotInTraceError, shipped_summary
 from planner.demand.traffic import trace_summary, traffic
 from planner.scenario.errors import ScenarioError
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks.supply import same
 from planner.futures.sample import draw_prospects
 from planner.report.cash_flow import monthly_risk
 from planner.sampling import Key
@@ -67,7 +68,7 @@ def test_a_cap_limits_what_may_be_ordered_and_lets_every_month_stand_for_itself(
     part, _ = july(capped)
     assert whole.futures.purchases[0].total_cap == 256
     assert part.futures.purchases[0].total_cap == 16
-    assert part.deliveries.same_as(whole.deliveries)
+    assert same(part.deliveries, whole.deliveries)
 
 
 def test_what_a_binding_order_owes_when_it_ends_is_paid_then(july):

@@ -65,7 +65,7 @@ def test_the_parts_of_the_cost_are_what_was_ordered_and_rented(synthetic):
 def test_joint_probability_is_at_most_that_of_any_pool(synthetic):
     futures = synthetic(200, T=8)
     outcome = evaluate(futures, some_plan(futures, 5))
-    assert np.all(outcome.probability <= outcome.pool_probability.min(axis=0))
+    assert np.all(outcome.probability <= outcome.met.mean(axis=0).min(axis=0))
     assert outcome.weakest == outcome.probability[outcome.weakest_month]
 
 

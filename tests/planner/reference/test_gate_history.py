@@ -17,7 +17,6 @@ from planner.reference.gate_history import (
     read_events,
     read_states,
     rule_of,
-    state_on,
     states,
 )
 
@@ -26,6 +25,12 @@ END = dt.date(2026, 5, 31)
 
 def days(start, end=END):
     return [start + dt.timedelta(n) for n in range((end - start).days + 1)]
+
+
+def state_on(product, gate, day, reading="main"):
+    """The state in force on a day, whenever it became public; None before the first entry."""
+    in_force = [entry.state for entry in states(product, gate, reading=reading) if entry.from_date <= day]
+    return in_force[-1] if in_force else None
 
 
 def passes(product, gate, day, reading="main"):

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from benchmarks.supply import same
 from planner.parallel.backends import Processes
 from planner.parallel.shared_memory import room, written
 from planner.sampling import Exponential, Key, Triangular
@@ -65,12 +66,12 @@ def test_two_copies_and_two_new_processes_give_the_bits_of_one(world, engine):
     spec, orders = world
     numbers = range(600)
     alone = simulate(spec, orders, Key(1), numbers, engine=engine)
-    assert alone.same_as(simulate(spec, orders, Key(1), numbers, engine=engine, processes=2))
+    assert same(alone, simulate(spec, orders, Key(1), numbers, engine=engine, processes=2))
     done = threading.Event()
     waiting = threading.Thread(target=done.wait)
     waiting.start()  # with a second thread processes are new ones, which see no room of this one
     try:
-        assert alone.same_as(simulate(spec, orders, Key(1), numbers, engine=engine, processes=2))
+        assert same(alone, simulate(spec, orders, Key(1), numbers, engine=engine, processes=2))
     finally:
         done.set()
         waiting.join()

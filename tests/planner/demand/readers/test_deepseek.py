@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from executor.errors import FileError
-from planner.demand.catalogue import DEEPSEEK_DAY, shipped_summary
 from planner.demand.readers.deepseek import read_deepseek
+from planner.demand.summary import shipped_summary
+from tools.trace_catalogue import DEEPSEEK_DAY
 
 HEADER = "hour_start_beijing,theoretical_income_usd,mean_h800_nodes\n"
 

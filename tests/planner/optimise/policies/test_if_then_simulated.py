@@ -1,16 +1,19 @@
-"""What the optimiser promises of a policy is what the SimPy engine does when it is asked month by month."""
+"""An if-then rule orders what a buyer orders who looks at the gates month by month, and the lots fare as promised."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from planner.futures.gate_states import CLOSED, PASSING
 from planner.futures.sample import draw_prospects
 from planner.open_scenario import open_scenario
 from planner.optimise.policies.if_then import placed, rules_of
-from planner.optimise.policies.if_then_simulated import IfThenPolicy, gates_of
 from planner.sampling import Key
 from planner.sizing import capacities
+from planner.supply.gates.paths import draw_paths
 from planner.supply.network.spec import Orders
-from planner.supply.simulate import simulate_policy
+from planner.supply.simulate import simulate
 
 COUNT, ROOT = 24, 77
 
@@ -39,38 +42,44 @@ def calendar_fixture(july):
     return rules, orders
 
 
-def candidates(futures, spec, most=20):
-    """Lots enough for any month of any policy here."""
-    rows = [
-        (s, m, k + most * p, p, source.lot_gpus, at)
-        for s, source in enumerate(futures.purchases)
-        for p in range(len(futures.pools))
-        for m, at in enumerate(spec.month_minutes)
-        if source.may_order[p, m]
-        for k in range(most)
-    ]
-    return Orders.of(sorted(rows))
+@pytest.fixture(name="bought", scope="module")
+def bought_fixture(july, calendar):
+    """[N, P, S, M] GPUs that a buyer orders who is asked on the first minute of each month and sees no further.
+
+    The buyer sees the states of the gates in this month and in earlier ones; later months look closed.
+    """
+    futures, (rules, orders), spec = july.futures, calendar, july.spec
+    paths = draw_paths(spec.gates, spec.horizon_minutes, Key(ROOT), range(COUNT))
+    made = np.zeros((COUNT, len(futures.pools), len(futures.purchases), futures.months), dtype=np.int64)
+    seen = np.full((COUNT, len(spec.sources), futures.months), CLOSED, dtype=np.int8)
+    for month, minute in enumerate(spec.month_minutes[: futures.months]):
+        states = [path.at(minute) for path in paths]
+        for s, source in enumerate(spec.sources):
+            least = np.min([states[k] for k in spec.gates_of(source)] or [np.full(COUNT, PASSING)], axis=0)
+            seen[:, s, month] = np.minimum(least, PASSING)
+        asked = replace(futures, regime=seen, passing=seen >= PASSING)
+        made[..., month] = placed(asked, rules, orders)[..., month]
+    return made
 
 
-@pytest.mark.slow
-def test_simpy_places_what_the_rules_place_in_every_future(july, calendar):
-    futures, (rules, orders) = july.futures, calendar
-    policy = IfThenPolicy(futures, rules, orders, gates_of(july.spec))
-    run = simulate_policy(july.spec, policy, candidates(futures, july.spec), Key(ROOT), range(COUNT))
-    shape = (len(futures.purchases), len(futures.pools), futures.months)
-    np.testing.assert_array_equal(run.ordered(*shape), placed(futures, rules, orders))
+def test_a_buyer_who_sees_no_further_places_what_the_rules_place_in_every_future(july, calendar, bought):
+    rules, orders = calendar
+    assert bought.any()
+    np.testing.assert_array_equal(bought, placed(july.futures, rules, orders))
 
 
-def test_a_lot_that_a_policy_places_fares_as_the_futures_say(july, calendar):
-    """The optimiser's futures hold one lot for each source and month; the first lot of a policy has the same luck."""
-    futures, (rules, orders) = july.futures, calendar
-    policy = IfThenPolicy(futures, rules, orders, gates_of(july.spec))
-    lots = candidates(futures, july.spec)
-    run = simulate_policy(july.spec, policy, lots, Key(ROOT), range(COUNT))
-    first = np.flatnonzero(lots.lot == 0)
-    seen = run.placed[:, first]
-    same = july.lot_of[lots.source[first], lots.month[first]]
+def test_a_lot_that_the_buyer_places_fares_as_the_futures_say(july, bought):
+    """The optimiser's futures hold one lot for each source and month; the buyer's first lot has the same luck."""
+    spec, ordered = july.spec, bought.sum(axis=1)
+    places = [(s, m) for s, m in np.argwhere(ordered.any(axis=0)).tolist()]
+    gpus = [july.futures.purchases[s].lot_gpus for s, _ in places]
+    rows = [(s, m, 0, 0, lot, spec.month_minutes[m]) for (s, m), lot in zip(places, gpus, strict=True)]
+    lots = Orders.of(rows)
+    seen = ordered[:, lots.source, lots.month] > 0
+    lots = replace(lots, placed_at=np.where(seen, lots.placed_at, spec.horizon_minutes))
+    made = simulate(spec, lots, Key(ROOT), range(COUNT), engine="simpy")
+    theirs = july.deliveries.delivered_at[:, july.lot_of[lots.source, lots.month]]
     assert seen.any()
-    ours = run.deliveries.delivered_at[:, first]
-    theirs = july.deliveries.delivered_at[:, same]
-    np.testing.assert_array_equal(ours[seen], theirs[seen])
+    assert not seen.all()
+    np.testing.assert_array_equal(made.delivered_at[seen], theirs[seen])
+    assert not made.delivered[~seen].any()

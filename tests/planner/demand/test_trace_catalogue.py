@@ -5,9 +5,10 @@ import csv
 import pytest
 
 from executor.errors import UnknownNameError
-from planner.demand.catalogue import catalogue, shipped_summary, summaries_of
+from planner.demand.summary import shipped_summary
 from planner.reference.traces import SHIPPED, trace_names
 from tools import summarise_traces as summarise
+from tools.trace_catalogue import catalogue, summaries_of
 
 STATS = {
     "mooncake-conversation": "mooncake_conversation",

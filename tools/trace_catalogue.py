@@ -1,4 +1,7 @@
-"""The published traces that Waferlag ships a summary of: their files, owners and what to beware of."""
+"""The published traces that Waferlag ships a summary of: their files, owners and what to beware of.
+
+``python -m tools.summarise_traces`` makes the summaries from them.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,8 @@ from planner.demand.summary import (
     PrefixReuse,
     TraceSummary,
     summarise,
-    summary_of_json,
 )
-from planner.reference.traces import SHIPPED, trace_file
+from planner.reference.traces import SHIPPED
 
 COLUMNS = (
     "name", "format", "file", "lengths_file", "title", "source", "date", "licence", "attribution", "evidence",
@@ -55,12 +57,6 @@ class Entry:
 def catalogue() -> tuple[Entry, ...]:
     """Every published trace with a shipped summary."""
     return tuple(_entry(row) for row in read_rows(SHIPPED / "catalogue.csv", COLUMNS))
-
-
-@cache
-def shipped_summary(name: str) -> TraceSummary:
-    """The shipped summary of that name; UnknownNameError where there is none."""
-    return summary_of_json(trace_file(name))
 
 
 def summaries_of(folder: Path) -> Iterator[TraceSummary]:
