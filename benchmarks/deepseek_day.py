@@ -11,16 +11,18 @@ to the nodes.
 import argparse
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dashboard.accuracy.pages import section_text
 from executor.estimate.calibration import setup_of
 from executor.estimate.closed_loop import phase_rate
 from executor.model.cost import Layout
-from tools.accuracy_page import with_section
 from tools.trace_catalogue import DEEPSEEK_DAY
+from waferlag.accuracy.pages import write_figures
 
 SECTION = "deepseek-day"
 GPUS_PER_NODE = 8
@@ -70,50 +72,48 @@ def nodes(load: np.ndarray, prefill: float, decode: float) -> np.ndarray:
     return units[0] * PREFILL_NODES + units[1] * DECODE_NODES
 
 
-def section(hours: list[str], load: np.ndarray, published: np.ndarray, found: Rates) -> str:
+def figures(hours: list[str], load: np.ndarray, published: np.ndarray, found: Rates) -> dict[str, Any]:
+    """What the accuracy pages tell; ``load`` is each hour's share of the day, nodes by hour everywhere else."""
     predicted = nodes(load, found.prefill[0], found.decode[0])
     low, high = nodes(load, found.prefill[2], found.decode[2]), nodes(load, found.prefill[1], found.decode[1])
     error = predicted / published - 1
-    inside = ((low <= published) & (published <= high)).mean()
-    lines = [
-        "## DeepSeek's day",
-        f"`python benchmarks/deepseek_day.py`: nodes of 8 x H800 that served all of V3 and R1 on 27 and 28 February"
-        f" 2025, published against predicted. Rates per node: {found.prefill[0]:,.0f}"
-        f" ({found.prefill[1]:,.0f}-{found.prefill[2]:,.0f}) computed prompt tokens/s in prefill units of"
-        f" {PREFILL_NODES} nodes, {found.decode[0]:,.0f} ({found.decode[1]:,.0f}-{found.decode[2]:,.0f}) output"
-        f" tokens/s in decoding units of {DECODE_NODES} at {SPEED:g} tokens/s a request; label {found.label}:"
-        f" {found.reason}. Prompts of {PROMPT:,.0f} tokens are assumed, no drafting, whole units in every hour, no"
-        f" headroom. Source: {SOURCE}.",
-        f"Mean of the day: {predicted.mean():.0f} ({low.mean():.0f}-{high.mean():.0f}) predicted,"
-        f" {published.mean():.0f} published ({predicted.mean() / published.mean() - 1:+.0%}). By hour: mean absolute"
-        f" error {np.abs(error).mean():.0%}, bias {error.mean():+.0%}, {inside:.0%} of the hours inside the 80 %"
-        " interval. The published line stands still at 278 nodes by day, presumably all there were: load above that"
-        " was served slower, which a prediction at a fixed speed does not do.",
-        "| hour (Beijing) | load / mean | published | predicted (80 %) | error |\n|" + "---|" * 5,
-    ]
-    rows = [
-        f"| {hour[11:16]} | {share * 24:.2f} | {was:.0f} | {is_:.0f} ({a:.0f}-{b:.0f}) | {off:+.0%} |"
-        for hour, share, was, is_, a, b, off in zip(
-            hours, load, published, predicted, low, high, error, strict=True
-        )
-    ]
-    return "\n\n".join(lines) + "\n" + "\n".join(rows)
+    columns = zip(hours, load * 24, published, predicted, low, high, error, strict=True)
+    names = ("load", "published", "predicted", "low", "high", "error")
+    means = {"predicted": predicted, "low": low, "high": high, "published": published}
+    return {
+        **asdict(found),
+        "prefill_nodes": PREFILL_NODES,
+        "decode_nodes": DECODE_NODES,
+        "tokens_per_s": SPEED,
+        "prompt_tokens": PROMPT,
+        "source": SOURCE,
+        "mean": {
+            **{name: float(values.mean()) for name, values in means.items()},
+            "error": float(predicted.mean() / published.mean() - 1),
+        },
+        "absolute_error": float(np.abs(error).mean()),
+        "bias": float(error.mean()),
+        "inside": float(((low <= published) & (published <= high)).mean()),
+        "hours": [
+            {"hour": hour[11:16], **dict(zip(names, map(float, values), strict=True))}
+            for hour, *values in columns
+        ],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--write", type=Path, help="page whose section is replaced")
+    parser.add_argument("--write", type=Path, help="index of the pages whose section is replaced")
     asked = parser.parse_args()
     with asked.file.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     income = np.array([float(row["theoretical_income_usd"]) for row in rows])
     published = np.array([float(row["mean_h800_nodes"]) for row in rows])
-    text = section([row["hour_start_beijing"] for row in rows], income / income.sum(), published, rates())
-    print(text)
+    found = figures([row["hour_start_beijing"] for row in rows], income / income.sum(), published, rates())
+    print(section_text(SECTION, found))
     if asked.write:
-        page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
-        asked.write.write_text(with_section(page, SECTION, text), encoding="utf-8")
+        write_figures(asked.write, SECTION, found)
 
 
 if __name__ == "__main__":

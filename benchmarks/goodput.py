@@ -11,9 +11,11 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dashboard.accuracy.pages import section_text
 from executor.estimate.calibration import belief, setup_of
 from executor.estimate.lengths import Lengths
 from executor.estimate.open_loop import goodput
@@ -23,9 +25,11 @@ from executor.replay.cluster import Peak, goodput_by_replay, replica_limits
 from executor.serving_metrics import Bounds
 from executor.steptime.batch import batch_time
 from planner.demand.summary import shipped_summary
-from tools.accuracy_page import with_section
+from waferlag.accuracy.pages import write_figures
 
 SECTION = "goodput-replay"
+DEFAULT_BATCH = 256
+"""Most sequences of a batch, as engines are set by default."""
 QUANTILES = (
     ("p10", 0.1),
     ("p25", 0.25),
@@ -55,7 +59,7 @@ class Row:
     formula: Goodput
     replayed: Peak
     bounded: Peak
-    """The same with a batch of 256 at most, as engines are set by default."""
+    """The same with a batch of DEFAULT_BATCH at most."""
     seconds: float
     """Of both replays; ``formula_seconds``: of the closed form, its rows already fitted."""
     formula_seconds: float
@@ -100,54 +104,44 @@ def compare(case, requests: int) -> Row:
             limits=replica_limits(step, max_batch=most),
             start=start,
         )
-        for most in (8192, 256)
+        for most in (8192, DEFAULT_BATCH)
     ]
     name = f"{setup.spec.name.split('/')[-1]} {precision}, {setup.layout.gpus} x {gpu} ({layout}), {engine}"
     return Row(name, trace, slo, formula, *found, time.perf_counter() - begin, formula_seconds)
 
 
-def section(rows: list[Row], requests: int) -> str:
-    """The table in words and figures, for docs/accuracy.md."""
+def figures(rows: list[Row], requests: int) -> dict[str, Any]:
+    """What the accuracy pages tell; rates in requests/s, ``ratio`` is formula over replay."""
     ratios = [row.formula.requests_per_s / row.replayed.rate for row in rows if row.replayed.rate]
-    spread = (
-        f"The formula gives {min(ratios):.2f} to {max(ratios):.2f} of the replay's rate"
-        f" (geometric mean {np.exp(np.mean(np.log(ratios))):.2f}); above 1 it promises too much."
-    )
-    lines = [
-        "## Goodput by formula against replay",
-        f"`python benchmarks/goodput.py --requests {requests}`: highest Poisson rate of one replica at which 90 %"
-        " of the requests meet the TTFT bound and 90 % the TPOT bound. Formula: `executor.estimate.open_loop`, median"
-        " with its 80 % interval. Replay: the executor's scheduler on a modelled clock at the most likely"
-        f" parameters, {requests:,} requests of which the first fifth and the last tenth are not counted, bisected to"
-        " 1 %. Fleets are sized on the replay (`executor.estimate.replayed_goodput`,"
-        " executor/reference/replayed_goodput.csv), there with the joint lengths of the pool's trace. Same step"
-        f" times, same lengths (margins of the trace, independent), no prefix reuse. {spread}"
-        " With a batch of 256 at most, the default of engines, the replay's rate stands in the last column.",
-        "| set-up | lengths of | bounds TTFT / TPOT, ms | formula, requests/s | replay | formula / replay"
-        " | what ends the replay | replay, batch <= 256 |",
-        "|" + "---|" * 8,
-    ]
-    for row in rows:
-        formula = row.formula
-        ratio = f"{formula.requests_per_s / row.replayed.rate:.2f}" if row.replayed.rate else "-"
-        cells = (
-            row.name,
-            row.trace,
-            f"{row.slo.ttft_ms:g} / {row.slo.tpot_ms:g}",
-            f"{formula.requests_per_s:.3g} ({formula.low:.3g}-{formula.high:.3g})",
-            f"{row.replayed.rate:.3g}",
-            ratio,
-            row.replayed.reason.split(":")[0],
-            f"{row.bounded.rate:.3g}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
+    return {
+        "requests": requests,
+        "bounded_batch": DEFAULT_BATCH,
+        "geometric_mean": float(np.exp(np.mean(np.log(ratios)))),
+        "set_ups": [_set_up(row) for row in rows],
+    }
+
+
+def _set_up(row: Row) -> dict[str, Any]:
+    formula, replay = row.formula, row.replayed.rate
+    return {
+        "set_up": row.name,
+        "lengths": row.trace,
+        "ttft_ms": row.slo.ttft_ms,
+        "tpot_ms": row.slo.tpot_ms,
+        "formula": formula.requests_per_s,
+        "low": formula.low,
+        "high": formula.high,
+        "replay": replay,
+        "ratio": formula.requests_per_s / replay if replay else None,
+        "ends": row.replayed.reason.split(":")[0],
+        "replay_bounded": row.bounded.rate,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--write", type=Path, help="page whose section is replaced")
+    parser.add_argument("--write", type=Path, help="index of the pages whose section is replaced")
     asked = parser.parse_args()
     rows = []
     for case in CASES:
@@ -159,12 +153,10 @@ def main() -> None:
             f" {row.seconds / row.formula_seconds:.0f} times the closed form's",
             flush=True,
         )
-    text = section(rows, asked.requests)
+    found = figures(rows, asked.requests)
+    print(section_text(SECTION, found))
     if asked.write:
-        page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
-        asked.write.write_text(with_section(page, SECTION, text), encoding="utf-8")
-    else:
-        print(text)
+        write_figures(asked.write, SECTION, found)
 
 
 if __name__ == "__main__":

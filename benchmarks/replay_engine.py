@@ -12,12 +12,14 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.engine_loop import Driven, drive
 from benchmarks.step_samples import StepSample, fitted_batch_time
+from dashboard.accuracy.pages import section_text
 from executor.engine.engine import Engine, Settings
 from executor.model.spec import from_hf_config
 from executor.replay.arrivals import Arrivals, arrival_times
@@ -25,7 +27,7 @@ from executor.replay.cluster import replay
 from executor.scheduler.scheduler import Limits
 from executor.serving_metrics import bench_metrics
 from executor.steptime.batch import BatchTime
-from tools.accuracy_page import with_section
+from waferlag.accuracy.pages import write_figures
 
 SECTION = "replay-engine"
 MODEL = {
@@ -79,7 +81,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=3, help="Measurements at each rate, each with its own luck."
     )
-    parser.add_argument("--write", type=Path, help="page whose section is replaced")
+    parser.add_argument("--write", type=Path, help="index of the pages whose section is replaced")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     settings = Settings(max_batch=16, page_size=16, pages=512, token_budget=192, prefix_caching=False)
@@ -103,11 +105,10 @@ def main() -> None:
             before = after
             said = ", ".join(f"{n} {real[n]:.4g} / {predicted[n]:.4g}" for n, *_ in SHOWN)
             print(f"{rate:.2f} requests/s: measured / replayed {said}", flush=True)
-    text = section(found, steps, asked.requests, asked.rounds)
-    print(text)
+    told = figures(found, steps, asked.requests, asked.rounds)
+    print(section_text(SECTION, told))
     if asked.write:
-        page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
-        asked.write.write_text(with_section(page, SECTION, text), encoding="utf-8")
+        write_figures(asked.write, SECTION, told)
 
 
 @dataclass(frozen=True)
@@ -122,36 +123,31 @@ class Compared:
         return self.predicted[name] / self.real[name]
 
 
-def section(found: dict[float, list[Compared]], steps: int, count: int, rounds: int) -> str:
-    def middle(rate: float, name: str) -> float:
-        return float(np.median([each.ratio(name) for each in found[rate]]))
+def figures(found: dict[float, list[Compared]], steps: int, count: int, rounds: int) -> dict[str, Any]:
+    """What the accuracy pages tell; ``error`` is replayed over measured, less one, the median of the rounds."""
+    return {
+        "requests": count,
+        "rounds": rounds,
+        "steps": steps,
+        "layers": MODEL["num_hidden_layers"],
+        "width": MODEL["hidden_size"],
+        "aims": {name: aim for name, _, aim in SHOWN},
+        "rows": [_row(rate, each, name, unit) for rate, each in found.items() for name, unit, _ in SHOWN],
+    }
 
-    worst = {name: max(abs(middle(rate, name) - 1) for rate in found) for name, *_ in SHOWN}
-    aims = ", ".join(f"{name} {worst[name]:.1%} (aim {aim:.0%})" for name, _, aim in SHOWN)
-    lines = [
-        "## Replay against the engine",
-        f"`python benchmarks/replay_engine.py --requests {count} --rounds {rounds}`: the built-in engine on one thread"
-        " of a CPU, a dense model of 8 layers and width 512, Poisson arrivals at three rates, processor time as the"
-        f" clock. Step times fitted to {steps:,} steps of runs with other lengths, rates and luck, taken before and"
-        f" after each measurement, since the machine's speed drifts; median error of {rounds} measurements a rate, each"
-        f" with requests of its own, least and largest in brackets. Worst of the three medians: {aims}. Scheduling"
-        " itself adds nothing: with one second a step, engine and replay give the same token times, preemptions"
-        " included (tests/executor/measure/test_drive.py).",
-        "| requests/s | metric | measured | replayed | error |\n|" + "---|" * 5,
-    ]
-    table = []
-    for rate, each in found.items():
-        for name, unit, _ in SHOWN:
-            ratios = [one.ratio(name) - 1 for one in each]
-            real, predicted = (
-                np.median([side[name] for side in sides])
-                for sides in zip(*((one.real, one.predicted) for one in each), strict=True)
-            )
-            table.append(
-                f"| {rate:.2f} | {name}, {unit} | {real:.4g} | {predicted:.4g}"
-                f" | {float(np.median(ratios)):+.1%} ({min(ratios):+.1%} to {max(ratios):+.1%}) |"
-            )
-    return "\n\n".join(lines) + "\n" + "\n".join(table)
+
+def _row(rate: float, rounds: list[Compared], name: str, unit: str) -> dict[str, Any]:
+    errors = [each.ratio(name) - 1 for each in rounds]
+    return {
+        "rate": rate,
+        "metric": name,
+        "unit": unit,
+        "measured": float(np.median([each.real[name] for each in rounds])),
+        "replayed": float(np.median([each.predicted[name] for each in rounds])),
+        "error": float(np.median(errors)),
+        "least": min(errors),
+        "most": max(errors),
+    }
 
 
 if __name__ == "__main__":

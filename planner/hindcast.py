@@ -114,6 +114,14 @@ class Span:
         """Whether the band holds what happened."""
         return self.band[0] <= self.truth <= self.band[1]
 
+    @property
+    def crps(self) -> float:
+        r"""Continuous ranked probability score, days: E|X - y| - E|X - X'| / 2."""
+        ordered = np.sort(self.draws)
+        n = len(ordered)
+        spread = 2 * float((ordered * (2 * np.arange(1, n + 1) - n - 1)).sum()) / (n * n)
+        return float(np.abs(ordered - self.truth).mean()) - spread / 2
+
 
 @dataclass(frozen=True)
 class YesNo:
@@ -131,6 +139,11 @@ class YesNo:
     def brier(self) -> float:
         """Squared error, 0 .. 1."""
         return square(self.probability - self.happened)
+
+    @property
+    def rival_brier(self) -> float:
+        """Squared error of the rival, with the floor."""
+        return square(FLOOR + (1 - 2 * FLOOR) * self.today - self.happened)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tools.scenario_reference import reference_page
 from waferlag.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = typer.main.get_command(app)
 VERBS = sorted(COMMAND.commands)
 CALL = re.compile(r"(?:^|[`$ ]|bin/)waferlag ((?:[^\n`|]|\|(?! ))+)")

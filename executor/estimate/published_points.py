@@ -40,6 +40,8 @@ class Compared:
 
     name: str
     set_up: str
+    phase: str
+    """``prefill``, ``decode`` or ``both``."""
     metric: str
     published: float
     predicted: Figure
@@ -91,7 +93,8 @@ def _compare(cells: Mapping[str, str]) -> list[Compared]:
     set_up = f"{cells['model']} {cells['precision']} on {cells['gpu']}, {layout}, {cells['engine']}; {what}"
     return [
         Compared(
-            cells["id"], set_up, metric, float(cells[metric]), figure, label, cells["source"], cells["note"]
+            *(cells["id"], set_up, cells["phase"], metric, float(cells[metric])),
+            *(figure, label, cells["source"], cells["note"]),
         )
         for metric, figure in predicted.items()
         if cells[metric]

@@ -1,7 +1,7 @@
 """Goodput at an SLO with its level from the replay of the scheduler and its spread from the closed form.
 
 The closed form (``planner.serving``) answers for every posterior draw at once, but takes queues as M/G/1 and the number
-in service as Poisson-like, and so promises 11 to 52 % too much (docs/accuracy.md, "Goodput by formula against replay").
+in service as Poisson-like, and so promises too much (docs/accuracy/serving.md, "Goodput by formula against replay").
 The replay runs the engine's scheduler request by request, at the most likely parameters, over requests of the pool's
 own trace. Arrivals at one replica are Poisson: dealing a stream out to N replicas thins it, and of a variability
 cv^2 the share 1/N is left, cv_N^2 = 1 + (cv^2 - 1) / N (renewal streams, random dealing).

@@ -5,6 +5,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from dashboard.accuracy.figures import shipped, stored
+from dashboard.accuracy.pages import section_text
 from planner.hindcast import (
     END,
     LAWS,
@@ -20,7 +22,8 @@ from planner.hindcast import (
     monthly_dates,
 )
 from planner.supply import State
-from tools.hindcast_page import crps, forecast_table, hindcast_section, rival_brier
+from waferlag.accuracy.gates import hindcast_figures
+from waferlag.text.scores import forecast_table
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ def test_nothing_public_later_is_used():
 
 def test_deliveries_are_forecast_better_than_by_the_gates_of_the_day(replay):
     mine = np.mean([event.brier for event in replay.deliveries])
-    theirs = np.mean([rival_brier(event) for event in replay.deliveries])
+    theirs = np.mean([event.rival_brier for event in replay.deliveries])
     assert len(replay.deliveries) > 30
     assert mine < theirs
 
@@ -99,8 +102,8 @@ def test_brier_and_log_of_a_forecast_are_the_textbook_values():
 
 
 def test_crps_of_a_point_is_its_distance_and_of_two_points_the_textbook_value():
-    assert crps(Span(END, "H20", "x", 365, 10.0, np.array([13.0, 13.0]))) == pytest.approx(3.0)
-    assert crps(Span(END, "H20", "x", 365, 0.0, np.array([0.0, 2.0]))) == pytest.approx(1.0 - 0.5)
+    assert Span(END, "H20", "x", 365, 10.0, np.array([13.0, 13.0])).crps == pytest.approx(3.0)
+    assert Span(END, "H20", "x", 365, 0.0, np.array([0.0, 2.0])).crps == pytest.approx(1.0 - 0.5)
 
 
 def test_the_delivery_record_tells_yes_no_and_not_known():
@@ -119,7 +122,8 @@ def test_monthly_dates_run_from_december_2023_to_april_2026():
 
 
 def test_the_page_tells_scores_rivals_bands_and_errors(replay):
-    page = hindcast_section(replay, readings={"paper": hindcast(TWELVE_DATES[:3], "paper", 200)})
+    figures = hindcast_figures(replay, readings={"paper": hindcast(TWELVE_DATES[:3], "paper", 200)})
+    page = section_text("hindcast", figures)
     for words in (
         "## Gates and deliveries",
         "softened persistence",
@@ -130,3 +134,15 @@ def test_the_page_tells_scores_rivals_bands_and_errors(replay):
         assert words in page
     assert "nan" not in page
     assert forecast_table(replay).count("\n") == len(replay.targets) + 1
+
+
+def test_new_figures_have_the_form_of_those_that_ship(replay):
+    short = hindcast(TWELVE_DATES[:2], draws=200)
+    new, kept = stored(hindcast_figures(replay, short, {"paper": short})), shipped()["hindcast"]
+    assert list(new) == list(kept)
+    for name in ("dates", "calibration", "worst"):
+        assert list(new[name][0]) == list(kept[name][0])
+    for mine, theirs in zip(new["laws"], kept["laws"], strict=True):
+        assert list(mine) == list(theirs)
+    for name in ("changes", "passing", "both_pass", "deliveries", "moved", "bar"):
+        assert list(new[name]) == list(kept[name])

@@ -66,11 +66,25 @@ def test_the_page_keeps_what_others_wrote(run, cases, tmp_path):
     page = tmp_path / "accuracy.md"
     page.write_text("# Accuracy\n\nwritten by another\n")
     run("--cases", cases, "--markdown", page)
-    once = page.read_text()
+    files = {path: path.read_text() for path in tmp_path.rglob("*.*")}
     run("--cases", cases, "--markdown", page)
-    assert page.read_text() == once
-    assert "written by another" in once
-    assert "## Serving throughput" in once
+    assert {path: path.read_text() for path in tmp_path.rglob("*.*")} == files
+    assert "written by another" in files[page]
+    assert "## Serving throughput" in files[tmp_path / "accuracy" / "serving.md"]
+    assert json.loads(files[tmp_path / "accuracy" / "serving.json"])["serving"]["rows"] == 9
+
+
+@pytest.mark.parametrize(
+    ("page", "kept", "message"),
+    [("accuracy", None, "must end in .md"), ("accuracy.md", "{", "cannot be read or written")],
+)
+def test_a_page_that_cannot_be_renewed_gives_one_message(run, cases, tmp_path, page, kept, message):
+    if kept:
+        (tmp_path / "accuracy").mkdir()
+        (tmp_path / "accuracy" / "gates.json").write_text(kept)
+    code, _, err = run("--cases", cases, "--calibration-rows", 0, "--markdown", tmp_path / page)
+    assert code == 2
+    assert message in err
 
 
 def test_the_rows_that_calibrate_can_be_written(run, cases, tmp_path):

@@ -23,13 +23,16 @@ def hindcast(
         Path | None, typer.Option("--json", help="Write every forecast and outcome here.")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write the section into this accuracy page.")
+        Path | None,
+        typer.Option(
+            "--markdown", help="Index page; figures and pages go into the folder of its name beside it."
+        ),
     ] = None,
 ) -> None:
     """Forecast the gates from past days with what was public then, and score it against what happened."""
     from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
-    from tools.hindcast_page import forecast_table, hindcast_section
     from waferlag.files import require_folders, write_whole
+    from waferlag.text.scores import forecast_table
 
     require_folders([json_file, markdown])
     _require_known(reading)
@@ -39,11 +42,16 @@ def hindcast(
         print(forecast_table(replay))
         print(f"\nBrier {replay.brier():.3f}, log {replay.log():.3f} over {len(replay.targets)} states.")
     else:
+        from dashboard.accuracy.pages import section_text
+        from waferlag.accuracy.gates import hindcast_figures
+        from waferlag.accuracy.pages import write_figures
+
         readings = {name: hindcast(days, reading=name) for name in ("literal", "paper", "mild")}
-        section = hindcast_section(replay, hindcast(monthly_dates(), reading=reading), readings)
-        print(section)
+        figures = hindcast_figures(replay, hindcast(monthly_dates(), reading=reading), readings)
+        print(section_text("hindcast", figures))
         if markdown is not None:
-            _into_page(markdown, section)
+            write_figures(markdown, "hindcast", figures)
+            print(f"Section written into {markdown.with_suffix('')}")
     if json_file is not None:
         write_whole(json_file, json.dumps(_document(replay), indent=2, default=str) + "\n")
         print(f"JSON: {json_file}")
@@ -69,15 +77,6 @@ def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
                 f"--as-of: the record can be replayed from {first} to before {END} (got {day})"
             )
     return days
-
-
-def _into_page(page: Path, section: str) -> None:
-    from tools.accuracy_page import with_section
-    from waferlag.files import write_whole
-
-    before = page.read_text(encoding="utf-8") if page.exists() else ""
-    write_whole(page, with_section(before, "hindcast", section))
-    print(f"Section written into {page}")
 
 
 def _document(replay: "Hindcast") -> dict[str, Any]:

@@ -35,7 +35,10 @@ def score(
     ] = False,
     json: Annotated[Path | None, typer.Option("--json", help="Write the score here as JSON.")] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Page whose section on serving this score becomes.")
+        Path | None,
+        typer.Option(
+            "--markdown", help="Index page; figures and pages go into the folder of its name beside it."
+        ),
     ] = None,
     rows_out: Annotated[
         Path | None, typer.Option("--rows-out", help="Write the rows that calibrate here as CSV.")
@@ -48,9 +51,9 @@ def score(
     from executor.estimate.accuracy import COUNTS, score_held_out
     from executor.estimate.accuracy import score as scored
     from executor.estimate.measured_points import read_measured
-    from tools.accuracy_page import score_text
     from waferlag.commands.estimate import figures_of
     from waferlag.settings import settings as limits
+    from waferlag.text.scores import score_text
 
     counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
     for count in counts:
@@ -70,22 +73,13 @@ def score(
 
         write_whole(json, _document(settings, cleaned, str(cases)))
     if markdown is not None:
-        _write_section(markdown, settings, cleaned, cases.name)
+        from waferlag.accuracy.pages import write_figures
+        from waferlag.accuracy.serving import serving_figures
+
+        write_figures(markdown, "serving", serving_figures(settings, cleaned, cases.name))
     if rows_out is not None:
         _write_rows(rows_out, cleaned, max(counts))
     print(score_text(settings, cleaned))
-
-
-def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
-    from executor.errors import FileError
-    from tools.accuracy_page import serving_section, with_section
-    from waferlag.files import write_whole
-
-    try:
-        before = page.read_text(encoding="utf-8") if page.exists() else ""
-    except (OSError, UnicodeDecodeError) as problem:
-        raise FileError(page, f"cannot be read: {problem}") from problem
-    write_whole(page, with_section(before, "serving", serving_section(settings, cleaned, source)))
 
 
 def _write_rows(path: Path, cleaned: "Cleaned", count: int) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.accuracy.figures import shipped, stored
+from dashboard.accuracy.pages import section_text
 from executor.estimate.accuracy import (
     METRICS,
     calibration_table,
@@ -15,8 +17,9 @@ from executor.estimate.accuracy import (
 from executor.estimate.closed_loop import estimate
 from executor.estimate.measured_points import by_group, case_of, read_measured, shipped_points
 from executor.steptime.parameters import UNCALIBRATED_FACTOR
-from tools.accuracy_page import score_text, serving_section, with_section
 from tools.conformal_factors import conformal_factors
+from waferlag.accuracy.serving import serving_figures
+from waferlag.text.scores import score_text
 
 PUBLIC = Path(__file__).resolve().parents[4] / "shared" / "cases" / "throughput_measured.csv"
 
@@ -91,6 +94,20 @@ def test_groups_never_seen_are_scored_too():
     assert score_text(settings, read_nothing(rows)) == score_text(score(rows, [0, 2]), read_nothing(rows))
 
 
+def test_new_figures_have_the_form_of_those_that_ship():
+    rows = made()
+    new, kept = (
+        stored(serving_figures(score(rows, [0, 2]), read_nothing(rows), "made.csv")),
+        shipped()["serving"],
+    )
+    assert list(new) == list(kept)
+    for name in ("settings", "groups", "published"):
+        assert list(new[name][0]) == list(kept[name][0])
+        assert list(new[name][0].get("tpot", {})) == list(kept[name][0].get("tpot", {}))
+    assert list(new["memory"]["set_ups"][0]) == list(kept["memory"]["set_ups"][0])
+    assert "No row was left out." in section_text("serving", new)
+
+
 def read_nothing(rows):
     from executor.estimate.measured_points import Cleaned
 
@@ -107,15 +124,6 @@ def test_the_calibration_table_can_be_read_back(tmp_path):
         writer.writeheader()
         writer.writerows(table)
     assert len(read_measured(path).cases) == 4
-
-
-def test_a_section_is_replaced_and_its_neighbours_stay():
-    page = with_section(with_section("# Accuracy\n", "serving", "old"), "hindcast", "kept")
-    page = with_section(page, "serving", "new")
-    assert "old" not in page
-    assert page.count("section: serving") == 2
-    assert "kept" in page
-    assert with_section(page, "serving", "new") == page
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +167,11 @@ def test_no_group_is_lost(cleaned, settings):
 
 
 def test_the_page_section_lists_every_group_and_every_rejected_line(cleaned, settings):
-    section = serving_section(settings, cleaned, PUBLIC.name)
+    figures = serving_figures(settings, cleaned, PUBLIC.name)
+    section = section_text("serving-groups", figures)
     for group in by_group(cleaned.cases):
         assert str(group) in section
-    assert "filed under 64 GPUs" in section
+    assert "filed under 64 GPUs" in section_text("serving", figures)
 
 
 def test_a_held_out_prior_never_saw_the_group():

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import executor.reference
 import planner.reference
-from planner.demand.catalogue import catalogue
 from planner.reference.traces import trace_names
+from tools.trace_catalogue import catalogue
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
 def test_each_table_has_the_documented_number_of_rows():
     documented = dict(re.findall(r"^\| `([a-z_]+\.csv)` \| (\d+) \|", PAGE, flags=re.M))
-    folders = (planner.reference.SHIPPED, executor.reference.SHIPPED)
-    files = {path.name: path for folder in folders for path in folder.glob("*.csv")}
-    assert set(documented) == set(files)
+    folders = (executor.reference.SHIPPED, planner.reference.SHIPPED)
+    tables = {path.name: path for folder in folders for path in folder.glob("*.csv")}
+    assert set(documented) == set(tables)
     for name, rows in documented.items():
-        assert len(files[name].read_text(encoding="utf-8").splitlines()) - 1 == int(rows), name
+        lines = tables[name].read_text(encoding="utf-8").splitlines()
+        assert len(lines) - 1 == int(rows), name
 
 
 def test_every_trace_and_whom_to_name_is_documented():
