@@ -24,6 +24,7 @@ def audit(
     from planner.audit import audit as run_audit
     from waferlag.compute.dask_backend import spread
     from waferlag.files import report_json, require_folders
+    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.settings import settings
     from waferlag.text.tables import say
@@ -33,7 +34,8 @@ def audit(
     settings().allow(record.scenario.model_copy(update={"run": enough}))
     require_folders([json_file], inputs=[plan])
     with shown_progress(quiet) as progress:
-        found = run_audit(record, replications, spread(record.scenario, backend, scheduler), progress)
+        where = spread(record.scenario, backend, scheduler)
+        found = run_audit(record, replications, where, progress, goodputs())
     say(_text(found))
     report_json(json_file, found.as_json())
 

@@ -44,7 +44,7 @@ def plan(
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
     from planner.plan import plan as run_plan
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.text.plan_text import plan_text
     from waferlag.text.tables import say
@@ -54,11 +54,10 @@ def plan(
         scenarios = scenarios or FULL_SCENARIOS
         asked = replace(asked, replications=asked.replications or FULL_REPLICATIONS)
     loaded = asked.opened(scenarios)
-    remember_goodputs()
     _require_outlets(asked.scenario, json_file, report or [], save, db)
     where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:
-        study = run_plan(loaded.scenario, loaded.overrides, progress=progress, processes=where)
+        study = run_plan(loaded.scenario, loaded.overrides, progress, where, memory=goodputs())
     say(plan_text(study.record) + "\n")
     _write_out(study.record, json_file, report or [])
     if save:

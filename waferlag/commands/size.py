@@ -17,13 +17,12 @@ def size(asked: Asked, json_file: JsonFile = None) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
     from planner.size import needs_of
     from waferlag.files import report_json, require_folders
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
     from waferlag.text.tables import say
 
     loaded = asked.opened()
-    remember_goodputs()
     require_folders([json_file], inputs=[asked.scenario])
-    needs = needs_of(loaded.scenario, loaded.overrides)
+    needs = needs_of(loaded.scenario, loaded.overrides, goodputs())
     for pool in needs.pools:
         say(_pool_text(pool, needs.months) + "\n")
     if needs.spares:
