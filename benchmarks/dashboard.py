@@ -77,14 +77,16 @@ def store_runs(url: str) -> str:
     from db.session import open_database
     from planner.open_scenario import open_scenario
     from planner.plan import plan
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
 
-    remember_goodputs()
+    memory = goodputs()
     scenario = open_scenario("1-quickstart", replications=400).scenario
-    record = plan(scenario).record
+    record = plan(scenario, memory=memory).record
     run = scenario.run.model_copy(update={"replications": 10_000})
     with open_database(url) as database:
-        news = RunRepository(database).add(plan(open_scenario("2-h20-july-2025").scenario).record)
+        news = RunRepository(database).add(
+            plan(open_scenario("2-h20-july-2025").scenario, memory=memory).record
+        )
         for seed in range(RUNS):
             asked = scenario.model_copy(update={"seed": seed, "run": run})
             RunRepository(database).add(record.model_copy(update={"scenario": asked, "seed": seed}))

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, inspect, text
 from db.connection import Database
 from db.errors import DatabaseVersionError, told_plainly
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0003",)
 """Every revision in order; the last one is the version that this code reads and writes."""
+EARLIER = ("0001", "0002")
+"""Revisions on the way to the tables of Waferlag 0.1, which alone upgrades them."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x7761666572  # "wafer": the key of the advisory lock on PostgreSQL
@@ -67,6 +69,11 @@ def _refuse_foreign(connection: Connection, found: str | None, place: str) -> No
                 f"{place} holds tables of another program ({', '.join(sorted(tables)[:5])}): choose a "
                 "database of Waferlag's own with --db"
             )
+    elif found in EARLIER:
+        raise DatabaseVersionError(
+            f"{place} has tables of version {found}, which Waferlag 0.1 upgrades to {REVISIONS[0]}: run its "
+            "`waferlag db upgrade` (`pip install waferlag==0.1.0`), or choose another with --db"
+        )
     elif found not in REVISIONS:
         raise DatabaseVersionError(
             f"{place} has tables of version {found}, which this Waferlag does not know (its own is "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from executor.errors import UserMistakeError
+from executor.estimate.replayed_goodput import Memory
 from planner.futures.arrays import Futures, Orders, Whole
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
@@ -83,13 +84,16 @@ def audit(
     futures: int,
     processes: int | Spread = 1,
     progress: Callable[[float, str], None] = lambda _share, _step: None,
+    memory: Memory | None = None,
 ) -> Audit:
     """Carry the plan out on fresh futures under a root of their own, by the fast engine where it can.
+
+    ``memory``: where goodputs that were replayed before are found again.
 
     :raises UserMistakeError: the record is older than the way it plans by.
     """
     scenario = record.scenario
-    serving = capacities(scenario)
+    serving = capacities(scenario, memory)
     root = root_of(scenario.seed, "audit")
     progress(0.1, "fresh futures")
     fresh = draw_prospects(scenario, serving, root, futures, "fast", processes).futures

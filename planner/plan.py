@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from executor.estimate.replayed_goodput import Memory
 from planner.compare import alternatives as studies
 from planner.futures.arrays import Orders
 from planner.futures.sample import Prospects, draw_prospects
@@ -46,15 +47,18 @@ def plan(
     progress: Progress | None = None,
     processes: int | Spread = 1,
     depth: Depth = "study",
+    memory: Memory | None = None,
 ) -> Study:
     """Which GPUs to order, from whom, by when; with what probability; what waiting costs; and why.
+
+    ``memory``: where goodputs that were replayed before are found again.
 
     :raises ScenarioError: the scenario cannot be planned: a model does not fit, an SLO is out of reach.
     """
     tell = progress or (lambda _share, _step: None)
     where = Processes(processes) if isinstance(processes, int) else processes
     tell(0.0, "serving figures")
-    serving = capacities(scenario)
+    serving = capacities(scenario, memory)
     settled = None
     if any(line.gpus_total is None for line in scenario.lines):
         settled, trio, fresh = _settled(scenario, serving, where, tell)

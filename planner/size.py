@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from executor.estimate.replayed_goodput import Memory
 from planner.clock import month_label, month_starts
 from planner.demand.forecast import draw_load
 from planner.futures.deliveries import carried_out
@@ -61,11 +62,14 @@ class Needs:
         }
 
 
-def needs_of(scenario: Scenario, overrides: tuple[str, ...] = ()) -> Needs:
-    """GPUs by month over the scenario's replications, under the root that validates plans."""
+def needs_of(scenario: Scenario, overrides: tuple[str, ...] = (), memory: Memory | None = None) -> Needs:
+    """GPUs by month over the scenario's replications, under the root that validates plans.
+
+    ``memory``: where goodputs that were replayed before are found again.
+    """
     root = root_of(scenario.seed, "validate")
     key, count = Key(root), scenario.run.replications
-    serving = capacities(scenario)
+    serving = capacities(scenario, memory)
     load = draw_load(scenario.pools, scenario.start, scenario.horizon_months, key, count)
     per_gpu = draw_per_gpu(serving, key, count)
     pools = []

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from executor.errors import Problem, UserMistakeError
 from executor.estimate.calibration import setup_of
 from executor.estimate.lengths import Lengths
-from executor.estimate.replayed_goodput import Question, replayed_goodput
+from executor.estimate.replayed_goodput import Memory, Question, replayed_goodput
 from executor.estimate.slo import Goodput, Slo
 from executor.model.cost import Layout
 from executor.portable import normal
@@ -59,8 +59,10 @@ class Capacity:
         return self.goodput.requests_per_s / self.layout.gpus
 
 
-def capacities(scenario: Scenario) -> tuple[Capacity, ...]:
+def capacities(scenario: Scenario, memory: Memory | None = None) -> tuple[Capacity, ...]:
     """The capacity of each pool on each kind of GPU it has a layout for; the unit of account comes first.
+
+    ``memory``: where goodputs that were replayed before are found again.
 
     :raises ScenarioError: a model that does not fit (and by how much), a missing figure, an SLO out of reach.
     """
@@ -71,7 +73,7 @@ def capacities(scenario: Scenario) -> tuple[Capacity, ...]:
         for sku, layout in pool.layouts.items():
             place = f"pools.{at}.layouts.{sku}"
             try:
-                capacity = _capacity(pool, sku, layout, stream)
+                capacity = _capacity(pool, sku, layout, stream, memory)
             except UserMistakeError as error:
                 problems.append(Problem(place, str(error)))
                 continue
@@ -116,7 +118,7 @@ def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Ques
     )
 
 
-def _capacity(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Capacity:
+def _capacity(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic, memory: Memory | None) -> Capacity:
     asked = asked_of(pool, sku, layout, stream)
     setup = asked.setup
     return Capacity(
@@ -126,7 +128,7 @@ def _capacity(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Cap
         layout.precision or pool.precision,
         layout.engine or pool.engine,
         setup.layout,
-        replayed_goodput(asked),
+        replayed_goodput(asked, memory),
     )
 
 

@@ -1,9 +1,12 @@
 """Files written whole or not at all."""
 
+import csv
+import io
+import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from executor.errors import FileError
@@ -59,6 +62,33 @@ def write_whole(path: Path, content: str | bytes) -> None:
             _replace(_target(path), raw)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from None
+
+
+def write_json(path: Path | None, body: object, default: Callable[[object], object] = str) -> None:
+    """Write a document as JSON if a file is asked for; ``default`` gives the form of what JSON lacks.
+
+    :raises FileError: as :func:`write_whole`.
+    """
+    if path is not None:
+        write_whole(path, json.dumps(body, indent=2, ensure_ascii=False, default=default) + "\n")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """A table as CSV: these columns of the rows, below their names."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def report_json(path: Path | None, body: object) -> None:
+    """As :func:`write_json`, with a line on the terminal that names the file."""
+    from waferlag.text.tables import say
+
+    write_json(path, body)
+    if path is not None:
+        say(f"JSON: {path}")
 
 
 def _replace(target: Path, raw: bytes) -> None:

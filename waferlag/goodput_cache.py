@@ -1,8 +1,12 @@
 """Goodputs that were replayed before: found again in the user's cache folder instead of in seconds of replay."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waferlag.settings import cache_folder, settings
+
+if TYPE_CHECKING:
+    from db.goodputs import GoodputFolder
 
 
 def goodput_folder() -> Path:
@@ -10,9 +14,8 @@ def goodput_folder() -> Path:
     return settings().goodput_folder or cache_folder() / "goodput"
 
 
-def remember_goodputs() -> None:
-    """Let the planner keep its replayed goodputs where the settings say."""
+def goodputs() -> "GoodputFolder":
+    """The memory of replayed goodputs, for the planner."""
     from db.goodputs import GoodputFolder
-    from executor.estimate.replayed_goodput import remember_in
 
-    remember_in(GoodputFolder(goodput_folder()))
+    return GoodputFolder(goodput_folder())

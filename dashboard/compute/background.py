@@ -16,9 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from executor.errors import WaferlagError
+
+if TYPE_CHECKING:
+    from planner.compare.what_if import QuickAnswer
+    from planner.record.models import PlanRecord
 
 _SIZE_BYTES = 8
 
@@ -135,19 +139,26 @@ def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
 
 
 def _jobs() -> dict[str, Callable[..., Any]]:
-    from db.goodputs import GoodputFolder
-    from executor.estimate.replayed_goodput import remember_in
     from planner.compare import single_future as trace
     from planner.compare import what_if as whatif
 
-    if folder := os.environ.get("WAFERLAG_GOODPUT_FOLDER"):
-        remember_in(GoodputFolder(Path(folder)))
     return {
         "pipeline": trace.pipeline,
         "story": trace.story,
-        "quick answer": whatif.quick_answer,
+        "quick answer": _quick_answer,
         "warm up": whatif.warm_up,
     }
+
+
+def _quick_answer(record: "PlanRecord", *changes: Any) -> "QuickAnswer":
+    """The answer to a what-if; goodputs that were replayed before are brought into this process first."""
+    from db.goodputs import GoodputFolder
+    from planner.compare.what_if import quick_answer
+    from planner.sizing import capacities
+
+    folder = os.environ.get(GOODPUTS)
+    capacities(record.scenario, GoodputFolder(Path(folder)) if folder else None)
+    return quick_answer(record, *changes)
 
 
 def _send(pipe: BinaryIO | Any, thing: Any) -> None:
@@ -166,12 +177,6 @@ def _receive(pipe: BinaryIO | Any) -> Any:
 
 def main() -> None:
     """Serve on standard input and output; what a job prints goes to the log, not into the answers."""
-    folder = os.environ.get(GOODPUTS)
-    if folder:
-        from db.goodputs import GoodputFolder
-        from executor.estimate.replayed_goodput import remember_in
-
-        remember_in(GoodputFolder(Path(folder)))
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr
     serve(sys.stdin.buffer, answers)

@@ -9,7 +9,7 @@ default.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ class Settings:
     token_budget: int = 8192
     page_size: int = 64
     pages: int | None = None
-    """KV pages; None: on CUDA what memory is left, on the CPU enough for ``max_batch`` of a quarter
-    length."""
+    """KV pages; None: enough for ``max_batch`` of a quarter length, but on CUDA :meth:`Engine.load` and
+    :meth:`Engine.dummy` take what memory is left."""
     max_length: int | None = None
     """None: the model's max_position_embeddings."""
     prefix_caching: bool = True
@@ -96,7 +96,7 @@ class Engine:
         self.device = weights.embedding.device
         self.settings = settings
         on_cuda = self.device.type == "cuda"
-        limits = _limits(spec, weights, settings, part, routing)
+        limits = _limits(spec, settings)
         self.scheduler = Scheduler(limits)
         self.tables = Tables(limits, self.device)
         self.decoder = _decoder(spec, weights, settings, part, routing, limits, self.tables)
@@ -132,7 +132,7 @@ class Engine:
         from executor.engine.checkpoint import load
 
         spec, weights = load(directory, dtype, torch.device(device), part)
-        return cls(spec, weights, settings, part, routing)
+        return cls(spec, weights, _with_pages(spec, weights, settings, part, routing), part, routing)
 
     @classmethod
     def dummy(
@@ -150,8 +150,8 @@ class Engine:
         part = part.check(spec)
         sizes = build(spec, part, DummyWeights(dtype, torch.device("meta"), scaling))
         check_memory(f"{spec.name}: weights", sizes.bytes, torch.device(device))
-        source = DummyWeights(dtype, torch.device(device), scaling, seed)
-        return cls(spec, build(spec, part, source), settings, part, routing)
+        weights = build(spec, part, DummyWeights(dtype, torch.device(device), scaling, seed))
+        return cls(spec, weights, _with_pages(spec, weights, settings, part, routing), part, routing)
 
     @property
     def unfinished(self) -> int:
@@ -311,19 +311,15 @@ def _tune(decoder: Decoder, max_batch: int) -> None:
         tune(decoder.operators.tuning, decoder.spec, heads, decoder.cache, experts, max_batch)
 
 
-def _limits(
-    spec: ModelSpec, weights: ModelWeights, settings: Settings, part: Slice, routing: Routing
-) -> Limits:
-    """What the device can hold, as the scheduler needs it."""
-    max_length = settings.max_length or spec.max_position
+def _limits(spec: ModelSpec, settings: Settings) -> Limits:
+    """What the engine holds, as the scheduler needs it."""
+    size, max_length = settings.page_size, settings.max_length or spec.max_position
     pages = settings.pages
-    if pages is None and weights.embedding.device.type == "cuda":
-        pages = _pages_that_fit(spec, weights, settings, part, routing, max_length)
-    elif pages is None:
-        pages = -(-settings.max_batch * max(max_length // 4, settings.page_size) // settings.page_size)
+    if pages is None:
+        pages = -(-settings.max_batch * max(max_length // 4, size) // size)
     return Limits(
         pages=pages,
-        page_size=settings.page_size,
+        page_size=size,
         max_batch=settings.max_batch,
         token_budget=settings.token_budget,
         max_length=max_length,
@@ -332,44 +328,45 @@ def _limits(
     )
 
 
-def _pages_that_fit(
-    spec: ModelSpec,
-    weights: ModelWeights,
-    settings: Settings,
-    part: Slice,
-    routing: Routing,
-    max_length: int,
-) -> int:
-    """KV pages left beside the weights and the workspace of the largest step, measured by running it."""
+def _with_pages(
+    spec: ModelSpec, weights: ModelWeights, settings: Settings, part: Slice, routing: Routing
+) -> Settings:
+    """The settings with as many KV pages as a CUDA device holds beside the weights and the workspace.
+
+    :raises DoesNotFitError: not one page fits.
+    """
     device = weights.embedding.device
-    size = settings.page_size
-    length = min(max_length, settings.token_budget) - 1
-    count = max(1, min(settings.max_batch, settings.token_budget // max(1, length)))
-    trial = Settings(
-        **{
-            **vars(settings),
-            "pages": count * -(-max_length // size),
-            "max_length": max_length,
-            "graphs": False,
-        }
-    )
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    engine = Engine(spec, weights, trial, part, routing)
-    trial_cache = trial.pages or 0
-    engine.generate([[1 + row] * length for row in range(count)], Sampling(max_tokens=1))
-    dtype = settings.kv_dtype or weights.embedding.dtype
-    one = page_bytes(spec, part, size, dtype)
-    workspace = torch.cuda.max_memory_allocated(device) - before - trial_cache * one
-    del engine
-    torch.cuda.empty_cache()
+    if settings.pages is not None or device.type != "cuda":
+        return settings
+    one = page_bytes(spec, part, settings.page_size, settings.kv_dtype or weights.embedding.dtype)
+    workspace = _workspace(spec, weights, settings, part, routing, one)
     free, total = torch.cuda.mem_get_info(device)
     room = int(free - (1 - MEMORY_SHARE) * total - max(0, workspace))
     pages = room // one - 1
     if pages < 1:
         short = (one - room) / 1e9
         raise DoesNotFitError(f"{spec.name}: no memory is left for KV pages, short by {short:.2f} GB", short)
-    return int(min(pages, settings.max_batch * -(-max_length // size)))
+    longest = -(-(settings.max_length or spec.max_position) // settings.page_size)
+    return replace(settings, pages=min(pages, settings.max_batch * longest))
+
+
+def _workspace(
+    spec: ModelSpec, weights: ModelWeights, settings: Settings, part: Slice, routing: Routing, page: int
+) -> int:
+    """Bytes that the largest step takes besides weights and KV pages of ``page`` bytes, measured by running it."""
+    device = weights.embedding.device
+    max_length = settings.max_length or spec.max_position
+    length = min(max_length, settings.token_budget) - 1
+    count = max(1, min(settings.max_batch, settings.token_budget // max(1, length)))
+    pages = count * -(-max_length // settings.page_size)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    probe = Engine(spec, weights, replace(settings, pages=pages, graphs=False), part, routing)
+    probe.generate([[1 + row] * length for row in range(count)], Sampling(max_tokens=1))
+    taken = torch.cuda.max_memory_allocated(device) - before - pages * page
+    del probe
+    torch.cuda.empty_cache()
+    return taken
 
 
 def _signed_seed(seed: int) -> int:

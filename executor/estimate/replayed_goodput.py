@@ -7,15 +7,16 @@ own trace. Arrivals at one replica are Poisson: dealing a stream out to N replic
 cv^2 the share 1/N is left, cv_N^2 = 1 + (cv^2 - 1) / N (renewal streams, random dealing).
 
 A replay takes seconds, and its answer depends on what ``Question`` holds and on nothing else. So answers are kept, and
-found again by what was asked: those of the shipped scenarios come with the product, others where the caller says
-(``remember_in``).
+found again by what was asked: those of the shipped scenarios come with the product, others in the ``Memory`` that the
+caller hands in.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Protocol
 
@@ -108,25 +109,31 @@ class Memory(Protocol):
         """Keep an answer."""
 
 
-_memories: list[Memory] = []
+@dataclass(frozen=True)
+class _Search:
+    """A question, and where its answer may be found: that changes nothing in it."""
+
+    asked: Question
+    memory: Memory | None = field(compare=False)
 
 
-def remember_in(memory: Memory) -> None:
-    """Look for answers there before a replay is made, and keep those that are found."""
-    _memories[:] = [memory]
+def replayed_goodput(asked: Question, memory: Memory | None = None) -> Goodput:
+    """``executor.estimate.open_loop.goodput`` with its level brought to what the replay serves within the SLO.
+
+    ``memory``: where the replay's answer is looked for before it is made, and kept. The spread stays the closed
+    form's, and so do label and memory fit. Raises as ``goodput`` does. Where the closed form finds no rate, its
+    answer stands.
+    """
+    return _found(_Search(asked, memory))
 
 
 @lru_cache(maxsize=256)
-def replayed_goodput(asked: Question) -> Goodput:
-    """``executor.estimate.open_loop.goodput`` with its level brought to what the replay serves within the SLO.
-
-    The spread stays the closed form's, and so do label and memory. Raises as ``goodput`` does. Where the closed
-    form finds no rate, its answer stands.
-    """
+def _found(search: _Search) -> Goodput:
+    asked = search.asked
     formula = closed_form(asked)
     if not formula.requests_per_s:
         return formula
-    return _at_level(formula, answered(asked), asked.setup, asked.lengths)
+    return _at_level(formula, answered(asked, search.memory), asked.setup, asked.lengths)
 
 
 def closed_form(asked: Question) -> Goodput:
@@ -134,17 +141,17 @@ def closed_form(asked: Question) -> Goodput:
     return goodput(asked.setup, asked.lengths, asked.slo, asked.prefix_reuse, asked.version)
 
 
-def answered(asked: Question) -> Answer:
-    """The answer: shipped, remembered, or replayed now."""
+def answered(asked: Question, memory: Memory | None = None) -> Answer:
+    """The answer: shipped, in ``memory``, or replayed now and put there."""
     key = asked.key
-    for memory in (shipped_answers(), *_memories):
+    found = shipped_answers().get(key)
+    if found is None and memory is not None:
         found = memory.get(key)
-        if found is not None:
-            return found
-    answer = replayed(asked)
-    for memory in _memories:
-        memory.put(key, answer)
-    return answer
+    if found is None:
+        found = replayed(asked)
+        if memory is not None:
+            memory.put(key, found)
+    return found
 
 
 def replayed(asked: Question) -> Answer:
@@ -226,27 +233,15 @@ def _at_level(formula: Goodput, answer: Answer, setup: Setup, lengths: Lengths) 
     )
 
 
-class ShippedAnswers:
-    """The answers for the set-ups of the shipped scenarios (executor/reference/replayed_goodput.csv)."""
-
-    def __init__(self, answers: dict[str, Answer]) -> None:
-        self.answers = answers
-
-    def get(self, key: str) -> Answer | None:
-        """The answer to the question of that key, if it is known."""
-        return self.answers.get(key)
-
-    def put(self, key: str, answer: Answer) -> None:
-        """Keep an answer for this process."""
-        self.answers[key] = answer
-
-
 @cache
-def shipped_answers() -> ShippedAnswers:
-    """What comes with the product; nothing where the table is of another version."""
+def shipped_answers() -> Mapping[str, Answer]:
+    """Answers for the set-ups of the shipped scenarios by key (executor/reference/replayed_goodput.csv).
+
+    None where the table is of another version.
+    """
     with (SHIPPED / TABLE).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["version"] == str(VERSION)]
-    return ShippedAnswers({row["key"]: answer_of(row) for row in rows})
+    return {row["key"]: answer_of(row) for row in rows}
 
 
 def answer_of(cells: dict[str, str]) -> Answer:

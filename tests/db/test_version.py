@@ -13,7 +13,6 @@ from db import version
 from db.connection import connect
 from db.errors import DatabaseVersionError
 from db.queries import runs
-from db.repository import RunRepository
 from db.schema import Base
 from db.session import open_database
 
@@ -36,58 +35,16 @@ def test_migrations_make_the_tables_that_the_code_expects(database):
             assert checks == expected, table.name
 
 
-def test_a_plan_from_the_first_schema_survives_up_down_and_up_again(database, make_record):
-    """The first schema is reached by going down from today's: a row of it then is what a user of it had."""
-    repository = RunRepository(database)
-    record = make_record()
-    run_id = repository.add(record, {"need": [[1.0, 2.0], [3.0, 4.0]]})
-    before = _contents(database)
-    for _ in range(2):
-        assert version.change_version(database, "0001") == "0001"
-        assert "lane" not in {column["name"] for column in inspect(database.engine).get_columns("run")}
-        assert version.change_version(database, version.REVISIONS[-1]) == version.REVISIONS[-1]
-    assert _contents(database) == before
-    assert repository.get(run_id) == record
-    assert repository.arrays(run_id)["need"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
-
-
-def _contents(database):
-    """Everything but the columns of the queue, which going down takes away."""
-    with database.engine.connect() as connection:
-        return {
-            table.name: sorted(map(repr, connection.execute(table.select()).all()))
-            for table in Base.metadata.sorted_tables
-        }
-
-
-def test_a_row_written_by_the_first_version_is_listed_by_this_one(database_url, tmp_path):
-    with connect(database_url, tmp_path / "runs") as database:
-        version.change_version(database, "0001")
-        with database.engine.begin() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO run (id, kind, state, scenario_name, created, ended) "
-                    "VALUES ('old', 'plan', 'done', 'first', 1763000000, 1763000060)"
-                )
-            )
-    with open_database(database_url, tmp_path / "runs") as database:
-        (old,) = runs(database)
-        assert (old.id, old.state, old.attempts, old.seconds) == ("old", "done", 0, None)
-
-
-def test_a_run_that_waits_is_not_lost_in_silence_when_the_queue_is_taken_away(database):
+def test_a_row_that_names_nothing_of_the_queue_is_listed(database):
     with database.engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO run (id, kind, state, scenario_name, created) "
-                "VALUES ('waiting', 'plan', 'queued', 's', 1)"
+                "INSERT INTO run (id, kind, state, scenario_name, created, ended) "
+                "VALUES ('old', 'plan', 'done', 'first', 1763000000, 1763000060)"
             )
         )
-    version.change_version(database, "0001")
-    version.change_version(database, version.REVISIONS[-1])
-    (run,) = runs(database)
-    assert run.state == "cancelled"
-    assert "downgrade" in run.error
+    (old,) = runs(database)
+    assert (old.id, old.state, old.attempts, old.seconds) == ("old", "done", 0, None)
 
 
 def test_all_tables_go_and_come_again(database):
@@ -124,15 +81,29 @@ def test_a_newer_database_is_refused_with_the_mend(database_url, database, tmp_p
         open_database(database_url, tmp_path / "runs")
     assert raised.value.exit_code == 2
     with pytest.raises(DatabaseVersionError):
-        version.change_version(database, "0001")
+        version.change_version(database, "base")
 
 
-def test_an_older_database_is_left_alone_where_upgrading_was_not_asked_for(database_url, database, tmp_path):
-    version.change_version(database, "0001")
+@pytest.mark.parametrize("revision", version.EARLIER)
+def test_tables_from_before_0_1_are_refused_with_the_mend(database_url, database, tmp_path, revision):
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    before = _columns(database)
+    with pytest.raises(DatabaseVersionError, match=rf"{revision}.*Waferlag 0\.1.*waferlag db upgrade"):
+        open_database(database_url, tmp_path / "runs")
+    with pytest.raises(DatabaseVersionError, match=r"pip install waferlag==0\.1\.0"):
+        version.change_version(database, version.REVISIONS[-1])
+    assert _columns(database) == before
+
+
+def test_an_older_database_is_left_alone_where_upgrading_was_not_asked_for(
+    database_url, database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(version, "REVISIONS", (*version.REVISIONS, "0004"))
     with pytest.raises(DatabaseVersionError, match="waferlag db upgrade"):
         open_database(database_url, tmp_path / "runs", upgrade=False)
     with database.engine.connect() as connection:
-        assert version.current_version(connection) == "0001"
+        assert version.current_version(connection) == "0003"
 
 
 def test_a_database_of_another_program_is_refused_and_untouched(database_url, tmp_path):
@@ -145,7 +116,7 @@ def test_a_database_of_another_program_is_refused_and_untouched(database_url, tm
 
 
 def test_a_migration_that_breaks_off_leaves_the_database_as_it_was(database, monkeypatch):
-    version.change_version(database, "0001")
+    version.change_version(database, "base")
     before = _columns(database)
 
     def broken(connection, direction, revision):

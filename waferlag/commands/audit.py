@@ -1,12 +1,11 @@
 """`waferlag audit`: does a plan keep its promise on luck that had no part in it?"""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waferlag.commands.backend import Backend, Scheduler
+from waferlag.commands.options import Backend, JsonFile, Quiet, Scheduler
 
 if TYPE_CHECKING:
     from planner.audit import Audit
@@ -16,15 +15,16 @@ if TYPE_CHECKING:
 def audit(
     plan: Annotated[Path, typer.Argument(help="A plan's JSON, as written by `waferlag plan --json`.")],
     replications: Annotated[int, typer.Option("--replications", min=2, help="Fresh futures.")] = 20_000,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
     backend: Backend = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
     from planner.audit import audit as run_audit
     from waferlag.compute.dask_backend import spread
-    from waferlag.files import require_folders, write_whole
+    from waferlag.files import report_json, require_folders
+    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.settings import settings
     from waferlag.text.tables import say
@@ -34,11 +34,10 @@ def audit(
     settings().allow(record.scenario.model_copy(update={"run": enough}))
     require_folders([json_file], inputs=[plan])
     with shown_progress(quiet) as progress:
-        found = run_audit(record, replications, spread(record.scenario, backend, scheduler), progress)
+        where = spread(record.scenario, backend, scheduler)
+        found = run_audit(record, replications, where, progress, goodputs())
     say(_text(found))
-    if json_file is not None:
-        write_whole(json_file, json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
-        say(f"JSON: {json_file}")
+    report_json(json_file, found.as_json())
 
 
 def _record(path: Path) -> "PlanRecord":

@@ -6,22 +6,16 @@ from typing import Annotated
 
 import typer
 
-from waferlag.commands.scenario import ScenarioName, With
+from waferlag.commands.options import Asked, ScenarioName, With
 
 
-def check(
-    scenario: ScenarioName,
-    with_: With = None,
-) -> None:
+def check(scenario: ScenarioName, with_: With = None) -> None:
     """Validate a scenario and say what it holds; all mistakes are told at once."""
-    from planner.open_scenario import open_scenario
     from planner.scenario.load import scenario_hash
-    from waferlag.settings import settings
     from waferlag.text.tables import wrapped
 
-    loaded = open_scenario(scenario, with_ or [])
+    loaded = Asked(scenario, with_).opened()
     found = loaded.scenario
-    settings().allow(found)
     print("\n".join(wrapped(f"{found.name} is good: {found.title or 'no title'}")))
     for what, said in (
         ("horizon", f"{found.start}, {found.horizon_months} months"),

@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import Db
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50

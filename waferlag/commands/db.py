@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waferlag.commands.options import Db
+
 if TYPE_CHECKING:
     from db.connection import Database
 
 app = typer.Typer(help="Make, upgrade, check, back up and clear the database.", no_args_is_help=True)
-
-Db = Annotated[
-    str | None,
-    typer.Option("--db", help="sqlite:///FILE or postgresql://USER@HOST/NAME; default: WAFERLAG_DB."),
-]
 
 
 def open_chosen(url: str | None, upgrade: bool = True, create: bool = True) -> "Database":

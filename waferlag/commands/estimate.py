@@ -1,9 +1,12 @@
 """`waferlag estimate`: what one replica serves, with interval and label; one set-up or a table of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from waferlag.commands.options import Figures, JsonFile, Served, grouped
 
 if TYPE_CHECKING:
     from executor.estimate.closed_loop import Estimate
@@ -20,48 +23,17 @@ PREDICTED = (
 """Columns that a table of cases gains."""
 
 
+@grouped
 def estimate(
-    model: Annotated[
-        str | None, typer.Option("--model", help="Hugging Face id, short name, or a config.json.")
-    ] = None,
-    gpu: Annotated[str | None, typer.Option("--gpu", help="Accelerator, for example H20-96GB.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="bf16, fp8, int8, int4 or fp4.")] = "bf16",
-    engine: Annotated[
-        str, typer.Option("--engine", help="sglang, trtllm, vllm, waferlag, generic.")
-    ] = "generic",
-    engine_version: Annotated[str, typer.Option("--engine-version", help="Version of the engine.")] = "",
-    tp: Annotated[int, typer.Option("--tp", help="Tensor parallel GPUs.")] = 1,
-    pp: Annotated[int, typer.Option("--pp", help="Pipeline stages.")] = 1,
-    attention_dp: Annotated[
-        int, typer.Option("--attention-dp", help="Data parallel ranks of attention.")
-    ] = 1,
-    moe_tp: Annotated[
-        int | None, typer.Option("--moe-tp", help="Tensor parallel cut of the experts.")
-    ] = None,
-    moe_ep: Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut.")] = None,
+    served: Served,
     isl: Annotated[float, typer.Option("--isl", help="Prompt tokens of a request.")] = 1024,
     osl: Annotated[float, typer.Option("--osl", help="Output tokens of a request.")] = 1024,
     concurrency: Annotated[float, typer.Option("--concurrency", help="Clients of one replica.")] = 16,
-    kv_precision: Annotated[
-        str | None, typer.Option("--kv-precision", help="bf16 or fp8; without it the engine's default.")
-    ] = None,
-    kv_tokens: Annotated[
-        float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
-    ] = None,
     prefix_reuse: Annotated[
         float, typer.Option("--prefix-reuse", help="Share of the prompt in the prefix cache.")
     ] = 0.0,
-    draft_tokens: Annotated[
-        int, typer.Option("--draft-tokens", help="Tokens drafted per step (speculative decoding, MTP).")
-    ] = 0,
-    acceptance: Annotated[
-        float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")
-    ] = 0.0,
-    figure: Annotated[
-        list[str] | None,
-        typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again."),
-    ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the estimate here as JSON.")] = None,
+    figure: Figures = None,
+    json_file: JsonFile = None,
     cases: Annotated[
         Path | None,
         typer.Option(
@@ -75,36 +47,21 @@ def estimate(
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
     from executor.errors import UserMistakeError
-    from executor.estimate.calibration import setup_of
     from executor.estimate.closed_loop import estimate as estimated
-    from executor.model.cost import Layout
-    from executor.steptime.workload import Drafting, Load
+    from executor.steptime.workload import Load
+    from waferlag.files import write_json
 
+    figures = figures_of(figure or [])
     if cases is not None:
-        if model is not None or gpu is not None:
+        if served.model is not None or served.gpu is not None:
             raise UserMistakeError("--cases answers a whole table: leave out --model and --gpu")
-        _table(cases, out, figures_of(figure or []))
+        _table(cases, out, figures)
         return
     if out is not None:
         raise UserMistakeError("--out goes with --cases; a single estimate is written by --json")
-    if model is None or gpu is None:
-        raise UserMistakeError("say what is served where: --model and --gpu, or --cases FILE.csv")
-    setup = setup_of(
-        model,
-        gpu,
-        precision,
-        engine,
-        Layout(tp, pp, attention_dp, moe_tp, moe_ep),
-        kv_precision=kv_precision,
-        kv_tokens=kv_tokens,
-        drafting=Drafting(draft_tokens, acceptance) if draft_tokens else None,
-        figures=figures_of(figure or []),
-    )
-    found = estimated(setup, Load(isl, osl, concurrency, prefix_reuse), engine_version)
-    if json is not None:
-        from waferlag.files import write_whole
-
-        write_whole(json, _document(found, engine_version, figures_of(figure or [])))
+    setup = served.setup("say what is served where: --model and --gpu, or --cases FILE.csv", figures)
+    found = estimated(setup, Load(isl, osl, concurrency, prefix_reuse), served.engine_version)
+    write_json(json_file, _document(found, served.engine_version, figures))
     print(report(found))
 
 
@@ -163,56 +120,41 @@ def figures_of(given: list[str]) -> dict[str, float]:
     return found
 
 
-def _document(found: "Estimate", engine_version: str, figures: dict[str, float]) -> str:
-    import json
+def _document(found: "Estimate", engine_version: str, figures: dict[str, float]) -> dict[str, Any]:
     from dataclasses import asdict
 
     from waferlag import __version__
 
-    return json.dumps(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "versions": {"waferlag": __version__},
-            "engine_version": engine_version,
-            "figures": figures,
-            "fits": found.memory.fits,
-            **asdict(found),
-        },
-        indent=2,
-        allow_nan=False,
-    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "versions": {"waferlag": __version__},
+        "engine_version": engine_version,
+        "figures": figures,
+        "fits": found.memory.fits,
+        **asdict(found),
+    }
 
 
-def _table(cases: Path, out: Path | None, figures: dict[str, float]) -> None:
+def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
     """Answer every row; one that cannot be answered says why and stops nothing."""
-    import csv
-    import io
     import sys
 
     from executor.estimate.measured_points import read_table
+    from waferlag.files import csv_text, write_whole
     from waferlag.settings import settings
 
-    table = read_table(cases, most_rows=settings().max_case_rows)
+    table = read_table(path, most_rows=settings().max_case_rows)
     columns = [*(name for name in table.columns if name not in PREDICTED), *PREDICTED]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    answered = 0
-    for line, cells in table.rows:
-        predicted = predicted_cells(line, cells, figures)
-        answered += bool(predicted["predicted_tpot_ms"])
-        writer.writerow({**cells, **predicted})
+    rows = [{**cells, **predicted_cells(line, cells, figures)} for line, cells in table.rows]
+    answered = sum(bool(row["predicted_tpot_ms"]) for row in rows)
     if out is None:
-        print(text.getvalue(), end="")
+        print(csv_text(columns, rows), end="")
     else:
-        from waferlag.files import write_whole
-
-        write_whole(out, text.getvalue())
-        print(f"{out}: {answered} of {len(table.rows)} rows estimated")
-    if answered < len(table.rows):
+        write_whole(out, csv_text(columns, rows))
+        print(f"{out}: {answered} of {len(rows)} rows estimated")
+    if answered < len(rows):
         print(
-            f"{len(table.rows) - answered} row(s) without an estimate; the column reason says why",
-            file=sys.stderr,
+            f"{len(rows) - answered} row(s) without an estimate; the column reason says why", file=sys.stderr
         )
 
 
@@ -230,23 +172,25 @@ def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[st
         return {**nothing, "fits": "false", "reason": str(problem)}
     except UserMistakeError as problem:
         return {**nothing, "reason": str(problem)}
-    values: dict[str, str] = {}
-    for name, figure in (
-        ("predicted_ttft_ms", found.ttft_ms),
-        ("predicted_tpot_ms", found.tpot_ms),
-        ("predicted_output_tokens_per_s_per_gpu", found.output_tokens_per_s_per_gpu),
-    ):
-        values |= {
-            name: f"{figure.value:.6g}",
-            f"{name}_low": f"{figure.low:.6g}",
-            f"{name}_high": f"{figure.high:.6g}",
-        }
-    reason = "; ".join((found.reason, *case.notes, f"limited by {found.limits}"))
+    return _cells_of(found, case.notes)
+
+
+def _cells_of(found: "Estimate", notes: Iterable[str]) -> dict[str, str]:
+    figures = {
+        "predicted_ttft_ms": found.ttft_ms,
+        "predicted_tpot_ms": found.tpot_ms,
+        "predicted_output_tokens_per_s_per_gpu": found.output_tokens_per_s_per_gpu,
+    }
+    ends = {"": "value", "_low": "low", "_high": "high"}
     return {
-        **values,
+        **{
+            name + end: f"{getattr(figure, side):.6g}"
+            for name, figure in figures.items()
+            for end, side in ends.items()
+        },
         "label": found.label,
         "fits": "true",
         "mfu": f"{found.mfu:.4f}",
         "mbu": f"{found.mbu:.4f}",
-        "reason": reason,
+        "reason": "; ".join((found.reason, *notes, f"limited by {found.limits}")),
     }

@@ -1,11 +1,12 @@
 """`waferlag hindcast`: the gate law replayed on the real history, scored against what happened and against rivals."""
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from waferlag.commands.options import JsonFile
 
 if TYPE_CHECKING:
     from planner.hindcast import Hindcast
@@ -19,9 +20,7 @@ def hindcast(
     reading: Annotated[
         str, typer.Option("--reading", help="Reading of the record: main, literal, paper or mild.")
     ] = "main",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write every forecast and outcome here.")
-    ] = None,
+    json_file: JsonFile = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -31,7 +30,7 @@ def hindcast(
 ) -> None:
     """Forecast the gates from past days with what was public then, and score it against what happened."""
     from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
-    from waferlag.files import require_folders, write_whole
+    from waferlag.files import report_json, require_folders
     from waferlag.text.scores import forecast_table
 
     require_folders([json_file, markdown])
@@ -52,9 +51,7 @@ def hindcast(
         if markdown is not None:
             write_figures(markdown, "hindcast", figures)
             print(f"Section written into {markdown.with_suffix('')}")
-    if json_file is not None:
-        write_whole(json_file, json.dumps(_document(replay), indent=2, default=str) + "\n")
-        print(f"JSON: {json_file}")
+    report_json(json_file, _document(replay))
 
 
 def _require_known(reading: str) -> None:

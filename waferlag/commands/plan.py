@@ -2,14 +2,14 @@
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waferlag.commands.backend import Backend, Scheduler
-from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Full, Replications, ScenarioName, Scenarios, Seed, With
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import Asked, Backend, Db, JsonFile, Quiet, Scheduler, grouped
 
 if TYPE_CHECKING:
     from planner.plan import Study
@@ -20,50 +20,50 @@ FULL_SCENARIOS, FULL_REPLICATIONS = 10_000, 20_000
 """A full study: rare long closures of a gate are in it by the hundred."""
 
 
+@grouped
 def plan(
-    scenario: ScenarioName,
-    with_: With = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole record here.")] = None,
+    asked: Asked,
+    json_file: JsonFile = None,
     report: Annotated[
         list[Path] | None,
         typer.Option("--report", help="Write a report here: .html or .pdf; may be given again."),
     ] = None,
-    replications: Replications = None,
-    scenarios: Scenarios = None,
-    full: Full = False,
-    seed: Seed = None,
+    scenarios: Annotated[
+        int | None, typer.Option("--scenarios", help="Futures that the optimiser sees.")
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Plan on 10,000 futures and judge on 20,000, unless told otherwise."),
+    ] = False,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
     backend: Backend = None,
     scheduler: Scheduler = None,
     db: Db = None,
 ) -> None:
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
-    from planner.open_scenario import open_scenario
     from planner.plan import plan as run_plan
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
-    from waferlag.settings import settings
     from waferlag.text.plan_text import plan_text
     from waferlag.text.tables import say
 
     began = time.perf_counter()
     if full:
-        scenarios, replications = scenarios or FULL_SCENARIOS, replications or FULL_REPLICATIONS
-    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed, scenarios=scenarios)
-    settings().allow(loaded.scenario)
-    remember_goodputs()
-    _require_outlets(scenario, json_file, report or [], save, db)
+        scenarios = scenarios or FULL_SCENARIOS
+        asked = replace(asked, replications=asked.replications or FULL_REPLICATIONS)
+    loaded = asked.opened(scenarios)
+    _require_outlets(asked.scenario, json_file, report or [], save, db)
     where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:
-        study = run_plan(loaded.scenario, loaded.overrides, progress=progress, processes=where)
+        study = run_plan(loaded.scenario, loaded.overrides, progress, where, memory=goodputs())
     say(plan_text(study.record) + "\n")
     _write_out(study.record, json_file, report or [])
     if save:
         run = _keep(study, time.perf_counter() - began, db)
         say(f"Kept as run {run}: see `waferlag runs list`.")
-    say(f"Run again: {_command(scenario, with_ or [], replications, scenarios, seed)}")
+    say(f"Run again: {_command(asked, scenarios)}")
     if not study.record.answer.feasible:
         raise typer.Exit(GOAL_NOT_MET)
 
@@ -103,11 +103,8 @@ def _keep(study: "Study", seconds: float, db: str | None) -> str:
         return RunRepository(database).add(study.record, study.arrays, seconds=seconds)
 
 
-def _command(
-    scenario: str, overrides: list[str], replications: int | None, scenarios: int | None, seed: int | None
-) -> str:
-    words = ["waferlag", "plan", scenario]
-    words += [word for name in overrides for word in ("--with", name)]
-    for option, value in (("--scenarios", scenarios), ("--replications", replications), ("--seed", seed)):
-        words += [option, str(value)] if value is not None else []
-    return shlex.join(words)
+def _command(asked: Asked, scenarios: int | None) -> str:
+    numbers = {"--scenarios": scenarios, "--replications": asked.replications, "--seed": asked.seed}
+    pairs = [("--with", name) for name in asked.overrides]
+    pairs += [(option, str(value)) for option, value in numbers.items() if value is not None]
+    return shlex.join(["waferlag", "plan", asked.scenario, *(word for pair in pairs for word in pair)])

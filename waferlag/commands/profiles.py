@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import (
+    AttentionDp,
+    CachePrecision,
+    Db,
+    EngineVersion,
+    JsonFile,
+    Pp,
+    Tp,
+    WeightPrecision,
+)
 
 if TYPE_CHECKING:
     from executor.profile import Point, ServingProfile
@@ -18,24 +28,19 @@ SHOWN = ("mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "p99_tpot_ms", "output_t
 
 
 @app.command("list")
-def list_profiles(
-    db: Db = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
-) -> None:
+def list_profiles(db: Db = None, json_file: JsonFile = None) -> None:
     """List the stored profiles, newest first."""
     from dataclasses import asdict
 
     from db.queries import profiles
-    from waferlag.files import require_folders, write_whole
+    from waferlag.files import require_folders, write_json
     from waferlag.text.tables import say, table
 
     require_folders([json_file])
     with open_chosen(db) as database:
         found = profiles(database)
-    if json_file is not None:
-        rows = [{**asdict(each), "created": each.created.isoformat()} for each in found]
-        body = {"schema_version": LIST_SCHEMA_VERSION, "profiles": rows}
-        write_whole(json_file, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    rows = [{**asdict(each), "created": each.created.isoformat()} for each in found]
+    write_json(json_file, {"schema_version": LIST_SCHEMA_VERSION, "profiles": rows})
     if not found:
         say("no profile is stored: measure one, or bring one in (waferlag profiles import FILE)")
         return
@@ -51,7 +56,7 @@ def list_profiles(
 def show(
     profile: Annotated[str, typer.Argument(help="The profile's id.")],
     db: Db = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the profile here.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Show one profile: what was measured, at which loads, where and by what command."""
     from waferlag.files import require_folders, write_whole
@@ -87,12 +92,12 @@ def import_profile(
     model: Annotated[
         str | None, typer.Option("--model", help="Model, where the file does not name it.")
     ] = None,
-    engine_version: Annotated[str, typer.Option("--engine-version", help="Version of the engine.")] = "",
-    precision: Annotated[str, typer.Option("--precision", help="Precision of the weights.")] = "bf16",
-    kv_precision: Annotated[str, typer.Option("--kv-precision", help="bf16 or fp8.")] = "bf16",
-    tp: Annotated[int, typer.Option("--tp", min=1, help="Tensor parallel GPUs.")] = 1,
-    pp: Annotated[int, typer.Option("--pp", min=1, help="Pipeline stages.")] = 1,
-    attention_dp: Annotated[int, typer.Option("--attention-dp", min=1, help="Attention ranks.")] = 1,
+    engine_version: EngineVersion = "",
+    precision: WeightPrecision = "bf16",
+    kv_precision: CachePrecision = "bf16",
+    tp: Tp = 1,
+    pp: Pp = 1,
+    attention_dp: AttentionDp = 1,
     db: Db = None,
 ) -> None:
     """Bring in results of vllm bench serve, aiperf or guidellm as one measured profile."""

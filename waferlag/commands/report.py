@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from waferlag.commands.db import Db
+from waferlag.commands.options import Db
 
 if TYPE_CHECKING:
     from planner.record.models import PlanRecord

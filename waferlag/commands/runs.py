@@ -1,16 +1,15 @@
 """`waferlag runs`: the runs that are stored, under way or waiting."""
 
 import datetime as dt
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import Asked, Db, JsonFile, grouped
 
 if TYPE_CHECKING:
     from db.queries import AuditLine, RunSummary
@@ -34,12 +33,13 @@ def list_runs(
         bool, typer.Option("--all", help="Also the runs that compare a plan with the one before.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 50,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """List the newest runs first."""
     from db.queries import runs
     from db.schema import RUN_STATES
     from executor.errors import UnknownNameError
+    from waferlag.files import write_json
 
     if state is not None and state not in RUN_STATES:
         raise UnknownNameError("state", state, RUN_STATES)
@@ -52,19 +52,14 @@ def list_runs(
             kind=None if everything else "plan",
             limit=limit,
         )
-    if json_file is not None:
-        body = {"schema_version": LIST_SCHEMA_VERSION, "runs": [asdict(run) for run in found]}
-        _write(json_file, body)
+    body = {"schema_version": LIST_SCHEMA_VERSION, "runs": [asdict(run) for run in found]}
+    write_json(json_file, body, default=_as_text)
     for line in _table(found):
         print(line)
 
 
 @app.command()
-def show(
-    run_id: RunId,
-    db: Db = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole record here.")] = None,
-) -> None:
+def show(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
     """Show one run: where it stands, its answer, and what happened to it."""
     from db.queries import audit_trail, run
     from db.repository import RunRepository
@@ -81,11 +76,9 @@ def show(
 
 
 @app.command()
+@grouped
 def add(
-    scenario: ScenarioName,
-    with_: With = None,
-    replications: Replications = None,
-    seed: Seed = None,
+    asked: Asked,
     again: Annotated[
         bool, typer.Option("--again", help="Compute it even if an identical run is there.")
     ] = False,
@@ -93,12 +86,9 @@ def add(
 ) -> None:
     """Queue a run for the workers and print its id; an identical run is found instead of computed again."""
     from db.queue import RunQueue
-    from planner.open_scenario import open_scenario
     from waferlag import __version__
-    from waferlag.settings import settings
 
-    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
-    settings().allow(loaded.scenario)
+    loaded = asked.opened()
     with open_chosen(db) as database:
         queue = RunQueue(database)
         run_id, new = queue.put_scenario(loaded.scenario, loaded.overrides, __version__, again=again)
@@ -127,21 +117,18 @@ def retry(run_id: RunId, db: Db = None) -> None:
 
 
 @app.command()
-def changes(
-    run_id: RunId,
-    db: Db = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole comparison here.")] = None,
-) -> None:
+def changes(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
     """Say what changed between a run and the one before it in its schedule, and which inputs moved it."""
     from db.queries import difference
+    from waferlag.files import write_json
 
     with open_chosen(db) as database:
         found = difference(database, run_id)
     if found is None:
         print("Nothing to compare: the run is the first of its schedule, or its comparison is not done yet.")
         return
-    if json_file is not None:
-        _write(json_file, {"run": found.run_id, "previous": found.previous_run_id, **found.body})
+    body = {"run": found.run_id, "previous": found.previous_run_id, **found.body}
+    write_json(json_file, body, default=_as_text)
     print(f"since {found.previous_run_id}: {found.sentence}")
     for part in ("moves", "orders", "causes"):
         print("\n".join(f"  {line['text']}" for line in found.body[part]) or f"  no {part}")
@@ -171,12 +158,6 @@ def export(
 
     write_whole(out, content)
     print(f"wrote {out}")
-
-
-def _write(path: Path, body: dict[str, Any]) -> None:
-    from waferlag.files import write_whole
-
-    write_whole(path, json.dumps(body, indent=2, ensure_ascii=False, default=_as_text) + "\n")
 
 
 def _as_text(value: object) -> str:

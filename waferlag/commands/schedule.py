@@ -1,7 +1,6 @@
 """`waferlag schedule`: scenarios that are run again by themselves."""
 
 import datetime as dt
-import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waferlag.commands.db import Db, open_chosen
-from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import Asked, Db, JsonFile, grouped
 
 if TYPE_CHECKING:
     from db.queries import ScheduleSummary
@@ -23,14 +22,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @app.command()
+@grouped
 def add(
     name: Name,
-    scenario: ScenarioName,
+    asked: Asked,
     cron: Annotated[str, typer.Option("--cron", help="Minute hour day month weekday, as in '0 7 * * MON'.")],
     zone: Annotated[str, typer.Option("--zone", help="IANA time zone, as in Asia/Shanghai.")] = "UTC",
-    with_: With = None,
-    replications: Replications = None,
-    seed: Seed = None,
     start_on_due_date: Annotated[
         bool, typer.Option("--start-on-due-date", help="Plan from the day of the run, not the file's start.")
     ] = False,
@@ -67,7 +64,7 @@ def add(
         name=name,
         cron=cron,
         zone=zone,
-        args=_args(scenario, with_ or [], replications, seed, zone, start_on_due_date, pin),
+        args=_args(asked, zone, start_on_due_date, pin),
         overlap=overlap,
         misfire=misfire,
         grace_seconds=late_limit,
@@ -91,53 +88,36 @@ def _check_words(name: str, overlap: str, misfire: str) -> None:
             raise UnknownNameError(kind, word, known)
 
 
-def _args(
-    scenario: str,
-    overrides: list[str],
-    replications: int | None,
-    seed: int | None,
-    zone: str,
-    start_on_due_date: bool,
-    pin: bool,
-) -> dict[str, Any]:
+def _args(asked: Asked, zone: str, start_on_due_date: bool, pin: bool) -> dict[str, Any]:
     """What each run is told; the scenario is checked now, so that a mistake is not found at night."""
-    from planner.open_scenario import open_scenario
     from planner.scenario.load import locate, shipped
-    from waferlag.settings import settings
 
-    loaded = open_scenario(scenario, overrides, replications=replications, seed=seed)
-    settings().allow(loaded.scenario)
-    args: dict[str, Any] = {"scenario": loaded.scenario.name, "zone": zone, "overrides": overrides}
+    loaded = asked.opened()
+    args: dict[str, Any] = {"scenario": loaded.scenario.name, "zone": zone, "overrides": asked.overrides}
     if start_on_due_date:
         args["start"] = "due"
     if pin:
         return args | {"body": loaded.scenario.model_dump(mode="json")}
-    path = locate(scenario)
-    source = scenario if path in shipped().values() else str(path.absolute())
+    path = locate(asked.scenario)
+    source = asked.scenario if path in shipped().values() else str(path.absolute())
     # A worker has another working folder: files among the overrides need their whole path.
-    args["overrides"] = [str(Path(name).absolute()) if Path(name).is_file() else name for name in overrides]
-    return args | {"source": source, "replications": replications, "seed": seed}
+    args["overrides"] = [
+        str(Path(name).absolute()) if Path(name).is_file() else name for name in asked.overrides
+    ]
+    return args | {"source": source, "replications": asked.replications, "seed": asked.seed}
 
 
 @app.command("list")
-def list_schedules(
-    db: Db = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here as JSON.")] = None,
-) -> None:
+def list_schedules(db: Db = None, json_file: JsonFile = None) -> None:
     """List the schedules, when each runs next, and how it went last."""
     from db.queries import schedules
+    from waferlag.files import write_json
     from waferlag.worker.sinks import shown_sink
 
     with open_chosen(db) as database:
         found = schedules(database)
-    if json_file is not None:
-        from waferlag.files import write_whole
-
-        body = {
-            "schema_version": LIST_SCHEMA_VERSION,
-            "schedules": [_plain(row, shown_sink) for row in found],
-        }
-        write_whole(json_file, json.dumps(body, indent=2, ensure_ascii=False, default=str) + "\n")
+    rows = [_plain(row, shown_sink) for row in found]
+    write_json(json_file, {"schema_version": LIST_SCHEMA_VERSION, "schedules": rows})
     for line in _table(found):
         print(line)
 

@@ -1,9 +1,11 @@
 """`waferlag score`: how well the step-time model predicts a table of measured rows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from waferlag.commands.options import Figures, JsonFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,17 +25,12 @@ def score(
             "--calibration-rows", help="Rows per group that calibrate, at most; may be given again."
         ),
     ] = None,
-    figure: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--figure", help="A figure that GPUs of the table lack, NAME=VALUE; may be given again."
-        ),
-    ] = None,
+    figure: Figures = None,
     held_out: Annotated[
         bool,
         typer.Option("--held-out", help="Score each group also with a prior made from the others alone."),
     ] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the score here as JSON.")] = None,
+    json_file: JsonFile = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -47,81 +44,82 @@ def score(
     """Print error, bias and interval coverage per group, with 0, 2 and 4 calibration rows unless told
     otherwise.
     """
-    from executor.errors import FileError, UserMistakeError
-    from executor.estimate.accuracy import COUNTS, score_held_out
+    from executor.estimate.accuracy import CALIBRATION_COLUMNS, COUNTS, calibration_table, score_held_out
     from executor.estimate.accuracy import score as scored
-    from executor.estimate.measured_points import read_measured
-    from waferlag.commands.estimate import figures_of
-    from waferlag.settings import settings as limits
+    from waferlag.files import csv_text, write_json, write_whole
     from waferlag.text.scores import score_text
 
-    counts = tuple(dict.fromkeys(calibration_rows or COUNTS))
-    for count in counts:
+    counts = _counts(calibration_rows or COUNTS)
+    cleaned = _cleaned(cases, figure or [])
+    settings = scored(cleaned.cases, counts)
+    if held_out:
+        settings = (*settings, *score_held_out(cleaned.cases, counts))
+    write_json(json_file, _document(settings, cleaned, str(cases)))
+    if markdown is not None:
+        _write_section(markdown, settings, cleaned, cases.name)
+    if rows_out is not None:
+        rows = calibration_table(cleaned.cases, max(counts))
+        write_whole(rows_out, csv_text(CALIBRATION_COLUMNS, rows))
+    print(score_text(settings, cleaned))
+
+
+def _counts(given: "Sequence[int]") -> tuple[int, ...]:
+    """Rows per group that calibrate, each number once."""
+    from executor.errors import UserMistakeError
+
+    for count in given:
         if not 0 <= count <= MOST_CALIBRATION_ROWS:
             raise UserMistakeError(
                 f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})"
             )
-    cleaned = read_measured(cases, figures_of(figure or []), limits().max_case_rows)
+    return tuple(dict.fromkeys(given))
+
+
+def _cleaned(cases: Path, figures: list[str]) -> "Cleaned":
+    """The rows of the table that can be scored, one at least."""
+    from executor.errors import FileError
+    from executor.estimate.measured_points import read_measured
+    from waferlag.commands.estimate import figures_of
+    from waferlag.settings import settings
+
+    cleaned = read_measured(cases, figures_of(figures), settings().max_case_rows)
     if not cleaned.cases:
         first = cleaned.rejected[0]
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
-    settings = scored(cleaned.cases, counts)
-    if held_out:
-        settings = (*settings, *score_held_out(cleaned.cases, counts))
-    if json is not None:
-        from waferlag.files import write_whole
-
-        write_whole(json, _document(settings, cleaned, str(cases)))
-    if markdown is not None:
-        from waferlag.accuracy.pages import write_figures
-        from waferlag.accuracy.serving import serving_figures
-
-        write_figures(markdown, "serving", serving_figures(settings, cleaned, cases.name))
-    if rows_out is not None:
-        _write_rows(rows_out, cleaned, max(counts))
-    print(score_text(settings, cleaned))
+    return cleaned
 
 
-def _write_rows(path: Path, cleaned: "Cleaned", count: int) -> None:
-    import csv
-    import io
+def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
+    from waferlag.accuracy.pages import write_figures
+    from waferlag.accuracy.serving import serving_figures
 
-    from executor.estimate.accuracy import CALIBRATION_COLUMNS, calibration_table
-    from waferlag.files import write_whole
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CALIBRATION_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(calibration_table(cleaned.cases, count))
-    write_whole(path, text.getvalue())
+    write_figures(page, "serving", serving_figures(settings, cleaned, source))
 
 
-def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> str:
-    import json
+def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from executor.estimate.accuracy import RULE
     from waferlag import __version__
 
-    return json.dumps(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "versions": {"waferlag": __version__},
-            "cases": source,
-            "rows": len(cleaned.cases),
-            "rejected": [asdict(row) for row in cleaned.rejected],
-            "calibration_rule": RULE,
-            "settings": [
-                {
-                    "rows_at_most": setting.rows_at_most,
-                    "held_out": setting.held_out,
-                    "summary": asdict(setting.summary) if setting.groups else None,
-                    "groups": [asdict(group) for group in setting.groups],
-                    "not_averaged": [asdict(group) for group in setting.uncalibrated],
-                }
-                for setting in settings
-            ],
-        },
-        indent=2,
-        allow_nan=False,
-    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "versions": {"waferlag": __version__},
+        "cases": source,
+        "rows": len(cleaned.cases),
+        "rejected": [asdict(row) for row in cleaned.rejected],
+        "calibration_rule": RULE,
+        "settings": [_setting(each) for each in settings],
+    }
+
+
+def _setting(setting: "Setting") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "rows_at_most": setting.rows_at_most,
+        "held_out": setting.held_out,
+        "summary": asdict(setting.summary) if setting.groups else None,
+        "groups": [asdict(group) for group in setting.groups],
+        "not_averaged": [asdict(group) for group in setting.uncalibrated],
+    }

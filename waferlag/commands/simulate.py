@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from waferlag.commands.backend import Backend, Scheduler
-from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+from waferlag.commands.options import Asked, Backend, JsonFile, Scheduler, grouped
 
 if TYPE_CHECKING:
     from planner.scenario.models import Scenario
@@ -20,39 +19,34 @@ FATES = {"delivered": "arr.", "in_pipeline": "wait", "cancelled": "canc.", "refu
 LEGEND = "Shares of futures at the horizon: arrived, waiting or under way, cancelled or lapsed, refused."
 
 
+@grouped
 def simulate(
-    scenario: ScenarioName,
+    asked: Asked,
     orders: Annotated[
         Path | None, typer.Option("--orders", help="CSV with pool, source, month (YYYY-MM), gpus.")
     ] = None,
-    with_: With = None,
     engine: Annotated[
         Literal["simpy", "fast"] | None, typer.Option("--engine", help="Both give the same integers.")
     ] = None,
-    replications: Replications = None,
-    seed: Seed = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Write one row per stage visit to this Parquet file.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
+    json_file: JsonFile = None,
     backend: Backend = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
     from executor.errors import UserMistakeError
-    from planner.open_scenario import open_scenario
     from planner.simulate import try_orders
     from planner.supply.order_lines import departures
     from waferlag.compute.dask_backend import spread
     from waferlag.files import require_folders
-    from waferlag.settings import settings
 
     if events is not None and engine == "fast":
         raise UserMistakeError("--events needs the event trace, which only --engine simpy keeps")
-    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
-    settings().allow(loaded.scenario)
-    require_folders([events, json_file], inputs=[scenario, orders])
-    lines = _lines(scenario, orders, loaded.scenario)
+    loaded = asked.opened()
+    require_folders([events, json_file], inputs=[asked.scenario, orders])
+    lines = _lines(asked.scenario, orders, loaded.scenario)
     for note in departures(lines, loaded.scenario):
         print(f"note: {note}", file=sys.stderr)
     trial = try_orders(
@@ -68,12 +62,10 @@ def simulate(
 
 
 def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> None:
-    from waferlag.files import write_whole
+    from waferlag.files import report_json, write_whole
     from waferlag.text.tables import say
 
-    if json_file is not None:
-        write_whole(json_file, json.dumps(trial.as_json(), indent=2, ensure_ascii=False) + "\n")
-        say(f"JSON: {json_file}")
+    report_json(json_file, trial.as_json())
     if events is not None:
         from planner.supply.simpy_engine.event_log import events_table
 

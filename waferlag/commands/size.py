@@ -1,12 +1,8 @@
 """`waferlag size`: GPUs by month and pool, with label, interval, MFU and MBU."""
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from waferlag.commands.scenario import Replications, ScenarioName, Seed, With
+from waferlag.commands.options import Asked, JsonFile, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,33 +12,22 @@ if TYPE_CHECKING:
     from planner.size import PoolNeed
 
 
-def size(
-    scenario: ScenarioName,
-    with_: With = None,
-    replications: Replications = None,
-    seed: Seed = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result here.")] = None,
-) -> None:
+@grouped
+def size(asked: Asked, json_file: JsonFile = None) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
-    from planner.open_scenario import open_scenario
     from planner.size import needs_of
-    from waferlag.files import require_folders, write_whole
-    from waferlag.goodput_cache import remember_goodputs
-    from waferlag.settings import settings
+    from waferlag.files import report_json, require_folders
+    from waferlag.goodput_cache import goodputs
     from waferlag.text.tables import say
 
-    loaded = open_scenario(scenario, with_ or [], replications=replications, seed=seed)
-    settings().allow(loaded.scenario)
-    remember_goodputs()
-    require_folders([json_file], inputs=[scenario])
-    needs = needs_of(loaded.scenario, loaded.overrides)
+    loaded = asked.opened()
+    require_folders([json_file], inputs=[asked.scenario])
+    needs = needs_of(loaded.scenario, loaded.overrides, goodputs())
     for pool in needs.pools:
         say(_pool_text(pool, needs.months) + "\n")
     if needs.spares:
         say(_spares_text(needs.spares) + "\n")
-    if json_file is not None:
-        write_whole(json_file, json.dumps(needs.as_json(), indent=2, ensure_ascii=False) + "\n")
-        say(f"JSON: {json_file}")
+    report_json(json_file, needs.as_json())
 
 
 def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waferlag.commands.db import Db, open_chosen
+from waferlag.commands.db import open_chosen
+from waferlag.commands.options import Db
 
 if TYPE_CHECKING:
     from db.connection import Database

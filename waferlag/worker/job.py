@@ -80,7 +80,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.plan import plan
     from waferlag import __version__
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
     from waferlag.settings import settings
     from waferlag.worker.scenario_of_run import scenario_of
 
@@ -88,8 +88,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     settings().allow(scenario)
     if not job["args"].get("again") and link.is_known(run_identity(scenario, __version__)):
         return {"known": run_identity(scenario, __version__)}
-    remember_goodputs()
-    study = plan(scenario, overrides, link.progress, spread(scenario))
+    study = plan(scenario, overrides, link.progress, spread(scenario), memory=goodputs())
     store = ArtefactStore(Path(job["runs_folder"]))
     artefact = store.write(job["run_id"], job["epoch"], study.arrays) if study.arrays else None
     return {
@@ -106,14 +105,13 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.record.models import PlanRecord
     from planner.scenario.models import Scenario
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import remember_goodputs
+    from waferlag.goodput_cache import goodputs
 
     before, after = (PlanRecord.model_validate(job[name]) for name in ("previous", "run"))
 
     def planned(scenario: Scenario) -> PlanRecord:
-        return plan(scenario, processes=spread(scenario)).record
+        return plan(scenario, processes=spread(scenario), memory=goodputs()).record
 
-    remember_goodputs()
     why = causes(before, after, planned, link.progress)
     return compare(before, after, why).model_dump(mode="json")
 

@@ -14,7 +14,6 @@ from executor.estimate.replayed_goodput import (
     Question,
     answered,
     closed_form,
-    remember_in,
     replayed,
     replayed_goodput,
     shipped_answers,
@@ -34,19 +33,11 @@ LENGTHS = Lengths(800.0, 200.0)
 SLO = Slo(2000.0, 50.0)
 
 
-@pytest.fixture
-def memory(monkeypatch):
-    """A memory of the test's own, forgotten afterwards."""
+class Kept(dict):
+    """A memory of the test's own."""
 
-    class Kept(dict):
-        def put(self, key, answer):
-            self[key] = answer
-
-    kept = Kept()
-    monkeypatch.setattr(module, "_memories", [])
-    remember_in(kept)
-    yield kept
-    replayed_goodput.cache_clear()
+    def put(self, key, answer):
+        self[key] = answer
 
 
 def asked(setup=SETUP, lengths=LENGTHS, slo=SLO, requests=600, cells=(), reuse=0.0, version=""):
@@ -97,12 +88,12 @@ def test_an_slo_out_of_reach_and_a_model_that_does_not_fit_are_told_as_by_the_cl
         replayed_goodput(asked(setup_of("DeepSeek-R1", "H100-SXM", "fp8", "sglang", Layout())))
 
 
-def test_an_answer_is_the_same_whether_replayed_or_remembered(memory):
-    question_ = asked(requests=400)
-    first = answered(question_)
+def test_an_answer_is_the_same_whether_replayed_or_remembered():
+    memory, question_ = Kept(), asked(requests=400)
+    first = answered(question_, memory)
     assert memory == {question_.key: first}
     memory[question_.key] = replace(first, requests_per_s=123.0)
-    assert answered(question_).requests_per_s == 123.0, "a known answer is not replayed again"
+    assert answered(question_, memory).requests_per_s == 123.0, "a known answer is not replayed again"
     assert replayed(question_) == first
 
 
@@ -192,7 +183,7 @@ def test_a_table_of_another_version_answers_nothing(monkeypatch):
     monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
     shipped_answers.cache_clear()
     try:
-        assert shipped_answers().answers == {}
+        assert shipped_answers() == {}
     finally:
         monkeypatch.undo()
         shipped_answers.cache_clear()
