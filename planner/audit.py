@@ -101,7 +101,12 @@ def audit(
     way = record.answer.way
     learnt = (
         draw_prospects(
-            scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.scenarios, "fast", processes
+            scenario,
+            serving,
+            root_of(scenario.seed, "optimise"),
+            scenario.run.training_futures,
+            "fast",
+            processes,
         ).futures
         if way != "fixed-calendar"
         else fresh

@@ -23,33 +23,33 @@ def open_scenario(
     *,
     replications: int | None = None,
     seed: int | None = None,
-    scenarios: int | None = None,
+    training_futures: int | None = None,
 ) -> Loaded:
     """A checked scenario that needs no other file.
 
     :raises UserMistakeError: whatever is wrong with the file, an override, a trace, or the three numbers.
     """
     loaded = load(source, overrides)
-    scenario = _with_run(loaded.scenario, replications, seed, scenarios)
+    scenario = _with_run(loaded.scenario, replications, seed, training_futures)
     pools = [_with_trace(pool, at, loaded.folder, str(source)) for at, pool in enumerate(scenario.pools)]
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 
 def _with_run(
-    scenario: Scenario, replications: int | None, seed: int | None, scenarios: int | None
+    scenario: Scenario, replications: int | None, seed: int | None, training_futures: int | None
 ) -> Scenario:
     """The scenario with the numbers that a command line may change, checked as the file's are."""
     changed: dict[str, Any] = scenario.model_dump(mode="json")
     if replications is not None:
         changed["run"]["replications"] = replications
-    if scenarios is not None:
-        changed["run"]["scenarios"] = scenarios
+    if training_futures is not None:
+        changed["run"]["training_futures"] = training_futures
     if seed is not None:
         changed["seed"] = seed
     try:
         return Scenario.model_validate(changed)
     except ValueError as error:
-        told = {"replications": replications, "scenarios": scenarios, "seed": seed}
+        told = {"replications": replications, "training_futures": training_futures, "seed": seed}
         said = "; ".join(str(item["msg"]).lower() for item in getattr(error, "errors", list)())
         name = next((name for name in told if f"run.{name}" in str(error)), "seed")
         raise UserMistakeError(f"--{name}: {said} (got {told[name]})") from None

@@ -136,7 +136,7 @@ def _futures(
         root = root_of(scenario.seed, use)
         return draw_prospects(scenario, serving, root, count, engine, where, share, volume)
 
-    train = under("optimise", run.scenarios, "fast", 0.02, 0.05, "futures to plan on")
+    train = under("optimise", run.training_futures, "fast", 0.02, 0.05, "futures to plan on")
     tuned = under("validate", run.replications, "fast", 0.05, 0.12, "futures to calibrate on")
     fresh = under("confirm", run.replications, run.engine, 0.12, 0.25, "futures to judge by")
     trio = Trio(train.futures, tuned.futures, fresh.futures, goal.probability, goal.cvar_level)

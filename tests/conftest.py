@@ -201,7 +201,7 @@ def quickstart() -> PlanRecord:
     from planner.plan import plan
 
     scenario = open_scenario("1-quickstart", replications=200).scenario
-    run = scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})
+    run = scenario.run.model_copy(update={"training_futures": 60, "engine": "fast"})
     return plan(scenario.model_copy(update={"run": run}), depth="answer").record
 
 

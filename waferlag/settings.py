@@ -143,7 +143,12 @@ class Settings(BaseSettings):
         """Raise :class:`executor.errors.LimitError` for a scenario that asks for more than is allowed."""
         for what, found, limit, name in (
             ("run.replications", scenario.run.replications, self.max_replications, "MAX_REPLICATIONS"),
-            ("run.scenarios", scenario.run.scenarios, self.max_replications, "MAX_REPLICATIONS"),
+            (
+                "run.training_futures",
+                scenario.run.training_futures,
+                self.max_replications,
+                "MAX_REPLICATIONS",
+            ),
             ("horizon_months", scenario.horizon_months, self.max_horizon_months, "MAX_HORIZON_MONTHS"),
         ):
             if found > limit:

@@ -151,7 +151,7 @@ def reproduction(record: PlanRecord, say: Wording) -> Section:
             say("futures"),
             say(
                 "{n} for the optimiser, {m} fresh ones for the odds shown",
-                n=say.count(record.scenario.run.scenarios),
+                n=say.count(record.scenario.run.training_futures),
                 m=say.count(record.scenario.run.replications),
             ),
         ],

@@ -94,7 +94,7 @@ class Changes:
 def quick(scenario: Scenario) -> Scenario:
     """The scenario with fewer futures."""
     fewer = {
-        "scenarios": min(scenario.run.scenarios, QUICK_SCENARIOS),
+        "training_futures": min(scenario.run.training_futures, QUICK_SCENARIOS),
         "replications": min(scenario.run.replications, QUICK_REPLICATIONS),
         "engine": "fast",
     }
@@ -151,7 +151,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAns
     scenario = (changes or Changes()).applied(record.scenario)
     small, goal = quick(scenario), scenario.goal
     serving = _capacities(record.scenario.model_dump_json())
-    train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.scenarios)
+    train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.training_futures)
     fresh = draw_prospects(small, serving, _judging_root(record), small.run.replications)
     seen = Formulation(train.futures)
     chosen = calibrate(

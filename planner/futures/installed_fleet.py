@@ -58,7 +58,7 @@ def spare_pool(
     if entry.ready_rate is None:
         return pool
     # Sized once and for all, on the futures that orders are planned on.
-    planned = Key(root_of(scenario.seed, "optimise")), range(scenario.run.scenarios)
+    planned = Key(root_of(scenario.seed, "optimise")), range(scenario.run.training_futures)
     seen = _unsized(scenario, spec, place, *planned, carry)
     return replace(pool, spares=seen.sized(_in_service(scenario, spec, entry), entry.ready_rate))
 

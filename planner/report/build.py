@@ -274,7 +274,7 @@ def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Sett
     )
     return {
         "futures": {
-            "optimise": run.scenarios,
+            "optimise": run.training_futures,
             "validate": run.replications,
             "confirm": len(fresh.futures.need),
         },

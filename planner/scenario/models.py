@@ -6,9 +6,9 @@ changes one entry by naming it.
 """
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planner.reference.exchange import rate
 from planner.scenario.fields import Model, Money, Name, Positive, _Money
@@ -56,7 +56,7 @@ class Costs(Model):
 class Run(Model):
     """How much to compute."""
 
-    scenarios: Annotated[int, Field(ge=2, le=200_000)] = 2000
+    training_futures: Annotated[int, Field(ge=2, le=200_000)] = 2000
     """Futures that the optimiser sees."""
     replications: Annotated[int, Field(ge=2, le=200_000)] = 10_000
     """Fresh futures on which the promise is calibrated, and as many more, under a third root, that judge it."""
@@ -65,6 +65,16 @@ class Run(Model):
     fast one cannot express goes to SimPy in any case."""
     processes: Annotated[int, Field(ge=1, le=256)] | None = None
     """Processes. None: as many as there are cores, at most 8."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_name(cls, body: Any) -> Any:
+        """Version 0.1 called the training futures ``scenarios``."""
+        if isinstance(body, dict) and "scenarios" in body and "training_futures" not in body:
+            return {
+                "training_futures" if name == "scenarios" else name: value for name, value in body.items()
+            }
+        return body
 
 
 class Scenario(Model):

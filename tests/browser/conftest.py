@@ -67,7 +67,7 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     scenario = open_scenario("1-quickstart", replications=200).scenario
     record = plan(
         scenario.model_copy(
-            update={"run": scenario.run.model_copy(update={"scenarios": 60, "engine": "fast"})}
+            update={"run": scenario.run.model_copy(update={"training_futures": 60, "engine": "fast"})}
         ),
         depth="study",
     ).record

@@ -14,7 +14,7 @@ def crowded(servers):
     document = load("6-global-no-gates").scenario.model_dump(mode="json")
     stage = {"name": "integration", "low": 20, "mode": 25, "high": 30}
     patch = {
-        "run": {"scenarios": 60, "replications": 150, "engine": "fast"},
+        "run": {"training_futures": 60, "replications": 150, "engine": "fast"},
         "lines": [{"name": "board line", "servers": servers}],
         "sources": [
             {"name": source["name"], "route": [stage], "lines": {"integration": "board line"}}

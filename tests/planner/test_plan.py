@@ -25,7 +25,7 @@ def small(
 ) -> Scenario:
     """A shipped scenario with few futures, changed by ``patch``."""
     document = open_scenario(name, overrides).scenario.model_dump(mode="json")
-    run = {"run": {"scenarios": scenarios, "replications": replications}}
+    run = {"run": {"training_futures": scenarios, "replications": replications}}
     return validate(merge(merge(document, run), patch), name)
 
 

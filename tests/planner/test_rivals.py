@@ -11,7 +11,7 @@ LONG = () if os.environ.get("WAFERLAG_TEST_SOAK") else ("2-h20-july-2025", "5-tw
 """Twenty seconds each: with `make soak`."""
 AS_SHIPPED = not LONG
 """`make soak` plans on as many futures as the scenarios say."""
-FEW = {"scenarios": 100, "replications": 1000}
+FEW = {"training_futures": 100, "replications": 1000}
 """Few to plan on, but not to judge by: with 1,000 a goal of 90 % has a standard error of one point."""
 
 

@@ -27,7 +27,7 @@ def scenario(make_scenario):
         horizon_months=YEAR,
         sources=STOCK,
         gates=OPEN,
-        run={"scenarios": 2, "replications": 100, "engine": "fast"},
+        run={"training_futures": 2, "replications": 100, "engine": "fast"},
     )
 
 

@@ -36,7 +36,7 @@ TINY: dict[str, Any] = {
     ],
     "gates": [{"name": "us", "authority": "us", "always": "open"}],
     "goal": {"probability": 0.6, "from_month": 2, "unmet_price_per_gpu_hour": 60},
-    "run": {"scenarios": 24, "replications": 48, "processes": 1, "engine": "fast"},
+    "run": {"training_futures": 24, "replications": 48, "processes": 1, "engine": "fast"},
 }
 
 

@@ -95,7 +95,7 @@ class Asked:
         """Overrides laid over the scenario, in their order."""
         return self.with_ or []
 
-    def opened(self, scenarios: int | None = None) -> "Loaded":
+    def opened(self, training_futures: int | None = None) -> "Loaded":
         """The checked scenario, within the limits that the settings put on work.
 
         :raises UserMistakeError: as :func:`planner.open_scenario.open_scenario`, or it is beyond a limit.
@@ -103,7 +103,7 @@ class Asked:
         from planner.open_scenario import open_scenario
         from waferlag.settings import settings
 
-        numbers = {"replications": self.replications, "seed": self.seed, "scenarios": scenarios}
+        numbers = {"replications": self.replications, "seed": self.seed, "training_futures": training_futures}
         loaded = open_scenario(self.scenario, self.overrides, **numbers)
         settings().allow(loaded.scenario)
         return loaded

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from planner.record.models import PlanRecord
 
 GOAL_NOT_MET = 1
-FULL_SCENARIOS, FULL_REPLICATIONS = 10_000, 20_000
+FULL_TRAINING_FUTURES, FULL_REPLICATIONS = 10_000, 20_000
 """A full study: rare long closures of a gate are in it by the hundred."""
 
 
@@ -28,8 +28,8 @@ def plan(
         list[Path] | None,
         typer.Option("--report", help="Write a report here: .html or .pdf; may be given again."),
     ] = None,
-    scenarios: Annotated[
-        int | None, typer.Option("--scenarios", help="Futures that the optimiser sees.")
+    training_futures: Annotated[
+        int | None, typer.Option("--training-futures", "--scenarios", help="Futures that the optimiser sees.")
     ] = None,
     full: Annotated[
         bool,
@@ -51,9 +51,9 @@ def plan(
 
     began = time.perf_counter()
     if full:
-        scenarios = scenarios or FULL_SCENARIOS
+        training_futures = training_futures or FULL_TRAINING_FUTURES
         asked = replace(asked, replications=asked.replications or FULL_REPLICATIONS)
-    loaded = asked.opened(scenarios)
+    loaded = asked.opened(training_futures)
     _require_outlets(asked.scenario, json_file, report or [], save, db)
     where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:
@@ -63,7 +63,7 @@ def plan(
     if save:
         run = _keep(study, time.perf_counter() - began, db)
         say(f"Kept as run {run}: see `waferlag runs list`.")
-    say(f"Run again: {_command(asked, scenarios)}")
+    say(f"Run again: {_command(asked, training_futures)}")
     if not study.record.answer.feasible:
         raise typer.Exit(GOAL_NOT_MET)
 
@@ -103,8 +103,12 @@ def _keep(study: "Study", seconds: float, db: str | None) -> str:
         return RunRepository(database).add(study.record, study.arrays, seconds=seconds)
 
 
-def _command(asked: Asked, scenarios: int | None) -> str:
-    numbers = {"--scenarios": scenarios, "--replications": asked.replications, "--seed": asked.seed}
+def _command(asked: Asked, training_futures: int | None) -> str:
+    numbers = {
+        "--training-futures": training_futures,
+        "--replications": asked.replications,
+        "--seed": asked.seed,
+    }
     pairs = [("--with", name) for name in asked.overrides]
     pairs += [(option, str(value)) for option, value in numbers.items() if value is not None]
     return shlex.join(["waferlag", "plan", asked.scenario, *(word for pair in pairs for word in pair)])

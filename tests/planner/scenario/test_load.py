@@ -8,7 +8,7 @@ import yaml
 
 from executor.errors import FileError, UnknownNameError
 from planner.scenario.errors import ScenarioError
-from planner.scenario.load import common_overrides, load, locate, merge, scenario_hash, shipped
+from planner.scenario.load import common_overrides, load, locate, merge, scenario_hash, shipped, validate
 
 MINIMAL = """
 name: tiny
@@ -175,3 +175,9 @@ def test_the_hash_depends_on_what_is_said_and_not_on_how(tmp_path):
     one = load(write(tmp_path, MINIMAL)).scenario
     other = load(write(tmp_path, json.dumps(yaml.safe_load(MINIMAL), default=str), "other.yaml")).scenario
     assert scenario_hash(one) == scenario_hash(other)
+
+
+def test_training_futures_may_go_by_their_former_name():
+    loaded = load("1-quickstart").scenario.model_dump(mode="json")
+    loaded["run"]["scenarios"] = loaded["run"].pop("training_futures")
+    assert validate(loaded, "1-quickstart") == load("1-quickstart").scenario

@@ -103,7 +103,7 @@ def test_a_cluster_with_a_worker_killed_half_way_gives_the_same_bits_as_the_seri
 @pytest.mark.slow
 def test_a_plan_with_a_worker_killed_half_way_has_the_bytes_of_the_serial_one(cluster, tiny, tmp_path):
     """The whole command, its replications, rivals and cuts on the cluster: 4,100 futures are three shards."""
-    run = {"scenarios": 4100, "replications": 1024, "processes": 1, "engine": "simpy"}
+    run = {"training_futures": 4100, "replications": 1024, "processes": 1, "engine": "simpy"}
     scenario = tiny(run=run, horizon_months=4)
     serial = _plan(scenario, tmp_path / "serial.json")
     assert serial.wait(240) in (0, 1)
