@@ -10,7 +10,7 @@ import numpy as np
 
 from executor.portable.elementary import square
 from planner.hindcast import END, FLOOR, HORIZONS, LAWS, Hindcast, Span, Target, YesNo
-from planner.supply import State
+from planner.supply.network.gate import State
 
 _BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0 + 1e-9)
 _GOOD_BRIER, _GOOD_LOG, _GOOD_COVER = 0.47, 0.85, (0.70, 0.90)

@@ -19,7 +19,7 @@ from planner.hindcast import (
     hindcast,
     monthly_dates,
 )
-from planner.supply import State
+from planner.supply.network.gate import State
 from tools.hindcast_page import crps, forecast_table, hindcast_section, rival_brier
 
 
