@@ -25,27 +25,13 @@ from numpy.typing import ArrayLike
 from benchmarks.chain import chain_rows
 from executor.portable import normal
 from planner.sampling import Exponential, Key, Law
-from planner.supply import (
-    Deliveries,
-    Dwell,
-    Effect,
-    Gate,
-    Line,
-    Orders,
-    OwnLaw,
-    Passage,
-    Point,
-    Route,
-    Side,
-    Source,
-    Stage,
-    State,
-    SupplySpec,
-    simulate,
-)
 from planner.supply.durations import draw_luck
 from planner.supply.gates.paths import draw_paths
-from planner.supply.simulate import Engine
+from planner.supply.network.gate import Dwell, Effect, Gate, OwnLaw, Passage, Point, State
+from planner.supply.network.route import Route, Side, Stage
+from planner.supply.network.spec import Line, Orders, Source, SupplySpec
+from planner.supply.outcomes import Deliveries
+from planner.supply.simulate import Engine, simulate
 
 DAY = 1440
 CLOSED, PENDING, REVOKED, OPEN = State

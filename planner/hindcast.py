@@ -30,14 +30,14 @@ from executor.reference.csv_table import read_rows
 from planner.clock import MINUTES_PER_DAY, minutes
 from planner.reference import SHIPPED, gate_history
 from planner.sampling import Key
-from planner.supply import FromHistory, Gate, Orders, Scripted, Source, State, SupplySpec
 from planner.supply.durations import draw_luck
 from planner.supply.fast_engine import engine as fast_engine
 from planner.supply.gates.paths import NEVER, GatePath, draw_paths
 from planner.supply.network.from_scenario import posterior
-from planner.supply.network.gate import AUTHORITIES, Authority
+from planner.supply.network.gate import AUTHORITIES, Authority, FromHistory, Gate, Scripted, State
 from planner.supply.network.gate_effects import default_effects
 from planner.supply.network.shipped_routes import route
+from planner.supply.network.spec import Orders, Source, SupplySpec
 
 Floats = NDArray[np.float64]
 

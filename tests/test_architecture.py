@@ -1,4 +1,4 @@
-"""The house: who may know whom, what starts light, and files that are one noun and can be read at a sitting."""
+"""The house: who may know whom, what starts light, and files that are one noun (see also test_house.py)."""
 
 import subprocess
 import sys
@@ -22,12 +22,6 @@ HEAVY = (
     "pyarrow",
 )
 NO_NOUNS = {"utils", "util", "helpers", "helper", "common", "misc"}
-LONGEST = 600
-"""Lines of a file that one reads at a sitting."""
-LONGER = {
-    "planner/scenario/models.py": 640,  # all that a scenario file may say, each field with its meaning
-}
-"""Files that are still longer; each may shrink, and none may join without a reason."""
 
 
 def modules() -> list[Path]:
@@ -58,14 +52,6 @@ def test_the_command_line_starts_without_heavy_libraries(words):
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
-
-
-def test_no_file_is_longer_than_one_reads_at_a_sitting():
-    lines = {
-        path.as_posix(): len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in modules()
-    }
-    assert {path: n for path, n in lines.items() if n > LONGER.get(path, LONGEST)} == {}
-    assert [path for path in LONGER if lines.get(path, 0) <= LONGEST] == [], "no exception is needed any more"
 
 
 def test_every_file_is_a_noun():

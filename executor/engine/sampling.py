@@ -46,11 +46,6 @@ class Sampling:
             )
 
     @property
-    def greedy(self) -> bool:
-        """No chance involved."""
-        return self.temperature == 0
-
-    @property
     def truncated(self) -> bool:
         """The distribution is cut, which needs it sorted."""
         return self.top_k > 0 or self.top_p < 1

@@ -3,23 +3,20 @@
 from planner.sampling.distributions import (
     Constant,
     Exponential,
-    Gamma,
     Law,
     Lomax,
     Triangular,
 )
-from planner.sampling.streams import Key, entity_id, philox4x32, uniform, uniform_stages
+from planner.sampling.streams import Key, entity_id, uniform, uniform_stages
 
 __all__ = [
     "Constant",
     "Exponential",
-    "Gamma",
     "Key",
     "Law",
     "Lomax",
     "Triangular",
     "entity_id",
-    "philox4x32",
     "uniform",
     "uniform_stages",
 ]

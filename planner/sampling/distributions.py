@@ -14,7 +14,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from executor.portable import gamma
 from executor.portable.elementary import expm1, log1p
 
 Floats = NDArray[np.float64]
@@ -118,28 +117,6 @@ class Exponential(Law):
     def mean(self) -> float:
         """``scale``."""
         return float(self.scale)
-
-
-@dataclass(frozen=True)
-class Gamma(Law):
-    """Gamma by ``shape`` and ``rate`` (mean shape / rate)."""
-
-    kind: ClassVar[str] = "gamma"
-    shape: float
-    rate: float
-
-    def __post_init__(self) -> None:
-        self._must_be_finite()
-        self._must(self.shape > 0 and self.rate > 0, "shape and rate must be positive")
-
-    def quantile(self, u: ArrayLike) -> Floats:
-        """Inverse of the regularised incomplete gamma function, over the rate."""
-        return np.asarray(gamma.gamma_quantile(self.shape, u) / self.rate)
-
-    @property
-    def mean(self) -> float:
-        """Shape / rate."""
-        return self.shape / self.rate
 
 
 @dataclass(frozen=True)

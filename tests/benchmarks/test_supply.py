@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmarks.supply import LogNormal, by_hand, model, same
 from planner.sampling import Key
-from planner.supply import simulate
+from planner.supply.simulate import simulate
 
 
 def test_the_hand_written_program_delivers_in_the_engines_minutes():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.report import html_report, pdf_report, report_data
+from dashboard.report import html_report, pdf_report
+from dashboard.report.content import report_data
 from dashboard.report.paper import FontMissingError
 from planner.record.models import PlanRecord
 from planner.report import sentences

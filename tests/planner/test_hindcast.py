@@ -21,7 +21,7 @@ from planner.hindcast import (
     hindcast,
     monthly_dates,
 )
-from planner.supply import State
+from planner.supply.network.gate import State
 from waferlag.accuracy.gates import hindcast_figures
 from waferlag.text.scores import forecast_table
 

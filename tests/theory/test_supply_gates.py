@@ -12,25 +12,11 @@ from scipy import special
 
 from executor.portable import normal
 from planner.sampling import Constant, Exponential, Key, Law
-from planner.supply import (
-    Always,
-    Dwell,
-    Effect,
-    Gate,
-    Line,
-    Orders,
-    OwnLaw,
-    Passage,
-    Point,
-    Route,
-    Scripted,
-    Source,
-    Stage,
-    State,
-    SupplySpec,
-    simulate,
-)
 from planner.supply.gates.paths import draw_paths
+from planner.supply.network.gate import Always, Dwell, Effect, Gate, OwnLaw, Passage, Point, Scripted, State
+from planner.supply.network.route import Route, Stage
+from planner.supply.network.spec import Line, Orders, Source, SupplySpec
+from planner.supply.simulate import simulate
 
 UNIT = 1440
 START = dt.date(2025, 1, 1)

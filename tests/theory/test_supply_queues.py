@@ -4,21 +4,40 @@ Tolerance: four standard errors over independent runs with pinned keys, so a rig
 """
 
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy.stats import poisson
 
 from benchmarks.supply import LogNormal
+from executor.portable.gamma import gamma_quantile
 from planner.fleet.spares import NEVER, SparePool, base_stock, failure_minutes, replaced
 from planner.futures.installed_fleet import through
-from planner.sampling import Constant, Exponential, Gamma, Key
-from planner.supply import Line, Orders, Route, Source, Stage, SupplySpec, simulate
+from planner.sampling import Constant, Exponential, Key, Law
+from planner.supply.network.route import Route, Stage
+from planner.supply.network.spec import Line, Orders, Source, SupplySpec
+from planner.supply.simulate import simulate
 
 UNIT = 1440
 """Minutes of one unit of time (a day); rounding to minutes moves a mean by less than 0.0004."""
 START = dt.date(2025, 1, 1)
 WARM_UP = 1500
+
+
+@dataclass(frozen=True)
+class Gamma(Law):
+    """The gamma law of a shape and a rate."""
+
+    shape: float
+    rate: float
+
+    def quantile(self, u):
+        return np.asarray(gamma_quantile(self.shape, u) / self.rate)
+
+    @property
+    def mean(self):
+        return self.shape / self.rate
 
 
 def waits(law, servers, rate, runs, customers, engine="fast"):

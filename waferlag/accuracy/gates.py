@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from planner.hindcast import END, FLOOR, HORIZONS, LAWS, Hindcast, Span, Target, YesNo
-from planner.supply import State
+from planner.supply.network.gate import State
 
 _BINS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0 + 1e-9)
 _BAR = {"brier": 0.47, "log": 0.85, "coverage": (0.70, 0.90)}

@@ -337,18 +337,6 @@ class Formulation:
         )
 
 
-def optimise(
-    futures: Futures,
-    cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
-    *,
-    emphasis: Array | None = None,
-    gap: float = GAP,
-) -> Solution:
-    """The cheapest plan over ``futures``, in parts of GPUs, with CVaR of the shortfall share within a bound."""
-    return Formulation(futures).solve(cvar_level, cvar_bound, emphasis=emphasis, gap=gap)
-
-
 def _fitting(known: Cuts, functions: int) -> Cuts:
     """Cuts of the functions that this programme has (a solve without a bound has no CVaR)."""
     fits = known.function < functions

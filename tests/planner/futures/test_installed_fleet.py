@@ -14,7 +14,8 @@ from planner.scenario.errors import ScenarioError
 from planner.scenario.fleet import InService
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
-from planner.supply import simulate, supply_spec
+from planner.supply.network.from_scenario import supply_spec
+from planner.supply.simulate import simulate
 
 FLEET = {
     "sku": "H20-96GB", "pool": "deepseek-r1", "gpus": 160, "failures_per_year": 0.5, "replaced_share": 0.5,

@@ -12,8 +12,8 @@ from planner.sampling import Key
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
 from planner.sizing import capacities
-from planner.supply import supply_spec
 from planner.supply.durations import process_yields
+from planner.supply.network.from_scenario import supply_spec
 
 COUNT = 60
 ALLOCATION = 3

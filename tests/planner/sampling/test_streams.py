@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.sampling import Key, entity_id, philox4x32, uniform, uniform_stages
+from planner.sampling import Key, entity_id, uniform, uniform_stages
+from planner.sampling.streams import philox4x32
 
 WORD = st.integers(0, 2**32 - 1)
 

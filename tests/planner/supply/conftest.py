@@ -5,19 +5,10 @@ import datetime as dt
 import pytest
 
 from planner.sampling import Constant, Key
-from planner.supply import (
-    Always,
-    Effect,
-    Gate,
-    Orders,
-    Route,
-    Scripted,
-    Source,
-    Stage,
-    State,
-    SupplySpec,
-    simulate,
-)
+from planner.supply.network.gate import Always, Effect, Gate, Scripted, State
+from planner.supply.network.route import Route, Stage
+from planner.supply.network.spec import Orders, Source, SupplySpec
+from planner.supply.simulate import simulate
 
 DAY = 1440
 

@@ -15,34 +15,25 @@ from benchmarks.supply import same
 from executor.errors import UnknownNameError
 from planner.sampling import Constant, Key, Law
 from planner.scenario.load import load
-from planner.supply import (
-    Allotment,
+from planner.supply.fast_engine.engine import CannotExpressError
+from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.gate import (
     Always,
-    Cap,
     Dwell,
     Effect,
     Fate,
     Gate,
-    Line,
-    Orders,
-    Outcome,
     OwnLaw,
     Passage,
     Point,
     Review,
-    Route,
     Scripted,
-    Side,
-    Source,
-    Stage,
     State,
-    SupplySpec,
-    While,
-    candidate_orders,
-    simulate,
-    supply_spec,
 )
-from planner.supply.fast_engine.engine import CannotExpressError
+from planner.supply.network.route import Route, Side, Stage
+from planner.supply.network.spec import Allotment, Cap, Line, Orders, Source, SupplySpec, While
+from planner.supply.outcomes import Outcome
+from planner.supply.simulate import simulate
 
 LINES = ("fab", "cowos")
 START = dt.date(2025, 1, 1)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from planner.sampling import Constant
-from planner.supply import Effect, Fate, Outcome, Passage, Point, Review, Side, Stage, State
+from planner.supply.network.gate import Effect, Fate, Passage, Point, Review, State
+from planner.supply.network.route import Side, Stage
+from planner.supply.outcomes import Outcome
 
 ROUTE = (
     ("fab", 10),

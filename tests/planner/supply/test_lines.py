@@ -6,25 +6,11 @@ import pytest
 
 from executor.errors import UserMistakeError
 from planner.sampling import Constant, Key
-from planner.supply import (
-    Allotment,
-    Always,
-    Cap,
-    Effect,
-    Fate,
-    Gate,
-    Line,
-    Orders,
-    Outcome,
-    Route,
-    Scripted,
-    Source,
-    Stage,
-    State,
-    SupplySpec,
-    While,
-    simulate,
-)
+from planner.supply.network.gate import Always, Effect, Fate, Gate, Scripted, State
+from planner.supply.network.route import Route, Stage
+from planner.supply.network.spec import Allotment, Cap, Line, Orders, Source, SupplySpec, While
+from planner.supply.outcomes import Outcome
+from planner.supply.simulate import simulate
 
 DAY = 1440
 START = dt.date(2025, 1, 1)

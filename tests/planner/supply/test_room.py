@@ -11,7 +11,10 @@ from benchmarks.supply import same
 from planner.parallel.backends import Processes
 from planner.parallel.shared_memory import room, written
 from planner.sampling import Exponential, Key, Triangular
-from planner.supply import Allotment, Orders, Point, Route, Source, Stage, SupplySpec, simulate
+from planner.supply.network.gate import Point
+from planner.supply.network.route import Route, Stage
+from planner.supply.network.spec import Allotment, Orders, Source, SupplySpec
+from planner.supply.simulate import simulate
 
 
 def fill(number, first, rows):

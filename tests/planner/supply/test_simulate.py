@@ -6,7 +6,10 @@ import pytest
 from benchmarks.supply import same
 from planner.sampling import Key
 from planner.scenario.load import load
-from planner.supply import Orders, Outcome, SupplySpec, candidate_orders, simulate, supply_spec
+from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.spec import Orders, SupplySpec
+from planner.supply.outcomes import Outcome
+from planner.supply.simulate import simulate
 
 SCENARIO = "2-h20-july-2025"
 

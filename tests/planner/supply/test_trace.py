@@ -6,18 +6,10 @@ import pytest
 from planner.clock import MINUTES_PER_DAY
 from planner.sampling import Constant, Key
 from planner.scenario.load import load
-from planner.supply import (
-    Effect,
-    Fate,
-    Passage,
-    Point,
-    Side,
-    Stage,
-    State,
-    candidate_orders,
-    simulate,
-    supply_spec,
-)
+from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.gate import Effect, Fate, Passage, Point, State
+from planner.supply.network.route import Side, Stage
+from planner.supply.simulate import simulate
 
 
 @pytest.fixture(scope="module")

@@ -6,26 +6,12 @@ import numpy as np
 import pytest
 
 from planner.sampling import Constant, Key, Triangular
-from planner.supply import (
-    UNSEEN,
-    Allotment,
-    Always,
-    Effect,
-    Fate,
-    Gate,
-    Orders,
-    Outcome,
-    Point,
-    Route,
-    Scripted,
-    Side,
-    Source,
-    Stage,
-    State,
-    SupplySpec,
-    simulate,
-)
 from planner.supply.durations import process_yields
+from planner.supply.network.gate import Always, Effect, Fate, Gate, Point, Scripted, State
+from planner.supply.network.route import Route, Side, Stage
+from planner.supply.network.spec import Allotment, Orders, Source, SupplySpec
+from planner.supply.outcomes import UNSEEN, Outcome
+from planner.supply.simulate import simulate
 
 DAY = 1440
 START = dt.date(2025, 1, 1)

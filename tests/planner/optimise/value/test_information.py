@@ -8,7 +8,7 @@ import pytest
 
 from planner.futures.arrays import no_orders
 from planner.optimise.evaluate import evaluate
-from planner.optimise.lp.formulation import optimise
+from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate
 from planner.optimise.service_level.confirm import Trio, promise
 from planner.optimise.value.information import (
@@ -31,7 +31,7 @@ def test_information_is_worth_something_and_never_less_than_nothing(synthetic):
     # WS <= RP <= EEV, each optimum to 1e-5.
     assert found.stochastic_solution.mean >= -2e-5 * found.recourse
     assert found.perfect.mean > 0
-    assert found.recourse == pytest.approx(optimise(futures, gap=1e-6).expected_cost, rel=1e-4)
+    assert found.recourse == pytest.approx(Formulation(futures).solve(gap=1e-6).expected_cost, rel=1e-4)
 
 
 def test_where_nothing_is_uncertain_knowing_more_is_worth_nothing(synthetic):

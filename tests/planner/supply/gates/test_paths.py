@@ -9,7 +9,10 @@ import pytest
 from planner.sampling import Constant, Exponential, Key
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
-from planner.supply import (
+from planner.supply.gates.paths import NEVER, draw_paths
+from planner.supply.gates.posterior import GATES, Priors, learn
+from planner.supply.network.from_scenario import posterior, record, supply_spec
+from planner.supply.network.gate import (
     Always,
     Dwell,
     FirstDelivery,
@@ -18,11 +21,7 @@ from planner.supply import (
     OwnLaw,
     Scripted,
     State,
-    supply_spec,
 )
-from planner.supply.gates.paths import NEVER, draw_paths
-from planner.supply.gates.posterior import GATES, Priors, learn
-from planner.supply.network.from_scenario import posterior, record
 
 END = dt.date(2026, 5, 31)
 DAY = 1440

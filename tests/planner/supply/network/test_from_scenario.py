@@ -11,24 +11,11 @@ from planner.scenario.checks import problems_across_fields
 from planner.scenario.errors import ScenarioError
 from planner.scenario.load import load
 from planner.scenario.models import Scenario
-from planner.supply import (
-    Allotment,
-    Always,
-    Cap,
-    FirstDelivery,
-    FromHistory,
-    Line,
-    OwnLaw,
-    Passage,
-    Point,
-    State,
-    While,
-    candidate_orders,
-    simulate,
-    supply_spec,
-)
 from planner.supply.gates.paths import draw_paths
-from planner.supply.network.from_scenario import first_delivery
+from planner.supply.network.from_scenario import candidate_orders, first_delivery, supply_spec
+from planner.supply.network.gate import Always, FirstDelivery, FromHistory, OwnLaw, Passage, Point, State
+from planner.supply.network.spec import Allotment, Cap, Line, While
+from planner.supply.simulate import simulate
 
 JULY = "2-h20-july-2025"
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from planner.sampling import Key
-from planner.supply import Orders, Source, SupplySpec, simulate
 from planner.supply.durations import draw_luck, longest_chain
 from planner.supply.network.shipped_routes import ENTRIES, route
+from planner.supply.network.spec import Orders, Source, SupplySpec
+from planner.supply.simulate import simulate
 
 MANY = range(4000)
 DAY = 1440

@@ -9,9 +9,11 @@ import pytest
 
 from planner.sampling import Key
 from planner.scenario.load import load
-from planner.supply import Orders, simulate, supply_spec
+from planner.supply.network.from_scenario import supply_spec
+from planner.supply.network.spec import Orders
 from planner.supply.outcomes import UNSEEN
 from planner.supply.simpy_engine.event_log import events_table
+from planner.supply.simulate import simulate
 
 POOLS = ["chat"]
 
