@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.commands.options import JsonFile
+from waferlag.files import report_json, require_folders, write_whole
 
 if TYPE_CHECKING:
-    from planner.hindcast import Hindcast
+    from planner.hindcast import Hindcast, Target
 
 
 def hindcast(
@@ -28,7 +30,6 @@ def hindcast(
     """Forecast the gates from past days with what was public then, and score it against what happened."""
     from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
     from tools.hindcast_page import forecast_table, hindcast_section
-    from waferlag.files import report_json, require_folders
 
     require_folders([json_file, markdown])
     _require_known(reading)
@@ -47,8 +48,6 @@ def hindcast(
 
 
 def _require_known(reading: str) -> None:
-    from executor.errors import UnknownNameError
-
     known = ("main", "literal", "paper", "mild")
     if reading not in known:
         raise UnknownNameError("reading", reading, known)
@@ -56,7 +55,6 @@ def _require_known(reading: str) -> None:
 
 def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
     """The days, if each lies where there was something to forecast and something happened afterwards."""
-    from executor.errors import UserMistakeError
     from planner.hindcast import END
 
     first = dt.date(2022, 11, 8)
@@ -70,7 +68,6 @@ def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
 
 def _into_page(page: Path, section: str) -> None:
     from tools.accuracy_page import with_section
-    from waferlag.files import write_whole
 
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     write_whole(page, with_section(before, "hindcast", section))
@@ -91,15 +88,18 @@ def _document(replay: "Hindcast") -> dict[str, Any]:
         "draws": replay.draws,
         "scores": {law: {"brier": replay.brier(law), "log": replay.log(law)} for law in LAWS},
         "coverage_80": replay.coverage,
-        "targets": [
-            {
-                "as_of": str(target.as_of),
-                "product": target.product,
-                "gate": target.gate,
-                "days": target.days,
-                "said": {law: [float(share) for share in target.said[law]] for law in LAWS},
-                "happened": target.truth.name.lower(),
-            }
-            for target in replay.targets
-        ],
+        "targets": [_target(target) for target in replay.targets],
+    }
+
+
+def _target(target: "Target") -> dict[str, Any]:
+    from planner.hindcast import LAWS
+
+    return {
+        "as_of": str(target.as_of),
+        "product": target.product,
+        "gate": target.gate,
+        "days": target.days,
+        "said": {law: [float(share) for share in target.said[law]] for law in LAWS},
+        "happened": target.truth.name.lower(),
     }

@@ -42,12 +42,9 @@ def share(interval: Interval) -> str:
 
 def money(value: float, digits: int = 1) -> str:
     """Money in billions, millions or thousands, two significant places where that is honest."""
-    if abs(value) >= 1e9:
-        return f"{value / 1e9:,.{digits}f} bn"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:,.{digits}f} M"
-    if abs(value) >= 1e3:
-        return f"{value / 1e3:,.0f} k"
+    for size, unit, places in ((1e9, "bn", digits), (1e6, "M", digits), (1e3, "k", 0)):
+        if abs(value) >= size:
+            return f"{value / size:,.{places}f} {unit}"
     return f"{value:,.0f}"
 
 
@@ -161,33 +158,21 @@ def _month_row(month: Month, goal: float) -> list[str]:
 def _rivals(record: PlanRecord) -> str:
     if not record.rivals:
         return ""
-    plan = record.kpis
-    rows = [
-        [
-            "this plan",
-            money(plan.mean_cost.value),
-            "",
-            share(record.answer.probability),
-            f"{100 * plan.shortfall_share.value:.1f} %",
-        ]
-    ]
-    rows += [
-        [
-            rival.name,
-            money(rival.mean_cost.value),
-            _against(rival.cost_difference.value),
-            share(rival.probability),
-            f"{100 * rival.shortfall_share:.1f} %",
-        ]
-        for rival in record.rivals
-    ]
     head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
-    drawn = "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
-    ties = [rival.name for rival in record.rivals if rival.verdict == "ties"]
-    if ties:
-        note = f"Ties with this plan, within the interval of the difference: {', '.join(ties)}."
-        drawn += "\n" + "\n".join(wrapped(note))
-    return drawn
+    plan, odds = record.kpis, record.answer.probability
+    rows = [_rival_row("this plan", plan.mean_cost.value, "", odds, plan.shortfall_share.value)]
+    for rival in record.rivals:
+        against = _against(rival.cost_difference.value)
+        rows.append(
+            _rival_row(rival.name, rival.mean_cost.value, against, rival.probability, rival.shortfall_share)
+        )
+    ties = ", ".join(rival.name for rival in record.rivals if rival.verdict == "ties")
+    note = f"Ties with this plan, within the interval of the difference: {ties}." if ties else ""
+    return "\n".join(["Rivals", table(head, rows, right=[1, 2, 3, 4]), *(wrapped(note) if note else ())])
+
+
+def _rival_row(name: str, cost: float, against: str, odds: Interval, unmet: float) -> list[str]:
+    return [name, money(cost), against, share(odds), f"{100 * unmet:.1f} %"]
 
 
 def _quarters(record: PlanRecord) -> str:
@@ -218,34 +203,39 @@ def _frontier(record: PlanRecord) -> str:
 
 def _worth(record: PlanRecord) -> str:
     """What knowing more or another world would be worth, and what to learn first."""
-    currency = record.scenario.currency
-    lines = []
-    if record.information is not None:
-        known = record.information
-        lines.append(
-            f"Planning with odds instead of means saves {ranged(known.stochastic_solution)} {currency} (VSS); "
-            f"knowing the future would save {ranged(known.perfect)} {currency} more (EVPI)."
-        )
-    lines += [
-        f"With {'all gates' if gate.gate == 'all gates' else gate.gate} always open the plan would cost "
-        f"{ranged(gate.cost_difference, flipped=True)} {currency} less."
+    said = [*_information(record), *_open_gates(record), *_swings(record)]
+    said += [limit.words for limit in record.limits[:MOST_SWINGS]]
+    lines = [line for each in said for line in wrapped(each, "- ")]
+    return "\n".join(["What it would be worth", *lines]) if lines else ""
+
+
+def _information(record: PlanRecord) -> list[str]:
+    known, currency = record.information, record.scenario.currency
+    if known is None:
+        return []
+    return [
+        f"Planning with odds instead of means saves {ranged(known.stochastic_solution)} {currency} (VSS); "
+        f"knowing the future would save {ranged(known.perfect)} {currency} more (EVPI)."
+    ]
+
+
+def _open_gates(record: PlanRecord) -> list[str]:
+    return [
+        f"With {gate.gate} always open the plan would cost "
+        f"{ranged(gate.cost_difference, flipped=True)} {record.scenario.currency} less."
         for gate in record.open_gates
         if gate.cost_difference.high < -1
     ]
-    if record.tornado:
-        widest = [
-            f"{swing.what} ({money(abs(swing.cost_high - swing.cost_low))})" for swing in record.tornado
-        ]
-        lines.append(
-            f"The cost in {currency} swings most with {', '.join(widest[:MOST_SWINGS])}, between the lowest and the "
-            "highest fifth of each: what to learn first."
-        )
-    lines += [limit.words for limit in record.limits[:MOST_SWINGS]]
-    return (
-        "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
-        if lines
-        else ""
-    )
+
+
+def _swings(record: PlanRecord) -> list[str]:
+    widest = [f"{swing.what} ({money(abs(swing.cost_high - swing.cost_low))})" for swing in record.tornado]
+    if not widest:
+        return []
+    return [
+        f"The cost in {record.scenario.currency} swings most with {', '.join(widest[:MOST_SWINGS])}, between the "
+        "lowest and the highest fifth of each: what to learn first."
+    ]
 
 
 def ranged(interval: Interval, flipped: bool = False) -> str:
