@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from executor.errors import FileError
+from waferlag.text.tables import say
 
 
 def require_folders(paths: Iterable[Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
@@ -67,10 +68,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def write_json(path: Path | None, body: object, default: Callable[[object], object] = str) -> None:
     """Write a document as JSON if a file is asked for; ``default`` gives the form of what JSON lacks.
 
+    ``body``: a string is JSON already.
+
     :raises FileError: as :func:`write_whole`.
     """
     if path is not None:
-        write_whole(path, json.dumps(body, indent=2, ensure_ascii=False, default=default) + "\n")
+        is_text = isinstance(body, str)
+        text = body if is_text else json.dumps(body, indent=2, ensure_ascii=False, default=default)
+        write_whole(path, f"{text}\n")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
@@ -84,8 +89,6 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> st
 
 def report_json(path: Path | None, body: object) -> None:
     """As :func:`write_json`, with a line on the terminal that names the file."""
-    from waferlag.text.tables import say
-
     write_json(path, body)
     if path is not None:
         say(f"JSON: {path}")

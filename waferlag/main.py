@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from executor.errors import UserMistakeError
 from waferlag import __version__
 from waferlag.commands import db, profiles, runs, schedule
 from waferlag.commands.audit import audit
@@ -28,6 +29,7 @@ from waferlag.commands.score import score
 from waferlag.commands.simulate import simulate
 from waferlag.commands.size import size
 from waferlag.commands.worker import run_due, worker
+from waferlag.text.tables import plain
 
 USERS_MISTAKE = 2
 OUR_MISTAKE = 3
@@ -122,16 +124,12 @@ def _written_out(code: int) -> int:
 
 def _complain(message: str) -> None:
     """A message on stderr, if there is one; names in it cannot steer the terminal."""
-    from waferlag.text.tables import plain
-
     if sys.stderr is not None:
         print(plain(message), file=sys.stderr)
 
 
 def _tell(error: Exception) -> int:
     """Print one clear message on stderr; the exit code says whose mistake it was."""
-    from executor.errors import UserMistakeError
-
     if isinstance(error, UserMistakeError):
         _complain(f"error: {error}")
         return USERS_MISTAKE

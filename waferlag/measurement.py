@@ -4,9 +4,15 @@ import datetime as dt
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from executor.errors import UnknownNameError, UserMistakeError
+from waferlag import __version__
+
 if TYPE_CHECKING:
+    from executor.measure.endpoint import Endpoint
+    from executor.measure.loadgen import Run
     from executor.measure.points import Bench
     from executor.profile import ServingProfile
 
@@ -27,31 +33,30 @@ def measured_profile(args: dict[str, Any], tell: Callable[[float, str], None]) -
     from executor.model.cost import Layout
     from executor.profile import Provenance
 
-    endpoint, isl, osl = args["endpoint"], args["isl"], args["osl"]
     tell(0.0, "opening what is measured")
-    if endpoint is None:
-        bench = built_in_bench(args["model"], args["precision"], WARMUP, seed=0)
-    else:
-        bench = endpoint_bench(_keyless(endpoint), None, WARMUP, seed=0)
-    runs = []
-    for at, clients in enumerate(args["concurrency"]):
-        tell(at / len(args["concurrency"]), f"{clients} clients")
-        runs.append(bench.closed(isl, osl, clients, max(args["requests"], clients)))
     return profile_of(
-        runs,
-        model=args["model"],
-        gpu=args["gpu"],
-        precision=args["precision"],
-        engine=args["engine"],
-        engine_version=own_version(endpoint),
+        _closed_loops(_bench(args), args, tell),
+        **{name: args[name] for name in ("model", "gpu", "precision", "engine")},
+        engine_version=own_version(args["endpoint"]),
         layout=Layout(**args["layout"]),
         kv_precision="bf16",
-        provenance=Provenance(**provenance_of(endpoint, None, _as_command(args))),
+        provenance=Provenance(**provenance_of(args["endpoint"], None, _as_command(args))),
     )
 
 
-def _keyless(url: str) -> Any:
-    return endpoint_of(url, None, "completions", key_variable="", timeout=600.0, ignore_eos=True)
+def _bench(args: dict[str, Any]) -> "Bench":
+    if args["endpoint"] is None:
+        return built_in_bench(args["model"], args["precision"], WARMUP, seed=0)
+    keyless = endpoint_of(args["endpoint"], None, "completions", "", timeout=600.0, ignore_eos=True)
+    return endpoint_bench(keyless, None, WARMUP, seed=0)
+
+
+def _closed_loops(bench: "Bench", args: dict[str, Any], tell: Callable[[float, str], None]) -> "list[Run]":
+    runs = []
+    for at, clients in enumerate(args["concurrency"]):
+        tell(at / len(args["concurrency"]), f"{clients} clients")
+        runs.append(bench.closed(args["isl"], args["osl"], clients, max(args["requests"], clients)))
+    return runs
 
 
 def _as_command(args: dict[str, Any]) -> list[str]:
@@ -66,32 +71,34 @@ def _as_command(args: dict[str, Any]) -> list[str]:
 
 def endpoint_of(
     url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
-) -> Any:
+) -> "Endpoint":
     """The endpoint as asked for; its model's name from the server where none is given."""
-    import asyncio
-    from dataclasses import replace
-
-    from executor.errors import UnknownNameError, UserMistakeError
-    from executor.measure.endpoint import PATHS, Client, Endpoint
+    from executor.measure.endpoint import PATHS, Endpoint
 
     if api not in PATHS:
         raise UnknownNameError("API", api, PATHS)
     extra = {"ignore_eos": True} if ignore_eos else {}
     found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
-    if served_as is None:
-
-        async def listed() -> tuple[str, ...]:
-            async with Client(replace(found, timeout_s=min(timeout, 30.0))) as client:
-                return await client.models()
-
-        names = asyncio.run(listed())
-        if not names:
-            raise UserMistakeError(f"{url} lists no model: give its name by --served-as")
-        return replace(found, model=names[0])
-    return found
+    return found if served_as is not None else replace(found, model=_first_model(found))
 
 
-def endpoint_bench(endpoint: Any, vocab: int | None, warmup: int, seed: int) -> "Bench":
+def _first_model(endpoint: "Endpoint") -> str:
+    """The first model that the endpoint lists."""
+    import asyncio
+
+    from executor.measure.endpoint import Client
+
+    async def listed() -> tuple[str, ...]:
+        async with Client(replace(endpoint, timeout_s=min(endpoint.timeout_s, 30.0))) as client:
+            return await client.models()
+
+    names = asyncio.run(listed())
+    if not names:
+        raise UserMistakeError(f"{endpoint.url} lists no model: give its name by --served-as")
+    return names[0]
+
+
+def endpoint_bench(endpoint: "Endpoint", vocab: int | None, warmup: int, seed: int) -> "Bench":
     """Requests to an endpoint: words, or token ids below ``vocab``."""
     from contextlib import asynccontextmanager
 
@@ -124,8 +131,6 @@ def own_device() -> str:
 
 def own_version(endpoint: str | None) -> str:
     """The version of the built-in engine; of an endpoint nothing is known."""
-    from waferlag import __version__
-
     return __version__ if endpoint is None else ""
 
 
@@ -134,7 +139,6 @@ def provenance_of(endpoint: str | None, device: str | None, command: Sequence[st
     from urllib.parse import urlsplit
 
     from executor.measure.machine import code_commit, this_machine
-    from waferlag import __version__
 
     here = endpoint is None or urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
     machine = this_machine() if here else None

@@ -117,21 +117,23 @@ def _drawn(summary: TraceSummary, count: int, rate: float | None, cv: float | No
     times = arrival_times(count, mean, spread, chance, hours)
     prompt, output = _lengths(summary.lengths, count, chance)
     reuse = 0.0 if summary.prefix is None else summary.prefix.share
-    notes = [
+    notes = (
         f"{count:,} requests drawn from the summary of {summary.name} with seed {seed}",
         f"lengths: {summary.lengths.pairing}",
-        f"hours of the {'week' if len(hours) == 168 else 'day'} from the busiest on"
-        if hours
-        else "an even rate",
+        _hours_text(hours),
         burst,
-    ]
-    if reuse:
-        notes.append(
-            f"{reuse:.1%} of the prompt shared within {PREFIX_FAMILIES} families of prompts (assumed)"
-        )
-    blocks = _families(prompt, reuse, chance) if reuse else None
-    block_tokens = PAGE_TOKENS if blocks is None else BLOCK_TOKENS
-    return Workload(summary.name, Arrivals(times, prompt, output, blocks, block_tokens), tuple(notes))
+    )
+    if not reuse:
+        return Workload(summary.name, Arrivals(times, prompt, output, None, PAGE_TOKENS), notes)
+    shared = f"{reuse:.1%} of the prompt shared within {PREFIX_FAMILIES} families of prompts (assumed)"
+    blocks = _families(prompt, reuse, chance)
+    return Workload(summary.name, Arrivals(times, prompt, output, blocks, BLOCK_TOKENS), (*notes, shared))
+
+
+def _hours_text(hours: list[float]) -> str:
+    if not hours:
+        return "an even rate"
+    return f"hours of the {'week' if len(hours) == 168 else 'day'} from the busiest on"
 
 
 def _hours(summary: TraceSummary) -> list[float]:

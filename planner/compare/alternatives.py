@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from executor.reference.accelerators import accelerator
 from planner.futures.arrays import Futures, Orders
@@ -24,7 +24,7 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
-from planner.optimise.policies.rolling_horizon import Replanned, replanned_promise
+from planner.optimise.policies.rolling_horizon import replanned_promise
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.confirm import Promise, Trio, with_rivals
 from planner.optimise.value.information import (
@@ -44,10 +44,11 @@ from planner.scenario.models import Scenario
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import FOREIGN
 
+T = TypeVar("T")
+
 GOALS = (0.8, 0.95)
 """Other goals whose cost is shown beside that of the scenario's own."""
 
-ALL_GATES = "all gates"
 
 _TUNED = 5_000
 """Rivals and the if-then calendar are calibrated on so many validating futures at most; all are judged on every
@@ -73,56 +74,81 @@ class Worth:
     """Confirming futures on which other worlds and goals were judged."""
 
 
+@dataclass(frozen=True, eq=False)
+class Job(Generic[T]):
+    """One study: a function and what it is asked; both travel to where the work is done."""
+
+    work: Callable[..., T]
+    asked: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What jobs brought that were done side by side."""
+
+    results: dict[Job[Any], Any]
+
+    def __getitem__(self, job: Job[T]) -> T:
+        return cast("T", self.results[job])
+
+
+def side_by_side(where: Spread, jobs: Sequence[Job[Any]]) -> Done:
+    """Do the jobs, as many at a time as there is room for, the first ones first."""
+    found = where.map(_do, [(job.work, *job.asked) for job in jobs])
+    return Done(dict(zip(jobs, found, strict=True)))
+
+
+def _do(work: Callable[..., Any], *asked: Any) -> Any:
+    return work(*asked)
+
+
 def company(scenario: Scenario, trio: Trio, static: Promise, where: Spread) -> Company:
     """Try every way and every rival that the scenario offers, on the same luck."""
-    names = _names(scenario, static)
-    jobs: list[tuple[Any, ...]] = [("monthly-re-planning", trio, static, ())]
-    jobs += [("gates", trio, static, ())] if any(source.gates for source in scenario.purchases) else []
-    home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
-    jobs += [(name, trio, static, home) for name in names]
-    made = dict(zip([job[0] for job in jobs], where.map(_attempt, jobs), strict=True))
-    replanned: Replanned = made.pop("monthly-re-planning")
-    cleared, policy = made.pop("gates", (None, None))
-    rivals = ([cleared] if cleared is not None else []) + [made[name] for name in names]
+    replanning = Job(replanned_promise, (trio,))
+    gated = any(source.gates for source in scenario.purchases)
+    waiting = [Job(_by_gates, (trio, static))] if gated else []
+    trying = _rivals(scenario, trio, static)
+    done = side_by_side(where, [replanning, *waiting, *trying])
+    by_gates = [done[job] for job in waiting]
+    rivals = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
     fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
     better = with_rivals(trio, static, fixed)
+    policy = next((found for _, found in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(trio.confirm, policy.rules, policy.calibration, better.confirmed)
-    return Company(choose(trio, better, policy, replanned), tuple(rivals))
+    return Company(choose(trio, better, policy, done[replanning]), tuple(rivals))
 
 
-def _names(scenario: Scenario, static: Promise) -> list[str]:
+def _rivals(scenario: Scenario, trio: Trio, static: Promise) -> list[Job[Rival]]:
     """Rivals that differ from the plan in this scenario; the slow ones first, so that the last one is short."""
-    home = [source for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
-    names = ["domestic-only"] if 0 < len(home) < len(scenario.purchases) else []
+    home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
+    both = (trio.train, trio.confirm)
+    rivals = [Job(_only, ("domestic-only", home, trio))] if 0 < len(home) < len(scenario.purchases) else []
     if scenario.rentals and static.confirmed.plan.orders.any():
-        names.append("rent-only")
-    return [*names, "everything-now", "nine-month-mrp", "base-stock"]
+        rivals.append(Job(_only, ("rent-only", (), trio)))
+    return [
+        *rivals,
+        Job(everything_now, (*both, trio.goal)),
+        Job(nine_month_mrp, both),
+        Job(base_stock, (*both, trio.goal)),
+    ]
 
 
-def _attempt(name: str, trio: Trio, static: Promise, home: Sequence[str]) -> Any:
-    """One way to act, by its name."""
-    train, judge, goal = trio.train, trio.confirm, trio.goal
-    if name == "monthly-re-planning":
-        return replanned_promise(trio)
-    some = trio.first(trio.train.count, _TUNED, trio.confirm.count)
-    if name == "gates":
-        return _by_gates(some, static, trio.aim)
-    if name == "everything-now":
-        return everything_now(train, judge, goal)
-    if name == "nine-month-mrp":
-        return nine_month_mrp(train, judge)
-    if name == "base-stock":
-        return base_stock(train, judge, goal)
-    only = home if name == "domestic-only" else ()
-    called: PolicyId = "domestic-only" if name == "domestic-only" else "rent-only"
-    return only_from(called, train, some.validate, trio.aim, only, judge=judge, polished=1)
+def _only(name: PolicyId, purchases: Sequence[str], trio: Trio) -> Rival:
+    some = _some(trio)
+    return only_from(name, trio.train, some.validate, trio.aim, purchases, judge=trio.confirm, polished=1)
 
 
-def _by_gates(trio: Trio, static: Promise, aim: float) -> tuple[Rival, IfThen | None]:
+def _some(trio: Trio) -> Trio:
+    """With as many validating futures as tune a rival."""
+    return trio.first(trio.train.count, _TUNED, trio.confirm.count)
+
+
+def _by_gates(trio: Trio, static: Promise) -> tuple[Rival, IfThen | None]:
     """The rival that waits for the gates, and the calendar that looks at them and takes up what it does better."""
-    cleared = nothing_until_cleared(trio.train, trio.validate, aim, trio.confirm, polished=1)
-    return cleared, if_then(trio, static, cleared)
+    some = _some(trio)
+    cleared = nothing_until_cleared(some.train, some.validate, trio.aim, some.confirm, polished=1)
+    return cleared, if_then(some, static, cleared)
 
 
 def later_or_elsewhere(
@@ -135,24 +161,24 @@ def later_or_elsewhere(
 ) -> tuple[Waiting, Worth | None]:
     """What waiting a month costs; and, where asked, information, open gates and other goals. All side by side."""
     study = choice.study()
-    jobs: list[tuple[Any, ...]] = [(_waiting, trio, choice.studied, study)]
+    waiting = Job(_waiting, (trio, choice.studied, study))
     if not worlds_too:
-        return _do(*jobs[0]), None
+        return waiting.work(*waiting.asked), None
     few = fewer(trio)
     gates = [gate.name for gate in scenario.gates]
-    worlds = [*gates, *([ALL_GATES] if len(gates) > 1 else [])]
-    goals = [goal for goal in GOALS if abs(goal - trio.goal) > 1e-9]
-    jobs += [(_world, name, scenario, serving, few, study) for name in worlds]
-    jobs += [(_goal, replace(few, goal=goal), study) for goal in goals]
-    jobs += [(study, few)] if worlds else []
-    jobs += [(_information, few)]
-    waited, *made = where.map(_do, jobs)
-    there, points = made[: len(worlds)], made[len(worlds) : len(worlds) + len(goals)]
+    names = [*gates, *([None] if len(gates) > 1 else [])]
+    worlds = {name: Job(_world, (name, scenario, serving, few, study)) for name in names}
+    goals = [Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - trio.goal) > 1e-9]
+    closed = Job(study, (few,))
+    information = Job(value_of_information, (few.train,))
+    done = side_by_side(
+        where, [waiting, *worlds.values(), *goals, *([closed] if worlds else []), information]
+    )
     own = point_of(few.confirm, _judged_on(few, choice.studied))
-    return waited, Worth(
-        information=made[-1],
-        open_gates=tuple(worth_of(name, other, made[-2]) for name, other in zip(worlds, there, strict=True)),
-        frontier=efficient([*points, own]),
+    return done[waiting], Worth(
+        information=done[information],
+        open_gates=tuple(worth_of(name, done[job], done[closed]) for name, job in worlds.items()),
+        frontier=efficient([*(done[job] for job in goals), own]),
         futures=few.confirm.count,
     )
 
@@ -160,10 +186,6 @@ def later_or_elsewhere(
 def _waiting(trio: Trio, now: Calibration, study: Callable[[Trio], Calibration]) -> Waiting:
     """The recommended way with nothing ordered in the first month, against itself."""
     return value_of_waiting(now, lambda: study(replace(trio.only(1), polished=1)))
-
-
-def _do(work: Callable[..., Any], *job: Any) -> Any:
-    return work(*job)
 
 
 def _judged_on(few: Trio, chosen: Calibration) -> Calibration:
@@ -183,7 +205,7 @@ def _world(
 ) -> Calibration:
     """The study with a gate, or all of them, open throughout; under the same roots."""
     gates = [
-        gate.model_copy(update={"always": "open", "events": []}) if name in (gate.name, ALL_GATES) else gate
+        gate.model_copy(update={"always": "open", "events": []}) if name in (gate.name, None) else gate
         for gate in scenario.gates
     ]
     opened = scenario.model_copy(update={"gates": gates})
@@ -203,7 +225,3 @@ def _world(
 
 def _goal(trio: Trio, study: Callable[[Trio], Calibration]) -> FrontierPoint:
     return point_of(trio.confirm, study(trio))
-
-
-def _information(trio: Trio) -> Information:
-    return value_of_information(trio.train)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 from planner.clock import month_label, month_starts
-from planner.compare.alternatives import ALL_GATES, Worth
+from planner.compare.alternatives import Worth
 from planner.futures.gate_states import CLOSED, PASSING, PROMISED
 from planner.futures.sample import Prospects
 from planner.optimise.evaluate import Outcome
@@ -181,7 +181,7 @@ def open_gates(scenario: Scenario, found: Worth) -> list[OpenGate]:
     starts = month_starts(scenario.start, scenario.horizon_months)
     rows = [
         OpenGate(
-            gate=None if world.name == ALL_GATES else world.name,
+            gate=world.gate,
             cost_difference=interval(world.cost),
             weakest_month=month_label(starts[world.month]),
             probability_difference=interval(world.probability),

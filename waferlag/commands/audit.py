@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from executor.errors import FileError
 from waferlag.commands.options import Backend, JsonFile, Quiet, Scheduler
+from waferlag.files import report_json, require_folders
+from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from planner.audit import Audit
@@ -23,11 +26,9 @@ def audit(
     """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
     from planner.audit import audit as run_audit
     from waferlag.compute.dask_backend import spread
-    from waferlag.files import report_json, require_folders
     from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.settings import settings
-    from waferlag.text.tables import say
 
     record = _record(plan)
     enough = record.scenario.run.model_copy(update={"replications": replications})
@@ -45,7 +46,6 @@ def _record(path: Path) -> "PlanRecord":
 
     :raises FileError: it cannot be read, or is no plan.
     """
-    from executor.errors import FileError
     from planner.record.models import PlanRecord
     from planner.scenario.load import load
 
@@ -59,8 +59,12 @@ def _record(path: Path) -> "PlanRecord":
 
 
 def _text(found: "Audit") -> str:
-    from waferlag.text.plan_text import ranged, share
-    from waferlag.text.tables import table, wrapped
+    words = "\n".join(line for note in _notes(found) for line in wrapped(note))
+    return f"{_months(found)}\n{words}"
+
+
+def _months(found: "Audit") -> str:
+    from waferlag.text.plan_text import share
 
     rows = [
         [
@@ -72,16 +76,19 @@ def _text(found: "Audit") -> str:
         ]
         for month in found.months
     ]
-    head = ["month", "promised", "seen", "within", ""]
+    return table(["month", "promised", "seen", "within", ""], rows, whole=[0, 1, 2, 3])
+
+
+def _notes(found: "Audit") -> list[str]:
+    from waferlag.text.plan_text import ranged
+
     required = [month for month in found.months if month.required]
     kept = sum(month.holds for month in required)
-    currency = found.record.scenario.currency
-    notes = [
+    return [
         f"Within: the promised probability lies in the 90 % interval of what {found.futures:,} fresh futures show. "
         f"{kept} of {len(required)} required months; of the weakest, {found.weakest.month}: "
         f"{'yes' if found.weakest.holds else 'no'}. Of 100 months promised exactly right about 90 would, and fewer "
         "where the promise itself rests on no more futures than that.",
-        f"Mean cost {ranged(found.record.kpis.mean_cost)} {currency} promised, {ranged(found.cost)} seen.",
+        f"Mean cost {ranged(found.record.kpis.mean_cost)} {found.record.scenario.currency} promised, "
+        f"{ranged(found.cost)} seen.",
     ]
-    words = "\n".join(line for note in notes for line in wrapped(note))
-    return f"{table(head, rows, whole=[0, 1, 2, 3])}\n{words}"

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
+from executor.errors import FileError, UnknownNameError
 from waferlag.commands.options import Asked, ScenarioName, With
+from waferlag.files import require_folders, write_whole
+from waferlag.text.tables import wrapped
 
 
 def check(scenario: ScenarioName, with_: With = None) -> None:
     """Validate a scenario and say what it holds; all mistakes are told at once."""
     from planner.scenario.load import scenario_hash
-    from waferlag.text.tables import wrapped
 
     loaded = Asked(scenario, with_).opened()
     found = loaded.scenario
@@ -69,16 +71,13 @@ def scenarios(
             print("\n".join(names()))
             return
     from planner.scenario.load import read, shipped
-    from waferlag.text.tables import wrapped
 
     for name, path in shipped().items():
         print("\n".join(wrapped(read(path).get("title", ""), f"{name:<20} ")))
 
 
 def _copy(name: str, to: Path) -> None:
-    from executor.errors import FileError, UnknownNameError
     from planner.scenario.load import shipped
-    from waferlag.files import require_folders, write_whole
 
     if name not in shipped():
         raise UnknownNameError("scenario", name, shipped())

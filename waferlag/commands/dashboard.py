@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from executor.errors import FileError, UserMistakeError
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Db
 
@@ -37,7 +38,6 @@ def dashboard(
     db: Db = None,
 ) -> None:
     """Show plans in the browser. Binds to loopback and fetches nothing from the internet."""
-    from executor.errors import FileError
     from waferlag.settings import settings
 
     if importlib.util.find_spec("streamlit") is None:
@@ -102,8 +102,6 @@ def _free_port(host: str, wanted: int | None) -> int:
     Raises :class:`executor.errors.UserMistakeError` where it is taken, or all of them are, or ``host`` is no address
     of this machine.
     """
-    from executor.errors import UserMistakeError
-
     for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from executor.errors import UnknownNameError
 from waferlag.commands.options import Db
 
 if TYPE_CHECKING:
@@ -36,13 +37,11 @@ def upgrade(
 ) -> None:
     """Bring the tables to this version, or up or down to a revision."""
     from db.version import REVISIONS, change_version
-    from executor.errors import UnknownNameError
 
     if to is not None and to not in (*REVISIONS, "base"):
         raise UnknownNameError("revision", to, (*REVISIONS, "base"))
     with _any_version(db) as database:
-        found = change_version(database, to or REVISIONS[-1])
-        print(f"{database.place} has tables of version {found}")
+        print(f"{database.place} has tables of version {change_version(database, to or REVISIONS[-1])}")
 
 
 def _any_version(url: str | None) -> "Database":

@@ -1,12 +1,16 @@
 """`waferlag estimate`: what one replica serves, with interval and label; one set-up or a table of them."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waferlag.commands.options import Figures, JsonFile, Served, grouped
+from executor.errors import DoesNotFitError, UnknownNameError, UserMistakeError
+from waferlag import __version__
+from waferlag.commands.options import Figures, JsonFile, Served, grouped, number
+from waferlag.files import csv_text, write_json, write_whole
 
 if TYPE_CHECKING:
     from executor.estimate.closed_loop import Estimate
@@ -46,10 +50,8 @@ def estimate(
     ] = None,
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
-    from executor.errors import UserMistakeError
     from executor.estimate.closed_loop import estimate as estimated
     from executor.steptime.workload import Load
-    from waferlag.files import write_json
 
     figures = figures_of(figure or [])
     if cases is not None:
@@ -102,7 +104,6 @@ def _digits(value: float) -> str:
 
 def figures_of(given: list[str]) -> dict[str, float]:
     """NAME=VALUE pairs that the user vouches for; the names are those of the accelerator table."""
-    from executor.errors import UnknownNameError, UserMistakeError
     from executor.reference.accelerators import FIGURES
 
     found = {}
@@ -110,10 +111,7 @@ def figures_of(given: list[str]) -> dict[str, float]:
         name, equals, text = pair.partition("=")
         if name not in FIGURES:
             raise UnknownNameError("GPU figure", name, FIGURES)
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
+        value = number(text)
         if not equals or not 0 < value < float("inf"):
             raise UserMistakeError(f"--figure {pair}: write NAME=VALUE with a positive number")
         found[name] = value
@@ -121,10 +119,6 @@ def figures_of(given: list[str]) -> dict[str, float]:
 
 
 def _document(found: "Estimate", engine_version: str, figures: dict[str, float]) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from waferlag import __version__
-
     return {
         "schema_version": SCHEMA_VERSION,
         "versions": {"waferlag": __version__},
@@ -140,7 +134,6 @@ def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
     import sys
 
     from executor.estimate.measured_points import read_table
-    from waferlag.files import csv_text, write_whole
     from waferlag.settings import settings
 
     table = read_table(path, most_rows=settings().max_case_rows)
@@ -160,7 +153,6 @@ def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
 
 def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[str, str]:
     """The added columns of one row; empty predictions and the reason where there is no answer."""
-    from executor.errors import DoesNotFitError, UserMistakeError
     from executor.estimate.closed_loop import estimate
     from executor.estimate.measured_points import case_of
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.commands.options import JsonFile
+from waferlag.files import report_json, require_folders
 
 if TYPE_CHECKING:
-    from planner.hindcast import Hindcast
+    from planner.hindcast import Hindcast, Target
 
 
 def hindcast(
@@ -30,7 +32,6 @@ def hindcast(
 ) -> None:
     """Forecast the gates from past days with what was public then, and score it against what happened."""
     from planner.hindcast import TWELVE_DATES, hindcast, monthly_dates
-    from waferlag.files import report_json, require_folders
     from waferlag.text.scores import forecast_table
 
     require_folders([json_file, markdown])
@@ -55,8 +56,6 @@ def hindcast(
 
 
 def _require_known(reading: str) -> None:
-    from executor.errors import UnknownNameError
-
     known = ("main", "literal", "paper", "mild")
     if reading not in known:
         raise UnknownNameError("reading", reading, known)
@@ -64,7 +63,6 @@ def _require_known(reading: str) -> None:
 
 def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
     """The days, if each lies where there was something to forecast and something happened afterwards."""
-    from executor.errors import UserMistakeError
     from planner.hindcast import END
 
     first = dt.date(2022, 11, 8)
@@ -90,15 +88,18 @@ def _document(replay: "Hindcast") -> dict[str, Any]:
         "draws": replay.draws,
         "scores": {law: {"brier": replay.brier(law), "log": replay.log(law)} for law in LAWS},
         "coverage_80": replay.coverage,
-        "targets": [
-            {
-                "as_of": str(target.as_of),
-                "product": target.product,
-                "gate": target.gate,
-                "days": target.days,
-                "said": {law: [float(share) for share in target.said[law]] for law in LAWS},
-                "happened": target.truth.name.lower(),
-            }
-            for target in replay.targets
-        ],
+        "targets": [_target(target) for target in replay.targets],
+    }
+
+
+def _target(target: "Target") -> dict[str, Any]:
+    from planner.hindcast import LAWS
+
+    return {
+        "as_of": str(target.as_of),
+        "product": target.product,
+        "gate": target.gate,
+        "days": target.days,
+        "said": {law: [float(share) for share in target.said[law]] for law in LAWS},
+        "happened": target.truth.name.lower(),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.commands.options import (
     AttentionDp,
     CachePrecision,
@@ -22,7 +23,19 @@ from waferlag.commands.options import (
     WeightPrecision,
     bounds_to_search,
     grouped,
+    number,
 )
+from waferlag.commands.profiles import store_profile
+from waferlag.files import report_json, require_folders
+from waferlag.measurement import (
+    built_in_bench,
+    endpoint_bench,
+    endpoint_of,
+    own_device,
+    own_version,
+    provenance_of,
+)
+from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,13 +77,11 @@ class Server:
 
     def bench(self, model: str, precision: str, seed: int) -> "Bench":
         """What sends the requests; ``model`` and ``precision`` are the built-in engine's."""
-        from waferlag.measurement import built_in_bench, endpoint_bench, endpoint_of
-
         if self.endpoint is None:
             return built_in_bench(model, precision, self.warmup, seed)
         how = (self.served_as, self.api, self.key_variable, self.timeout, self.ignore_eos)
-        vocab = None if self.prompts == "words" else _ids(self.prompts, self.vocab)
-        return endpoint_bench(endpoint_of(self.endpoint, *how), vocab, self.warmup, seed)
+        asked = endpoint_of(self.endpoint, *how)
+        return endpoint_bench(asked, _vocab(self.prompts, self.vocab), self.warmup, seed)
 
 
 @dataclass(frozen=True)
@@ -117,12 +128,7 @@ class Loads:
         return jobs or ([] if searched else [partial(self.closed, each) for each in (1, 8)])
 
     def _rate(self, text: str) -> float:
-        from executor.errors import UserMistakeError
-
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
+        value = number(text)
         if not 0 < value < 1e6:
             raise UserMistakeError(f"--rate {self.rate}: {text!r} is no number of requests/s")
         return value
@@ -164,12 +170,9 @@ def measure(
     db: Db = None,
 ) -> None:
     """Measure what an endpoint, or the built-in engine, serves; keep it as a serving profile."""
-    from executor.errors import UserMistakeError
     from executor.measure.points import profile_of
     from executor.model.cost import Layout
     from executor.profile import Provenance
-    from waferlag.files import require_folders
-    from waferlag.measurement import own_device, own_version, provenance_of
 
     require_folders([json_file])
     bounds = bounds_to_search(goodput, search)
@@ -210,23 +213,15 @@ def _runs(
 
 
 def _hand_over(profile: "ServingProfile", json_file: "Path | None", store: bool, db: str | None) -> None:
-    from waferlag.commands.profiles import store_profile
-    from waferlag.files import write_whole
-    from waferlag.text.tables import say, wrapped
-
     for line in wrapped(profile.notes):
         say(line)
-    if json_file is not None:
-        write_whole(json_file, profile.to_json() + "\n")
-        say(f"JSON: {json_file}")
+    report_json(json_file, profile.to_json())
     if store:
         say(f"profile {store_profile(profile, db)}")
 
 
 def _clients(option: str, given: str, what: str) -> tuple[int, ...]:
     """Whole numbers from 1 to 100,000 from words like ``1,8,32``."""
-    from executor.errors import UserMistakeError
-
     for text in given.split(","):
         if not text.strip().isdecimal() or not 0 < int(text) <= 100_000:
             raise UserMistakeError(f"{option} {given}: {text!r} is no {what}")
@@ -239,9 +234,6 @@ def _parts(
     """A step and its operators on the terminal, and with where and how they were timed in a file."""
     from executor.measure.inprocess import built_in
     from executor.measure.parts import step_parts
-    from waferlag.files import report_json
-    from waferlag.measurement import provenance_of
-    from waferlag.text.tables import say
 
     found = list(step_parts(built_in(model, precision), batches, context))
     say(f"{model} in {precision}, {context} tokens of context")
@@ -258,8 +250,6 @@ def _parts(
 
 def _parts_table(found: "Sequence[Part]") -> str:
     """Each operator with its median and quartiles, and its share of the step."""
-    from waferlag.text.tables import table
-
     step = {part.batch: part.timing.median for part in found if part.name == "step"}
     rows = [
         [
@@ -274,18 +264,16 @@ def _parts_table(found: "Sequence[Part]") -> str:
     return table(["operator", "batch", "ms", "p25", "p75", "calls", "of step"], rows, right=range(1, 7))
 
 
-def _ids(prompts: str, vocab: int) -> int:
-    from executor.errors import UnknownNameError
-
-    if prompts != "ids":
+def _vocab(prompts: str, vocab: int) -> int | None:
+    """Token ids of prompts are below this; None: prompts are words."""
+    if prompts not in ("words", "ids"):
         raise UnknownNameError("kind of prompts", prompts, ("words", "ids"))
-    return vocab
+    return None if prompts == "words" else vocab
 
 
 def _searched(bench: "Bench", bounds: "Bounds", share: float, loads: Loads, runs: "list[Run]") -> "list[Run]":
     """The run at the highest rate that keeps the bounds; what was tried goes to the terminal."""
     from executor.measure.points import highest_rate
-    from waferlag.text.tables import say
 
     def run_at(rate: float) -> "Run":
         return _told(loads.poisson(rate, bench), bounds)
@@ -306,7 +294,6 @@ def _searched(bench: "Bench", bounds: "Bounds", share: float, loads: Loads, runs
 def _told(run: "Run", bounds: "Bounds | None") -> "Run":
     """A measurement in a line on the terminal, as soon as it is there."""
     from executor.measure.points import outcomes_text
-    from waferlag.text.tables import say
 
     load = f"{run.concurrency} clients" if run.concurrency is not None else f"{run.rate or 0:.3g} requests/s"
     metrics = run.metrics(bounds)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from executor.errors import UserMistakeError
+
 if TYPE_CHECKING:
     from executor.model.cost import Layout
     from executor.serving_metrics import Bounds
@@ -140,7 +142,6 @@ class Served:
 
         :raises UserMistakeError: a name is unknown, or model or GPU is missing: then the message is ``otherwise``.
         """
-        from executor.errors import UserMistakeError
         from executor.estimate.calibration import setup_of
         from executor.steptime.workload import Drafting
 
@@ -178,12 +179,19 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
+def number(text: str) -> float:
+    """The number that a text is, or none (NaN)."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
 def bounds_to_search(goodput: list[str] | None, search: float | None) -> "Bounds | None":
     """The bounds of ``--goodput``, None without them; ``--search`` needs them and takes per cent.
 
     :raises UserMistakeError: the bounds cannot be read, or ``--search`` is given without them or is no per cent.
     """
-    from executor.errors import UserMistakeError
     from executor.serving_metrics import bounds_of
 
     bounds = bounds_of(goodput) if goodput else None

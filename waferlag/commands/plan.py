@@ -10,6 +10,9 @@ import typer
 
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Asked, Backend, Db, JsonFile, Quiet, Scheduler, grouped
+from waferlag.commands.report import rendered, report_format
+from waferlag.files import report_json, require_folders, write_whole
+from waferlag.text.tables import say
 
 if TYPE_CHECKING:
     from planner.plan import Study
@@ -47,7 +50,6 @@ def plan(
     from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.text.plan_text import plan_text
-    from waferlag.text.tables import say
 
     began = time.perf_counter()
     if full:
@@ -72,9 +74,6 @@ def _require_outlets(
     scenario: str, json_file: Path | None, reports: list[Path], save: bool, db: str | None
 ) -> None:
     """Refuse before the work what would fail after it: files, report formats, the database."""
-    from waferlag.commands.report import report_format
-    from waferlag.files import require_folders
-
     for path in reports:
         report_format(path)
     require_folders([json_file, *reports], inputs=[scenario])
@@ -83,15 +82,8 @@ def _require_outlets(
 
 
 def _write_out(record: "PlanRecord", json_file: Path | None, reports: list[Path]) -> None:
-    from waferlag.files import write_whole
-    from waferlag.text.tables import say
-
-    if json_file is not None:
-        write_whole(json_file, record.model_dump_json(indent=2) + "\n")
-        say(f"JSON: {json_file}")
+    report_json(json_file, record.model_dump_json(indent=2))
     for path in reports:
-        from waferlag.commands.report import rendered
-
         write_whole(path, rendered(record, path))
         say(f"Report: {path}")
 

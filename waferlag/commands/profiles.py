@@ -1,6 +1,7 @@
 """`waferlag profiles`: serving profiles that were measured here or brought in."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ from waferlag.commands.options import (
     Tp,
     WeightPrecision,
 )
+from waferlag.files import require_folders, write_json
+from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from executor.profile import Point, ServingProfile
@@ -24,17 +27,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Serving profiles, measured or brought in.", no_args_is_help=True)
 
 LIST_SCHEMA_VERSION = 1
+FROM = ("source", "date", "device", "driver", "clocks", "commit", "command")
+"""What the provenance of a profile tells."""
 SHOWN = ("mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "p99_tpot_ms", "output_throughput")
 
 
 @app.command("list")
 def list_profiles(db: Db = None, json_file: JsonFile = None) -> None:
     """List the stored profiles, newest first."""
-    from dataclasses import asdict
-
     from db.queries import profiles
-    from waferlag.files import require_folders, write_json
-    from waferlag.text.tables import say, table
 
     require_folders([json_file])
     with open_chosen(db) as database:
@@ -59,27 +60,26 @@ def show(
     json_file: JsonFile = None,
 ) -> None:
     """Show one profile: what was measured, at which loads, where and by what command."""
-    from waferlag.files import require_folders, write_whole
-    from waferlag.text.tables import say, table, wrapped
-
     require_folders([json_file])
     found = stored_profile(profile, db)
-    if json_file is not None:
-        write_whole(json_file, found.to_json() + "\n")
-    for line in wrapped(
+    write_json(json_file, found.to_json())
+    for line in _profile_text(found):
+        say(line)
+
+
+def _profile_text(found: "ServingProfile") -> list[str]:
+    title = (
         f"{found.model} in {found.precision} on {found.layout.gpus} x {found.gpu} ({found.layout}),"
         f" {found.engine} {found.engine_version}".rstrip()
-    ):
-        say(line)
-    say(f"label: {found.label}")
+    )
     head = ["load", "in", "out", *(name.removesuffix("_ms") for name in SHOWN)]
-    say(table(head, [_row(point) for point in found.points], right=range(1, len(head)), whole=[0]))
-    for name in ("source", "date", "device", "driver", "clocks", "commit", "command"):
-        if value := getattr(found.provenance, name):
-            for line in wrapped(f"{name}: {value}"):
-                say(line)
-    for line in wrapped(found.notes) if found.notes else ():
-        say(line)
+    points = table(head, [_row(point) for point in found.points], right=range(1, len(head)), whole=[0])
+    made = {name: getattr(found.provenance, name) for name in FROM}
+    return [
+        *(*wrapped(title), f"label: {found.label}", points),
+        *(line for name, value in made.items() if value for line in wrapped(f"{name}: {value}")),
+        *(wrapped(found.notes) if found.notes else ()),
+    ]
 
 
 @app.command("import")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from executor.errors import UnknownNameError, UserMistakeError
+from waferlag import __version__
 from waferlag.commands.options import (
     Db,
     Goodput,
@@ -15,6 +17,9 @@ from waferlag.commands.options import (
     bounds_to_search,
     grouped,
 )
+from waferlag.commands.profiles import stored_profile
+from waferlag.files import report_json, require_folders
+from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from executor.estimate.replica import Replica
@@ -67,11 +72,8 @@ def replay(
     db: Db = None,
 ) -> None:
     """Replay a trace on a modelled clock: TTFT, TPOT, ITL, end-to-end, goodput, KV use."""
-    from executor.errors import UnknownNameError, UserMistakeError
     from executor.replay.cluster import ROUTES
-    from waferlag.files import report_json, require_folders
     from waferlag.settings import settings
-    from waferlag.text.tables import say
     from waferlag.workload import workload
 
     if route not in ROUTES:
@@ -90,9 +92,7 @@ def replay(
 
 def _replica(served: Served, profile: str | None, db: str | None) -> "Replica":
     """The replica that serves: of a stored profile, or as the options say."""
-    from executor.errors import UserMistakeError
     from executor.estimate.replica import replica_of, replica_of_profile
-    from waferlag.commands.profiles import stored_profile
 
     if profile is None:
         missing = "say what serves the trace: --profile ID, or --model and --gpu"
@@ -204,8 +204,6 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
 
 def _report(seen: _Seen) -> list[str]:
     """The replay on a terminal: what was served, percentiles with intervals, use, and why to believe it."""
-    from waferlag.text.tables import wrapped
-
     asked, metrics, belief = seen.asked, seen.metrics, seen.asked.replica.belief
     lines = [*_load_text(seen), "", _latencies(metrics), ""]
     named = {"output_throughput": "output tokens/s", "request_throughput": "requests/s"}
@@ -222,8 +220,6 @@ def _report(seen: _Seen) -> list[str]:
 
 def _load_text(seen: _Seen) -> list[str]:
     """What was offered to which replicas."""
-    from waferlag.text.tables import wrapped
-
     asked, arrivals = seen.asked, seen.asked.load.arrivals
     before = f"{asked.prefill_replicas} prefill and " if asked.prefill_replicas else ""
     failed = int(seen.metrics["failed"].value)
@@ -237,8 +233,6 @@ def _load_text(seen: _Seen) -> list[str]:
 
 
 def _latencies(metrics: "dict[str, Figure]") -> str:
-    from waferlag.text.tables import table
-
     head = ["ms, 80 %", "mean", "p50", "p90", "p99"]
     rows = [[name.upper(), *(_cell(metrics, f"{part}_{name}_ms") for part in head[1:])] for name in SHOWN]
     return table(head, rows, right=range(1, 5), whole=[0])
@@ -287,8 +281,6 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 def _document(seen: _Seen, seed: int) -> dict[str, Any]:
     """Everything that is needed to run it again, and what came out."""
-    from waferlag import __version__
-
     asked, peak, belief, arrivals = seen.asked, seen.peak, seen.asked.replica.belief, seen.asked.load.arrivals
     phases = ("prefill", "decode") if asked.prefill_replicas else ("both",)
     return {

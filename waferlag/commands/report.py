@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from executor.errors import FileError
+from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Db
+from waferlag.files import require_folders, write_whole
 
 if TYPE_CHECKING:
     from planner.record.models import PlanRecord
@@ -21,8 +24,6 @@ def report(
     db: Db = None,
 ) -> None:
     """Write the report of a plan; the same plan gives the same bytes."""
-    from waferlag.files import require_folders, write_whole
-
     if html is None and pdf is None:
         html = Path(f"{Path(run).stem}.html")
     targets = [path for path in (html, pdf) if path is not None]
@@ -45,13 +46,10 @@ def rendered(
 
     Raises :class:`executor.errors.FileError` for an ending that names no format.
     """
-    if report_format(path, suffix) == "html":
-        from dashboard.report import html_report
+    from dashboard.report import html_report, pdf_report
 
-        return html_report(record, language, changed)
-    from dashboard.report import pdf_report
-
-    return pdf_report(record, language, changed)
+    write = html_report if report_format(path, suffix) == "html" else pdf_report
+    return write(record, language, changed)
 
 
 def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf"]:
@@ -59,8 +57,6 @@ def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf
 
     Raises :class:`executor.errors.FileError` for an ending that names no format.
     """
-    from executor.errors import FileError
-
     wanted = (suffix or path.suffix).lower()
     if wanted in (".html", ".htm"):
         return "html"
@@ -75,7 +71,6 @@ def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
         return _from_file(Path(run)), ()
     from db import queries
     from db.repository import RunRepository
-    from waferlag.commands.db import open_chosen
 
     with open_chosen(db) as database:
         record = RunRepository(database).get(run)
@@ -86,7 +81,6 @@ def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
 def _from_file(path: Path) -> "PlanRecord":
     from pydantic import ValidationError
 
-    from executor.errors import FileError
     from planner.record.models import PlanRecord
     from planner.scenario.load import read
     from planner.scenario.stored import require_version

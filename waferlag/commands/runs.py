@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from executor.errors import UnknownNameError
+from waferlag import __version__
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Asked, Db, JsonFile, grouped
+from waferlag.files import write_json, write_whole
 
 if TYPE_CHECKING:
     from db.queries import AuditLine, RunSummary
@@ -38,8 +41,6 @@ def list_runs(
     """List the newest runs first."""
     from db.queries import runs
     from db.schema import RUN_STATES
-    from executor.errors import UnknownNameError
-    from waferlag.files import write_json
 
     if state is not None and state not in RUN_STATES:
         raise UnknownNameError("state", state, RUN_STATES)
@@ -68,8 +69,6 @@ def show(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
         found = run(database, run_id)
         trail = audit_trail(database, run_id=found.id)
         if json_file is not None:
-            from waferlag.files import write_whole
-
             write_whole(json_file, RunRepository(database).get(found.id).model_dump_json(indent=2) + "\n")
     for line in [*_facts(found), *_history(trail)]:
         print(line)
@@ -86,7 +85,6 @@ def add(
 ) -> None:
     """Queue a run for the workers and print its id; an identical run is found instead of computed again."""
     from db.queue import RunQueue
-    from waferlag import __version__
 
     loaded = asked.opened()
     with open_chosen(db) as database:
@@ -120,7 +118,6 @@ def retry(run_id: RunId, db: Db = None) -> None:
 def changes(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
     """Say what changed between a run and the one before it in its schedule, and which inputs moved it."""
     from db.queries import difference
-    from waferlag.files import write_json
 
     with open_chosen(db) as database:
         found = difference(database, run_id)
@@ -154,7 +151,6 @@ def export(
     if out is None:
         sys.stdout.write(content.decode())
         return
-    from waferlag.files import write_whole
 
     write_whole(out, content)
     print(f"wrote {out}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from executor.errors import UnknownNameError
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Asked, Db, JsonFile, grouped
+from waferlag.files import write_json
 
 if TYPE_CHECKING:
     from db.queries import ScheduleSummary
@@ -77,7 +79,6 @@ def add(
 
 def _check_words(name: str, overlap: str, misfire: str) -> None:
     from db.schedules import MISFIRES, OVERLAPS, ScheduleError
-    from executor.errors import UnknownNameError
 
     if not _NAME.fullmatch(name):
         raise ScheduleError(
@@ -111,7 +112,6 @@ def _args(asked: Asked, zone: str, start_on_due_date: bool, pin: bool) -> dict[s
 def list_schedules(db: Db = None, json_file: JsonFile = None) -> None:
     """List the schedules, when each runs next, and how it went last."""
     from db.queries import schedules
-    from waferlag.files import write_json
     from waferlag.worker.sinks import shown_sink
 
     with open_chosen(db) as database:

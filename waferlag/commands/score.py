@@ -1,11 +1,16 @@
 """`waferlag score`: how well the step-time model predicts a table of measured rows."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from executor.errors import FileError, UserMistakeError
+from waferlag import __version__
+from waferlag.commands.estimate import figures_of
 from waferlag.commands.options import Figures, JsonFile
+from waferlag.files import csv_text, write_json, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +51,6 @@ def score(
     """
     from executor.estimate.accuracy import CALIBRATION_COLUMNS, COUNTS, calibration_table, score_held_out
     from executor.estimate.accuracy import score as scored
-    from waferlag.files import csv_text, write_json, write_whole
     from waferlag.text.scores import score_text
 
     counts = _counts(calibration_rows or COUNTS)
@@ -65,8 +69,6 @@ def score(
 
 def _counts(given: "Sequence[int]") -> tuple[int, ...]:
     """Rows per group that calibrate, each number once."""
-    from executor.errors import UserMistakeError
-
     for count in given:
         if not 0 <= count <= MOST_CALIBRATION_ROWS:
             raise UserMistakeError(
@@ -77,9 +79,7 @@ def _counts(given: "Sequence[int]") -> tuple[int, ...]:
 
 def _cleaned(cases: Path, figures: list[str]) -> "Cleaned":
     """The rows of the table that can be scored, one at least."""
-    from executor.errors import FileError
     from executor.estimate.measured_points import read_measured
-    from waferlag.commands.estimate import figures_of
     from waferlag.settings import settings
 
     cleaned = read_measured(cases, figures_of(figures), settings().max_case_rows)
@@ -97,10 +97,7 @@ def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned"
 
 
 def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> dict[str, Any]:
-    from dataclasses import asdict
-
     from executor.estimate.accuracy import RULE
-    from waferlag import __version__
 
     return {
         "schema_version": SCHEMA_VERSION,
@@ -114,8 +111,6 @@ def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) ->
 
 
 def _setting(setting: "Setting") -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {
         "rows_at_most": setting.rows_at_most,
         "held_out": setting.held_out,

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from executor.errors import UserMistakeError
 from waferlag.commands.options import Asked, Backend, JsonFile, Scheduler, grouped
+from waferlag.files import report_json, require_folders, write_whole
+from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from planner.scenario.models import Scenario
@@ -36,11 +39,9 @@ def simulate(
     scheduler: Scheduler = None,
 ) -> None:
     """Carry orders through the supply model and say when they arrive."""
-    from executor.errors import UserMistakeError
     from planner.simulate import try_orders
     from planner.supply.order_lines import departures
     from waferlag.compute.dask_backend import spread
-    from waferlag.files import require_folders
 
     if events is not None and engine == "fast":
         raise UserMistakeError("--events needs the event trace, which only --engine simpy keeps")
@@ -62,9 +63,6 @@ def simulate(
 
 
 def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> None:
-    from waferlag.files import report_json, write_whole
-    from waferlag.text.tables import say
-
     report_json(json_file, trial.as_json())
     if events is not None:
         from planner.supply.simpy_engine.event_log import events_table
@@ -76,7 +74,6 @@ def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> N
 
 def _lines(source: str, orders: Path | None, scenario: "Scenario") -> "tuple[OrderLine, ...]":
     """The lines of the CSV, or those of the plan itself."""
-    from executor.errors import UserMistakeError
     from planner.supply.order_lines import lines_of_plan, read_order_lines
 
     if orders is not None:
@@ -105,7 +102,6 @@ def _print(trial: "Trial") -> None:
     """Each line with its arrival and fate, then the account of all GPUs."""
     from planner.clock import month_label, month_starts
     from waferlag.text.plan_text import dates
-    from waferlag.text.tables import say, table, wrapped
 
     months = [month_label(day) for day in month_starts(trial.scenario.start, trial.scenario.horizon_months)]
     rows = []

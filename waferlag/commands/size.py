@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from waferlag.commands.options import Asked, JsonFile, grouped
+from waferlag.files import report_json, require_folders
+from waferlag.text.tables import WIDTH, say, table, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
 def size(asked: Asked, json_file: JsonFile = None) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
     from planner.size import needs_of
-    from waferlag.files import report_json, require_folders
     from waferlag.goodput_cache import goodputs
-    from waferlag.text.tables import say
 
     loaded = asked.opened()
     require_folders([json_file], inputs=[asked.scenario])
@@ -32,8 +32,6 @@ def size(asked: Asked, json_file: JsonFile = None) -> None:
 
 def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
     """What a replica carries, GPUs by month, and how each figure came about."""
-    from waferlag.text.tables import table, wrapped
-
     head = ["GPU", "replica", "requests/s (80 %)", "MFU", "MBU", "label"]
     parts = [
         *wrapped(f"{pool.name}: {pool.model} at its SLO, by replay of its trace"),
@@ -49,25 +47,9 @@ def _pool_text(pool: "PoolNeed", months: "Sequence[str]") -> str:
 
 def _spares_text(needs: "Sequence[SpareNeed]") -> str:
     """How many spares keep one on the shelf, in the futures drawn and by Palm's theorem."""
-    from waferlag.text.tables import table, wrapped
-
     rates = list(needs[0].spares)
     head = ["fleet", "from", "failures/year", "lead days", "held", *(f"{float(rate):.0%}" for rate in rates)]
-    rows = []
-    for need in needs:
-        lead = "none comes" if need.lead_days is None else f"{need.lead_days:,.0f}"
-        palm = need.by_palm or {}
-        cells = [f"{need.spares[rate]} ({palm.get(rate, '-')})" for rate in rates]
-        rows.append(
-            [
-                f"{need.sku} of {need.pool}",
-                need.source,
-                f"{need.failures_per_year:.1f}",
-                lead,
-                str(need.held),
-                *cells,
-            ]
-        )
+    rows = [_spare_row(need, rates) for need in needs]
     told = wrapped(
         "Spares with which one is on the shelf at the start of every month in so many futures (in brackets: were lead"
         " times independent of each other)"
@@ -75,10 +57,18 @@ def _spares_text(needs: "Sequence[SpareNeed]") -> str:
     return "\n".join([*told, table(head, rows, right=range(2, len(head)))])
 
 
+def _spare_row(need: "SpareNeed", rates: "Sequence[str]") -> list[str]:
+    lead = "none comes" if need.lead_days is None else f"{need.lead_days:,.0f}"
+    palm = need.by_palm or {}
+    return [
+        *(f"{need.sku} of {need.pool}", need.source, f"{need.failures_per_year:.1f}", lead, str(need.held)),
+        *(f"{need.spares[rate]} ({palm.get(rate, '-')})" for rate in rates),
+    ]
+
+
 def _by_month(pool: "PoolNeed", months: "Sequence[str]") -> str:
     """One table, or several where the kinds of GPU do not fit side by side."""
     from waferlag.text.plan_text import spread
-    from waferlag.text.tables import WIDTH, table
 
     def drawn(skus: "Sequence[str]") -> str:
         rows = [[month, *(spread(pool.gpus[sku][at]) for sku in skus)] for at, month in enumerate(months)]

@@ -45,12 +45,9 @@ def share(interval: Interval) -> str:
 
 def money(value: float, digits: int = 1) -> str:
     """Money in billions, millions or thousands, two significant places where that is honest."""
-    if abs(value) >= 1e9:
-        return f"{value / 1e9:,.{digits}f} bn"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:,.{digits}f} M"
-    if abs(value) >= 1e3:
-        return f"{value / 1e3:,.0f} k"
+    for size, unit, places in ((1e9, "bn", digits), (1e6, "M", digits), (1e3, "k", 0)):
+        if abs(value) >= size:
+            return f"{value / size:,.{places}f} {unit}"
     return f"{value:,.0f}"
 
 
@@ -170,33 +167,27 @@ def _month_row(month: Month, goal: float) -> list[str]:
 def _rivals(record: PlanRecord) -> str:
     if not record.rivals:
         return ""
-    plan = record.kpis
-    rows = [
-        [
-            "this plan",
-            money(plan.mean_cost.value),
-            "",
-            share(record.answer.probability),
-            f"{100 * plan.shortfall_share.value:.1f} %",
-        ]
-    ]
-    rows += [
-        [
-            policy(rival.name, ENGLISH),
-            money(rival.mean_cost.value),
-            _against(rival.cost_difference.value),
-            share(rival.probability),
-            f"{100 * rival.shortfall_share:.1f} %",
-        ]
-        for rival in record.rivals
-    ]
     head = ["on the same futures", f"cost {record.scenario.currency}", "against", "weakest month", "unmet"]
-    drawn = "Rivals\n" + table(head, rows, right=[1, 2, 3, 4])
-    ties = [policy(rival.name, ENGLISH) for rival in record.rivals if rival.verdict == "ties"]
-    if ties:
-        note = f"Ties with this plan, within the interval of the difference: {', '.join(ties)}."
-        drawn += "\n" + "\n".join(wrapped(note))
-    return drawn
+    plan, odds = record.kpis, record.answer.probability
+    rows = [_rival_row("this plan", plan.mean_cost.value, "", odds, plan.shortfall_share.value)]
+    for rival in record.rivals:
+        against = _against(rival.cost_difference.value)
+        rows.append(
+            _rival_row(
+                policy(rival.name, ENGLISH),
+                rival.mean_cost.value,
+                against,
+                rival.probability,
+                rival.shortfall_share,
+            )
+        )
+    ties = ", ".join(policy(rival.name, ENGLISH) for rival in record.rivals if rival.verdict == "ties")
+    note = f"Ties with this plan, within the interval of the difference: {ties}." if ties else ""
+    return "\n".join(["Rivals", table(head, rows, right=[1, 2, 3, 4]), *(wrapped(note) if note else ())])
+
+
+def _rival_row(name: str, cost: float, against: str, odds: Interval, unmet: float) -> list[str]:
+    return [name, money(cost), against, share(odds), f"{100 * unmet:.1f} %"]
 
 
 def _quarters(record: PlanRecord) -> str:

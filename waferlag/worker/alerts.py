@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from planner.compare.plans import Changes
 
 if TYPE_CHECKING:
-    from planner.record.models import PlanRecord
+    from planner.record.models import Answer, PlanRecord
 
 SCHEMA_VERSION = 1
 TOPICS = ("goal", "order-by", "failed", "changed")
@@ -35,20 +35,30 @@ def about_plan(
         "probability": answer.probability.model_dump(),
         "next_order_by": answer.next_order_by.isoformat() if answer.next_order_by else None,
     }
-    messages = []
-    if answer.probability.value < answer.goal:
-        odds = answer.probability
-        subject = (
-            f"{schedule}: demand is met with {odds.value:.0%} ({odds.low:.0%}-{odds.high:.0%}) in "
-            f"{answer.weakest_month}, below the goal of {answer.goal:.0%}"
-        )
-        messages.append(_message("goal", subject, run_id, schedule, figures))
-    if answer.next_order_by is not None and (answer.next_order_by - today).days <= warn_days:
-        days = (answer.next_order_by - today).days
-        when = f"in {days} day(s)" if days >= 0 else f"{-days} day(s) ago"
-        subject = f"{schedule}: the next order is due by {answer.next_order_by}, {when}"
-        messages.append(_message("order-by", subject, run_id, schedule, figures))
-    return messages
+    about = {"goal": _goal_missed(answer), "order-by": _order_due(answer, today, warn_days)}
+    return [
+        _message(topic, f"{schedule}: {words}", run_id, schedule, figures)
+        for topic, words in about.items()
+        if words
+    ]
+
+
+def _goal_missed(answer: "Answer") -> str:
+    odds = answer.probability
+    if odds.value >= answer.goal:
+        return ""
+    return (
+        f"demand is met with {odds.value:.0%} ({odds.low:.0%}-{odds.high:.0%}) in "
+        f"{answer.weakest_month}, below the goal of {answer.goal:.0%}"
+    )
+
+
+def _order_due(answer: "Answer", today: dt.date, warn_days: float) -> str:
+    if answer.next_order_by is None or (answer.next_order_by - today).days > warn_days:
+        return ""
+    days = (answer.next_order_by - today).days
+    when = f"in {days} day(s)" if days >= 0 else f"{-days} day(s) ago"
+    return f"the next order is due by {answer.next_order_by}, {when}"
 
 
 def about_failure(run_id: str, schedule: str | None, error: str) -> Message:

@@ -89,7 +89,8 @@ def _costs(formulation: Formulation, plan: Orders) -> Array:
 class OtherWorld:
     """The same study with something changed and the same luck, re-optimised."""
 
-    name: str
+    gate: str | None
+    """The gate that is always open there; None: all of them."""
     calibration: Calibration
     cost: Difference
     """Cost there less cost here, per future, money; below nothing: the other world is cheaper."""
@@ -98,14 +99,14 @@ class OtherWorld:
     month: int
 
 
-def worth_of(name: str, there: Calibration, here: Calibration) -> OtherWorld:
+def worth_of(gate: str | None, there: Calibration, here: Calibration) -> OtherWorld:
     """Compare with a world whose futures were drawn under the same roots: a gate always open, a lower price.
 
     Both judged on the same number of confirming futures.
     """
     month = here.outcome.weakest_month
     return OtherWorld(
-        name=name,
+        gate=gate,
         calibration=there,
         cost=paired(here.outcome.cost.total, there.outcome.cost.total),
         probability=paired(here.outcome.met_jointly[:, month], there.outcome.met_jointly[:, month]),
