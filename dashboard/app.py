@@ -10,9 +10,9 @@ from dashboard.components import require_sign_in
 from dashboard.session import background, database, finished_runs, newest_plan, say
 from dashboard.signin import account
 from dashboard.text import plain
-from dashboard.wording import LANGUAGES, Wording, displayable
 from db.queries import RunSummary
 from executor.errors import WaferlagError
+from planner.report.language import LANGUAGES, Wording, displayable
 
 _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"en": "English", "zh": "中文"}

@@ -9,10 +9,10 @@ import streamlit as st
 from dashboard.session import chosen_run, database, finished_runs, look, newest_plan, plan_of, say
 from dashboard.signin import signing_in
 from dashboard.text import csv_text, main_button, plain, safe
-from dashboard.wording import displayable
 from db.queries import RunSummary
 from planner.record.models import PlanRecord
 from planner.report import sentences
+from planner.report.language import displayable
 
 
 def require_sign_in() -> None:

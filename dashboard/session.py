@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from dashboard.charts.theme import DARK, LIGHT, Look
 from dashboard.compute.background import Background
-from dashboard.wording import LANGUAGES, Wording
 from db import queries
 from db.connection import Database
 from db.queries import RunSummary
@@ -18,6 +17,7 @@ from db.repository import RunRepository
 from db.session import open_database
 from executor.errors import UnknownNameError, WaferlagError
 from planner.record.models import PlanRecord
+from planner.report.language import LANGUAGES, Wording
 
 QUICKSTART = "1-quickstart"
 _SHOWN_RUNS = 200

@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.wording import Wording, displayable
 from db.audit import act_as
 from executor.errors import WaferlagError
+from planner.report.language import Wording, displayable
 
 
 class NotAllowedError(WaferlagError):

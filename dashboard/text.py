@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dashboard.charts.theme import LIGHT
 from dashboard.session import look, say
-from dashboard.wording import displayable
+from planner.report.language import displayable
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!$:~<>|&^=@\"'])")
 _ADDRESS = re.compile(r"https?:(?=//)|www(?=\.)|@", re.IGNORECASE)

@@ -6,8 +6,8 @@ import altair as alt
 
 from dashboard.charts.figure import Figure, finished, values
 from dashboard.charts.theme import LIGHT, Look
-from dashboard.wording import ENGLISH, Wording
 from planner.compare.rows import Row
+from planner.report.language import ENGLISH, Wording
 
 _METRICS = ["TPOT", "throughput", "TTFT"]
 _HEIGHT = 240

@@ -4,9 +4,9 @@ import altair as alt
 
 from dashboard.charts.figure import Figure, finished, month_cells, values
 from dashboard.charts.theme import LIGHT, Look
-from dashboard.wording import ENGLISH, Wording, shortened
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord
+from planner.report.language import ENGLISH, Wording, shortened
 from planner.report.study_sentences import swing_input
 
 _ROW = 42

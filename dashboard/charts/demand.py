@@ -1,17 +1,33 @@
 """The load: its rhythm over the week, the lengths of its requests, and where it may grow."""
 
+from typing import Any
+
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, moment, month_axis, values
+from dashboard.charts.figure import Figure, moment, month_axis, values
+from dashboard.charts.parts import (
+    QUANTILES,
+    across,
+    chart,
+    colours,
+    figure,
+    only,
+    picked,
+    quantile_tips,
+    tips,
+    upright,
+    without,
+)
 from dashboard.charts.theme import LIGHT, Look
-from dashboard.wording import ENGLISH, Wording
 from planner.compare.rows import Row
-from planner.demand.summary import Margin
+from planner.demand.summary import Margin, Rhythm
 from planner.demand.traffic import Traffic
 from planner.record.models import PlanRecord
+from planner.report.language import ENGLISH, Wording
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_QUANTILES = ("p10", "p25", "p50", "p75", "p90", "p99")
+_DRAWN = ("p10", "p25", "p50", "p75", "p90")
+"""Quantiles of a length without which the chart is not drawn."""
 
 
 def week_shape(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure | None:
@@ -19,145 +35,122 @@ def week_shape(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> 
     rhythm = traffic.trace.rhythm
     if rhythm is None:
         return None
-    rows: list[Row] = []
-    for at, ratio in enumerate(rhythm.hours):
-        day = _DAYS[at // 24] if len(rhythm.hours) > 24 else "every day"
-        rows.append(
-            {
-                "day": say(day),
-                "hour": at % 24,
-                "ratio": ratio,
-                "weekend": say("weekend") if day in ("Sat", "Sun") else say("weekday"),
-            }
-        )
+    rows = [_hour(rhythm, at, say) for at in range(len(rhythm.hours))]
     takeaway = say(
         "The busiest hour carries {peak} times the mean, the quietest {low} times; capacity is sized for the first.",
         peak=f"{rhythm.peak_hour:.2f}",
         low=f"{rhythm.lowest_hour:.2f}",
     )
-    kinds = [say("weekday"), say("weekend")]
-    base = alt.Chart(values([row for row in rows if row["ratio"] is not None])).encode(
-        x=alt.X(
-            "hour:Q", axis=alt.Axis(title=say("hour of the day ({clock})", clock=rhythm.clock), tickCount=8)
+    known = alt.Chart(values([row for row in rows if row["ratio"] is not None]))
+    mean = chart({"mean": 1}).mark_rule(color=look.quiet, strokeDash=[3, 3])
+    line = known.mark_line(strokeWidth=2, opacity=0.85)
+    layers = [mean.encode(y=alt.Y("mean:Q")), line.encode(**_week_channels(rhythm, look, say))]
+    return figure("load-by-hour", takeaway, layers, look, 220, only(rows, "day", "hour", "ratio"))
+
+
+def _hour(rhythm: Rhythm, at: int, say: Wording) -> Row:
+    day = _DAYS[at // 24] if len(rhythm.hours) > 24 else "every day"
+    kind = say("weekend") if day in ("Sat", "Sun") else say("weekday")
+    return {"day": say(day), "hour": at % 24, "ratio": rhythm.hours[at], "weekend": kind}
+
+
+def _week_channels(rhythm: Rhythm, look: Look, say: Wording) -> dict[str, Any]:
+    kinds, tints = [say("weekday"), say("weekend")], [look.in_service, look.domestic]
+    legend = alt.Legend(title=None) if len(rhythm.hours) > 24 else None
+    hours = alt.Axis(title=say("hour of the day ({clock})", clock=rhythm.clock), tickCount=8)
+    ratio = alt.Axis(title=say("load over its mean"), tickCount=5)
+    return {
+        "x": alt.X("hour:Q", axis=hours),
+        "y": alt.Y("ratio:Q", axis=ratio, scale=alt.Scale(domainMin=0)),
+        "detail": alt.Detail("day:N"),
+        "color": colours("weekend:N", kinds, tints, legend),
+        "tooltip": tips(
+            ("day:N", say("day")), ("hour:Q", say("hour")), ("ratio:Q", say("over the mean"), ".2f")
         ),
-        y=alt.Y(
-            "ratio:Q",
-            axis=alt.Axis(title=say("load over its mean"), tickCount=5),
-            scale=alt.Scale(domainMin=0),
-        ),
-        detail=alt.Detail("day:N"),
-        color=alt.Color(
-            "weekend:N",
-            scale=alt.Scale(domain=kinds, range=[look.in_service, look.domestic]),
-            legend=alt.Legend(title=None) if len(rhythm.hours) > 24 else None,
-        ),
-        tooltip=[
-            alt.Tooltip("day:N", title=say("day")),
-            alt.Tooltip("hour:Q", title=say("hour")),
-            alt.Tooltip("ratio:Q", title=say("over the mean"), format=".2f"),
-        ],
-    )
-    mean = (
-        alt.Chart(values([{"mean": 1}]))
-        .mark_rule(color=look.quiet, strokeDash=[3, 3])
-        .encode(y=alt.Y("mean:Q"))
-    )
-    chart = finished(alt.layer(mean, base.mark_line(strokeWidth=2, opacity=0.85)), look, takeaway, 220)
-    shown = [{key: row[key] for key in ("day", "hour", "ratio")} for row in rows]
-    return Figure("load-by-hour", takeaway, chart, shown)
+    }
 
 
 def request_lengths(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Input and output lengths: P10 to P90 as a bar, P25 to P75 thicker, median and P99 marked."""
+    shown = (*_DRAWN, "p99")
     rows = [
-        {"side": say(name), **{q: getattr(margin, q) for q in _QUANTILES}, "mean": margin.mean}
+        {"side": say(name), **picked(margin, *shown), "mean": margin.mean}
         for name, margin in (("input", traffic.input), ("output", traffic.output))
     ]
-    takeaway = say(
+    drawn = [{**row, **{q: max(1.0, row[q]) for q in shown if row[q] is not None}} for row in rows]
+    base = alt.Chart(values(drawn)).encode(y=alt.Y("side:N", sort=None, axis=alt.Axis(title=None)))
+    title = say("tokens (logarithmic); line P10 to P90, bar P25 to P75, tick P50, dot P99")
+    how = {"scale": alt.Scale(type="log", domainMin=1)}
+    on_axis, colour = {**how, "axis": alt.Axis(title=title, grid=True)}, look.in_service
+    tick = base.mark_tick(color=colour, height=22, thickness=3, orient="vertical")
+    layers = [
+        base.mark_rule(color=colour, strokeWidth=2).encode(**across("p10:Q", "p90:Q", **on_axis)),
+        base.mark_bar(color=colour, height=12, opacity=0.5).encode(**across("p25:Q", "p75:Q", **on_axis)),
+        tick.encode(x=alt.X("p50:Q", **how)),
+        base.mark_point(color=colour, filled=True, size=50).encode(x=alt.X("p99:Q", **how)),
+    ]
+    return figure("request-lengths", _lengths_takeaway(traffic, say), layers, look, 110, rows)
+
+
+def _lengths_takeaway(traffic: Traffic, say: Wording) -> str:
+    def lengths(of: Margin, letter: str) -> dict[str, str]:
+        found = {"": of.p50 or of.mean, "10": of.p10, "90": of.p90}
+        return {letter + q: "–" if n is None else say.count(n) for q, n in found.items()}
+
+    return say(
         "A request has {i} input tokens at the median ({i10} to {i90} in 8 of 10) and {o} output tokens ({o10} to "
         "{o90}).",
-        **{f"i{q}": _tokens(getattr(traffic.input, f"p{q}"), say) for q in ("10", "90")},
-        **{f"o{q}": _tokens(getattr(traffic.output, f"p{q}"), say) for q in ("10", "90")},
-        i=_tokens(traffic.input.p50 or traffic.input.mean, say),
-        o=_tokens(traffic.output.p50 or traffic.output.mean, say),
+        **lengths(traffic.input, "i"),
+        **lengths(traffic.output, "o"),
     )
-    axis = alt.Axis(
-        title=say("tokens (logarithmic); line P10 to P90, bar P25 to P75, tick P50, dot P99"), grid=True
-    )
-    x = alt.Scale(type="log", domainMin=1)
-    drawn = [{**row, **{q: max(1.0, row[q]) for q in _QUANTILES if row[q] is not None}} for row in rows]
-    base = alt.Chart(values(drawn)).encode(y=alt.Y("side:N", sort=None, axis=alt.Axis(title=None)))
-    colour = look.in_service
-    layers = [
-        base.mark_rule(color=colour, strokeWidth=2).encode(
-            x=alt.X("p10:Q", scale=x, axis=axis), x2=alt.X2("p90:Q")
-        ),
-        base.mark_bar(color=colour, height=12, opacity=0.5).encode(
-            x=alt.X("p25:Q", scale=x, axis=axis), x2=alt.X2("p75:Q")
-        ),
-        base.mark_tick(color=colour, height=22, thickness=3, orient="vertical").encode(
-            x=alt.X("p50:Q", scale=x)
-        ),
-        base.mark_point(color=colour, filled=True, size=50).encode(x=alt.X("p99:Q", scale=x)),
-    ]
-    return Figure("request-lengths", takeaway, finished(alt.layer(*layers), look, takeaway, 110), rows)
-
-
-def _tokens(tokens: float | None, say: Wording) -> str:
-    return "–" if tokens is None else say.count(tokens)
 
 
 def lengths_known(margin: Margin) -> bool:
     """Whether the quantiles that the chart draws are published."""
-    return all(getattr(margin, q) is not None for q in ("p10", "p25", "p50", "p75", "p90"))
+    return all(getattr(margin, q) is not None for q in _DRAWN)
 
 
 def need_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """GPUs needed by every pool, as a multiple of the first month's median: where growth may lead."""
-    rows: list[Row] = []
-    for at, pool in enumerate(record.scenario.pools):
-        first = max(record.months[0].pools[at].need_gpus.p50, 1e-9)
-        for month in record.months:
-            need = month.pools[at].need_gpus
-            rows.append(
-                {
-                    "pool": pool.name,
-                    "month": month.month,
-                    "start": moment(month.start),
-                    "p10": need.p10 / first,
-                    "p50": need.p50 / first,
-                    "p90": need.p90 / first,
-                }
-            )
-    last = [row for row in rows if row["month"] == record.months[-1].month]
-    widest = max(last, key=lambda row: row["p90"])
-    takeaway = say(
+    names = [pool.name for pool in record.scenario.pools]
+    rows = [row for at, name in enumerate(names) for row in _growth(record, at, name)]
+    tints = [look.need, look.in_service, look.domestic, look.reserved, look.spot, look.unmet]
+    legend = alt.Legend(title=None, labelLimit=260) if len(names) > 1 else None
+    colour = colours("pool:N", names, [tints[at % len(tints)] for at in range(len(names))], legend)
+    months = month_axis([month.start for month in record.months], say)
+    base = alt.Chart(values(rows)).encode(x=alt.X("start:T", axis=months), color=colour)
+    axis = alt.Axis(title=say("need over today's median"), tickCount=5, format=".1f")
+    tip = [alt.Tooltip("pool:N"), alt.Tooltip("month:N"), *quantile_tips(".2f")]
+    from_zero = upright("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
+    layers = [
+        base.mark_area(opacity=0.2, line=False).encode(**from_zero),
+        base.mark_line(strokeWidth=2.5).encode(y=alt.Y("p50:Q", axis=axis), tooltip=tip),
+    ]
+    takeaway = _growth_takeaway(record, rows, say)
+    return figure("growth-of-need", takeaway, layers, look, 240, without(rows, "start"))
+
+
+def _growth(record: PlanRecord, at: int, pool: str) -> list[Row]:
+    """A pool's need by month over the first month's median."""
+    first = max(record.months[0].pools[at].need_gpus.p50, 1e-9)
+    return [
+        {
+            "pool": pool,
+            "month": month.month,
+            "start": moment(month.start),
+            **{q: getattr(month.pools[at].need_gpus, q) / first for q in QUANTILES},
+        }
+        for month in record.months
+    ]
+
+
+def _growth_takeaway(record: PlanRecord, rows: list[Row], say: Wording) -> str:
+    last = record.months[-1].month
+    widest = max((row for row in rows if row["month"] == last), key=lambda row: row["p90"])
+    return say(
         "{pool} may need {low} to {high} times today's GPUs by {month} (8 of 10 futures).",
         pool=widest["pool"],
         low=f"{widest['p10']:.1f}",
         high=f"{widest['p90']:.1f}",
-        month=say.month(widest["month"]),
+        month=say.month(last),
     )
-    names = [pool.name for pool in record.scenario.pools]
-    colours = [look.need, look.in_service, look.domestic, look.reserved, look.spot, look.unmet]
-    colour = alt.Color(
-        "pool:N",
-        scale=alt.Scale(domain=names, range=[colours[at % len(colours)] for at in range(len(names))]),
-        legend=alt.Legend(title=None, labelLimit=260) if len(names) > 1 else None,
-    )
-    axis = alt.Axis(title=say("need over today's median"), tickCount=5, format=".1f")
-    base = alt.Chart(values(rows)).encode(
-        x=alt.X("start:T", axis=month_axis([month.start for month in record.months], say)), color=colour
-    )
-    layers = [
-        base.mark_area(opacity=0.2, line=False).encode(
-            y=alt.Y("p10:Q", axis=axis, scale=alt.Scale(domainMin=0)), y2=alt.Y2("p90:Q")
-        ),
-        base.mark_line(strokeWidth=2.5).encode(
-            y=alt.Y("p50:Q", axis=axis),
-            tooltip=[alt.Tooltip("pool:N"), alt.Tooltip("month:N")]
-            + [alt.Tooltip(f"{q}:Q", title=q.upper(), format=".2f") for q in ("p10", "p50", "p90")],
-        ),
-    ]
-    data = [{key: value for key, value in row.items() if key != "start"} for row in rows]
-    return Figure("growth-of-need", takeaway, finished(alt.layer(*layers), look, takeaway, 240), data)

@@ -12,8 +12,8 @@ from typing import Any
 import altair as alt
 
 from dashboard.charts.theme import Look, chart_config
-from dashboard.wording import Wording
 from planner.compare.rows import Row
+from planner.report.language import Wording
 
 _FONTS = Path(__file__).parents[1] / "report" / "fonts"
 _CHARACTERS_PER_PIXEL = 1 / 7.6

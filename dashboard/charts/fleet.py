@@ -1,24 +1,30 @@
 """Need against what is in service, and the odds month by month."""
 
 import datetime as dt
+from typing import Any
 
 import altair as alt
 
-from dashboard.charts.figure import (
-    Figure,
-    finished,
-    halo_text,
-    moment,
-    month_after,
-    month_axis,
-    month_cells,
-    values,
+from dashboard.charts.figure import Figure, moment, month_after, month_axis, month_cells, values
+from dashboard.charts.parts import (
+    QUANTILES,
+    across,
+    chart,
+    colours,
+    figure,
+    halo_label,
+    interval,
+    own_colour,
+    picked,
+    tips,
+    upright,
+    without,
 )
 from dashboard.charts.sources import kinds_of_source
 from dashboard.charts.theme import LIGHT, Look, source_colour
-from dashboard.wording import ENGLISH, Wording, shortened
 from planner.compare.rows import Row
-from planner.record.models import Month, PlanRecord, PoolMonth
+from planner.record.models import Month, Order, PlanRecord, PoolMonth
+from planner.report.language import ENGLISH, Wording, shortened
 
 _HEADROOM = 1.28
 """Room above the highest band for the label of the run-out date."""
@@ -32,17 +38,15 @@ def fleet_fan(
     rows = [_fan_row(month, part) for month, part in months]
     top = max(max(row["need_p90"], row["in_service_p90"], row["with_rental"]) for row in rows)
     y = alt.Scale(domain=[0, max(1.0, top * _HEADROOM)], nice=False)
-    unit = months[0][1].unit
     layers = [
         *_run_out(record, look, say),
-        *_bands(rows, [month.start for month, _ in months], unit, y, look, say),
+        *_bands(rows, [month.start for month, _ in months], y, look, say),
         *_arrivals(record, pool, look, say),
         *_band_labels(rows, y, look, say),
         *_rental_label(rows, y, look, say),
     ]
-    takeaway = _fan_takeaway(pool, months, say)
-    chart = finished(alt.layer(*layers), look, takeaway, height)
-    return Figure(f"need-and-fleet-{shortened(pool, 20)}", takeaway, chart, rows)
+    name = f"need-and-fleet-{shortened(pool, 20)}"
+    return figure(name, _fan_takeaway(pool, months, say), layers, look, height, rows)
 
 
 def _of_pool(month: Month, pool: str) -> PoolMonth:
@@ -54,15 +58,13 @@ def _fan_row(month: Month, part: PoolMonth) -> Row:
         "month": month.month,
         "start": moment(month.start),
         "unit": part.unit,
-        **{f"need_{q}": getattr(part.need_gpus, q) for q in ("p10", "p50", "p90")},
-        **{f"in_service_{q}": getattr(part.in_service_gpus, q) for q in ("p10", "p50", "p90")},
+        **picked(part.need_gpus, *QUANTILES, stem="need_"),
+        **picked(part.in_service_gpus, *QUANTILES, stem="in_service_"),
         "reserved": part.reserved_gpus,
         "spot_p50": part.spot_gpus.p50,
         "with_rental": part.in_service_gpus.p50 + part.reserved_gpus + part.spot_gpus.p50,
         "unmet_p90": part.unmet_gpus.p90,
-        "probability": part.probability.value,
-        "probability_low": part.probability.low,
-        "probability_high": part.probability.high,
+        **interval(part.probability, stem="probability_"),
     }
 
 
@@ -74,8 +76,7 @@ def _fan_takeaway(pool: str, months: list[tuple[Month, PoolMonth]], say: Wording
         "{pool}: need grows to {low}–{high} GPUs by {last} in 8 of 10 futures; the plan serves it in {p} "
         "({range}) of futures in the weakest month, {month}.",
         pool=pool,
-        low=say.count(last.need_gpus.p10),
-        high=say.count(last.need_gpus.p90),
+        **say.counts(low=last.need_gpus.p10, high=last.need_gpus.p90),
         last=say.month(last_month.month),
         p=say.percent(part.probability.value),
         range=say.percent_range(part.probability.low, part.probability.high),
@@ -83,47 +84,49 @@ def _fan_takeaway(pool: str, months: list[tuple[Month, PoolMonth]], say: Wording
     )
 
 
-def _bands(
-    rows: list[Row], days: list[dt.date], unit: str, y: alt.Scale, look: Look, say: Wording
-) -> list[alt.Chart]:
-    base = alt.Chart(values(rows)).encode(x=alt.X("start:T", axis=month_axis(days, say)))
-    ended = [*rows, {**rows[-1], "start": moment(month_after(days[-1]))}]
-    stepped = alt.Chart(values(ended)).encode(x=alt.X("start:T", axis=month_axis(days, say)))
-    axis = alt.Axis(
-        title=say("GPUs, counted in {unit}", unit=shortened(unit, 24)), tickCount=6, format=",.0f"
-    )
-    tip = [
-        alt.Tooltip("month:N", title=say("month")),
-        alt.Tooltip("need_p10:Q", title=say("needed, P10"), format=",.0f"),
-        alt.Tooltip("need_p50:Q", title=say("needed, P50"), format=",.0f"),
-        alt.Tooltip("need_p90:Q", title=say("needed, P90"), format=",.0f"),
-        alt.Tooltip("in_service_p10:Q", title=say("in service, P10"), format=",.0f"),
-        alt.Tooltip("in_service_p50:Q", title=say("in service, P50"), format=",.0f"),
-        alt.Tooltip("in_service_p90:Q", title=say("in service, P90"), format=",.0f"),
-        alt.Tooltip("reserved:Q", title=say("rented, reserved"), format=",.0f"),
-        alt.Tooltip("probability:Q", title=say("probability met"), format=".1%"),
+def _bands(rows: list[Row], days: list[dt.date], y: alt.Scale, look: Look, say: Wording) -> list[alt.Chart]:
+    """Bands and medians of what is in service and of need, the fleet with rental, and where a pointer is told."""
+    x = alt.X("start:T", axis=month_axis(days, say))
+    base = alt.Chart(values(rows)).encode(x=x)
+    stepped = chart(*rows, {**rows[-1], "start": moment(month_after(days[-1]))}).encode(x=x)
+    title = say("GPUs, counted in {unit}", unit=shortened(rows[0]["unit"], 24))
+    how = {"scale": y, "axis": alt.Axis(title=title, tickCount=6, format=",.0f")}
+    tip = _fan_tips(say)
+    layers = [
+        *_band(stepped, "in_service", how, tip, color=look.in_service, interpolate="step-after"),
+        *_band(base, "need", how, tip, color=look.need, interpolate="monotone"),
     ]
-    layers = []
-    for stem, colour, interpolate, drawn in (
-        ("in_service", look.in_service, "step-after", stepped),
-        ("need", look.need, "monotone", base),
-    ):
-        layers += [
-            drawn.mark_area(opacity=0.24, color=colour, interpolate=interpolate).encode(
-                y=alt.Y(f"{stem}_p10:Q", scale=y, axis=axis), y2=alt.Y2(f"{stem}_p90:Q")
-            ),
-            drawn.mark_line(color=colour, strokeWidth=2.5, interpolate=interpolate).encode(
-                y=alt.Y(f"{stem}_p50:Q", scale=y, axis=axis), tooltip=tip
-            ),
-        ]
     if any(row["with_rental"] > row["in_service_p50"] for row in rows):
-        layers.append(
-            stepped.mark_line(
-                color=look.reserved, strokeWidth=1.8, strokeDash=[5, 3], interpolate="step-after"
-            ).encode(y=alt.Y("with_rental:Q", scale=y, axis=axis), tooltip=tip)
-        )
+        dashed = {"strokeWidth": 1.8, "strokeDash": [5, 3], "interpolate": "step-after"}
+        rented = stepped.mark_line(color=look.reserved, **dashed)
+        layers.append(rented.encode(y=alt.Y("with_rental:Q", **how), tooltip=tip))
     layers.append(base.mark_point(opacity=0, size=240).encode(y=alt.Y("need_p50:Q", scale=y), tooltip=tip))
     return layers
+
+
+def _fan_tips(say: Wording) -> list[alt.Tooltip]:
+    return tips(
+        ("month:N", say("month")),
+        ("need_p10:Q", say("needed, P10"), ",.0f"),
+        ("need_p50:Q", say("needed, P50"), ",.0f"),
+        ("need_p90:Q", say("needed, P90"), ",.0f"),
+        ("in_service_p10:Q", say("in service, P10"), ",.0f"),
+        ("in_service_p50:Q", say("in service, P50"), ",.0f"),
+        ("in_service_p90:Q", say("in service, P90"), ",.0f"),
+        ("reserved:Q", say("rented, reserved"), ",.0f"),
+        ("probability:Q", say("probability met"), ".1%"),
+    )
+
+
+def _band(
+    base: alt.Chart, stem: str, how: dict[str, Any], tip: list[alt.Tooltip], **mark: Any
+) -> list[alt.Chart]:
+    area = base.mark_area(opacity=0.24, **mark)
+    line = base.mark_line(strokeWidth=2.5, **mark)
+    return [
+        area.encode(**upright(f"{stem}_p10:Q", f"{stem}_p90:Q", **how)),
+        line.encode(y=alt.Y(f"{stem}_p50:Q", **how), tooltip=tip),
+    ]
 
 
 def _run_out(record: PlanRecord, look: Look, say: Wording) -> list[alt.Chart]:
@@ -133,26 +136,18 @@ def _run_out(record: PlanRecord, look: Look, say: Wording) -> list[alt.Chart]:
         return []
     first, last = record.months[0].start, record.months[-1].start
     start, end = max(dates.p10, first), min(dates.p90 or last, last)
-    layers = [
-        alt.Chart(values([{"from": moment(start), "to": moment(end)}]))
-        .mark_rect(color=look.ink, opacity=0.07)
-        .encode(x=alt.X("from:T"), x2=alt.X2("to:T"))
-    ]
-    middle = dates.p50
-    at = middle if middle is not None and middle <= last else end
-    if middle is not None and middle <= last:
-        rule = alt.Chart(values([{"at": moment(middle)}])).mark_rule(color=look.ink, strokeDash=[2, 3])
+    shade = chart({"from": moment(start), "to": moment(end)}).mark_rect(color=look.ink, opacity=0.07)
+    layers = [shade.encode(**across("from:T", "to:T"))]
+    at = end
+    if dates.p50 is not None and dates.p50 <= last:
+        at = dates.p50
+        rule = chart({"at": moment(at)}).mark_rule(color=look.ink, strokeDash=[2, 3])
         layers.append(rule.encode(x=alt.X("at:T")))
     words = say("fleet of today runs out:\n{middle} ({low} to {high})", **_dates_in_words(record, say))
-    late = (at - first) > (last - first) * 0.55
-    data = values([{"at": moment(at), "words": words}])
-    marks = halo_text(
-        data, look, align="right" if late else "left", dx=-6 if late else 6, baseline="top", color=look.ink
-    )
-    return [
-        *layers,
-        *[mark.encode(x=alt.X("at:T"), y=alt.value(4), text=alt.Text("words:N")) for mark in marks],
-    ]
+    side = {"align": "right", "dx": -6} if at - first > (last - first) * 0.55 else {"align": "left", "dx": 6}
+    place = {"at": moment(at), "words": words}
+    mark = {**side, "baseline": "top", "color": look.ink}
+    return [*layers, *halo_label(place, look, alt.X("at:T"), alt.value(4), **mark)]
 
 
 def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
@@ -165,68 +160,55 @@ def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
 
 def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[alt.Chart]:
     """When each order serves: a tick at the median, a line from P10 to P90, on the floor of the chart."""
-    last = record.months[-1].start
-    kinds = kinds_of_source(record)
+    last, kinds = record.months[-1].start, kinds_of_source(record)
     rows = [
-        {
-            "from": moment(min(order.arrives.p10, last)),
-            "at": moment(min(order.arrives.p50 or last, last)),
-            "to": moment(min(order.arrives.p90 or last, last)),
-            "colour": source_colour(look, kinds.get(order.source, "")),
-            "words": say("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source),
-            "ordered": say.day(order.order_on),
-            "serves": f"{say.day(order.arrives.p10)} – {say.day(order.arrives.p90)}",
-        }
+        _arrival(order, first, last, say) | {"colour": source_colour(look, kinds.get(order.source, ""))}
         for order in record.orders
-        if order.pool == pool and order.arrives.p10 is not None and order.gpus > 0
+        if order.pool == pool and order.gpus > 0 and (first := order.arrives.p10)
     ]
     if not rows:
         return []
-    tip = [
-        alt.Tooltip("words:N", title=say("order")),
-        alt.Tooltip("ordered:N", title=say("ordered on")),
-        alt.Tooltip("serves:N", title=say("serves, P10 to P90")),
-    ]
-    base = alt.Chart(values(rows)).encode(
-        color=alt.Color("colour:N", scale=None), y=alt.value("height"), tooltip=tip
+    tip = tips(
+        ("words:N", say("order")), ("ordered:N", say("ordered on")), ("serves:N", say("serves, P10 to P90"))
     )
+    floor = alt.value("height")
+    base = alt.Chart(values(rows)).encode(color=own_colour(), y=floor, tooltip=tip)
+    told = chart({"words": say("orders arrive: tick P50, line P10 to P90")})
+    note = told.mark_text(align="left", fontSize=11, color=look.quiet, dy=-21)
+    tick = base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6)
     return [
-        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(x=alt.X("from:T"), x2=alt.X2("to:T")),
-        base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6).encode(x=alt.X("at:T")),
-        alt.Chart(values([{"words": say("orders arrive: tick P50, line P10 to P90")}]))
-        .mark_text(align="left", fontSize=11, color=look.quiet, dy=-21)
-        .encode(x=alt.value(2), y=alt.value("height"), text=alt.Text("words:N")),
+        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(**across("from:T", "to:T")),
+        tick.encode(x=alt.X("at:T")),
+        note.encode(x=alt.value(2), y=floor, text=alt.Text("words:N")),
     ]
+
+
+def _arrival(order: Order, first: dt.date, last: dt.date, say: Wording) -> Row:
+    """An order's arrival cut at the ``last`` month."""
+    return {
+        "from": moment(min(first, last)),
+        "at": moment(min(order.arrives.p50 or last, last)),
+        "to": moment(min(order.arrives.p90 or last, last)),
+        "words": say("{gpus} {sku} from {source}", **picked(order, "gpus", "sku", "source")),
+        "ordered": say.day(order.order_on),
+        "serves": f"{say.day(first)} – {say.day(order.arrives.p90)}",
+    }
 
 
 def _band_labels(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> list[alt.Chart]:
     """The bands in words: the higher one is labelled above itself, the lower one below."""
     last = rows[-1]
     need_on_top = last["need_p50"] >= last["in_service_p50"]
-    labels = [
+    layers: list[alt.Chart] = []
+    for stem, colour, words, above in (
         ("need", look.need, say("needed: 8 in 10 futures lie here"), need_on_top),
         ("in_service", look.in_service, say("in service: 8 in 10 futures lie here"), not need_on_top),
-    ]
-    layers = []
-    for stem, colour, words, above in labels:
-        height = last[f"{stem}_p90"] if above else last[f"{stem}_p10"]
-        floor = 0.14 * y.domain[1]
-        data = values(
-            [{"at": last["start"], "height": height if above else max(height, floor), "words": words}]
-        )
-        marks = halo_text(
-            data,
-            look,
-            align="right",
-            baseline="bottom" if above else "top",
-            dy=-8 if above else 8,
-            color=colour,
-            fontWeight=600,
-        )
-        layers += [
-            mark.encode(x=alt.X("at:T"), y=alt.Y("height:Q", scale=y), text=alt.Text("words:N"))
-            for mark in marks
-        ]
+    ):
+        height = last[f"{stem}_p90"] if above else max(last[f"{stem}_p10"], 0.14 * y.domain[1])
+        side = {"baseline": "bottom", "dy": -8} if above else {"baseline": "top", "dy": 8}
+        place = {"at": last["start"], "height": height, "words": words}
+        mark = {**side, "align": "right", "color": colour, "fontWeight": 600}
+        layers += halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
     return layers
 
 
@@ -236,67 +218,50 @@ def _rental_label(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> li
     if widest["with_rental"] <= widest["in_service_p50"]:
         return []
     late = widest["start"] > rows[len(rows) * 2 // 3]["start"]
-    data = values(
-        [{"at": widest["start"], "height": widest["with_rental"], "words": say("with rental, P50")}]
-    )
-    marks = halo_text(
-        data,
-        look,
-        align="right" if late else "left",
-        baseline="bottom",
-        dy=-4,
-        dx=-4 if late else 4,
-        fontSize=11,
-        color=look.reserved,
-    )
-    return [
-        mark.encode(x=alt.X("at:T"), y=alt.Y("height:Q", scale=y), text=alt.Text("words:N")) for mark in marks
-    ]
+    side = {"align": "right", "dx": -4} if late else {"align": "left", "dx": 4}
+    place = {"at": widest["start"], "height": widest["with_rental"], "words": say("with rental, P50")}
+    mark = {**side, "baseline": "bottom", "dy": -4, "fontSize": 11, "color": look.reserved}
+    return halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
 
 
 def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Probability that every pool's demand is met, month by month: number, interval and the goal's line."""
     goal = record.answer.goal
     rows = [_strip_row(month, goal, say) for month in record.months]
-    height = 116
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say))
-    y = alt.Scale(domain=[0, 1])
-    share = alt.Axis(
-        values=[0, 0.5, goal],
-        title=say("probability"),
-        labelExpr=f"(datum.value == {goal} ? '{say('goal')} ' : '') + format(datum.value, '.0%')",
-        grid=False,
-    )
-    tip = [
-        alt.Tooltip("month:N", title=say("month")),
-        alt.Tooltip("probability:Q", title=say("probability met"), format=".1%"),
-        alt.Tooltip("low:Q", title=say("interval, low"), format=".1%"),
-        alt.Tooltip("high:Q", title=say("interval, high"), format=".1%"),
-        alt.Tooltip("verdict:N", title=say("goal")),
-    ]
-    colour = alt.Color(
-        "verdict_key:N",
-        scale=alt.Scale(domain=["met", "missed", "not required"], range=[look.met, look.missed, look.faint]),
-        legend=None,
-    )
+    scale, share, tip = alt.Scale(domain=[0, 1]), _goal_axis(goal, say), _strip_tips(say)
+    verdicts, tints = ["met", "missed", "not required"], [look.met, look.missed, look.faint]
+    number = base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7)
+    rule = chart({"goal": goal}).mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)
     layers = [
-        base.mark_bar().encode(y=alt.Y("probability:Q", scale=y, axis=share), color=colour, tooltip=tip),
+        base.mark_bar().encode(
+            y=alt.Y("probability:Q", scale=scale, axis=share),
+            color=colours("verdict_key:N", verdicts, tints, None),
+            tooltip=tip,
+        ),
         base.mark_rule(color=look.ink, strokeWidth=1.4).encode(
-            y=alt.Y("low:Q", scale=y, axis=share), y2=alt.Y2("high:Q")
+            **upright("low:Q", "high:Q", scale=scale, axis=share)
         ),
-        base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7).encode(
-            y=alt.value("height"), text=alt.Text("number:N"), tooltip=tip
-        ),
-        alt.Chart(values([{"goal": goal}]))
-        .mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)
-        .encode(y=alt.Y("goal:Q", scale=y)),
+        number.encode(y=alt.value("height"), text=alt.Text("number:N"), tooltip=tip),
+        rule.encode(y=alt.Y("goal:Q", scale=scale)),
     ]
-    takeaway = _strip_takeaway(record, say)
-    data = [
-        {key: value for key, value in row.items() if key not in ("verdict_key", "number")} for row in rows
-    ]
-    return Figure(
-        "probability-by-month", takeaway, finished(alt.layer(*layers), look, takeaway, height), data
+    data = without(rows, "verdict_key", "number")
+    return figure("probability-by-month", _strip_takeaway(record, say), layers, look, 116, data)
+
+
+def _goal_axis(goal: float, say: Wording) -> alt.Axis:
+    """Nothing, one half and the goal, which is named."""
+    label = f"(datum.value == {goal} ? '{say('goal')} ' : '') + format(datum.value, '.0%')"
+    return alt.Axis(values=[0, 0.5, goal], title=say("probability"), labelExpr=label, grid=False)
+
+
+def _strip_tips(say: Wording) -> list[alt.Tooltip]:
+    return tips(
+        ("month:N", say("month")),
+        ("probability:Q", say("probability met"), ".1%"),
+        ("low:Q", say("interval, low"), ".1%"),
+        ("high:Q", say("interval, high"), ".1%"),
+        ("verdict:N", say("goal")),
     )
 
 
@@ -305,9 +270,7 @@ def _strip_row(month: Month, goal: float, say: Wording) -> Row:
     key = "not required" if not month.required else "met" if probability.value >= goal else "missed"
     return {
         "month": month.month,
-        "probability": probability.value,
-        "low": probability.low,
-        "high": probability.high,
+        **interval(probability),
         "verdict_key": key,
         "verdict": say(key),
         "number": f"{100 * probability.value:.0f}" + ("▾" if key == "missed" else ""),
@@ -315,14 +278,14 @@ def _strip_row(month: Month, goal: float, say: Wording) -> Row:
 
 
 def _strip_takeaway(record: PlanRecord, say: Wording) -> str:
+    answer = record.answer
     judged = [month for month in record.months if month.required]
-    missed = [month for month in judged if month.probability.value < record.answer.goal]
-    weakest = record.answer
+    missed = [month for month in judged if month.probability.value < answer.goal]
     figures = {
-        "goal": say.percent(weakest.goal),
-        "p": say.percent(weakest.probability.value),
-        "range": say.percent_range(weakest.probability.low, weakest.probability.high),
-        "month": say.month(weakest.weakest_month),
+        "goal": say.percent(answer.goal),
+        "p": say.percent(answer.probability.value),
+        "range": say.percent_range(answer.probability.low, answer.probability.high),
+        "month": say.month(answer.weakest_month),
         "n": len(judged),
         "missed": len(missed),
     }
@@ -330,8 +293,7 @@ def _strip_takeaway(record: PlanRecord, say: Wording) -> str:
         return say("No month is bound to the goal; the weakest is {month} with {p} ({range}).", **figures)
     if missed:
         return say(
-            "The goal of {goal} is missed in {missed} of {n} months; the weakest is {month} with {p} "
-            "({range}).",
+            "The goal of {goal} is missed in {missed} of {n} months; the weakest is {month} with {p} ({range}).",
             **figures,
         )
     return say(

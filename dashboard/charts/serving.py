@@ -4,46 +4,48 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, halo_text, values
+from dashboard.charts.figure import Figure, values
+from dashboard.charts.parts import (
+    figure,
+    halo_label,
+    label_above,
+    lane,
+    only,
+    own_colour,
+    picked,
+    point_in_interval,
+    tips,
+    upright,
+)
 from dashboard.charts.theme import LIGHT, Look
-from dashboard.wording import ENGLISH, Wording, shortened
 from executor.estimate.closed_loop import Estimate
 from executor.estimate.measured_points import Case
 from planner.compare.rows import Row
-from planner.record.models import PlanRecord
+from planner.record.models import PlanRecord, Serving
+from planner.report.language import ENGLISH, Wording, shortened
 
 
 def serving_table(record: PlanRecord) -> list[Row]:
     """One row per pool and kind of GPU, full digits; None where there is no figure."""
-    rows = []
-    for item in record.sizing:
-        rate = item.requests_per_s
-        rows.append(
-            {
-                "pool": item.pool,
-                "gpu": item.sku,
-                "model": item.model.rpartition("/")[2],
-                "precision": item.precision,
-                "engine": item.engine,
-                "layout": layout_words(item.layout),
-                "gpus_per_replica": item.gpus_per_replica,
-                "fits": item.fits,
-                "requests_per_s": None if rate is None else rate.value,
-                "low": None if rate is None else rate.low,
-                "high": None if rate is None else rate.high,
-                "level": None if rate is None else rate.level,
-                "gpus_per_request_per_s": item.gpus_per_request_per_s,
-                "ttft_ms": item.ttft_ms,
-                "tpot_ms": item.tpot_ms,
-                "concurrency": item.concurrency,
-                "mfu": item.mfu,
-                "mbu": item.mbu,
-                "label": item.label,
-                "limits": item.limits,
-                "reason": item.reason,
-            }
-        )
-    return rows
+    return [_serving_row(item) for item in record.sizing]
+
+
+def _serving_row(item: Serving) -> Row:
+    rate = item.requests_per_s
+    at_slo = ("gpus_per_request_per_s", "ttft_ms", "tpot_ms", "concurrency", "mfu", "mbu")
+    return {
+        "pool": item.pool,
+        "gpu": item.sku,
+        "model": item.model.rpartition("/")[2],
+        **picked(item, "precision", "engine"),
+        "layout": layout_words(item.layout),
+        **picked(item, "gpus_per_replica", "fits"),
+        "requests_per_s": rate and rate.value,
+        "low": rate and rate.low,
+        "high": rate and rate.high,
+        "level": rate and rate.level,
+        **picked(item, *at_slo, "label", "limits", "reason"),
+    }
 
 
 def layout_words(layout: dict[str, int]) -> str:
@@ -62,58 +64,37 @@ def serving_level(record: PlanRecord) -> float:
 
 def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Requests a second that one GPU serves at the SLO, by pool and kind of GPU, with the interval."""
-    rows = []
-    for row in serving_table(record):
-        if row["requests_per_s"] is None:
-            continue
-        per_gpu = 1 / row["gpus_per_replica"]
-        rows.append(
-            {
-                **{key: row[key] for key in ("pool", "gpu", "model", "label")},
-                "value": row["requests_per_s"] * per_gpu,
-                "low": row["low"] * per_gpu,
-                "high": row["high"] * per_gpu,
-                "line": f"{row['pool']} / {row['gpu']}",
-                "words": say(
-                    "{pool} on {gpu}: {label}",
-                    pool=shortened(row["pool"], 20),
-                    gpu=row["gpu"],
-                    label=say(row["label"] or ""),
-                ),
-                "colour": look.labels.get(row["label"] or "", look.quiet),
-            }
-        )
-    takeaway = _takeaway(record, say)
+    known = [row for row in serving_table(record) if row["requests_per_s"] is not None]
+    rows = [_per_gpu(row, look, say) for row in known]
     level = say.percent(serving_level(record))
     title = say("requests a second per GPU at the SLO, with the {level} interval", level=level)
-    axis = alt.Axis(title=title, grid=True)
-    base = alt.Chart(values(rows)).encode(
-        y=alt.Y("line:N", sort=None, axis=None), color=alt.Color("colour:N", scale=None)
+    base = alt.Chart(values(rows)).encode(y=lane("line:N", gap=None), color=own_colour())
+    tip = tips(
+        ("line:N", say("pool and GPU")),
+        ("value:Q", say("requests/s per GPU"), ".3f"),
+        ("low:Q", say("low"), ".3f"),
+        ("high:Q", say("high"), ".3f"),
+        ("label:N", say("label")),
     )
-    zero = alt.Scale(domainMin=0)
-    layers = [
-        base.mark_rule(strokeWidth=3, opacity=0.5, yOffset=9).encode(
-            x=alt.X("low:Q", axis=axis, scale=zero), x2=alt.X2("high:Q")
-        ),
-        base.mark_point(filled=True, size=90, yOffset=9, opacity=1).encode(
-            x=alt.X("value:Q", axis=axis, scale=zero),
-            tooltip=[
-                alt.Tooltip("line:N", title=say("pool and GPU")),
-                alt.Tooltip("value:Q", title=say("requests/s per GPU"), format=".3f"),
-                alt.Tooltip("low:Q", title=say("low"), format=".3f"),
-                alt.Tooltip("high:Q", title=say("high"), format=".3f"),
-                alt.Tooltip("label:N", title=say("label")),
-            ],
-        ),
-        base.mark_text(align="left", dy=-10).encode(
-            x=alt.value(0), text=alt.Text("words:N"), color=alt.value(look.ink)
-        ),
-    ]
-    chart = finished(alt.layer(*layers), look, takeaway, max(1, len(rows)) * 42)
-    data = [
-        {key: row[key] for key in ("pool", "gpu", "model", "label", "value", "low", "high")} for row in rows
-    ]
-    return Figure("goodput-per-gpu", takeaway, chart, data)
+    how = {"axis": alt.Axis(title=title, grid=True), "scale": alt.Scale(domainMin=0)}
+    layers = [*point_in_interval(base, "value:Q", tip, **how), label_above(base, look)]
+    data = only(rows, "pool", "gpu", "model", "label", "value", "low", "high")
+    return figure("goodput-per-gpu", _takeaway(record, say), layers, look, max(1, len(rows)) * 42, data)
+
+
+def _per_gpu(row: Row, look: Look, say: Wording) -> Row:
+    """A row of the serving table per GPU, with its words and colour."""
+    label, per_gpu = row["label"] or "", 1 / row["gpus_per_replica"]
+    about = {"pool": shortened(row["pool"], 20), "gpu": row["gpu"], "label": say(label)}
+    return {
+        **{key: row[key] for key in ("pool", "gpu", "model", "label")},
+        "value": row["requests_per_s"] * per_gpu,
+        "low": row["low"] * per_gpu,
+        "high": row["high"] * per_gpu,
+        "line": f"{row['pool']} / {row['gpu']}",
+        "words": say("{pool} on {gpu}: {label}", **about),
+        "colour": look.labels.get(label, look.quiet),
+    }
 
 
 def _takeaway(record: PlanRecord, say: Wording) -> str:
@@ -138,86 +119,92 @@ def throughput_curve(
     ``measured`` and ``modelled`` are of one model, GPU, engine, precision, layout and request lengths. The
     roofline is the model's throughput over the larger of MFU and MBU: what that resource would give at 100 %.
     """
-    rows: list[Row] = [
-        {
-            "what": say("measured"),
-            "concurrency": case.load.concurrency,
-            "tpot_ms": case.tpot_ms,
-            "throughput": case.throughput_per_gpu,
-        }
-        for case in measured
-    ]
-    points = list(rows)
-    lines: list[Row] = []
-    for item in modelled:
-        rate = item.output_tokens_per_s_per_gpu
-        used = max(item.mfu, item.mbu, 1e-6)
-        lines.append(
-            {
-                "what": say(item.label),
-                "concurrency": item.load.concurrency,
-                "tpot_ms": item.tpot_ms.value,
-                "throughput": rate.value,
-                "low": rate.low,
-                "high": rate.high,
-                "roof": rate.value / used,
-                "mfu": item.mfu,
-                "mbu": item.mbu,
-            }
-        )
-    takeaway = _curve_takeaway(points, modelled, say)
+    points = [_measured_point(case, say) for case in measured]
+    lines = [_modelled_point(item, say) for item in modelled]
     colour = look.labels.get(modelled[0].label, look.quiet) if modelled else look.quiet
-    x = alt.X("tpot_ms:Q", axis=alt.Axis(title=say("TPOT, ms (lower is faster for the user)"), tickCount=8))
-    y = alt.Axis(title=say("output tokens/s per GPU"), tickCount=6)
-    tip = [
-        alt.Tooltip("what:N", title=say("label")),
-        alt.Tooltip("concurrency:Q", title=say("concurrency")),
-        alt.Tooltip("tpot_ms:Q", title="TPOT, ms", format=".1f"),
-        alt.Tooltip("throughput:Q", title=say("tokens/s per GPU"), format=",.0f"),
-    ]
-    curve = alt.Chart(values(lines))
-    layers: list[alt.Chart] = [
-        curve.mark_area(opacity=0.18, color=colour).encode(
-            x=x, y=alt.Y("low:Q", axis=y), y2=alt.Y2("high:Q")
-        ),
-        curve.mark_line(color=colour, strokeWidth=2.5, point={"color": colour, "size": 30}).encode(
-            x=x,
-            y=alt.Y("throughput:Q", axis=y),
-            order=alt.Order("concurrency:Q"),
-            tooltip=[
-                *tip,
-                alt.Tooltip("mfu:Q", title="MFU", format=".2f"),
-                alt.Tooltip("mbu:Q", title="MBU", format=".2f"),
-            ],
-        ),
-        curve.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(
-            x=x, y=alt.Y("roof:Q", axis=y), order=alt.Order("concurrency:Q")
-        ),
-    ]
-    if points:  # an empty layer would be a picture without a text alternative
-        diamonds = alt.Chart(values(points)).mark_point(
-            shape="diamond", size=110, filled=True, color=look.labels["measured"], opacity=1
-        )
-        layers.append(diamonds.encode(x=x, y=alt.Y("throughput:Q", axis=y), tooltip=tip))
+    layers = [*_curve(lines, colour, look, say), *_diamonds(points, look, say)]
     if lines:
         layers += _curve_labels(lines[-1], modelled[-1].label, colour, look, say)
-    return Figure(
-        "throughput-curve", takeaway, finished(alt.layer(*layers), look, takeaway, 320), [*rows, *lines]
+    return figure(
+        "throughput-curve", _curve_takeaway(points, modelled, say), layers, look, 320, [*points, *lines]
     )
+
+
+def _measured_point(case: Case, say: Wording) -> Row:
+    return {
+        "what": say("measured"),
+        "concurrency": case.load.concurrency,
+        "tpot_ms": case.tpot_ms,
+        "throughput": case.throughput_per_gpu,
+    }
+
+
+def _modelled_point(item: Estimate, say: Wording) -> Row:
+    rate = item.output_tokens_per_s_per_gpu
+    return {
+        "what": say(item.label),
+        "concurrency": item.load.concurrency,
+        "tpot_ms": item.tpot_ms.value,
+        "throughput": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "roof": rate.value / max(item.mfu, item.mbu, 1e-6),
+        "mfu": item.mfu,
+        "mbu": item.mbu,
+    }
+
+
+def _curve_x(say: Wording) -> alt.X:
+    return alt.X(
+        "tpot_ms:Q", axis=alt.Axis(title=say("TPOT, ms (lower is faster for the user)"), tickCount=8)
+    )
+
+
+def _curve_y(say: Wording) -> alt.Axis:
+    return alt.Axis(title=say("output tokens/s per GPU"), tickCount=6)
+
+
+def _curve_tips(say: Wording) -> list[alt.Tooltip]:
+    return tips(
+        ("what:N", say("label")),
+        ("concurrency:Q", say("concurrency")),
+        ("tpot_ms:Q", "TPOT, ms", ".1f"),
+        ("throughput:Q", say("tokens/s per GPU"), ",.0f"),
+    )
+
+
+def _curve(lines: list[Row], colour: str, look: Look, say: Wording) -> list[alt.Chart]:
+    """The model's line with its band, and its roofline."""
+    axis, order = _curve_y(say), alt.Order("concurrency:Q")
+    base = alt.Chart(values(lines)).encode(x=_curve_x(say))
+    line = base.mark_line(color=colour, strokeWidth=2.5, point={"color": colour, "size": 30})
+    used = tips(("mfu:Q", "MFU", ".2f"), ("mbu:Q", "MBU", ".2f"))
+    return [
+        base.mark_area(opacity=0.18, color=colour).encode(**upright("low:Q", "high:Q", axis=axis)),
+        line.encode(y=alt.Y("throughput:Q", axis=axis), order=order, tooltip=[*_curve_tips(say), *used]),
+        base.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(y=alt.Y("roof:Q", axis=axis), order=order),
+    ]
+
+
+def _diamonds(points: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
+    if not points:  # an empty layer would be a picture without a text alternative
+        return []
+    mark = {"shape": "diamond", "size": 110, "filled": True, "color": look.labels["measured"], "opacity": 1}
+    y = alt.Y("throughput:Q", axis=_curve_y(say))
+    diamonds = alt.Chart(values(points)).mark_point(**mark)
+    return [diamonds.encode(x=_curve_x(say), y=y, tooltip=_curve_tips(say))]
 
 
 def _curve_labels(last: Row, label: str, colour: str, look: Look, say: Wording) -> list[alt.Chart]:
     """Model and roofline in words at the right end of their lines."""
-    layers = []
+    layers: list[alt.Chart] = []
     for height, words, tint in (
         (last["throughput"], say("model: {label}, band 80 %", label=say(label)), colour),
         (last["roof"], say("roofline"), look.quiet),
     ):
-        data = values([{"at": last["tpot_ms"], "height": height, "words": words}])
-        marks = halo_text(data, look, align="right", baseline="bottom", dy=-7, color=tint, fontWeight=600)
-        layers += [
-            mark.encode(x=alt.X("at:Q"), y=alt.Y("height:Q"), text=alt.Text("words:N")) for mark in marks
-        ]
+        place = {"at": last["tpot_ms"], "height": height, "words": words}
+        mark = {"align": "right", "baseline": "bottom", "dy": -7, "color": tint, "fontWeight": 600}
+        layers += halo_label(place, look, alt.X("at:Q"), alt.Y("height:Q"), **mark)
     return layers
 
 
@@ -228,10 +215,7 @@ def _curve_takeaway(points: list[Row], modelled: Sequence[Estimate], say: Wordin
     rate = best.output_tokens_per_s_per_gpu
     sentence = say(
         "At {c} requests in service one GPU gives {n} output tokens/s ({low} to {high} in 8 of 10 cases; {label}).",
-        c=say.count(best.load.concurrency),
-        n=say.count(rate.value),
-        low=say.count(rate.low),
-        high=say.count(rate.high),
+        **say.counts(c=best.load.concurrency, n=rate.value, low=rate.low, high=rate.high),
         label=say(best.label),
     )
     if not points:

@@ -2,22 +2,24 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from itertools import pairwise
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, moment, month_after, month_cells, values
-from dashboard.charts.gates import state_legend
+from dashboard.charts.figure import Figure, moment, month_after, month_cells, values
+from dashboard.charts.gates import stacked, state_colours
+from dashboard.charts.parts import across, chart, colours, figure, lane, only, own_colour, tips, upright
 from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
-from dashboard.wording import ENGLISH, Wording, shortened
 from planner.compare.rows import Row
 from planner.compare.single_future import PLACES, Story
 from planner.record.models import PlanRecord
 from planner.reference.gate_history import GateEvent, events, states
+from planner.report.language import ENGLISH, Wording, shortened
 from planner.scenario.gates import Gate
 
 _YEARS_BEFORE = 2
-_READABLE_DAYS = 45
-"""A past state shorter than this leaves no room for its letter."""
+_READABLE_DAYS, _READABLE_SHARE = 45, 0.16
+"""A past state shorter than this, a share below this leaves no room for its letter."""
 
 
 def gate_events(record: PlanRecord, gate: Gate) -> tuple[GateEvent, ...]:
@@ -32,83 +34,74 @@ def gate_events(record: PlanRecord, gate: Gate) -> tuple[GateEvent, ...]:
 def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """One gate on one axis: the states it was in, today, and the share of futures in each state after."""
     today = record.scenario.start
-    rows = [*_past(record, gate, today), *_future(record, gate)]
-    end = max((dt.date.fromisoformat(str(row["end"])[:10]) for row in rows), default=today)
-    marks: list[Row] = [
+    rows = [*_past(gate, today), *_future(record, gate)]
+    for row in rows:
+        row |= {"state_shown": say(row["state"]), "ink": look.state_ink[row["state"]]}
+    layers = [
+        *_states(rows, today, look, say),
+        *_today(today, look, say),
+        *_event_marks(_marks(record, gate), look, say),
+    ]
+    name, takeaway = f"gate-history-{shortened(gate.name, 20)}", _gate_takeaway(record, gate, say)
+    drawn = alt.layer(*layers).resolve_scale(color="independent")
+    data = only(rows, "gate", "state", "start", "end", "share", "source")
+    return figure(name, takeaway, drawn, look, 130, data)
+
+
+def _states(rows: list[Row], today: dt.date, look: Look, say: Wording) -> list[alt.Chart]:
+    """The states as fields of colour with their letters."""
+    end = max((dt.date.fromisoformat(row["end"][:10]) for row in rows), default=today)
+    span = alt.Scale(domain=[moment(_first_day(today)), moment(end)])
+    months = alt.Axis(title=None, format="%b %y", labelOverlap="parity", tickCount=9)
+    share = alt.Axis(format=".0%", tickCount=3, title=say("share of futures"), orient="right", grid=False)
+    base = alt.Chart(values(rows))
+    fields = base.mark_rect().encode(
+        **across("start:T", "end:T", scale=span, axis=months),
+        **upright("from:Q", "to:Q", axis=share, scale=alt.Scale(domain=[0, 1.12], nice=False)),
+        color=state_colours("state_shown:N", look, say),
+        tooltip=tips(
+            ("state_shown:N", say("state")),
+            ("start:T", say("from"), "%Y-%m-%d"),
+            ("share:Q", say("share of futures"), ".0%"),
+            ("source:N", say("source")),
+        ),
+    )
+    letters = base.transform_filter("datum.letter != ''").mark_text(fontWeight=600, fontSize=11)
+    place = {"x": alt.X("middle:T"), "y": alt.Y("level:Q")}
+    return [fields, letters.encode(**place, text=alt.Text("letter:N"), color=own_colour("ink:N"))]
+
+
+def _today(today: dt.date, look: Look, say: Wording) -> list[alt.Chart]:
+    """The plan's day as a rule with its date on top."""
+    x, at = alt.X("at:T"), moment(today)
+    words = chart({"at": at, "words": say.day(today)}).mark_text(
+        align="left", baseline="top", dx=5, dy=-13, fontSize=11, color=look.ink
+    )
+    return [
+        chart({"at": at}).mark_rule(color=look.ink, strokeWidth=2).encode(x=x),
+        words.encode(x=x, y=alt.value(0), text=alt.Text("words:N")),
+    ]
+
+
+def _marks(record: PlanRecord, gate: Gate) -> list[Row]:
+    """The events inside the window, numbered as in the list of all."""
+    return [
         {"at": moment(event.date), "number": str(number), "words": event.event, "source": event.source}
         for number, event in enumerate(gate_events(record, gate), start=1)
-        if event.date >= _first_day(today)
+        if event.date >= _first_day(record.scenario.start)
     ]
-    takeaway = _gate_takeaway(record, gate, say)
-    for row in rows:
-        row["state_shown"] = say(str(row["state"]))
-    span = alt.Scale(domain=[moment(_first_day(today)), moment(end)])
-    x = alt.X(
-        "start:T", scale=span, axis=alt.Axis(title=None, format="%b %y", labelOverlap="parity", tickCount=9)
-    )
-    base = alt.Chart(values(rows))
-    share = alt.Axis(format=".0%", tickCount=3, title=say("share of futures"), orient="right", grid=False)
-    shown = [say(state) for state in STATES]
-    colour = alt.Color(
-        "state_shown:N",
-        scale=alt.Scale(domain=shown, range=[look.states[state] for state in STATES]),
-        legend=alt.Legend(
-            title=None, symbolType="square", labelExpr=state_legend({state: say(state) for state in STATES})
-        ),
-    )
-    layers = [
-        base.mark_rect().encode(
-            x=x,
-            x2=alt.X2("end:T"),
-            y=alt.Y("from:Q", axis=share, scale=alt.Scale(domain=[0, 1.12], nice=False)),
-            y2=alt.Y2("to:Q"),
-            color=colour,
-            tooltip=[
-                alt.Tooltip("state_shown:N", title=say("state")),
-                alt.Tooltip("start:T", title=say("from"), format="%Y-%m-%d"),
-                alt.Tooltip("share:Q", title=say("share of futures"), format=".0%"),
-                alt.Tooltip("source:N", title=say("source")),
-            ],
-        ),
-        base.transform_filter("datum.letter != ''")
-        .mark_text(fontWeight=600, fontSize=11)
-        .encode(
-            x=alt.X("middle:T"),
-            y=alt.Y("level:Q"),
-            text=alt.Text("letter:N"),
-            color=alt.Color("ink:N", scale=None),
-        ),
-        alt.Chart(values([{"at": moment(today)}]))
-        .mark_rule(color=look.ink, strokeWidth=2)
-        .encode(x=alt.X("at:T")),
-        alt.Chart(values([{"at": moment(today), "words": say.day(today)}]))
-        .mark_text(align="left", baseline="top", dx=5, dy=-13, fontSize=11, color=look.ink)
-        .encode(x=alt.X("at:T"), y=alt.value(0), text=alt.Text("words:N")),
-        *_event_marks(marks, look, say),
-    ]
-    for row in rows:
-        row["ink"] = look.state_ink[str(row["state"])]
-    chart = finished(alt.layer(*layers).resolve_scale(color="independent"), look, takeaway, 130)
-    data = [{key: row[key] for key in ("gate", "state", "start", "end", "share", "source")} for row in rows]
-    return Figure(f"gate-history-{shortened(gate.name, 20)}", takeaway, chart, data)
 
 
 def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
     if not marks:  # an empty layer would be a picture without a text alternative
         return []
-    base = alt.Chart(values(marks)).encode(
-        x=alt.X("at:T"),
-        tooltip=[
-            alt.Tooltip("at:T", title=say("date"), format="%Y-%m-%d"),
-            alt.Tooltip("words:N", title=say("event")),
-            alt.Tooltip("source:N", title=say("source")),
-        ],
-    )
+    tip = tips(("at:T", say("date"), "%Y-%m-%d"), ("words:N", say("event")), ("source:N", say("source")))
+    base = alt.Chart(values(marks)).encode(x=alt.X("at:T"), tooltip=tip)
+    ticks = base.mark_tick(orient="vertical", color=look.ink, thickness=1.5, height=8)
+    numbers = base.mark_text(color=look.ink, fontSize=10, baseline="bottom")
     return [
-        base.mark_tick(orient="vertical", color=look.ink, thickness=1.5, height=8).encode(y=alt.datum(1.03)),
-        base.mark_text(color=look.ink, fontSize=10, baseline="bottom").encode(
-            y=alt.datum(1.05), text=alt.Text("number:N")
-        ),
+        ticks.encode(y=alt.datum(1.03)),
+        numbers.encode(y=alt.datum(1.05), text=alt.Text("number:N")),
     ]
 
 
@@ -116,79 +109,70 @@ def _first_day(today: dt.date) -> dt.date:
     return today.replace(year=today.year - _YEARS_BEFORE, day=1)
 
 
-def _past(record: PlanRecord, gate: Gate, today: dt.date) -> list[Row]:
+def _past(gate: Gate, today: dt.date) -> list[Row]:
     """The states on record, cut at the plan's day, each over the whole height."""
     if gate.product is None or gate.always is not None:
         return []
-    known = [
-        state
-        for state in states(gate.product, gate.authority, gate.as_of or today, gate.reading)
-        if state.state in STATES
-    ]
-    ends = [state.from_date for state in known[1:]] + [today]
+    on_record = states(gate.product, gate.authority, gate.as_of or today, gate.reading)
+    known = [state for state in on_record if state.state in STATES]
     rows: list[Row] = []
-    for state, end in zip(known, ends, strict=True):
+    for state, end in zip(known, [*(later.from_date for later in known[1:]), today], strict=True):
         start = max(state.from_date, _first_day(today))
-        if start >= end:
-            continue
-        wide = (end - start).days >= _READABLE_DAYS
-        rows.append(
-            _cell(gate.name, state.state, start, end, 0.0, 1.0, state.source)
-            | {"letter": STATE_LETTERS[state.state] if wide else ""}
-        )
+        if start < end:
+            readable = (end - start).days >= _READABLE_DAYS
+            rows.append(_cell(gate.name, state.state, (start, end), (0.0, 1.0), state.source, readable))
     return rows
 
 
 def _future(record: PlanRecord, gate: Gate) -> list[Row]:
     """Shares of the futures, month by month, stacked from closed to open."""
-    rows: list[Row] = []
     days = [month.start for month in record.months]
-    ends = [*days[1:], month_after(days[-1])]
-    for month, end in zip(record.months, ends, strict=True):
-        floor = 0.0
-        for state in STATES:
-            share = month.gates.get(gate.name, {}).get(state, 0.0)
-            if share > 0:
-                rows.append(
-                    _cell(gate.name, state, month.start, end, floor, floor + share, "")
-                    | {"letter": STATE_LETTERS[state] if share > 0.16 else ""}
-                )
-            floor += share
-    return rows
+    spans = pairwise([*days, month_after(days[-1])])
+    return [
+        _cell(gate.name, state, span, (floor, floor + share), "", share > _READABLE_SHARE)
+        for month, span in zip(record.months, spans, strict=True)
+        for state, share, floor in stacked(month.gates.get(gate.name, {}))
+        if share > 0
+    ]
 
 
-def _cell(gate: str, state: str, start: dt.date, end: dt.date, low: float, high: float, source: str) -> Row:
-    middle = start + (end - start) / 2
+def _cell(
+    gate: str,
+    state: str,
+    days: tuple[dt.date, dt.date],
+    shares: tuple[float, float],
+    source: str,
+    readable: bool,
+) -> Row:
+    """A field of colour: a state between two days, and between two heights."""
+    (start, end), (low, high) = days, shares
     return {
         "gate": gate,
         "state": state,
         "start": moment(start),
         "end": moment(end),
-        "middle": moment(middle),
+        "middle": moment(start + (end - start) / 2),
         "from": low,
         "to": high,
         "level": (low + high) / 2,
         "share": high - low,
         "source": source,
+        "letter": STATE_LETTERS[state] if readable else "",
     }
 
 
 def _gate_takeaway(record: PlanRecord, gate: Gate, say: Wording) -> str:
     odds = next((item for item in record.gate_odds if item.gate == gate.name), None)
     today = record.months[0].gates.get(gate.name, {})
-    state = max(today, key=lambda name: today[name]) if today else "closed"
+    state = say(max(today, key=lambda name: today[name]) if today else "closed")
     if odds is None:
-        return say(
-            "{gate} is {state} on {day}.",
-            gate=gate.name,
-            state=say(state),
-            day=say.day(record.scenario.start),
-        )
+        day = say.day(record.scenario.start)
+        return say("{gate} is {state} on {day}.", gate=gate.name, state=state, day=day)
     return say(
         "{gate} is {state}: an order of the first day serves within the horizon in {odds} of futures, with this gate "
         "always open in {opened}.",
         gate=gate.name,
-        state=say(state),
+        state=state,
         odds=say.odds(odds.arrives),
         opened=say.odds(odds.arrives_if_open),
     )
@@ -196,83 +180,73 @@ def _gate_takeaway(record: PlanRecord, gate: Gate, say: Wording) -> str:
 
 def pipeline_area(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Mean GPUs of all orders by place, month by month."""
-    colours = (look.quiet, look.spot, look.reserved, look.in_service, look.unmet)
-    names = [say(place) for place in PLACES]
-    drawn = [
-        {**row, "place_shown": say(str(row["place"])), "rank": PLACES.index(str(row["place"]))}
-        for row in rows
-    ]
     months = list(dict.fromkeys(str(row["month"]) for row in rows))
-    ended = sum(row["gpus"] for row in rows if row["month"] == months[-1] and row["place"] == PLACES[-1])
-    serving = sum(row["gpus"] for row in rows if row["month"] == months[-1] and row["place"] == "serving")
-    takeaway = say(
+    tints = (look.quiet, look.spot, look.reserved, look.in_service, look.unmet)
+    names = [say(place) for place in PLACES]
+    drawn = [{**row, "place_shown": say(row["place"]), "rank": PLACES.index(row["place"])} for row in rows]
+    legend = alt.Legend(title=None, columns=3, labelLimit=220)
+    bars = alt.Chart(values(drawn)).mark_bar()
+    stack = bars.encode(
+        x=month_cells(months, say),
+        y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs, mean over futures"), tickCount=5)),
+        color=colours("place_shown:N", names, tints, legend, sort=names),
+        order=alt.Order("rank:Q"),
+        tooltip=tips(("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")),
+    )
+    return figure("pipeline", _pipeline_takeaway(rows, months[-1], say), stack, look, 240, list(rows))
+
+
+def _pipeline_takeaway(rows: Sequence[Row], month: str, say: Wording) -> str:
+    def gpus(place: str) -> float:
+        return sum(row["gpus"] for row in rows if row["month"] == month and row["place"] == place)
+
+    return say(
         "By {month} {serving} of the GPUs ordered serve on average; {ended} were ended by a gate.",
-        month=say.month(months[-1]),
-        serving=say.count(serving),
-        ended=say.count(ended),
+        month=say.month(month),
+        **say.counts(serving=gpus("serving"), ended=gpus(PLACES[-1])),
     )
-    chart = (
-        alt.Chart(values(drawn))
-        .mark_bar()
-        .encode(
-            x=month_cells(months, say),
-            y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs, mean over futures"), tickCount=5)),
-            color=alt.Color(
-                "place_shown:N",
-                scale=alt.Scale(domain=names, range=list(colours)),
-                legend=alt.Legend(title=None, columns=3, labelLimit=220),
-                sort=names,
-            ),
-            order=alt.Order("rank:Q"),
-            tooltip=[
-                alt.Tooltip("month:N", title=say("month")),
-                alt.Tooltip("place_shown:N", title=say("place")),
-                alt.Tooltip("gpus:Q", title="GPUs", format=",.1f"),
-            ],
-        )
-    )
-    return Figure("pipeline", takeaway, finished(chart, look, takeaway, 240), list(rows))
 
 
 def story_gantt(told: Story, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """One future: a line for each gate and each order; waiting pale, work strong."""
     rows = [_gate_stretch(stretch, look, say) for stretch in told.gates]
     rows += [_goods_stretch(stretch, look, say) for stretch in told.visits]
-    served = sum(1 for item in told.happenings if item.what == "{order}: serves.")
-    ended = sum(1 for item in told.happenings if item.rank == 0)
-    takeaway = say(
+    lanes = list(dict.fromkeys(row["lane"] for row in rows))
+    y = lane("lane:N", lanes, gap=0.1)
+    words = chart(*({"lane": name, "words": shortened(name, 60)} for name in lanes))
+    layers = [
+        _stretches(rows, look, say).encode(y=y),
+        words.mark_text(align="left", dy=-6, fontSize=11).encode(
+            y=y, x=alt.value(0), text=alt.Text("words:N")
+        ),
+    ]
+    height, data = max(1, len(lanes)) * 32, only(rows, "lane", "words", "start", "end")
+    return figure(f"future-{told.future}", _story_takeaway(told, say), layers, look, height, data)
+
+
+def _stretches(rows: list[Row], look: Look, say: Wording) -> alt.Chart:
+    months = alt.Axis(title=None, format="%b %y", labelOverlap="parity", grid=True)
+    bars = alt.Chart(values(rows)).mark_bar(height=9, yOffset=7, stroke=look.background, strokeWidth=1)
+    return bars.encode(
+        **across("start:T", "end:T", axis=months),
+        color=own_colour(),
+        opacity=alt.Opacity("opacity:Q", scale=None),
+        tooltip=tips(
+            ("lane:N", say("order or gate")),
+            ("words:N", say("place or state")),
+            ("start:T", say("from"), "%Y-%m-%d"),
+            ("end:T", say("to"), "%Y-%m-%d"),
+        ),
+    )
+
+
+def _story_takeaway(told: Story, say: Wording) -> str:
+    return say(
         "Future {n}: {served} orders serve, {ended} are ended by a gate, the others are still on their way.",
         n=told.future,
-        served=served,
-        ended=ended,
+        served=sum(1 for item in told.happenings if item.what == "{order}: serves."),
+        ended=sum(1 for item in told.happenings if item.rank == 0),
     )
-    lanes = list(dict.fromkeys(row["lane"] for row in rows))
-    labels = [{"lane": lane, "words": shortened(lane, 60)} for lane in lanes]
-    y = alt.Y("lane:N", sort=lanes, axis=None, scale=alt.Scale(paddingInner=0.1))
-    base = alt.Chart(values(rows)).encode(
-        y=y,
-        tooltip=[
-            alt.Tooltip("lane:N", title=say("order or gate")),
-            alt.Tooltip("words:N", title=say("place or state")),
-            alt.Tooltip("start:T", title=say("from"), format="%Y-%m-%d"),
-            alt.Tooltip("end:T", title=say("to"), format="%Y-%m-%d"),
-        ],
-    )
-    x = alt.X("start:T", axis=alt.Axis(title=None, format="%b %y", labelOverlap="parity", grid=True))
-    layers = [
-        base.mark_bar(height=9, yOffset=7, stroke=look.background, strokeWidth=1).encode(
-            x=x,
-            x2=alt.X2("end:T"),
-            color=alt.Color("colour:N", scale=None),
-            opacity=alt.Opacity("opacity:Q", scale=None),
-        ),
-        alt.Chart(values(labels))
-        .mark_text(align="left", dy=-6, fontSize=11)
-        .encode(y=y, x=alt.value(0), text=alt.Text("words:N")),
-    ]
-    chart = finished(alt.layer(*layers), look, takeaway, max(1, len(lanes)) * 32)
-    data = [{key: row[key] for key in ("lane", "words", "start", "end")} for row in rows]
-    return Figure(f"future-{told.future}", takeaway, chart, data)
 
 
 def _gate_stretch(stretch: Row, look: Look, say: Wording) -> Row:
@@ -281,18 +255,12 @@ def _gate_stretch(stretch: Row, look: Look, say: Wording) -> Row:
 
 
 def _goods_stretch(stretch: Row, look: Look, say: Wording) -> Row:
+    order, place = str(stretch["order"]), str(stretch["place"])
     if stretch["kind"] == "wait":
-        words = say("waits: {place}", place=str(stretch["place"]))
-        return _stretch(str(stretch["order"]), stretch, words, look.quiet, 0.45)
-    return _stretch(str(stretch["order"]), stretch, str(stretch["place"]), look.in_service, 1.0)
+        return _stretch(order, stretch, say("waits: {place}", place=place), look.quiet, 0.45)
+    return _stretch(order, stretch, place, look.in_service, 1.0)
 
 
 def _stretch(lane: str, stretch: Row, words: str, colour: str, opacity: float) -> Row:
-    return {
-        "lane": lane,
-        "words": words,
-        "start": moment(stretch["start"]),
-        "end": moment(stretch["end"]),
-        "colour": colour,
-        "opacity": opacity,
-    }
+    days = {"start": moment(stretch["start"]), "end": moment(stretch["end"])}
+    return {"lane": lane, "words": words, **days, "colour": colour, "opacity": opacity}

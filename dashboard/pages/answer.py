@@ -3,7 +3,6 @@
 import streamlit as st
 
 from dashboard import charts
-from dashboard.approval import approval
 from dashboard.charts.rivals import rival_rows
 from dashboard.components import (
     answer_card,
@@ -17,10 +16,14 @@ from dashboard.components import (
 )
 from dashboard.report.content import headline_facts
 from dashboard.session import database, look, say
+from dashboard.signin import may_plan, must_plan
 from dashboard.text import plain
 from db import queries
 from db.queries import RunSummary
+from db.repository import approve
+from planner.compare.rows import Row
 from planner.record.models import PlanRecord
+from planner.report.language import Wording
 from planner.report.sentences import VERDICTS, reasons
 from planner.report.study_sentences import limit_sentences, worth_sentences
 
@@ -31,17 +34,19 @@ def page() -> None:
     words, colours = say(), look()
     page_head("Answer", run, record)
     answer_card(record)
-    _since_last_run(run)
+    difference = queries.difference(database(), run.id)
+    changed = [] if difference is None else [difference.sentence]
+    for sentence in changed:
+        st.info(plain(sentence), icon=":material/compare_arrows:")
     left, right = st.columns(2)
     with left:
-        _take_away(run, record)
+        _take_away(run, record, changed)
     with right:
-        approval(run.id)
+        _approval(run.id)
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")
-    pool = choose_pool(record)
-    show(charts.fleet_fan(record, pool, colours, words), "fan")
+    show(charts.fleet_fan(record, choose_pool(record), colours, words), "fan")
     show(charts.month_strip(record, colours, words), "strip")
     st.header(plain(words("Other ways to act, on the same futures")))
     if record.rivals:
@@ -68,65 +73,42 @@ def _points(title: str, sentences: list[str]) -> None:
         st.markdown("\n".join(f"- {plain(sentence)}" for sentence in sentences))
 
 
-def _since_last_run(run: RunSummary) -> None:
-    difference = queries.difference(database(), run.id)
-    if difference is not None:
-        st.info(plain(difference.sentence), icon=":material/compare_arrows:")
-
-
-def _take_away(run: RunSummary, record: PlanRecord) -> None:
+def _take_away(run: RunSummary, record: PlanRecord, changed: list[str]) -> None:
     """The report and the record, made when they are asked for."""
     from dashboard.report import html_report, pdf_report
 
     words = say()
-    difference = queries.difference(database(), run.id)
-    changed = () if difference is None else (difference.sentence,)
-    name = f"waferlag-{run.id}"
+    asked = (record, words.language, changed)
     with st.popover(words("Report and data"), icon=":material/description:"):
         for label, content, ending, mime in (
-            (
-                words("Report, HTML"),
-                lambda: html_report(record, words.language, changed),
-                "html",
-                "text/html",
-            ),
-            (
-                words("Report, PDF"),
-                lambda: pdf_report(record, words.language, changed),
-                "pdf",
-                "application/pdf",
-            ),
+            (words("Report, HTML"), lambda: html_report(*asked), "html", "text/html"),
+            (words("Report, PDF"), lambda: pdf_report(*asked), "pdf", "application/pdf"),
             (words("Plan, JSON"), lambda: record.model_dump_json(indent=2), "json", "application/json"),
         ):
-            download(st, label, content, f"{name}.{ending}", mime, f"take-{ending}", width="stretch")
+            name = f"waferlag-{run.id}.{ending}"
+            download(st, label, content, name, mime, f"take-{ending}", width="stretch")
+
+
+def _approval(run_id: str) -> None:
+    """Whether the plan is the one to act on, with the button that says so or takes it back."""
+    words = say()
+    given = queries.approval(database(), run_id)
+    if given is not None:
+        told = words("Approved by {name}, {at} UTC.", name=given.actor, at=f"{given.at:%Y-%m-%d %H:%M}")
+        st.success(plain(told), icon=":material/verified:")
+    label = words("Approve this plan") if given is None else words("Withdraw the approval")
+    if st.button(label, key="approve", icon=":material/task_alt:", disabled=not may_plan()):
+        must_plan()
+        approve(database(), run_id, withdraw=given is not None)
+        st.rerun()
 
 
 def _rival_table(record: PlanRecord) -> None:
     words = say()
-    currency = record.scenario.currency
-    rows = [
-        {
-            "name": row["name"],
-            "rule": row["meaning"],
-            "weakest": words.percent(row["probability"])
-            + f" ({words.percent_range(row['low'], row['high'])})",
-            "month": words.month(row["weakest_month"]),
-            "cost": words.money(row["mean_cost"], currency),
-            "difference": "–" if row["ours"] else words.change(row["cost_difference"], currency),
-            "unmet": words.percent(row["shortfall_share"], 1),
-            "worst": "–"
-            if row["worst_tenth_shortfall"] is None
-            else words.percent(row["worst_tenth_shortfall"], 1),
-            "gpus": words.count(row["gpus_ordered"]),
-            "verdict": words(VERDICTS[row["verdict"]]) if row["verdict"] else "",
-        }
-        for row in rival_rows(record, words)
-    ]
+    level = words.percent(record.answer.probability.level)
     titles = {
         "name": "way to act",
-        "weakest": words(
-            "weakest month ({level} interval)", level=words.percent(record.answer.probability.level)
-        ),
+        "weakest": words("weakest month ({level} interval)", level=level),
         "month": "in",
         "cost": "mean cost",
         "difference": "against this plan",
@@ -136,7 +118,24 @@ def _rival_table(record: PlanRecord) -> None:
         "gpus": "GPUs ordered",
         "rule": "rule",
     }
+    rows = [_rival_row(row, record.scenario.currency, words) for row in rival_rows(record, words)]
     table(rows, "rivals", "rival-table", titles)
+
+
+def _rival_row(row: Row, currency: str, words: Wording) -> Row:
+    worst, verdict = row["worst_tenth_shortfall"], row["verdict"]
+    return {
+        "name": row["name"],
+        "rule": row["meaning"],
+        "weakest": f"{words.percent(row['probability'])} ({words.percent_range(row['low'], row['high'])})",
+        "month": words.month(row["weakest_month"]),
+        "cost": words.money(row["mean_cost"], currency),
+        "difference": "–" if row["ours"] else words.change(row["cost_difference"], currency),
+        "unmet": words.percent(row["shortfall_share"], 1),
+        "worst": "–" if worst is None else words.percent(worst, 1),
+        "gpus": words.count(row["gpus_ordered"]),
+        "verdict": words(VERDICTS[verdict]) if verdict else "",
+    }
 
 
 page()

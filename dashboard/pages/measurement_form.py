@@ -11,12 +11,12 @@ from dashboard.empty_state import run_progress
 from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import main_button, plain
-from dashboard.wording import displayable
 from db import queries
 from db.queue import MEASURE, Request, RunQueue
 from executor.errors import UserMistakeError
 from executor.measure.machine import this_machine
 from planner.record.models import Serving
+from planner.report.language import displayable
 
 _MOST_CLIENTS = 4096
 _LANE = "measurement"

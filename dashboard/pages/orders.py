@@ -3,22 +3,15 @@
 import streamlit as st
 
 from dashboard import charts
+from dashboard.charts.parts import QUANTILES, picked
 from dashboard.components import page_head, show, shown_plan, table
-from dashboard.report.analysis_tables import (
-    CALENDAR_TITLES,
-    LATER_TITLES,
-    calendar_rows,
-    calendar_title,
-    later_rows,
-    later_title,
-    quarter_rows,
-    quarter_titles,
-)
+from dashboard.report import analysis_tables as analysis
 from dashboard.session import look, say
 from dashboard.text import plain, safe
+from planner.compare.rows import Row
 from planner.record.models import Order, PlanRecord
-from planner.report import sentences
-from planner.report.sentences import rental_spans
+from planner.report.language import Wording
+from planner.report.sentences import rental_spans, why
 from planner.report.study_sentences import calendar_sentence
 
 
@@ -46,20 +39,22 @@ def page() -> None:
     if record.quarters:
         st.header(plain(words("Cash by quarter")))
         show(charts.cash_by_quarter(record, colours, words), "cash")
-        table(quarter_rows(record, words), "quarters", "quarter-table", quarter_titles(record))
+        rows = analysis.quarter_rows(record, words)
+        table(rows, "quarters", "quarter-table", analysis.quarter_titles(record))
 
 
 def _ahead(record: PlanRecord) -> None:
     """Orders that are not settled today: what planning again may order, and the calendar where nobody does."""
     words = say()
     if record.later:
-        st.header(plain(words(later_title(record))))
+        st.header(plain(words(analysis.later_title(record))))
         show(charts.later_orders(record, look(), words), "later")
-        table(later_rows(record, words), "later-orders", "later-table", LATER_TITLES)
+        table(analysis.later_rows(record, words), "later-orders", "later-table", analysis.LATER_TITLES)
     if record.calendar is not None:
-        st.header(plain(words(calendar_title(record, record.calendar))))
+        st.header(plain(words(analysis.calendar_title(record, record.calendar))))
         st.markdown(plain(calendar_sentence(record, record.calendar, words)))
-        table(calendar_rows(record, words), "if-then-calendar", "calendar-table", CALENDAR_TITLES)
+        rows = analysis.calendar_rows(record, words)
+        table(rows, "if-then-calendar", "calendar-table", analysis.CALENDAR_TITLES)
 
 
 def _cards(orders: list[Order], record: PlanRecord) -> None:
@@ -70,48 +65,39 @@ def _cards(orders: list[Order], record: PlanRecord) -> None:
 
 
 def _card(order: Order, record: PlanRecord) -> None:
-    words, currency = say(), record.scenario.currency
-    arrives = order.arrives
-    lines = [
-        (words("order on"), words.day(order.order_on)),
-        (
-            words("last safe date"),
-            words("not needed for the goal") if order.last_safe is None else words.day(order.last_safe),
-        ),
-        (
-            words("serves"),
-            f"{words.day(arrives.p50)} ({words.day(arrives.p10)} – {words.day(arrives.p90)}), "
-            + words("{share} within the horizon", share=words.percent(order.arrives_within_horizon)),
-        ),
-        (
-            words("pays"),
-            words(
-                "{now} at acceptance, {rest} on delivery",
-                now=words.money(order.prepayment, currency),
-                rest=words.money(order.price - order.prepayment, currency),
-            ),
-        ),
-        (
-            words("without it"),
-            words(
-                "{month} is met in {odds} of futures; cost {change}",
-                month=words("no month") if order.protects is None else words.month(order.protects),
-                odds=words.odds(order.probability_without),
-                change=words.change(order.cost_without.value, currency),
-            ),
-        ),
-    ]
-    what = words("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source)
+    words, colours, currency = say(), look(), record.scenario.currency
+    what = words("{gpus} {sku} from {source}", **picked(order, "gpus", "sku", "source"))
     rows = "".join(
-        f'<p style="margin:.15rem 0"><span style="color:{look().quiet}">{safe(name)}</span> {safe(value)}</p>'
-        for name, value in lines
+        f'<p style="margin:.15rem 0"><span style="color:{colours.quiet}">{safe(name)}</span> {safe(value)}</p>'
+        for name, value in _card_lines(order, currency, words).items()
     )
-    why = safe(sentences.why(order, record, words))
+    reason = safe(why(order, record, words))
     st.html(
         f'<div style="overflow-wrap:anywhere"><p style="margin:0;font-weight:600;font-size:1.08rem">{safe(what)}</p>'
-        f'<p style="margin:0 0 .4rem;color:{look().quiet}">{safe(words("for {pool}", pool=order.pool))}</p>'
-        f'{rows}<p style="margin:.4rem 0 0">{why}</p></div>'
+        f'<p style="margin:0 0 .4rem;color:{colours.quiet}">{safe(words("for {pool}", pool=order.pool))}</p>'
+        f'{rows}<p style="margin:.4rem 0 0">{reason}</p></div>'
     )
+
+
+def _card_lines(order: Order, currency: str, words: Wording) -> dict[str, str]:
+    """What an order's card tells, by heading."""
+    arrives, last = order.arrives, order.last_safe
+    within = words("{share} within the horizon", share=words.percent(order.arrives_within_horizon))
+    paid = words.moneys(currency, now=order.prepayment, rest=order.price - order.prepayment)
+    return {
+        words("order on"): words.day(order.order_on),
+        words("last safe date"): words("not needed for the goal") if last is None else words.day(last),
+        words(
+            "serves"
+        ): f"{words.day(arrives.p50)} ({words.day(arrives.p10)} – {words.day(arrives.p90)}), {within}",
+        words("pays"): words("{now} at acceptance, {rest} on delivery", **paid),
+        words("without it"): words(
+            "{month} is met in {odds} of futures; cost {change}",
+            month=words("no month") if order.protects is None else words.month(order.protects),
+            odds=words.odds(order.probability_without),
+            change=words.change(order.cost_without.value, currency),
+        ),
+    }
 
 
 _TITLES = {
@@ -131,26 +117,18 @@ _TITLES = {
 }
 
 
-def _row(order: Order, record: PlanRecord) -> dict[str, object]:
+def _row(order: Order, record: PlanRecord) -> Row:
     return {
-        "order_on": order.order_on,
-        "source": order.source,
-        "sku": order.sku,
-        "gpus": order.gpus,
-        "pool": order.pool,
-        "last_safe": order.last_safe,
-        "serves_p10": order.arrives.p10,
-        "serves_p50": order.arrives.p50,
-        "serves_p90": order.arrives.p90,
+        **picked(order, "order_on", "source", "sku", "gpus", "pool", "last_safe"),
+        **picked(order.arrives, *QUANTILES, stem="serves_"),
         "within_horizon": round(order.arrives_within_horizon, 4),
-        "price": order.price,
-        "prepayment": order.prepayment,
+        **picked(order, "price", "prepayment"),
         "currency": record.scenario.currency,
         "protects": order.protects,
     }
 
 
-def _rental_rows(record: PlanRecord) -> list[dict[str, object]]:
+def _rental_rows(record: PlanRecord) -> list[Row]:
     words = say()
     return [
         {

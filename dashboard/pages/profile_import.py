@@ -14,7 +14,6 @@ from dashboard.pages.measurement_form import measuring
 from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import plain
-from dashboard.wording import displayable
 from db import queries
 from db.repository import ProfileRepository
 from executor.errors import BadInputError, UserMistakeError
@@ -23,6 +22,7 @@ from executor.measure.imports import imported_profile
 from executor.model.cost import Layout
 from executor.profile import ServingProfile, profile_from_json
 from planner.record.models import PlanRecord, Serving
+from planner.report.language import displayable
 
 
 def profiles(record: PlanRecord) -> None:

@@ -7,20 +7,14 @@ from dashboard.empty_state import enqueue, run_progress
 from dashboard.session import database, finished_runs, look, plan_of, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import main_button, plain, safe
-from dashboard.wording import displayable
 from db import queries
+from db.queries import RunSummary
 from db.queue import RunQueue
 from db.schedules import ScheduleRepository
 from planner.compare.plans import compare
+from planner.compare.rows import Row
+from planner.report.language import displayable
 from planner.scenario.load import common_overrides, shipped
-
-_STATES = {
-    "queued": "schedule",
-    "running": "play_arrow",
-    "done": "check",
-    "failed": "error",
-    "cancelled": "block",
-}
 
 
 def page() -> None:
@@ -67,39 +61,37 @@ def _under_way() -> None:
 
 
 def _history() -> None:
-    words = say()
-    rows = [
-        {
-            words("run"): run.id,
-            words("scenario"): run.scenario,
-            words("state"): words(run.state),
-            words("created"): run.created,
-            words("seconds"): None if run.seconds is None else round(run.seconds, 1),
-            words("weakest month"): run.weakest_month,
-            words("probability"): None if run.probability is None else round(run.probability, 4),
-            words("mean cost"): None if run.mean_cost is None else round(run.mean_cost),
-            words("currency"): run.currency,
-            words("schedule"): run.schedule,
-            words("seed"): None if run.seed is None else str(run.seed),
-        }
-        for run in queries.runs(database(), limit=200)
-    ]
-    table(rows, "runs", "history")
+    table([_run_row(run) for run in queries.runs(database(), limit=200)], "runs", "history")
     for run in queries.runs(database(), state="failed", limit=5):
-        st.error(
-            plain(
-                words(
-                    "Run {run} of {scenario} failed: {why}",
-                    run=run.id,
-                    scenario=run.scenario,
-                    why=run.error or "",
-                )
-            )
-        )
-        if st.button(words("Try again"), key=f"retry-{run.id}", disabled=not may_plan()):
-            must_plan()
-            RunQueue(database()).retry(run.id)
-            st.rerun()
+        _failed(run)
+
+
+def _run_row(run: RunSummary) -> Row:
+    words = say()
+    return {
+        words("run"): run.id,
+        words("scenario"): run.scenario,
+        words("state"): words(run.state),
+        words("created"): run.created,
+        words("seconds"): None if run.seconds is None else round(run.seconds, 1),
+        words("weakest month"): run.weakest_month,
+        words("probability"): None if run.probability is None else round(run.probability, 4),
+        words("mean cost"): None if run.mean_cost is None else round(run.mean_cost),
+        words("currency"): run.currency,
+        words("schedule"): run.schedule,
+        words("seed"): None if run.seed is None else str(run.seed),
+    }
+
+
+def _failed(run: RunSummary) -> None:
+    """Why a run failed, with a button that tries it again."""
+    words = say()
+    about = {"run": run.id, "scenario": run.scenario, "why": run.error or ""}
+    st.error(plain(words("Run {run} of {scenario} failed: {why}", **about)))
+    if st.button(words("Try again"), key=f"retry-{run.id}", disabled=not may_plan()):
+        must_plan()
+        RunQueue(database()).retry(run.id)
+        st.rerun()
 
 
 def _compare() -> None:
@@ -107,25 +99,17 @@ def _compare() -> None:
     if len(known) < 2:
         st.caption(words("Two plans are needed."))
         return
-    labels = {run.id: f"{run.scenario} · {run.created:%d %b %H:%M}" for run in known}
+    labels = {run.id: displayable(f"{run.scenario} · {run.created:%d %b %H:%M}") for run in known}
     left, right = st.columns(2)
-    options = list(labels)
-    after = left.selectbox(
-        words("Plan"), options, format_func=lambda run: displayable(labels[run]), key="after"
-    )
+    after = left.selectbox(words("Plan"), list(labels), format_func=labels.__getitem__, key="after")
     before = right.selectbox(
-        words("compared with"),
-        options,
-        index=1,
-        format_func=lambda run: displayable(labels[run]),
-        key="before",
+        words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before"
     )
     if not after or not before or after == before:
         return
     found = compare(plan_of(before), plan_of(after))
-    st.html(
-        f'<p style="font-weight:600;overflow-wrap:anywhere;color:{look().ink}">{safe(found.sentence)}</p>'
-    )
+    style = f"font-weight:600;overflow-wrap:anywhere;color:{look().ink}"
+    st.html(f'<p style="{style}">{safe(found.sentence)}</p>')
     for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
@@ -145,18 +129,14 @@ def _schedules() -> None:
     known = queries.schedules(database())
     if not known:
         st.caption(words("No schedule yet. Add one on the command line:"))
-        st.code(
-            'waferlag schedule add weekly 2-h20-july-2025 --cron "0 7 * * MON" --zone Asia/Shanghai',
-            language="bash",
-        )
+        example = 'weekly 2-h20-july-2025 --cron "0 7 * * MON" --zone Asia/Shanghai'
+        st.code(f"waferlag schedule add {example}", language="bash")
         return
-    table(
-        [{key: str(value) for key, value in vars(item).items()} for item in known], "schedules", "schedules"
-    )
+    rows = [{key: str(value) for key, value in vars(item).items()} for item in known]
+    table(rows, "schedules", "schedules")
     for item in known:
-        if st.button(
-            plain(words("Run {name} now", name=item.name)), key=f"now-{item.name}", disabled=not may_plan()
-        ):
+        label = plain(words("Run {name} now", name=item.name))
+        if st.button(label, key=f"now-{item.name}", disabled=not may_plan()):
             must_plan()
             ScheduleRepository(database()).run_now(item.name)
             st.rerun()

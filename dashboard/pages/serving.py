@@ -10,14 +10,15 @@ from dashboard.components import page_head, show, shown_plan, table
 from dashboard.pages.profile_import import profiles
 from dashboard.session import look, say
 from dashboard.text import badge, plain
-from dashboard.wording import displayable
 from executor.errors import UserMistakeError
 from executor.estimate.calibration import setup_of
 from executor.estimate.closed_loop import Estimate, estimate
-from executor.estimate.measured_points import shipped_points
+from executor.estimate.measured_points import Case, shipped_points
 from executor.model.cost import Layout
 from executor.steptime.workload import Load
+from planner.compare.rows import Row
 from planner.record.models import PlanRecord, Serving
+from planner.report.language import displayable
 
 _CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _COMPARED = (8, 64)
@@ -65,13 +66,10 @@ def _figure(item: Serving) -> None:
     if rate is None:
         st.markdown(f"- {name} {badge(None)} {plain(item.reason)}")
         return
+    shown = {"value": rate.value, "low": rate.low, "high": rate.high, "mfu": item.mfu, "mbu": item.mbu}
     figures = words(
         "{value} requests/s per replica ({low} to {high}), MFU {mfu}, MBU {mbu}",
-        value=f"{rate.value:.2f}",
-        low=f"{rate.low:.2f}",
-        high=f"{rate.high:.2f}",
-        mfu="–" if item.mfu is None else f"{item.mfu:.2f}",
-        mbu="–" if item.mbu is None else f"{item.mbu:.2f}",
+        **{key: "–" if figure is None else f"{figure:.2f}" for key, figure in shown.items()},
     )
     st.markdown(f"- {name} {badge(item.label)} {plain(figures)}. {plain(item.reason)}")
 
@@ -109,43 +107,43 @@ def _modelled(
         return [], str(error)
 
 
-def _measured(item: Serving, isl: float, osl: float) -> list:
-    return [
-        case
-        for case in shipped_points()
-        if (case.group.gpu, case.group.engine) == (item.sku, item.engine)
-        and case.group.model.rpartition("/")[2] == item.model.rpartition("/")[2]
-        and case.group.precision == item.precision
-        and (case.load.isl, case.load.osl) == (isl, osl)
-    ]
+def _measured(item: Serving, isl: float, osl: float) -> list[Case]:
+    def same(case: Case) -> bool:
+        group, load = case.group, case.load
+        model = group.model.rpartition("/")[2] == item.model.rpartition("/")[2]
+        kind = (group.gpu, group.engine, group.precision) == (item.sku, item.engine, item.precision)
+        return model and kind and (load.isl, load.osl) == (isl, osl)
+
+    return [case for case in shipped_points() if same(case)]
 
 
 def _compare(record: PlanRecord, chosen: Serving, isl: float, osl: float) -> None:
     """The pool's kinds of GPU side by side, at the concurrency that each serves at the SLO."""
-    words = say()
-    rows = []
-    for item in record.sizing:
-        if item.pool != chosen.pool:
-            continue
-        for figure in _modelled(item, isl, osl, _COMPARED)[0]:
-            rate = figure.output_tokens_per_s_per_gpu
-            rows.append(
-                {
-                    words("GPU"): item.sku,
-                    words("layout"): layout_words(item.layout),
-                    words("concurrency"): figure.load.concurrency,
-                    "TTFT, ms": round(figure.ttft_ms.value, 1),
-                    "TPOT, ms": round(figure.tpot_ms.value, 2),
-                    words("tokens/s per GPU"): round(rate.value, 1),
-                    words("low"): round(rate.low, 1),
-                    words("high"): round(rate.high, 1),
-                    "MFU": round(figure.mfu, 3),
-                    "MBU": round(figure.mbu, 3),
-                    words("label"): words(figure.label),
-                }
-            )
-    st.subheader(plain(words("The same requests on the pool's other GPUs")))
+    rows = [
+        _compared(figure, item)
+        for item in record.sizing
+        if item.pool == chosen.pool
+        for figure in _modelled(item, isl, osl, _COMPARED)[0]
+    ]
+    st.subheader(plain(say()("The same requests on the pool's other GPUs")))
     table(rows, "compare", "compare-table")
+
+
+def _compared(figure: Estimate, item: Serving) -> Row:
+    words, rate = say(), figure.output_tokens_per_s_per_gpu
+    return {
+        words("GPU"): item.sku,
+        words("layout"): layout_words(item.layout),
+        words("concurrency"): figure.load.concurrency,
+        "TTFT, ms": round(figure.ttft_ms.value, 1),
+        "TPOT, ms": round(figure.tpot_ms.value, 2),
+        words("tokens/s per GPU"): round(rate.value, 1),
+        words("low"): round(rate.low, 1),
+        words("high"): round(rate.high, 1),
+        "MFU": round(figure.mfu, 3),
+        "MBU": round(figure.mbu, 3),
+        words("label"): words(figure.label),
+    }
 
 
 page()

@@ -3,9 +3,9 @@
 A plan of an older version has none of it, and every list here is empty then.
 """
 
-from dashboard.wording import Wording
 from planner.compare.rows import Row
 from planner.record.models import Calendar, PlanRecord
+from planner.report.language import Wording
 from planner.report.study_sentences import condition
 
 

@@ -2,32 +2,23 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 
 from dashboard import charts
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
-from dashboard.report.analysis_tables import (
-    CALENDAR_TITLES,
-    LATER_TITLES,
-    calendar_rows,
-    calendar_title,
-    later_rows,
-    later_title,
-    quarter_rows,
-    quarter_titles,
-)
+from dashboard.charts.theme import LIGHT
+from dashboard.report import analysis_tables as analysis
 from dashboard.report.basis import assumptions, reproduction, sources
-from dashboard.report.parts import Column, Drawing, Fact, ReportData, Section, Table
-from dashboard.wording import ENGLISH, Wording, displayable
-from planner.record.models import Dates, PlanRecord, Quantiles
+from dashboard.report.parts import Column, Drawing, Fact, ReportData, Section, Table, number, tabled, text
+from planner.compare.rows import Row
+from planner.record.models import Dates, Month, Order, PlanRecord, PoolMonth, Quantiles
 from planner.report import sentences
+from planner.report.language import ENGLISH, Wording, displayable
+from planner.report.sentences import RentalSpan, rental_spans
 from planner.report.study_sentences import calendar_sentence, limit_sentences, worth_sentences
 
 _WIDTH = 660
 """Width in pixels for which the charts are drawn; page and paper scale them."""
-
-
 _LINES_ON_A_PAGE = 14
 """Orders in one drawing of the calendar: a drawing cannot be broken over pages."""
 _FAN = 250
@@ -36,45 +27,45 @@ _FAN = 250
 
 def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str] = ()) -> ReportData:
     """The report of a plan. ``changed``: what moved since the run before, a sentence each."""
-    say = Wording(language)
-    scenario, answer = record.scenario, record.answer
-    sections = [
+    say, scenario = Wording(language), record.scenario
+    start, months = say.day(scenario.start), scenario.horizon_months
+    data = ReportData(
+        language=language,
+        title=scenario.title or scenario.name,
+        subtitle=scenario.description,
+        eyebrow=say(
+            "Waferlag plan: scenario {name}, as of {day}, {n} months", name=scenario.name, day=start, n=months
+        ),
+        answer=sentences.answer(record, say),
+        met=record.answer.feasible,
+        waiting=sentences.waiting(record, say),
+        rests_title=say("What this rests on"),
+        rests_on=sentences.rests_on(record, say),
+        facts=headline_facts(record, say),
+        labels={say(label): colour for label, colour in LIGHT.labels.items()},
+        sections=_sections(record, changed, say),
+        footer=say(
+            "Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name
+        ),
+    )
+    return ReportData.model_validate(_displayable(data.model_dump()))
+
+
+def _sections(record: PlanRecord, changed: Sequence[str], say: Wording) -> list[Section]:
+    return [
         _odds(record, say),
         _orders(record, say),
         _money(record, say),
         _supply(record, say),
         _serving(record, say),
         _rivals(record, say),
-        _why(record, say),
+        Section(title=say("Why this plan"), points=sentences.reasons(record, say)),
         *_worth(record, say),
         *([Section(title=say("What changed since the run before"), points=list(changed))] if changed else []),
         assumptions(record, say),
         sources(record, say),
         reproduction(record, say),
     ]
-    data = ReportData(
-        language=language,
-        title=scenario.title or scenario.name,
-        subtitle=scenario.description,
-        eyebrow=say(
-            "Waferlag plan: scenario {name}, as of {day}, {n} months",
-            name=scenario.name,
-            day=say.day(scenario.start),
-            n=scenario.horizon_months,
-        ),
-        answer=sentences.answer(record, say),
-        met=answer.feasible,
-        waiting=sentences.waiting(record, say),
-        rests_title=say("What this rests on"),
-        rests_on=sentences.rests_on(record, say),
-        facts=headline_facts(record, say),
-        labels=_label_colours(say),
-        sections=sections,
-        footer=say(
-            "Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name
-        ),
-    )
-    return ReportData.model_validate(_displayable(data.model_dump()))
 
 
 def _displayable(value: object) -> object:
@@ -88,56 +79,41 @@ def _displayable(value: object) -> object:
     return value
 
 
-def _label_colours(say: Wording) -> dict[str, str]:
-    from dashboard.charts.theme import LIGHT
-
-    return {say(label): colour for label, colour in LIGHT.labels.items()}
-
-
 def headline_facts(record: PlanRecord, say: Wording = ENGLISH) -> list[Fact]:
     """The four figures on top of the answer: date, odds, cost, risk."""
     answer, kpis, currency = record.answer, record.kpis, record.scenario.currency
-    return [
-        Fact(
-            label=say("next order by"),
-            value=say("nothing to order") if answer.next_order_by is None else say.day(answer.next_order_by),
-            note=say("last date that keeps the goal of {goal}", goal=say.percent(answer.goal)),
+    odds, cost = answer.probability, kpis.expected_cost
+    next_order = say("nothing to order") if answer.next_order_by is None else say.day(answer.next_order_by)
+    interval = {"range": say.percent_range(odds.low, odds.high), "level": say.percent(odds.level)}
+    spread = say.moneys(currency, low=cost.p10, high=cost.p90)
+    prepaid = say.moneys(currency, all=kpis.committed)
+    told = (
+        (
+            say("next order by"),
+            next_order,
+            say("last date that keeps the goal of {goal}", goal=say.percent(answer.goal)),
         ),
-        Fact(
-            label=say("weakest month, {month}", month=say.month(answer.weakest_month)),
-            value=say.percent(answer.probability.value),
-            note=say(
-                "probability that demand is met; {range} ({level} interval)",
-                range=say.percent_range(answer.probability.low, answer.probability.high),
-                level=say.percent(answer.probability.level),
-            ),
+        (
+            say("weakest month, {month}", month=say.month(answer.weakest_month)),
+            say.percent(odds.value),
+            say("probability that demand is met; {range} ({level} interval)", **interval),
         ),
-        Fact(
-            label=say("expected cost"),
-            value=say.money(kpis.mean_cost.value, currency),
-            note=say(
-                "{low} to {high} in 8 of 10 futures",
-                low=say.money(kpis.expected_cost.p10, currency),
-                high=say.money(kpis.expected_cost.p90, currency),
-            ),
+        (
+            say("expected cost"),
+            say.money(kpis.mean_cost.value, currency),
+            say("{low} to {high} in 8 of 10 futures", **spread),
         ),
-        Fact(
-            label=say("at risk if every gate closes"),
-            value=say.money(kpis.at_risk, currency),
-            note=say(
-                "paid and not refunded, mean of the worst month; prepayments {all}",
-                all=say.money(kpis.committed, currency),
-            ),
+        (
+            say("at risk if every gate closes"),
+            say.money(kpis.at_risk, currency),
+            say("paid and not refunded, mean of the worst month; prepayments {all}", **prepaid),
         ),
-    ]
+    )
+    return [Fact(label=label, value=value, note=note) for label, value, note in told]
 
 
-def _drawing(figure: charts.Figure) -> Drawing:
-    return Drawing(caption=figure.takeaway, svg=figure.svg(_WIDTH))
-
-
-def _pools(record: PlanRecord) -> list[str]:
-    return [pool.name for pool in record.scenario.pools]
+def _drawings(*figures: charts.Figure) -> list[Drawing]:
+    return [Drawing(caption=figure.takeaway, svg=figure.svg(_WIDTH)) for figure in figures]
 
 
 def _range(quantiles: Quantiles, say: Wording) -> str:
@@ -145,36 +121,33 @@ def _range(quantiles: Quantiles, say: Wording) -> str:
 
 
 def _odds(record: PlanRecord, say: Wording) -> Section:
+    pools = [pool.name for pool in record.scenario.pools]
+    fans = [charts.fleet_fan(record, pool, say=say, height=_FAN) for pool in pools]
     level = say.percent(record.answer.probability.level)
-    figures = [charts.month_strip(record, say=say)]
-    figures += [charts.fleet_fan(record, pool, say=say, height=_FAN) for pool in _pools(record)]
-    rows = []
-    for month in record.months:
-        for index, part in enumerate(month.pools):
-            rows.append(
-                [
-                    say.month(month.month) if index == 0 else "",
-                    say.odds(month.probability) if index == 0 else "",
-                    part.pool,
-                    _range(part.need_gpus, say),
-                    _range(part.in_service_gpus, say),
-                    say.count(part.reserved_gpus),
-                    say.count(part.spot_gpus.p50),
-                    say.count(part.unmet_gpus.p90),
-                ]
-            )
-    columns = [
-        Column(title=say("month")),
-        Column(title=say("all demand met ({level} interval)", level=level), kind="number"),
-        Column(title=say("pool")),
-        Column(title=say("GPUs needed, P50 (P10–P90)"), kind="number"),
-        Column(title=say("in service, P50 (P10–P90)"), kind="number"),
-        Column(title=say("reserved"), kind="number"),
-        Column(title=say("spot, P50"), kind="number"),
-        Column(title=say("unmet, P90"), kind="number"),
+    rows = [
+        _pool_row(month, part, level, say, first=index == 0)
+        for month in record.months
+        for index, part in enumerate(month.pools)
     ]
-    table = Table(caption=say("Month by month"), columns=columns, rows=rows)
-    return Section(title=say("The odds"), drawings=[_drawing(figure) for figure in figures], tables=[table])
+    return Section(
+        title=say("The odds"),
+        drawings=_drawings(charts.month_strip(record, say=say), *fans),
+        tables=tabled(say("Month by month"), rows),
+    )
+
+
+def _pool_row(month: Month, part: PoolMonth, level: str, say: Wording, first: bool) -> dict[Column, str]:
+    odds = say.odds(month.probability) if first else ""
+    return {
+        text(say("month")): say.month(month.month) if first else "",
+        number(say("all demand met ({level} interval)", level=level)): odds,
+        text(say("pool")): part.pool,
+        number(say("GPUs needed, P50 (P10–P90)")): _range(part.need_gpus, say),
+        number(say("in service, P50 (P10–P90)")): _range(part.in_service_gpus, say),
+        number(say("reserved")): say.count(part.reserved_gpus),
+        number(say("spot, P50")): say.count(part.spot_gpus.p50),
+        number(say("unmet, P90")): say.count(part.unmet_gpus.p90),
+    }
 
 
 def _dates(dates: Dates, say: Wording) -> str:
@@ -182,86 +155,69 @@ def _dates(dates: Dates, say: Wording) -> str:
 
 
 def _orders(record: PlanRecord, say: Wording) -> Section:
-    currency = record.scenario.currency
     placed = [order for order in record.orders if order.gpus > 0]
-    rows = [
-        [
-            say.day(order.order_on),
-            say("{gpus} {sku} from {source}", gpus=order.gpus, sku=order.sku, source=order.source),
-            order.pool,
-            say("not needed for the goal") if order.last_safe is None else say.day(order.last_safe),
-            _dates(order.arrives, say),
-            say.percent(order.arrives_within_horizon),
-            say.money(order.price, currency),
-            say.money(order.prepayment, currency),
-        ]
-        for order in placed
-    ]
-    columns = [
-        Column(title=say("order on")),
-        Column(title=say("what")),
-        Column(title=say("pool")),
-        Column(title=say("last safe date")),
-        Column(title=say("serves, P50 (P10 – P90)")),
-        Column(title=say("within the horizon"), kind="number"),
-        Column(title=say("price"), kind="number"),
-        Column(title=say("prepayment"), kind="number"),
-    ]
-    tables = [Table(caption=say("Order calendar"), columns=columns, rows=rows)] if rows else []
-    if record.reservations:
-        tables.append(_reservations(record, say))
-    tables += _ahead(record, say)
-    points = [
-        say(
-            "{gpus} {sku} on {day}: {why}",
-            gpus=o.gpus,
-            sku=o.sku,
-            day=say.day(o.order_on),
-            why=sentences.why(o, record, say),
-        )
-        for o in placed
-    ]
-    pages = range(0, len(placed), _LINES_ON_A_PAGE)
-    drawings = [
-        charts.order_calendar(record, say=say, lines=slice(at, at + _LINES_ON_A_PAGE)) for at in pages
-    ]
+    cuts = [slice(at, at + _LINES_ON_A_PAGE) for at in range(0, len(placed), _LINES_ON_A_PAGE)]
+    figures = [charts.order_calendar(record, say=say, lines=cut) for cut in cuts]
     if record.later:
-        drawings.append(charts.later_orders(record, say=say))
-    paragraphs = (
-        []
-        if placed
-        else [say("The plan orders nothing now." if record.later else "The plan orders nothing.")]
-    )
-    again = sentences.plan_again(record, say)
-    if again is not None:
-        paragraphs.append(again)
-    if record.calendar is not None:
-        paragraphs.append(calendar_sentence(record, record.calendar, say))
+        figures.append(charts.later_orders(record, say=say))
+    calendar = tabled(say("Order calendar"), [_order_row(order, record, say) for order in placed])
     return Section(
         title=say("Orders"),
-        drawings=[_drawing(figure) for figure in drawings],
-        paragraphs=paragraphs,
-        tables=tables,
-        points=points,
+        drawings=_drawings(*figures),
+        paragraphs=_order_paragraphs(record, bool(placed), say),
+        tables=[*calendar, *_reservations(record, say), *_ahead(record, say)],
+        points=[_order_point(order, record, say) for order in placed],
     )
+
+
+def _order_row(order: Order, record: PlanRecord, say: Wording) -> dict[Column, str]:
+    currency, last = record.scenario.currency, order.last_safe
+    return {
+        text(say("order on")): say.day(order.order_on),
+        text(say("what")): _what(order, say),
+        text(say("pool")): order.pool,
+        text(say("last safe date")): say("not needed for the goal") if last is None else say.day(last),
+        text(say("serves, P50 (P10 – P90)")): _dates(order.arrives, say),
+        number(say("within the horizon")): say.percent(order.arrives_within_horizon),
+        number(say("price")): say.money(order.price, currency),
+        number(say("prepayment")): say.money(order.prepayment, currency),
+    }
+
+
+def _what(of: Order | RentalSpan, say: Wording) -> str:
+    return say("{gpus} {sku} from {source}", gpus=of.gpus, sku=of.sku, source=of.source)
+
+
+def _order_point(order: Order, record: PlanRecord, say: Wording) -> str:
+    day, why = say.day(order.order_on), sentences.why(order, record, say)
+    return say("{gpus} {sku} on {day}: {why}", gpus=order.gpus, sku=order.sku, day=day, why=why)
+
+
+def _order_paragraphs(record: PlanRecord, placed: bool, say: Wording) -> list[str]:
+    """That nothing is ordered, when to plan again, and what the calendar costs; each only where it is so."""
+    idle = say("The plan orders nothing now.") if record.later else say("The plan orders nothing.")
+    told = [] if placed else [idle]
+    if (again := sentences.plan_again(record, say)) is not None:
+        told.append(again)
+    if record.calendar is not None:
+        told.append(calendar_sentence(record, record.calendar, say))
+    return told
 
 
 def _ahead(record: PlanRecord, say: Wording) -> list[Table]:
     """Orders that are not settled today."""
-    found = [(say(later_title(record)), later_rows(record, say), LATER_TITLES)]
+    title, rows = say(analysis.later_title(record)), analysis.later_rows(record, say)
+    tables = _titled(title, rows, analysis.LATER_TITLES, say)
     if record.calendar is not None:
-        title = say(calendar_title(record, record.calendar))
-        found.append((title, calendar_rows(record, say), CALENDAR_TITLES))
-    return [_titled(caption, rows, titles, say) for caption, rows, titles in found if rows]
+        title = say(analysis.calendar_title(record, record.calendar))
+        tables += _titled(title, analysis.calendar_rows(record, say), analysis.CALENDAR_TITLES, say)
+    return tables
 
 
-def _titled(caption: str, rows: Sequence[dict[str, Any]], titles: dict[str, str], say: Wording) -> Table:
+def _titled(caption: str, rows: Sequence[Row], titles: dict[str, str], say: Wording) -> list[Table]:
     """A table from rows and headings by key; amounts stand right."""
-    columns = [
-        Column(title=say(title), kind="text" if key in _TEXTS else "number") for key, title in titles.items()
-    ]
-    cells = [[_cell(row[key], say) for key in titles] for row in rows]
-    return Table(caption=caption, columns=columns, rows=cells)
+    heads = {key: (text if key in _TEXTS else number)(say(title)) for key, title in titles.items()}
+    return tabled(caption, [{head: _cell(row[key], say) for key, head in heads.items()} for row in rows])
 
 
 _TEXTS = ("month", "order_on", "if", "sku", "source", "pool", "quarter")
@@ -273,226 +229,177 @@ def _cell(value: object, say: Wording) -> str:
 
 def _worth(record: PlanRecord, say: Wording) -> list[Section]:
     """What knowing more, other goals and looser limits are worth; nothing for a plan without its studies."""
-    drawings = [charts.frontier(record, say=say)] if record.frontier else []
-    drawings += [charts.swings(record, say=say)] if record.tornado else []
+    figures = [charts.frontier(record, say=say)] if record.frontier else []
+    figures += [charts.swings(record, say=say)] if record.tornado else []
     points = [*worth_sentences(record, say), *limit_sentences(record, say)]
-    if not drawings and not points:
+    if not figures and not points:
         return []
-    return [
-        Section(
-            title=say("What knowing more would be worth"),
-            drawings=[_drawing(figure) for figure in drawings],
-            points=points,
-        )
-    ]
+    title = say("What knowing more would be worth")
+    return [Section(title=title, drawings=_drawings(*figures), points=points)]
 
 
-def _reservations(record: PlanRecord, say: Wording) -> Table:
-    currency = record.scenario.currency
+def _reservations(record: PlanRecord, say: Wording) -> list[Table]:
     rows = [
-        [
-            say.month(span.first)
-            if span.first == span.last
-            else f"{say.month(span.first)} – {say.month(span.last)}",
-            say("{gpus} {sku} from {source}", gpus=span.gpus, sku=span.sku, source=span.source),
-            span.pool,
-            say.day(span.reserve_by),
-            say.money(span.price, currency),
-        ]
-        for span in sentences.rental_spans(record)
+        {
+            text(say("months")): " – ".join(dict.fromkeys((say.month(span.first), say.month(span.last)))),
+            text(say("what")): _what(span, say),
+            text(say("pool")): span.pool,
+            text(say("reserve by")): say.day(span.reserve_by),
+            number(say("price")): say.money(span.price, record.scenario.currency),
+        }
+        for span in rental_spans(record)
     ]
-    columns = [
-        Column(title=say("months")),
-        Column(title=say("what")),
-        Column(title=say("pool")),
-        Column(title=say("reserve by")),
-        Column(title=say("price"), kind="number"),
-    ]
-    return Table(caption=say("Reserved rental"), columns=columns, rows=rows)
+    return tabled(say("Reserved rental"), rows)
 
 
 def _money(record: PlanRecord, say: Wording) -> Section:
-    currency = record.scenario.currency
-    rows = [
-        [
-            row["quarter"],
-            say.money(row["ordered"], currency),
-            say.money(row["prepayments"], currency),
-            say.money(row["reserved_rental"], currency),
-            say.money(row["spend_p50"], currency),
-        ]
-        for row in quarters(record)
-    ]
-    columns = [
-        Column(title=say("quarter")),
-        Column(title=say("orders placed"), kind="number"),
-        Column(title=say("prepayments due"), kind="number"),
-        Column(title=say("rental reserved"), kind="number"),
-        Column(title=say("spending, sum of monthly medians"), kind="number"),
-    ]
-    kpis = record.kpis
+    currency, kpis = record.scenario.currency, record.kpis
+    mean = kpis.mean_cost
     paragraphs = [
         say(
             "Mean cost {mean} ({level} interval of the mean {low} to {high}), discounted over the horizon.",
-            level=say.percent(kpis.mean_cost.level),
-            mean=say.money(kpis.mean_cost.value, currency),
-            low=say.money(kpis.mean_cost.low, currency),
-            high=say.money(kpis.mean_cost.high, currency),
+            level=say.percent(mean.level),
+            **say.moneys(currency, mean=mean.value, low=mean.low, high=mean.high),
         ),
         sentences.waiting(record, say),
     ]
     if kpis.cost_per_million_tokens is not None:
-        paragraphs.append(
-            say(
-                "Mean discounted cost per million tokens served: {cost}.",
-                cost=say.money(kpis.cost_per_million_tokens, currency),
-            )
-        )
-    if record.quarters:
-        over_time = charts.cash_by_quarter(record, say=say)
-        table = _titled(say("By calendar quarter"), quarter_rows(record, say), quarter_titles(record), say)
-    else:
-        over_time = charts.spend_by_month(record, say=say)
-        table = Table(caption=say("By calendar quarter"), columns=columns, rows=rows)
+        cost = say.money(kpis.cost_per_million_tokens, currency)
+        paragraphs.append(say("Mean discounted cost per million tokens served: {cost}.", cost=cost))
+    by_quarter = charts.cash_by_quarter if record.quarters else charts.spend_by_month
     return Section(
         title=say("Money"),
         paragraphs=paragraphs,
-        drawings=[_drawing(charts.cost_parts(record, say=say)), _drawing(over_time)],
-        tables=[table],
+        drawings=_drawings(charts.cost_parts(record, say=say), by_quarter(record, say=say)),
+        tables=_quarters(record, say),
     )
+
+
+def _quarters(record: PlanRecord, say: Wording) -> list[Table]:
+    """Cash by quarter; a plan without its studies has the sums of its months alone."""
+    caption, currency = say("By calendar quarter"), record.scenario.currency
+    if record.quarters:
+        return _titled(caption, analysis.quarter_rows(record, say), analysis.quarter_titles(record), say)
+    rows = [
+        {
+            text(say("quarter")): row["quarter"],
+            number(say("orders placed")): say.money(row["ordered"], currency),
+            number(say("prepayments due")): say.money(row["prepayments"], currency),
+            number(say("rental reserved")): say.money(row["reserved_rental"], currency),
+            number(say("spending, sum of monthly medians")): say.money(row["spend_p50"], currency),
+        }
+        for row in quarters(record)
+    ]
+    return tabled(caption, rows)
 
 
 def _supply(record: PlanRecord, say: Wording) -> Section:
     gates = list(record.months[0].gates)
-    drawings = [_drawing(charts.gate_shares(record, gate, say=say)) for gate in gates]
+    figures = [charts.gate_shares(record, gate, say=say) for gate in gates]
     if record.lead_times:
-        drawings.append(_drawing(charts.lead_times(record, say=say)))
-    rows = [
-        [
-            lead.source,
-            say(lead.entry),
-            say("{range} days", range=_range(lead.days, say)),
-            say.percent(lead.arrives_within_horizon),
-            say.day(lead.promised_not_before),
-        ]
-        for lead in record.lead_times
-    ]
-    columns = [
-        Column(title=say("source")),
-        Column(title=say("entry point")),
-        Column(title=say("order to service, P50 (P10–P90)"), kind="number"),
-        Column(title=say("within the horizon"), kind="number"),
-        Column(title=say("19 of 20 futures: not before")),
-    ]
-    table = Table(caption=say("Lead time of an order on the first day"), columns=columns, rows=rows)
+        figures.append(charts.lead_times(record, say=say))
+    none = say("No gate stands between an order and its delivery in this scenario.")
     return Section(
         title=say("Supply risk"),
-        paragraphs=[]
-        if gates
-        else [say("No gate stands between an order and its delivery in this scenario.")],
-        drawings=drawings,
-        tables=[*_gate_odds(record, say), *([table] if rows else [])],
+        paragraphs=[] if gates else [none],
+        drawings=_drawings(*figures),
+        tables=[*_gate_odds(record, say), *_lead_times(record, say)],
     )
+
+
+def _lead_times(record: PlanRecord, say: Wording) -> list[Table]:
+    rows = [
+        {
+            text(say("source")): lead.source,
+            text(say("entry point")): say(lead.entry),
+            number(say("order to service, P50 (P10–P90)")): say("{range} days", range=_range(lead.days, say)),
+            number(say("within the horizon")): say.percent(lead.arrives_within_horizon),
+            text(say("19 of 20 futures: not before")): say.day(lead.promised_not_before),
+        }
+        for lead in record.lead_times
+    ]
+    return tabled(say("Lead time of an order on the first day"), rows)
 
 
 def _gate_odds(record: PlanRecord, say: Wording) -> list[Table]:
     """What each gate does to an order of the first day."""
     rows = [
-        [
-            odds.gate,
-            say(odds.state),
-            say.percent(odds.closes_within_90_days),
-            say.odds(odds.arrives),
-            say.odds(odds.arrives_if_open),
-        ]
+        {
+            text(say("gate")): odds.gate,
+            text(say("state at the start")): say(odds.state),
+            number(say("closed at some time within 90 days")): say.percent(odds.closes_within_90_days),
+            number(say("an order of the first day serves")): say.odds(odds.arrives),
+            number(say("the same with this gate always open")): say.odds(odds.arrives_if_open),
+        }
         for odds in record.gate_odds
     ]
-    columns = [
-        Column(title=say("gate")),
-        Column(title=say("state at the start")),
-        Column(title=say("closed at some time within 90 days"), kind="number"),
-        Column(title=say("an order of the first day serves"), kind="number"),
-        Column(title=say("the same with this gate always open"), kind="number"),
-    ]
-    return [Table(caption=say("What each gate does"), columns=columns, rows=rows)] if rows else []
+    return tabled(say("What each gate does"), rows)
 
 
 def _serving(record: PlanRecord, say: Wording) -> Section:
-    level = say.percent(charts.serving_level(record))
-    rows = []
-    for row in charts.serving_table(record):
-        known = row["requests_per_s"] is not None
-        rows.append(
-            [
-                row["pool"],
-                f"{row['gpu']}, {row['layout']}",
-                f"{row['model']} {row['precision']} {row['engine']}",
-                f"{row['requests_per_s']:.2f} ({row['low']:.2f}–{row['high']:.2f})" if known else "–",
-                f"{row['ttft_ms']:,.0f} / {row['tpot_ms']:.1f}" if row["ttft_ms"] and row["tpot_ms"] else "–",
-                f"{row['mfu']:.2f} / {row['mbu']:.2f}" if row["mfu"] and row["mbu"] else "–",
-                say(row["label"]) if row["label"] else say("does not fit"),
-            ]
-        )
-    columns = [
-        Column(title=say("pool")),
-        Column(title=say("GPU and layout")),
-        Column(title=say("model and engine")),
-        Column(title=say("requests/s per replica ({level} interval)", level=level), kind="number"),
-        Column(title=say("TTFT / TPOT, ms"), kind="number"),
-        Column(title=say("MFU / MBU"), kind="number"),
-        Column(title=say("label"), kind="label"),
-    ]
-    points = [f"{row['pool']}, {row['gpu']}: " + row["reason"] for row in charts.serving_table(record)]
-    drawings = [_drawing(charts.goodput_by_pool(record, say=say))] if record.sizing else []
-    table = Table(caption=say("What one replica serves at the SLO"), columns=columns, rows=rows)
+    shown, level = charts.serving_table(record), say.percent(charts.serving_level(record))
+    rows = [_serving_row(row, level, say) for row in shown]
+    why = [row["reason"] for row in shown]
     return Section(
-        title=say("Serving figures"), drawings=drawings, tables=[table] if rows else [], points=points
+        title=say("Serving figures"),
+        drawings=_drawings(charts.goodput_by_pool(record, say=say)) if record.sizing else [],
+        tables=tabled(say("What one replica serves at the SLO"), rows),
+        points=[f"{row['pool']}, {row['gpu']}: {told}" for row, told in zip(shown, why, strict=True)],
     )
+
+
+def _serving_row(row: Row, level: str, say: Wording) -> dict[Column, str]:
+    def known(shape: str, *names: str) -> str:
+        return shape.format(**row) if all(row[name] for name in names) else "–"
+
+    rate = (
+        "–" if row["requests_per_s"] is None else "{requests_per_s:.2f} ({low:.2f}–{high:.2f})".format(**row)
+    )
+    return {
+        text(say("pool")): row["pool"],
+        text(say("GPU and layout")): f"{row['gpu']}, {row['layout']}",
+        text(say("model and engine")): f"{row['model']} {row['precision']} {row['engine']}",
+        number(say("requests/s per replica ({level} interval)", level=level)): rate,
+        number(say("TTFT / TPOT, ms")): known("{ttft_ms:,.0f} / {tpot_ms:.1f}", "ttft_ms", "tpot_ms"),
+        number(say("MFU / MBU")): known("{mfu:.2f} / {mbu:.2f}", "mfu", "mbu"),
+        Column(title=say("label"), kind="label"): say(row["label"]) if row["label"] else say("does not fit"),
+    }
 
 
 def _rivals(record: PlanRecord, say: Wording) -> Section:
-    level = say.percent(record.answer.probability.level)
-    currency = record.scenario.currency
-    rows = [
-        [
-            row["name"],
-            row["meaning"],
-            f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])}), "
-            + say.month(row["weakest_month"]),
-            say.money(row["mean_cost"], currency),
-            _beside(row, currency, say),
-            say.percent(row["shortfall_share"], 1),
-            "–" if row["worst_tenth_shortfall"] is None else say.percent(row["worst_tenth_shortfall"], 1),
-            say.count(row["gpus_ordered"]),
-        ]
-        for row in rival_rows(record, say)
-    ]
-    columns = [
-        Column(title=say("way to act")),
-        Column(title=say("rule")),
-        Column(title=say("weakest month ({level} interval)", level=level), kind="number"),
-        Column(title=say("mean cost"), kind="number"),
-        Column(title=say("against this plan"), kind="number"),
-        Column(title=say("demand unmet"), kind="number"),
-        Column(title=say("unmet, worst tenth"), kind="number"),
-        Column(title=say("GPUs ordered"), kind="number"),
-    ]
+    rows = [_rival_row(row, record, say) for row in rival_rows(record, say)]
     return Section(
         title=say("Other ways to act, on the same futures"),
-        drawings=[_drawing(charts.rivals_compared(record, say=say))] if record.rivals else [],
-        tables=[Table(caption=say("All ways to act"), columns=columns, rows=rows)],
+        drawings=_drawings(charts.rivals_compared(record, say=say)) if record.rivals else [],
+        tables=tabled(say("All ways to act"), rows),
     )
 
 
-def _beside(row: dict[str, Any], currency: str, say: Wording) -> str:
+def _rival_row(row: Row, record: PlanRecord, say: Wording) -> dict[Column, str]:
+    level, currency = say.percent(record.answer.probability.level), record.scenario.currency
+    odds = f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])})"
+    worst = row["worst_tenth_shortfall"]
+    return {
+        text(say("way to act")): row["name"],
+        text(say("rule")): row["meaning"],
+        number(
+            say("weakest month ({level} interval)", level=level)
+        ): f"{odds}, {say.month(row['weakest_month'])}",
+        number(say("mean cost")): say.money(row["mean_cost"], currency),
+        number(say("against this plan")): _beside(row, currency, say),
+        number(say("demand unmet")): say.percent(row["shortfall_share"], 1),
+        number(say("unmet, worst tenth")): "–" if worst is None else say.percent(worst, 1),
+        number(say("GPUs ordered")): say.count(row["gpus_ordered"]),
+    }
+
+
+def _beside(row: Row, currency: str, say: Wording) -> str:
     """A rival's cost against the plan's, and what that makes it."""
     if row["ours"]:
         return "–"
-    change = say.change(row["cost_difference"], currency)
-    if row["verdict"] is None:
-        return change
-    return say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[row["verdict"]]))
-
-
-def _why(record: PlanRecord, say: Wording) -> Section:
-    return Section(title=say("Why this plan"), points=sentences.reasons(record, say))
+    change, verdict = say.change(row["cost_difference"], currency), row["verdict"]
+    return (
+        say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[verdict]))
+        if verdict
+        else change
+    )

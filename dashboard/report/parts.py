@@ -1,5 +1,6 @@
 """What a report is made of, without words or layout: sections of paragraphs, points, drawings and tables."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +30,24 @@ class Table(_Part):
     caption: str
     columns: list[Column]
     rows: list[list[str]]
+
+
+def text(title: str) -> Column:
+    """A column of texts."""
+    return Column(title=title)
+
+
+def number(title: str) -> Column:
+    """A column of numbers."""
+    return Column(title=title, kind="number")
+
+
+def tabled(caption: str, rows: Sequence[Mapping[Column, str]]) -> list[Table]:
+    """A table of rows that give each column its cell, all of the same columns; no table where there are no rows."""
+    if not rows:
+        return []
+    cells = [list(row.values()) for row in rows]
+    return [Table(caption=caption, columns=list(rows[0]), rows=cells)]
 
 
 class Fact(_Part):

@@ -109,6 +109,18 @@ class Wording:
         """GPUs and the like, with separators between thousands."""
         return f"{number:,.0f}"
 
+    def counts(self, **numbers: float) -> dict[str, str]:
+        """Counts by name, to be put into a text."""
+        return {name: self.count(number) for name, number in numbers.items()}
+
+    def moneys(self, currency: str, **amounts: float) -> dict[str, str]:
+        """Amounts of money by name, to be put into a text."""
+        return {name: self.money(amount, currency) for name, amount in amounts.items()}
+
+    def changes(self, currency: str, **amounts: float) -> dict[str, str]:
+        """Differences in money by name, to be put into a text."""
+        return {name: self.change(amount, currency) for name, amount in amounts.items()}
+
 
 ENGLISH = Wording("en")
 

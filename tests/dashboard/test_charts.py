@@ -11,8 +11,8 @@ from dashboard.charts.figure import Figure
 from dashboard.charts.money import quarters
 from dashboard.charts.rivals import rival_rows
 from dashboard.charts.theme import DARK, LIGHT, Look
-from dashboard.wording import ENGLISH, Wording
 from planner.record.models import PlanRecord
+from planner.report.language import ENGLISH, Wording
 
 
 def first_pool(record: PlanRecord) -> str:
