@@ -1,4 +1,4 @@
-"""Do plans keep their promise? Every shipped scenario planned, then judged on luck that had no part in it.
+"""Do plans keep their promise? Every shipped scenario planned, then judged on futures that had no part in it.
 
     python -m benchmarks.promise [--replications N] [--only NAME ...] [--write docs/accuracy.md]
 

@@ -4,7 +4,7 @@
 
 The engine serves Poisson arrivals at three rates on its own clock (processor time of this process, one thread), so
 that what else the machine does counts little. The step times are fitted to steps of other runs before and after
-each measurement: other lengths, other rates, other luck. Then the replay predicts what the engine measured. Each rate
+each measurement: other lengths, other rates, other seeds. Then the replay predicts what the engine measured. Each rate
 is measured several times and the median counts, so that a moment in which the machine was slower does not decide.
 """
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=80)
     parser.add_argument(
-        "--rounds", type=int, default=3, help="Measurements at each rate, each with its own luck."
+        "--rounds", type=int, default=3, help="Measurements at each rate, each with its own seed."
     )
     parser.add_argument("--write", type=Path, help="index of the pages whose section is replaced")
     asked = parser.parse_args()

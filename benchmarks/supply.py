@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from benchmarks.chain import chain_rows
 from executor.portable import normal
 from planner.sampling import Exponential, Key, Law
-from planner.supply.durations import draw_luck
+from planner.supply.durations import draw_durations
 from planner.supply.gates.paths import draw_paths
 from planner.supply.network.gate import Dwell, Effect, Gate, OwnLaw, Passage, Point, State
 from planner.supply.network.route import Route, Side, Stage
@@ -141,11 +141,11 @@ class HandWritten:
 def by_hand(spec: SupplySpec, orders: Orders, key: Key, replications: range) -> np.ndarray:
     """Delivery minutes [replication, lot] from the hand-written program, on the same draws."""
     (path,) = draw_paths(spec.gates, spec.horizon_minutes, key, replications)
-    (luck,) = draw_luck(spec, orders, key, replications)
+    (durations,) = draw_durations(spec, orders, key, replications)
     placed = orders.placed_at.tolist()
     found = []
     for place in range(len(replications)):
-        world = HandWritten(luck.minutes[:, place, :].T.tolist(), placed, path.changes(place))
+        world = HandWritten(durations.minutes[:, place, :].T.tolist(), placed, path.changes(place))
         world.env.run(until=spec.horizon_minutes)
         found.append(world.delivered)
     return np.array(found)

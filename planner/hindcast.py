@@ -30,7 +30,7 @@ from executor.reference.csv_table import read_rows
 from planner.clock import MINUTES_PER_DAY, minutes
 from planner.reference import SHIPPED, gate_history
 from planner.sampling import Key
-from planner.supply.durations import draw_luck
+from planner.supply.durations import draw_durations
 from planner.supply.fast_engine import engine as fast_engine
 from planner.supply.gates.paths import NEVER, GatePath, draw_paths
 from planner.supply.network.from_scenario import posterior
@@ -380,7 +380,7 @@ def _deliveries(
     source = Source("stock", product, route("finished-stock", product), tuple(gate.name for gate in gates))
     spec = SupplySpec(as_of, 366 * MINUTES_PER_DAY, (source,), tuple(gates))
     orders, numbers = Orders.of([(0, 0, 0, 0, 8, 0)]), range(draws)
-    made = fast_engine.run(spec, orders, paths, draw_luck(spec, orders, Key(root), numbers), {}, numbers)
+    made = fast_engine.run(spec, orders, paths, draw_durations(spec, orders, Key(root), numbers), {}, numbers)
     today = all(isinstance(g.law, FromHistory) and g.law.state >= State.CONDITIONAL for g in gates)
     found = []
     for days in HORIZONS:

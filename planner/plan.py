@@ -14,7 +14,7 @@ from planner.futures.sample import Prospects, draw_prospects
 from planner.optimise.congestion import Settled, settle
 from planner.optimise.policies.choice import Choice
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 from planner.optimise.value.order_value import budget_that_would_do, order_reasons
 from planner.parallel.backends import Processes, Spread
 from planner.record.models import PlanRecord
@@ -61,23 +61,23 @@ def plan(
     serving = capacities(scenario, memory)
     settled = None
     if any(line.gpus_total is None for line in scenario.lines):
-        settled, trio, fresh = _settled(scenario, serving, where, tell)
+        settled, samples, fresh = _settled(scenario, serving, where, tell)
         static = settled.promise
     else:
-        trio, fresh = _futures(scenario, serving, where, tell)
+        samples, fresh = _futures(scenario, serving, where, tell)
         tell(0.25, "orders and promise")
-        static = promise(trio, spread=where)
+        static = promise(samples, spread=where)
     tell(0.4, "other ways and rivals")
-    company = studies.company(scenario, trio, static, where)
+    company = studies.company(scenario, samples, static, where)
     choice = company.choice
     tell(0.7, "waiting, other worlds and goals")
     waiting, worth = studies.later_or_elsewhere(
-        scenario, serving, trio, choice, where, worlds_too=depth == "study"
+        scenario, serving, samples, choice, where, worlds_too=depth == "study"
     )
     tell(0.9, "reasons")
-    reasons = order_reasons(trio.confirm, choice.chosen)
+    reasons = order_reasons(samples.confirm, choice.chosen)
     odds = gate_odds(scenario, fresh)
-    budget = _budget(trio, choice.chosen)
+    budget = _budget(samples, choice.chosen)
     record = record_of(
         scenario,
         overrides,
@@ -98,11 +98,11 @@ def plan(
 
 def _settled(
     scenario: Scenario, serving: Sequence[Capacity], where: Spread, tell: Progress
-) -> tuple[Settled, Trio, Prospects]:
+) -> tuple[Settled, Samples, Prospects]:
     """Own orders lengthen the lines they wait in: plan, draw at the plan's volume, plan again."""
-    drawn: list[tuple[Trio, Prospects]] = []
+    drawn: list[tuple[Samples, Prospects]] = []
 
-    def draw(orders: Orders | None) -> Trio:
+    def draw(orders: Orders | None) -> Samples:
         shape = (len(scenario.purchases), scenario.horizon_months)
         volume = (
             np.zeros(shape, dtype=np.int64) if orders is None else orders.orders.sum(axis=0).astype(np.int64)
@@ -112,8 +112,8 @@ def _settled(
         return drawn[-1][0]
 
     found = settle(draw)
-    fresh = next(fresh for trio, fresh in drawn if trio is found.trio)
-    return found, found.trio, fresh
+    fresh = next(fresh for samples, fresh in drawn if samples is found.samples)
+    return found, found.samples, fresh
 
 
 def _futures(
@@ -122,8 +122,9 @@ def _futures(
     where: Spread,
     tell: Progress,
     volume: NDArray[np.int64] | None = None,
-) -> tuple[Trio, Prospects]:
-    """Futures that a plan is made on, that its dial is turned on, and that judge it; the last with all they hold.
+) -> tuple[Samples, Prospects]:
+    """Futures that a plan is made on, that its kept shares are found on, and that judge it; the last with all they
+    hold.
 
     ``volume`` [S, M]: GPUs of the plan whose lots wait in the same lines.
     """
@@ -139,16 +140,16 @@ def _futures(
     train = under("optimise", run.training_futures, "fast", 0.02, 0.05, "futures to plan on")
     tuned = under("validate", run.replications, "fast", 0.05, 0.12, "futures to calibrate on")
     fresh = under("confirm", run.replications, run.engine, 0.12, 0.25, "futures to judge by")
-    trio = Trio(train.futures, tuned.futures, fresh.futures, goal.probability, goal.cvar_level)
-    return trio, fresh
+    samples = Samples(train.futures, tuned.futures, fresh.futures, goal.probability, goal.cvar_level)
+    return samples, fresh
 
 
-def _budget(trio: Trio, chosen: Calibration) -> float | None:
+def _budget(samples: Samples, chosen: Calibration) -> float | None:
     """What budget would do, where one is set and the goal is missed."""
-    if trio.train.budget is None or chosen.meets_goal:
+    if samples.train.budget is None or chosen.meets_goal:
         return None
-    few = trio.first(1_000, 2_000, 1)
-    return budget_that_would_do(few.train, few.validate, trio.goal)
+    few = samples.first(1_000, 2_000, 1)
+    return budget_that_would_do(few.train, few.validate, samples.goal)
 
 
 def _arrays(fresh: Prospects, choice: Choice) -> dict[str, NDArray[np.float64]]:

@@ -96,10 +96,10 @@ def draw_per_gpu(capacities: Sequence[Capacity], key: Key, replications: int) ->
     k = k_{50} e^{\sigma z},    z ~ N(0, 1), one for each replication, pool and kind of GPU
     """
     entities = np.array([entity_id("capacity", each.pool, each.sku) for each in capacities])
-    luck = normal.quantile(key.uniform(DOMAIN, np.arange(replications)[:, None], entities[None, :]))
+    z = normal.quantile(key.uniform(DOMAIN, np.arange(replications)[:, None], entities[None, :]))
     median = np.array([each.per_gpu for each in capacities])
     sigma = np.array([each.goodput.sigma_log for each in capacities])
-    return np.asarray(median * exp(sigma * luck), dtype=np.float64)
+    return np.asarray(median * exp(sigma * z), dtype=np.float64)
 
 
 def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Question:

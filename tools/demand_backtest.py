@@ -47,7 +47,7 @@ class Trial:
 def backtest(cut: dt.date, growth: Growth, horizon_months: float = 12.0) -> tuple[Trial, ...]:
     """Every later figure of every series within the horizon, forecast from the last one known at the cut.
 
-    The path is monotone in its one luck, so the band's ends are the paths at the 10th and 90th percentile.
+    The path is monotone in its one draw, so the band's ends are the paths at the 10th and 90th percentile.
     """
     trials: list[Trial] = []
     for name, observed in _tokens().items():

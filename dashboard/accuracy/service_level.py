@@ -5,7 +5,7 @@ from dashboard.accuracy.markdown import table
 
 
 def promises(found: Figures) -> str:
-    """Every shipped scenario planned, then judged on luck that had no part in it."""
+    """Every shipped scenario planned, then judged on futures that had no part in it."""
     head = (
         *("scenario", "way", "judged on", "weakest month", "promised", "seen", "within", "months within"),
         *("largest gap, points", "cost promised over seen"),

@@ -1,4 +1,5 @@
-"""What-if: change the inputs that matter against a pinned baseline, on the same luck, and see the difference."""
+"""What-if: change the inputs that matter against a pinned baseline, with common random numbers, and see the
+difference."""
 
 import streamlit as st
 
@@ -73,11 +74,13 @@ def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
 
 
 _QUICK = (
-    "A quick answer on the first {n} futures of the same luck, with all orders settled beforehand on both sides; "
+    "A quick answer on the first {n} futures of the same random numbers, with all orders settled "
+    "beforehand on both sides; "
     "differences are of equal futures, with 90 % intervals."
 )
 _ALL = (
-    "All {n} futures of both plans, on the same luck; 90 % intervals, wider than the truth as the luck they share is "
+    "All {n} futures of both plans, with common random numbers; 90 % intervals, wider than needed, "
+    "since what they share is "
     "left out."
 )
 

@@ -128,7 +128,7 @@ def _inputs(record: PlanRecord, say: Wording) -> list[Table]:
         say("overrides"): ", ".join(record.overrides) or say("none"),
         say("scenario hash (SHA-256)"): record.scenario_hash,
         say("seed"): str(record.seed),
-        say("roots of luck"): ", ".join(f"{name} {root}" for name, root in record.roots.items()),
+        say("seeds of the samples"): ", ".join(f"{name} {root}" for name, root in record.roots.items()),
         say("futures"): say("{n} for the optimiser, {m} fresh ones for the odds shown", **futures),
         say("versions"): ", ".join(f"{name} {getattr(versions, key)}" for key, name in names.items()),
     }

@@ -41,7 +41,7 @@ VERSION = 2
 again (``make tables``)."""
 TURNOVERS = 50
 """Requests of each run of the search / requests in service at once: a queue needs many lives to settle. The rate
-found then still varies with the luck, by 2 % for short answers and 10 % for a reasoning model's."""
+found then still varies with the random numbers, by 2 % for short answers and 10 % for a reasoning model's."""
 FEWEST, MOST = 3000, 8000
 """Requests of a run at least and at most."""
 LENGTHS = 512

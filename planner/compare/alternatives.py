@@ -26,7 +26,7 @@ from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
 from planner.optimise.policies.rolling_horizon import replanned_promise
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Promise, Trio, with_rivals
+from planner.optimise.service_level.confirm import Promise, Samples, with_rivals
 from planner.optimise.value.information import (
     FrontierPoint,
     Information,
@@ -102,73 +102,77 @@ def _do(work: Callable[..., Any], *asked: Any) -> Any:
     return work(*asked)
 
 
-def company(scenario: Scenario, trio: Trio, static: Promise, where: Spread) -> Company:
-    """Try every way and every rival that the scenario offers, on the same luck."""
-    replanning = Job(replanned_promise, (trio,))
+def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread) -> Company:
+    """Try every way and every rival that the scenario offers, with common random numbers."""
+    replanning = Job(replanned_promise, (samples,))
     gated = any(source.gates for source in scenario.purchases)
-    waiting = [Job(_by_gates, (trio, static))] if gated else []
-    trying = _rivals(scenario, trio, static)
+    waiting = [Job(_by_gates, (samples, static))] if gated else []
+    trying = _rivals(scenario, samples, static)
     done = side_by_side(where, [replanning, *waiting, *trying])
     by_gates = [done[job] for job in waiting]
     rivals = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
     fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
-    better = with_rivals(trio, static, fixed)
+    better = with_rivals(samples, static, fixed)
     policy = next((found for _, found in by_gates), None)
     if policy is not None and better is not static:
-        policy = compared(trio.confirm, policy.rules, policy.calibration, better.confirmed)
-    return Company(choose(trio, better, policy, done[replanning]), tuple(rivals))
+        policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
+    return Company(choose(samples, better, policy, done[replanning]), tuple(rivals))
 
 
-def _rivals(scenario: Scenario, trio: Trio, static: Promise) -> list[Job[Rival]]:
+def _rivals(scenario: Scenario, samples: Samples, static: Promise) -> list[Job[Rival]]:
     """Rivals that differ from the plan in this scenario; the slow ones first, so that the last one is short."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
-    both = (trio.train, trio.confirm)
-    rivals = [Job(_only, ("domestic-only", home, trio))] if 0 < len(home) < len(scenario.purchases) else []
+    both = (samples.train, samples.confirm)
+    rivals = [Job(_only, ("domestic-only", home, samples))] if 0 < len(home) < len(scenario.purchases) else []
     if scenario.rentals and static.confirmed.plan.orders.any():
-        rivals.append(Job(_only, ("rent-only", (), trio)))
+        rivals.append(Job(_only, ("rent-only", (), samples)))
     return [
         *rivals,
-        Job(everything_now, (*both, trio.goal)),
+        Job(everything_now, (*both, samples.goal)),
         Job(nine_month_mrp, both),
-        Job(base_stock, (*both, trio.goal)),
+        Job(base_stock, (*both, samples.goal)),
     ]
 
 
-def _only(name: PolicyId, purchases: Sequence[str], trio: Trio) -> Rival:
-    some = _some(trio)
-    return only_from(name, trio.train, some.validate, trio.aim, purchases, judge=trio.confirm, polished=1)
+def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Rival:
+    some = _some(samples)
+    return only_from(
+        name, samples.train, some.validate, samples.aim, purchases, judge=samples.confirm, polished=1
+    )
 
 
-def _some(trio: Trio) -> Trio:
+def _some(samples: Samples) -> Samples:
     """With as many validating futures as tune a rival."""
-    return trio.first(trio.train.count, _TUNED, trio.confirm.count)
+    return samples.first(samples.train.count, _TUNED, samples.confirm.count)
 
 
-def _by_gates(trio: Trio, static: Promise) -> tuple[Rival, IfThen | None]:
+def _by_gates(samples: Samples, static: Promise) -> tuple[Rival, IfThen | None]:
     """The rival that waits for the gates, and the calendar that looks at them and takes up what it does better."""
-    some = _some(trio)
-    cleared = nothing_until_cleared(some.train, some.validate, trio.aim, some.confirm, polished=1)
+    some = _some(samples)
+    cleared = nothing_until_cleared(some.train, some.validate, samples.aim, some.confirm, polished=1)
     return cleared, if_then(some, static, cleared)
 
 
 def later_or_elsewhere(
     scenario: Scenario,
     serving: Sequence[Capacity],
-    trio: Trio,
+    samples: Samples,
     choice: Choice,
     where: Spread,
     worlds_too: bool = True,
 ) -> tuple[Waiting, Worth | None]:
     """What waiting a month costs; and, where asked, information, open gates and other goals. All side by side."""
     study = choice.study()
-    waiting = Job(_waiting, (trio, choice.studied, study))
+    waiting = Job(_waiting, (samples, choice.studied, study))
     if not worlds_too:
         return waiting.work(*waiting.asked), None
-    few = fewer(trio)
+    few = fewer(samples)
     gates = [gate.name for gate in scenario.gates]
     names = [*gates, *([None] if len(gates) > 1 else [])]
     worlds = {name: Job(_world, (name, scenario, serving, few, study)) for name in names}
-    goals = [Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - trio.goal) > 1e-9]
+    goals = [
+        Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - samples.goal) > 1e-9
+    ]
     closed = Job(study, (few,))
     information = Job(value_of_information, (few.train,))
     done = side_by_side(
@@ -183,12 +187,12 @@ def later_or_elsewhere(
     )
 
 
-def _waiting(trio: Trio, now: Calibration, study: Callable[[Trio], Calibration]) -> Waiting:
+def _waiting(samples: Samples, now: Calibration, study: Callable[[Samples], Calibration]) -> Waiting:
     """The recommended way with nothing ordered in the first month, against itself."""
-    return value_of_waiting(now, lambda: study(replace(trio.only(1), polished=1)))
+    return value_of_waiting(now, lambda: study(replace(samples.only(1), polished=1)))
 
 
-def _judged_on(few: Trio, chosen: Calibration) -> Calibration:
+def _judged_on(few: Samples, chosen: Calibration) -> Calibration:
     """The recommended plan on fewer of its futures."""
     orders = chosen.plan.orders
     part = Orders(orders if orders.ndim == 3 else orders[: few.confirm.count], chosen.plan.reserved)
@@ -200,8 +204,8 @@ def _world(
     name: str,
     scenario: Scenario,
     serving: Sequence[Capacity],
-    few: Trio,
-    study: Callable[[Trio], Calibration],
+    few: Samples,
+    study: Callable[[Samples], Calibration],
 ) -> Calibration:
     """The study with a gate, or all of them, open throughout; under the same roots."""
     gates = [
@@ -223,5 +227,5 @@ def _world(
     )
 
 
-def _goal(trio: Trio, study: Callable[[Trio], Calibration]) -> FrontierPoint:
-    return point_of(trio.confirm, study(trio))
+def _goal(samples: Samples, study: Callable[[Samples], Calibration]) -> FrontierPoint:
+    return point_of(samples.confirm, study(samples))

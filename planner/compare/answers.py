@@ -1,7 +1,7 @@
 """What differs between two answers: in figures with intervals, in orders, in inputs.
 
 Two quick answers are on the same futures, so their differences are taken future by future. Of two plans' records
-only the intervals are known; they are put together as if the luck were not shared, which makes them wider.
+only the intervals are known; they are put together as if no random numbers were shared, which makes them wider.
 """
 
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def compare(base: QuickAnswer, changed: QuickAnswer) -> Comparison:
 
 
 def compare_in_full(base: FullAnswer, changed: FullAnswer) -> Comparison:
-    """Differences between two records; their intervals hold however much luck the two plans share."""
+    """Differences between two records; their intervals hold however many random numbers the two plans share."""
     at = base.weakest
     was, now = base.record.kpis, changed.record.kpis
     return Comparison(
@@ -131,7 +131,7 @@ def _difference(was: Interval, now: Interval) -> Interval:
     d - \sqrt{(now - now_{low})^2 + (was_{high} - was)^2} .. d + \sqrt{(now_{high} - now)^2 + (was - was_{low})^2}
 
     Newcombe (1998), Statistics in Medicine 17, 873-890, method 10, for independent estimates. Plans on the same
-    luck lean the same way, so that the true interval is narrower.
+    futures lean the same way, so that the true interval is narrower.
 
     >>> half = Interval(value=0.5, low=0.4, high=0.6)
     >>> found = _difference(half, Interval(value=0.8, low=0.7, high=0.9))

@@ -1,4 +1,4 @@
-"""Which inputs moved the answer: plan again with one group of inputs swapped at a time, on the same luck."""
+"""Which inputs moved the answer: plan again with one group of inputs swapped at a time, with common random numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

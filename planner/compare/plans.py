@@ -20,7 +20,7 @@ GROUPS = {
     "supply": "supply",
     "goal": "the goal",
     "calendar": "the date",
-    "luck": "seed and replications",
+    "sampling": "seed and replications",
     "version": "the version of Waferlag and its facts",
     "together": "several of these together",
 }
@@ -29,8 +29,8 @@ GROUPS = {
 _TOP = {
     "start": "calendar",
     "horizon_months": "calendar",
-    "seed": "luck",
-    "run": "luck",
+    "seed": "sampling",
+    "run": "sampling",
     "currency": "prices",
     "exchange": "prices",
     "costs": "prices",

@@ -1,6 +1,6 @@
 """A plan's own orders carried through single futures: the pipeline by month, and one future as a story.
 
-The luck is that of the plan's validation: future 17 here is future 17 there.
+The random numbers are those of the plan's validation: future 17 here is future 17 there.
 """
 
 import datetime as dt

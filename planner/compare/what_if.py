@@ -1,4 +1,5 @@
-"""What if: the plan's own scenario with a few inputs changed, answered at once on a small sample of the same luck.
+"""What if: the plan's own scenario with a few inputs changed, answered at once on a small sample of the same random
+numbers.
 
 Both sides of a comparison are searched alike, from the plan's own orders and with the same number of turns, so that
 the difference is of the inputs and not of the search.

@@ -36,7 +36,7 @@ class Load:
     traffic   what the requests of each pool look like, in the order of the scenario
     mean_rps  [replication, pool, month] requests/s, mean of the month
     peak_rps  [replication, pool, month] requests/s in the busiest hour of the week
-    ratio     [replication, pool] growth of the first month as a ratio: the luck behind the path
+    ratio     [replication, pool] growth of the first month as a ratio: the draw behind the path
     """
 
     months: tuple[dt.date, ...]
@@ -69,9 +69,9 @@ def draw_load(
     """
     streams = tuple(traffic(pool, folder) for pool in pools)
     numbers = np.arange(replications) if isinstance(replications, int) else np.asarray(replications)
-    luck = growth_luck([pool.name for pool in pools], [pool.growth.shared for pool in pools], key, numbers)
+    z = growth_normals([pool.name for pool in pools], [pool.growth.shared for pool in pools], key, numbers)
     logs = np.stack(
-        [log_ratio(pool.growth, luck[:, at]) for at, pool in enumerate(pools)], axis=1
+        [log_ratio(pool.growth, z[:, at]) for at, pool in enumerate(pools)], axis=1
     )  # [replication, pool]
     months = month_starts(start, horizon_months)
     passed = months_passed(months)
@@ -82,10 +82,10 @@ def draw_load(
     return Load(months, streams, *map(_frozen, (mean, mean * busy[:, None], exp(logs))))
 
 
-def growth_luck(
+def growth_normals(
     names: Sequence[str], shared: Sequence[float], key: Key, replications: NDArray[np.int64]
 ) -> Floats:
-    r"""Standard normal luck of each pool's growth, [replication, pool].
+    r"""Standard normal draws of each pool's growth, [replication, pool].
 
     z_p = s_p z_{market} + \sqrt{1 - s_p^2} z_{own}
 
@@ -98,8 +98,8 @@ def growth_luck(
     return np.asarray(loading * market[:, None] + np.sqrt(1.0 - loading * loading) * own)
 
 
-def log_ratio(growth: Growth, luck: Floats) -> Floats:
-    r"""Logarithm of the first month's ratio at standard normal luck z.
+def log_ratio(growth: Growth, z: Floats) -> Floats:
+    r"""Logarithm of the first month's ratio at a standard normal draw z.
 
     g = \ln base + z (\ln high - \ln base) / z_{0.9}     z >= 0
     g = \ln base + z (\ln base - \ln low) / z_{0.9}      z < 0
@@ -107,7 +107,7 @@ def log_ratio(growth: Growth, luck: Floats) -> Floats:
     So low, base and high are the 10th, 50th and 90th percentile, and the two sides may differ in width.
     """
     low, base, high = (log(float(side)) for side in (growth.low, growth.base, growth.high))
-    return np.asarray(base + luck / Z90 * np.where(luck >= 0, high - base, base - low))
+    return np.asarray(base + z / Z90 * np.where(z >= 0, high - base, base - low))
 
 
 def grown(passed: Floats, half_life_months: float) -> Floats:

@@ -105,7 +105,8 @@ def _in_service(scenario: Scenario, spec: SupplySpec, entry: InService) -> list[
 
 
 def through(spec: SupplySpec, source: str, name: str, key: Key, numbers: Sequence[int], carry: Carry) -> Buy:
-    """Buy single GPUs of a source, under a name and so a luck of their own; at the gates they meet what all meet."""
+    """Buy single GPUs of a source, under a name and so random numbers of their own; at the gates they meet what all
+    meet."""
     alone = replace(spec, sources=(replace(spec.sources[spec.source_index(source)], name=name),))
 
     def buy(placed: Ints, orders: Ints, attempt: int) -> Bought:

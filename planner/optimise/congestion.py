@@ -15,9 +15,9 @@ import numpy as np
 
 from planner.futures.arrays import Orders
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.confirm import Promise, Trio, confirmed, promise
+from planner.optimise.service_level.confirm import Promise, Samples, confirmed, promise
 
-Draw = Callable[[Orders | None], Trio]
+Draw = Callable[[Orders | None], Samples]
 """Futures under the same three roots at a plan's volume; None: no orders of one's own but a probe each."""
 
 _ROUNDS = 5
@@ -31,7 +31,7 @@ class Settled:
 
     promise: Promise
     """Its confirmed outcome is that of the final simulation: futures drawn at this very plan's volume."""
-    trio: Trio
+    samples: Samples
     """Those futures."""
     settled: bool
     """Whether the plan stopped moving."""
@@ -43,21 +43,21 @@ class Settled:
 
 def settle(draw: Draw, *, rounds: int = _ROUNDS) -> Settled:
     """Plan, draw again at the plan's volume, plan again, ``rounds`` times at most."""
-    trio = draw(None)
+    samples = draw(None)
     moves: list[float] = []
-    standing: list[tuple[Promise, Trio]] = []
+    standing: list[tuple[Promise, Samples]] = []
     before: Orders | None = None
     cost_alone = float("nan")
     for _ in range(rounds):
-        found = promise(trio)
+        found = promise(samples)
         plan = found.confirmed.plan
         if before is None:
             cost_alone = found.confirmed.outcome.expected_cost
         else:
             moves.append(moved(before, plan))
-        trio = draw(plan)
-        seen = confirmed(Formulation(trio.confirm), found.validated, trio.goal)
-        standing.append((replace(found, confirmed=seen), trio))
+        samples = draw(plan)
+        seen = confirmed(Formulation(samples.confirm), found.validated, samples.goal)
+        standing.append((replace(found, confirmed=seen), samples))
         if moves and moves[-1] <= _MOVED:
             break
         before = plan
@@ -79,7 +79,7 @@ def moved(first: Orders, second: Orders) -> float:
     return 0.0 if larger == 0 else 1.0 - common / larger
 
 
-def _short_and_dear(end: tuple[Promise, Trio]) -> tuple[float, float]:
+def _short_and_dear(end: tuple[Promise, Samples]) -> tuple[float, float]:
     found = end[0].confirmed
     missing = np.maximum(found.accepted - found.outcome.probability, 0.0)
     return float(missing.sum()), found.outcome.expected_cost

@@ -180,7 +180,7 @@ class Difference:
 def paired(first: Array | Flags, second: Array | Flags, level: float = 0.9) -> Difference:
     """Mean of ``second - first`` over the futures, normal interval from the spread of the differences.
 
-    On the same luck the spread of the difference is far smaller than that of either.
+    On the same random numbers the spread of the difference is far smaller than that of either.
     """
     difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
     z = _z(level)

@@ -28,7 +28,7 @@ def mean_of(values: Array) -> Interval:
 
 
 def difference(first: Array, second: Array) -> Interval:
-    """Mean of ``second - first`` on the same luck, with its interval."""
+    """Mean of ``second - first`` with common random numbers, with its interval."""
     return interval(paired(first, second, LEVEL))
 
 

@@ -1,6 +1,6 @@
 """Where independent pieces of work are carried out: here, in several processes, or on other machines.
 
-The luck of a replication depends on its number alone, so that what comes out does not depend on where it was
+The random numbers of a replication depend on its number alone, so that what comes out does not depend on where it was
 made: serial, parallel and on a cluster give the same bits.
 """
 

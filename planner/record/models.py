@@ -194,12 +194,12 @@ class Calendar(Part):
     lines: list[ConditionalOrder]
     mean_cost: Interval
     cost_difference: Interval
-    """Cost minus that of the recommended way, on the same luck; nothing where it is recommended itself."""
+    """Cost minus that of the recommended way, with common random numbers; nothing where it is recommended itself."""
     weakest_month: str
     probability: Interval
     """Probability in its weakest required month."""
     conditions_save: Interval | None
-    """What the conditions save against the same calendar without any, on the same luck; None: it has none."""
+    """What the conditions save against the same calendar without any, with common random numbers; None: it has none."""
 
 
 class LaterOrder(Part):
@@ -389,7 +389,7 @@ class Rival(Part):
     name: PolicyId
     mean_cost: Interval
     cost_difference: Interval
-    """Cost minus that of the plan, on the same luck; positive: dearer than the plan."""
+    """Cost minus that of the plan, with common random numbers; positive: dearer than the plan."""
     weakest_month: str
     probability: Interval
     """Probability in its weakest required month."""
@@ -453,7 +453,7 @@ class GateOdds(Part):
     arrives: Interval
     """Share of futures in which the order serves within the horizon, all gates as drawn."""
     arrives_if_open: Interval
-    """The same on the same luck with this gate always open."""
+    """The same with common random numbers with this gate always open."""
 
 
 class Provenance(Part):
@@ -479,7 +479,7 @@ class PlanRecord(Part):
     """SHA-256 of the canonical scenario."""
     seed: int
     roots: dict[str, int]
-    """Roots of luck: optimise, validate, confirm; every figure shown is read off the last."""
+    """Seeds of the samples: optimise, validate, confirm; every figure shown is read off the last."""
     answer: Answer
     months: list[Month]
     orders: list[Order]

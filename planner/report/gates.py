@@ -20,7 +20,7 @@ CLOSED, CONDITIONAL = int(State.CLOSED), int(State.CONDITIONAL)
 
 
 def gate_odds(scenario: Scenario, fresh: Prospects) -> list[GateOdds]:
-    """What each gate does to orders of the first day, by opening it on the same luck."""
+    """What each gate does to orders of the first day, by opening it with common random numbers."""
     gated = [s for s, source in enumerate(scenario.purchases) if source.gates and fresh.lot_of[s, 0] >= 0]
     if not gated:
         return []

@@ -1,7 +1,8 @@
 """Laws of chance by inverse transform: one uniform in, one value out, always the same one.
 
 Every law is frozen, answers ``quantile(u)`` for arrays of u strictly between 0 and 1, and knows its ``mean``.
-Because the same u is asked whatever the law, a law can be changed under the same luck: a longer duration at the
+Because the same u is asked whatever the law, a law can be changed with the same random numbers: a longer duration at
+the
 same u is longer in every replication.
 """
 

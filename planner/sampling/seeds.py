@@ -1,11 +1,11 @@
-"""Roots of luck, derived from a scenario's seed: one for each use, so that no use sees another's futures."""
+"""Seeds of the samples, derived from a scenario's seed: one for each use, so that no use sees another's futures."""
 
 from typing import Literal
 
 from planner.sampling import entity_id
 
 Use = Literal["optimise", "validate", "confirm", "audit"]
-"""optimise: a plan is made on these. validate: its dial is turned on these. confirm: it is judged on these.
+"""optimise: a plan is made on these. validate: its kept shares are found on these. confirm: it is judged on these.
 audit: a plan that is done is judged once more on these."""
 
 PLANNED: tuple[Use, ...] = ("optimise", "validate", "confirm")

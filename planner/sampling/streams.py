@@ -3,12 +3,12 @@
 The generator is Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 SC'11), a bijection of a 128-bit counter under a 64-bit key. Waferlag's use of it:
 
-    key     = (root, domain)           root: which luck; domain: what it is for ("gate", "lot" ..)
+    key     = (root, domain)           root: which sample; domain: what it is for ("gate", "lot" ..)
     counter = (replication, entity, stage // 2, draw)
     uniform = the half of the block that stage % 2 names: 52 of its 64 bits, centred, so never 0 and never 1
 
 An entity is named by ``entity_id`` from what it is (source, order month, lot), never from when it was made.
-So rival plans meet the same luck, one replication alone equals itself inside a batch, and a further lot,
+So rival plans meet the same random numbers, one replication alone equals itself inside a batch, and a further lot,
 source, stage or month changes no draw that existed before.
 """
 
@@ -38,7 +38,7 @@ WORDS = 1 << 32
 
 @dataclass(frozen=True)
 class Key:
-    """One luck: all draws made under the same root are common to every plan, engine and process."""
+    """One family of random numbers: all draws made under the same root are common to every plan, engine and process."""
 
     root: int
 
@@ -104,7 +104,7 @@ def uniform(
 ) -> Floats:
     """Uniforms strictly between 0 and 1 for the counters, which broadcast against each other.
 
-    root         which luck, 0 .. 2**32 - 1
+    root         seed, 0 .. 2**32 - 1
     domain       what the number is for; different words give independent streams
     replication, entity, stage, draw    whole numbers 0 .. 2**32 - 1, scalars or arrays
 

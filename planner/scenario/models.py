@@ -91,7 +91,7 @@ class Scenario(Model):
     horizon_months: Annotated[int, Field(ge=1, le=60)]
     """Months planned."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Root of all luck."""
+    """Seed of all random numbers."""
     currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] = "CNY"
     """Currency of the plan."""
     exchange: dict[str, Positive] = {}

@@ -59,7 +59,8 @@ class Purchase(Model):
     route: list[StageLaw] | None = None
     """Stages of the maker's own instead of the shipped chain; freight, customs and installation follow."""
     lead_time_factor: Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)] = 1.0
-    """Every stage from acceptance to service takes so many times as long, on the same luck; waits at gates and in
+    """Every stage from acceptance to service takes so many times as long, with common random numbers; waits at gates
+    and in
     lines do not."""
     gates: list[Name] = []
     """Gates the goods must pass."""

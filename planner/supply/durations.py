@@ -1,4 +1,4 @@
-"""The luck of lots: how long each stage and each review takes, drawn before anything moves.
+"""How long each stage and each review takes, drawn before anything moves.
 
 Domain "lot": entity (source, order month, lot), stage 0 the total, then the stages and the sides in the
 route's order. Domain "quarter": entity (supplier, year, quarter), the factor that lots of one supplier
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ReviewLuck:
+class ReviewDurations:
     """One gate's review in one state, [replication, lot]: minutes to the last word, and whether it is yes."""
 
     minutes: Ints
@@ -36,7 +36,7 @@ class ReviewLuck:
 
 
 @dataclass(frozen=True)
-class SourceLuck:
+class SourceDurations:
     """What the lots of one source will meet.
 
     lots     places of the source's lots among the orders
@@ -48,19 +48,21 @@ class SourceLuck:
 
     lots: Ints
     minutes: Ints
-    reviews: dict[tuple[int, int], ReviewLuck]
+    reviews: dict[tuple[int, int], ReviewDurations]
     pieces: Ints | None = None
 
 
-def draw_luck(spec: SupplySpec, orders: Orders, key: Key, replications: Sequence[int]) -> list[SourceLuck]:
-    """The luck of all lots in these replications, source by source."""
+def draw_durations(
+    spec: SupplySpec, orders: Orders, key: Key, replications: Sequence[int]
+) -> list[SourceDurations]:
+    """Durations of all lots in these replications, source by source."""
     reps = np.asarray(replications, dtype=np.int64)
     found = []
     for place, source in enumerate(spec.sources):
         lots = np.flatnonzero(orders.source == place)
         minutes = _stage_minutes(spec, source, orders, lots, key, reps)
         reviews = _reviews(spec, source, orders, lots, key, reps)
-        found.append(SourceLuck(lots, minutes, reviews, _pieces(source, orders, lots, key, reps)))
+        found.append(SourceDurations(lots, minutes, reviews, _pieces(source, orders, lots, key, reps)))
     return found
 
 
@@ -194,7 +196,7 @@ def longest_chain(route: Route, parts: NDArray[np.float64] | Ints) -> NDArray[np
 
 def _reviews(
     spec: SupplySpec, source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints
-) -> dict[tuple[int, int], ReviewLuck]:
+) -> dict[tuple[int, int], ReviewDurations]:
     in_month = orders.month[lots] if orders.placed_at.ndim == 1 else _months(spec, orders.placed_at[:, lots])
     months, back = np.unique(in_month, return_inverse=True)
     at = (np.arange(len(reps))[:, None], back.reshape(in_month.shape))
@@ -204,12 +206,12 @@ def _reviews(
         entities = np.array([entity_id(source.name, int(m), gate.name) for m in months], dtype=np.int64)
         for state, effect in enumerate(gate.effects):
             if effect.review is not None:
-                luck = _applications(effect.review, entities, key, reps)
-                found[k, state] = ReviewLuck(luck.minutes[at], luck.approved[at])
+                durations = _applications(effect.review, entities, key, reps)
+                found[k, state] = ReviewDurations(durations.minutes[at], durations.approved[at])
     return found
 
 
-def _applications(review: Review, entities: Ints, key: Key, reps: Ints) -> ReviewLuck:
+def _applications(review: Review, entities: Ints, key: Key, reps: Ints) -> ReviewDurations:
     """Applications one after another until the first yes or the last no."""
     minutes = np.zeros((len(reps), len(entities)), dtype=np.int64)
     approved = np.zeros(minutes.shape, dtype=bool)
@@ -219,4 +221,4 @@ def _applications(review: Review, entities: Ints, key: Key, reps: Ints) -> Revie
         takes = _whole_minutes(review.law.quantile(u_time))
         minutes += np.where(approved, 0, takes)
         approved |= u_end < review.approval
-    return ReviewLuck(minutes, approved)
+    return ReviewDurations(minutes, approved)

@@ -12,7 +12,7 @@ from executor.errors import UnknownNameError, UserMistakeError
 from planner.parallel.backends import Processes, Spread
 from planner.parallel.shared_memory import room, written
 from planner.sampling import Key
-from planner.supply.durations import draw_backlog, draw_luck
+from planner.supply.durations import draw_backlog, draw_durations
 from planner.supply.fast_engine import engine as fast_engine
 from planner.supply.fast_engine.engine import CannotExpressError
 from planner.supply.gates.paths import draw_paths
@@ -41,7 +41,7 @@ def simulate(
     """What becomes of the orders in each replication.
 
     spec, orders   what is simulated
-    key            root of all luck; the same root gives the same luck to every set of orders
+    key            seed of all random numbers; the same seed gives the same ones to every set of orders
     replications   their numbers; replication r alone equals r among others
     engine         "simpy" is the specification; "fast" gives the same integers
     trace          also return one row for each visit to a stage or point (SimPy engine)
@@ -103,11 +103,11 @@ def _run_chunk(
     spec: SupplySpec, orders: Orders, key: Key, replications: list[int], engine: Engine, trace: bool
 ) -> Deliveries:
     paths = draw_paths(spec.gates, spec.horizon_minutes, key, replications)
-    luck = draw_luck(spec, orders, key, replications)
+    durations = draw_durations(spec, orders, key, replications)
     backlog = draw_backlog(spec, key, replications)
     if engine == "fast":
-        made = fast_engine.run(spec, orders, paths, luck, backlog, replications)
+        made = fast_engine.run(spec, orders, paths, durations, backlog, replications)
     else:
-        made = simpy_engine.run(spec, orders, paths, luck, backlog, replications, trace)
+        made = simpy_engine.run(spec, orders, paths, durations, backlog, replications, trace)
     check_conservation(spec, made)
     return made

@@ -43,7 +43,7 @@ def test_a_line_with_room_for_everyone_makes_no_difference():
     few, many = (
         draw_prospects(scenario, serving, 7, 60, volume=np.full(shape, gpus)).futures for gpus in (8, 16)
     )
-    # The last of two lots has luck of its own; neither waits.
+    # The last of two lots has random numbers of its own; neither waits.
     assert abs(many.arrival_month.mean() - few.arrival_month.mean()) < 0.2
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from planner.futures.sample import draw_prospects
 from planner.open_scenario import open_scenario
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 from planner.plan import Study, plan
 from planner.record.models import PlanRecord
 from planner.sampling.seeds import root_of
@@ -118,27 +118,27 @@ def test_every_gate_opened_alone_helps_or_leaves_the_odds():
         assert gate.arrives_if_open.value >= gate.arrives.value, gate.gate
 
 
-def test_the_second_gate_costs_odds_on_the_same_luck():
+def test_the_second_gate_costs_odds_with_common_random_numbers():
     odds = {gate.gate: gate for gate in july().record.gate_odds}
     assert odds["cn-h20"].arrives_if_open.value > odds["cn-h20"].arrives.value
 
 
 @pytest.mark.slow
-def test_an_always_open_china_gate_never_makes_the_plan_dearer_on_the_same_luck():
+def test_an_always_open_china_gate_never_makes_the_plan_dearer_with_common_random_numbers():
     """More supply never costs more. Of a calendar, as a theorem of the programme it is made with; 3 % is what whole
     lots, the third root and the optimiser's gap may hide at 300 futures."""
 
     def cost(*overrides: str) -> float:
         scenario = small("2-h20-july-2025", *overrides)
         serving = capacities(scenario)
-        trio = Trio(
+        samples = Samples(
             *(
                 draw_prospects(scenario, serving, root_of(scenario.seed, use), count).futures
                 for use, count in (("optimise", 300), ("validate", 600), ("confirm", 600))
             ),
             goal=0.9,
         )
-        return promise(trio).confirmed.outcome.expected_cost
+        return promise(samples).confirmed.outcome.expected_cost
 
     assert cost("china-gate-open") <= cost() * 1.03
 

@@ -17,7 +17,7 @@ FEW = {"training_futures": 100, "replications": 1000}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in sorted(shipped()) if name not in LONG])
-def test_no_rival_is_cheaper_at_the_goal_on_the_same_luck(name):
+def test_no_rival_is_cheaper_at_the_goal_with_common_random_numbers(name):
     """A rival that is short of the goal, or of what the plan reaches where the goal is out of reach, is no match;
     one within the 90 % interval of the paired difference ties, and the record says so."""
     scenario = load(name).scenario

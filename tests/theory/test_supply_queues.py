@@ -142,7 +142,7 @@ def test_a_tandem_of_single_servers_lets_the_last_lot_out_at_55(engine):
 
 
 def test_more_servers_delay_nobody_and_longer_service_hurries_nobody():
-    """Monotone under common luck where the route has one line."""
+    """Monotone under common random numbers where the route has one line."""
     orders = Orders.of((0, 0, k, 0, 1, k * 700) for k in range(200))
     made = {}
     for servers, mean in ((2, 1.0), (3, 1.0), (2, 1.2)):
@@ -168,7 +168,8 @@ def test_a_backlog_of_others_is_served_first():
 
 
 def test_common_luck_makes_two_fabs_comparable():
-    """Two servers more: with common luck the variance of the difference is at most a hundredth of that without."""
+    """Two servers more: with common random numbers the variance of the difference is at most a hundredth of that
+    without."""
     orders = Orders.of((0, 0, k, 0, 1, k * UNIT) for k in range(120))
     route = Route((Stage("fab", LogNormal(34.0, 0.2), "fab"), Stage("freight", Exponential(7.0))))
     mean = {}

@@ -34,7 +34,7 @@ def test_the_json_holds_quantiles_that_rise(command, tiny, tmp_path):
     assert all(0 < row["p10"] <= row["p50"] <= row["p90"] for row in rows)
 
 
-def test_doubling_demand_doubles_the_need_on_the_same_luck(command, tiny, tmp_path):
+def test_doubling_demand_doubles_the_need_with_common_random_numbers(command, tiny, tmp_path):
     found = []
     for name, words in (("one.json", []), ("two.json", ["--with", "demand-doubles"])):
         assert command("size", tiny(), *words, "--json", tmp_path / name)[0] == 0

@@ -1,4 +1,4 @@
-"""`waferlag audit`: does a plan keep its promise on luck that had no part in it?"""
+"""`waferlag audit`: does a plan keep its promise on futures that had no part in it?"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

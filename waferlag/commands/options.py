@@ -23,7 +23,7 @@ With = Annotated[
     list[str] | None, typer.Option("--with", help="Override to lay over the scenario; may be given again.")
 ]
 Replications = Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Root of all luck.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all random numbers.")]
 
 # Where results are computed, stored and written
 Backend = Annotated[

@@ -67,7 +67,7 @@ def replay(
     draws: Annotated[
         int, typer.Option("--draws", min=0, max=1000, help="Draws behind the intervals; 0: no intervals.")
     ] = 12,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Root of the luck of drawn requests.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawn requests.")] = 0,
     json_file: JsonFile = None,
     db: Db = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The rivals a plan has to beat, on the same luck.
+"""The rivals a plan has to beat, with common random numbers.
 
 Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until
 cleared, only some sources) are calibrated to the same goal by the same code; the rules of thumb
@@ -42,13 +42,13 @@ class Rival:
 
 
 def nothing_until_cleared(
-    train: Futures, validate: Futures, goal: float, judge: Futures | None = None, **dial: float
+    train: Futures, validate: Futures, goal: float, judge: Futures | None = None, **effort: float
 ) -> Rival:
     """Order from a source only once all its gates are seen passing; what is wanted earlier waits for that.
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
-    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **dial)  # type: ignore[arg-type]
+    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **effort)  # type: ignore[arg-type]
     unseen = validate if judge is None else judge
     plan = Orders(placed_when_cleared(unseen, waiting.plan.orders), waiting.plan.reserved)
     return Rival("nothing-until-cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
@@ -200,7 +200,7 @@ def only_from(
     purchases: Collection[str],
     rentals: Collection[str] | None = None,
     judge: Futures | None = None,
-    **dial: float,
+    **effort: float,
 ) -> Rival:
     """The same optimiser with some sources only: ``domestic-only``, ``rent-only`` (``purchases`` empty).
 
@@ -210,7 +210,7 @@ def only_from(
         enough(train).only(purchases, rentals),
         validate.only(purchases, rentals),
         goal,
-        **dial,  # type: ignore[arg-type]
+        **effort,  # type: ignore[arg-type]
     )
     outcome = found.outcome if judge is None else evaluate(judge, found.plan)
     return Rival(name, found.plan, outcome)

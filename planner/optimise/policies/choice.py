@@ -1,4 +1,4 @@
-"""Three ways to plan, of which the one that does best on fresh luck is recommended.
+"""Three ways to plan, of which the one that does best on fresh futures is recommended.
 
 A *fixed calendar* orders the same in every future. An *if-then calendar* (calendar.py) looks at the gates before it
 orders. *Monthly re-planning* (replanning.py) looks at gates, need and pipeline, and can therefore promise nothing but
@@ -15,7 +15,7 @@ from planner.optimise.evaluate import paired
 from planner.optimise.policies.if_then import IfThen, static_of
 from planner.optimise.policies.rolling_horizon import CAUTIONS, Replanned, replanned_promise
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Promise, Trio, promise, with_rivals
+from planner.optimise.service_level.confirm import Promise, Samples, promise, with_rivals
 
 Way = Literal["fixed-calendar", "if-then-calendar", "monthly-re-planning"]
 
@@ -65,7 +65,7 @@ class Choice:
         for an if-then calendar, from which it differs little and which takes half the time."""
         return self.static.confirmed if self.way == "if-then-calendar" else self.chosen
 
-    def study(self) -> Callable[[Trio], Calibration]:
+    def study(self) -> Callable[[Samples], Calibration]:
         """The way that is studied, to be carried out in other worlds and for other goals."""
         if self.way == "monthly-re-planning":
             assert self.replanned is not None
@@ -73,20 +73,20 @@ class Choice:
         return _fixed
 
 
-def fewer(trio: Trio) -> Trio:
+def fewer(samples: Samples) -> Samples:
     """The futures on which other worlds and other goals are studied."""
-    return replace(trio.first(*_COMPARED), polished=0)
+    return replace(samples.first(*_COMPARED), polished=0)
 
 
-def choose(trio: Trio, static: Promise, policy: IfThen | None, replanned: Replanned | None) -> Choice:
+def choose(samples: Samples, static: Promise, policy: IfThen | None, replanned: Replanned | None) -> Choice:
     """The simplest way that none beats; a policy that turns out to look at nothing is taken up as a calendar."""
     if policy is not None and policy.recommended and not policy.conditional:
-        static = with_rivals(trio, static, [static_of(policy, trio.train)])
+        static = with_rivals(samples, static, [static_of(policy, samples.train)])
         policy = None
     choice = Choice("fixed-calendar", static, policy, replanned)
     for way in choice.ways[1:]:
         other = choice.of(way)
-        if other.outcome.affordable(trio.confirm.budget) and _beats(other, choice.chosen):
+        if other.outcome.affordable(samples.confirm.budget) and _beats(other, choice.chosen):
             choice = replace(choice, way=way)
     return choice
 
@@ -112,8 +112,8 @@ def conditional(static: Promise, policy: IfThen) -> Calibration:
     return replace(there, solution=replace(there.solution, plan=policy.plan), outcome=policy.outcome)
 
 
-def _fixed(trio: Trio) -> Calibration:
-    return promise(trio).confirmed
+def _fixed(samples: Samples) -> Calibration:
+    return promise(samples).confirmed
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,6 @@ class _Replanning:
 
     caution: float
 
-    def __call__(self, trio: Trio) -> Calibration:
+    def __call__(self, samples: Samples) -> Calibration:
         near = [q for q in CAUTIONS if abs(q - self.caution) < 0.11]
-        return replanned_promise(trio, near).promise.confirmed
+        return replanned_promise(samples, near).promise.confirmed

@@ -33,7 +33,7 @@ from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import Rival, enough, first_cleared
 from planner.optimise.service_level.calibrate import Calibration, calibrate, reconsider
-from planner.optimise.service_level.confirm import AGAIN, Promise, Trio
+from planner.optimise.service_level.confirm import AGAIN, Promise, Samples
 
 _DEARER = 1e-3
 """The policy must be cheaper than the static plan by more than this share to be worth its conditions."""
@@ -98,18 +98,18 @@ class IfThen:
         return any(not self.rules[i].always for _, i, _ in np.argwhere(self.calibration.plan.orders > 0))
 
 
-def if_then(trio: Trio, made: Promise, cleared: Rival | None = None) -> IfThen | None:
+def if_then(samples: Samples, made: Promise, cleared: Rival | None = None) -> IfThen | None:
     """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing.
 
     ``cleared`` is the rival that orders nothing until cleared: a policy of this kind too, and taken up where it
     does better.
     """
-    rules = rules_of(trio.train)
-    if len(rules) == len(trio.train.purchases):
+    rules = rules_of(samples.train)
+    if len(rules) == len(samples.train.purchases):
         return None
-    static, level = made.validated, trio.cvar_level
-    seen = Formulation(unfold(enough(trio.train), rules))
-    unseen = Formulation(unfold(trio.validate, rules))
+    static, level = made.validated, samples.cvar_level
+    seen = Formulation(unfold(enough(samples.train), rules))
+    unseen = Formulation(unfold(samples.validate, rules))
     start = _embedded(static.plan, rules)
     found = calibrate(
         seen,
@@ -125,7 +125,7 @@ def if_then(trio: Trio, made: Promise, cleared: Rival | None = None) -> IfThen |
     if cleared is not None and cleared.wanted is not None:
         starts.append(_embedded(cleared.wanted, rules, waits=True))
     found = reconsider(seen, unseen, found, starts, cvar_level=level)
-    return compared(trio.confirm, rules, found, made.confirmed)
+    return compared(samples.confirm, rules, found, made.confirmed)
 
 
 def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static: Calibration) -> IfThen:

@@ -31,7 +31,7 @@ from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import cheapest_first, enough
 from planner.optimise.policies.if_then import regime_of
 from planner.optimise.service_level.calibrate import Calibration, calibrate, roughly
-from planner.optimise.service_level.confirm import AGAIN, RAISES, Promise, Trio, effort_of, judged
+from planner.optimise.service_level.confirm import AGAIN, RAISES, Promise, Samples, effort_of, judged
 from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -61,18 +61,18 @@ class Replanned:
         return self.beliefs.caution
 
 
-def replanned_promise(trio: Trio, cautions: Sequence[float] = CAUTIONS) -> Replanned:
+def replanned_promise(samples: Samples, cautions: Sequence[float] = CAUTIONS) -> Replanned:
     """The rule at its best with the rental that goes with it, judged on the confirming futures."""
-    few = trio.first(_SCREENED, _SCREENED, 1)
-    beyond = out_of_reach(Formulation(few.validate), trio.aim)
+    few = samples.first(_SCREENED, _SCREENED, 1)
+    beyond = out_of_reach(Formulation(few.validate), samples.aim)
     ends = [
-        (_promised(trio, beliefs, trio.aim, 0, beyond), beliefs)
-        for beliefs in _finalists(few, enough(trio.train), cautions)
+        (_promised(samples, beliefs, samples.aim, 0, beyond), beliefs)
+        for beliefs in _finalists(few, enough(samples.train), cautions)
     ]
     made, beliefs = min(ends, key=_validated)
     best = made
     while made.raised < RAISES and made.lacks > 0 and made.validated.meets_goal and made.aim < 1.0:
-        made = _promised(trio, beliefs, trio.raised(made), made.raised + 1, beyond, made)
+        made = _promised(samples, beliefs, samples.raised(made), made.raised + 1, beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs)
 
@@ -84,7 +84,7 @@ def _validated(end: tuple[Promise, Beliefs]) -> tuple[float, float]:
     return float(missing[missing > 0].sum()), found.outcome.expected_cost
 
 
-def _finalists(few: Trio, learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
+def _finalists(few: Samples, learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
     """Those that miss least and then cost least with rental in parts of GPUs, by caution, patience and haste.
 
     Two where the plan is polished, else one. Believing in quantiles the rule may order a month too early, or bind
@@ -114,7 +114,7 @@ def _shorter_leads(learnt: Futures) -> list[int]:
     return sorted(usual, reverse=True)[1:3]
 
 
-def _roughly(few: Trio, beliefs: Beliefs) -> tuple[float, float]:
+def _roughly(few: Samples, beliefs: Beliefs) -> tuple[float, float]:
     """What the rule misses on the validating futures with about the best rental, and what it costs."""
     orders = replanned(few.validate, beliefs)
     unseen = _given(few.validate, orders)
@@ -124,31 +124,31 @@ def _roughly(few: Trio, beliefs: Beliefs) -> tuple[float, float]:
 
 
 def _promised(
-    trio: Trio,
+    samples: Samples,
     beliefs: Beliefs,
     aim: float,
     raised: int,
     beyond: tuple[OutOfReach, ...],
     before: Promise | None = None,
 ) -> Promise:
-    found = _with_rental(trio, beliefs, aim, beyond, before)
-    carried = Orders(replanned(trio.confirm, beliefs), found.plan.reserved)
+    found = _with_rental(samples, beliefs, aim, beyond, before)
+    carried = Orders(replanned(samples.confirm, beliefs), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
-    return judged(Formulation(trio.confirm), made, trio.goal, raised)
+    return judged(Formulation(samples.confirm), made, samples.goal, raised)
 
 
 def _with_rental(
-    trio: Trio, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Promise | None
+    samples: Samples, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Promise | None
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
     ``beyond``: months whose goal nothing within the limits can meet. ``before``: where the search goes on from. The
     outcome is that of orders and rental together on the validating futures.
     """
-    train, validate = beliefs.train, trio.validate
+    train, validate = beliefs.train, samples.validate
     orders = replanned(validate, beliefs)
     seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
-    start, effort = None, effort_of(trio)
+    start, effort = None, effort_of(samples)
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
     found = calibrate(

@@ -1,15 +1,15 @@
 r"""The promise: the cheapest plan whose probability holds on futures it has not seen.
 
-A bound on the CVaR limits how bad the worst futures may be, but it is a blunt dial for a probability in
+A bound on the CVaR limits how bad the worst futures may be, but it is a blunt control of a probability in
 every month: it spends on the very futures that a promise of 90 % may give up, and it cannot tell a weak
-month from a strong one. So the probability has a dial of its own, the *kept share* q_t of each month:
+month from a strong one. So the probability has a control of its own, the *kept share* q_t of each month:
 
     the q_t N futures that the present plan serves best in month t are kept, the rest given up;
     unmet demand of kept futures costs many times its price, that of the others its price;
     solve, choose the kept futures anew from the new plan, solve again.
 
 Each round keeps what the round before found cheap to keep (a chance constraint by sequential convex
-programmes). The dial is then turned until the *validated* probability, in whole lots and on futures under
+programmes). The kept share is then raised until the *validated* probability, in whole lots and on futures under
 another root, meets the goal in every month: up by what a month misses, down by what every step has to spare.
 A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two dials.
 """
@@ -49,7 +49,7 @@ _VALIDATIONS = 6
 """Validations of one search, each with the margins that the one before showed to be needed."""
 
 _CLOSE = 0.5
-"""Where the plan without the dial misses less than this over the months, single lots are tried from it too."""
+"""Where the plan without a kept share misses less than this over the months, single lots are tried from it too."""
 
 _DETOURS = 2
 """Paying detours while the best plan is polished."""
@@ -61,7 +61,7 @@ hundredth of probability would take everything the limits allow. Twice as far be
 
 @dataclass(frozen=True)
 class Step:
-    """One turn of the dial."""
+    """One step of the search for the kept shares."""
 
     kept_share: Array
     """[T] q"""
@@ -126,8 +126,8 @@ def calibrate(
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    dial = _Dial(formulation, unseen, goal_probability, cvar_level, cvar_bound, polished)
-    return dial.turn(turns, start, out_of_reach)
+    search = _Calibrator(formulation, unseen, goal_probability, cvar_level, cvar_bound, polished)
+    return search.turn(turns, start, out_of_reach)
 
 
 def reconsider(
@@ -147,12 +147,13 @@ def reconsider(
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    dial = _Dial(formulation, unseen, calibration.goal, cvar_level, cvar_bound, polished=2)
-    return dial.take_up(calibration, plans)
+    search = _Calibrator(formulation, unseen, calibration.goal, cvar_level, cvar_bound, polished=2)
+    return search.take_up(calibration, plans)
 
 
 def roughly(train: Futures, goal_probability: float) -> Orders:
-    """One turn of the dial and no lots: about what `calibrate` ends with, in parts of GPUs, at a tenth of the work."""
+    """One step of the kept shares and no lots: about what `calibrate` ends with, in parts of GPUs, at a tenth of the
+    work."""
     formulation = Formulation(train)
     plan = formulation.solve(gap=3 * _COARSE).plan
     share = np.where(train.must_meet, goal_probability, 0.0)
@@ -160,7 +161,7 @@ def roughly(train: Futures, goal_probability: float) -> Orders:
     return formulation.solve(kept=kept, start=plan, gap=3 * _COARSE).plan
 
 
-class _Dial:
+class _Calibrator:
     def __init__(
         self,
         formulation: Formulation,
@@ -183,11 +184,11 @@ class _Dial:
         # Where searches ended, best first, as many as are to be polished.
         self.ends: list[_Candidate] = []
         self.polished = polished
-        # The bound of the programme without the dial; a priced unmet demand of kept futures proves nothing.
+        # The bound of the programme without a kept share; a priced unmet demand of kept futures proves nothing.
         self.lower_bound = float("nan")
 
     def turn(self, turns: int, start: Orders | None, known: tuple[OutOfReach, ...] | None) -> Calibration:
-        """First without the dial, unless a neighbour is known; where that falls short, turn it; then polish."""
+        """First without a kept share, unless a neighbour is known; where that falls short, turn it; then polish."""
         months, plain = np.arange(len(self.target)), None
         if start is None:
             plain = self.formulation.solve(self.level, self.bound, gap=_COARSE)

@@ -1,12 +1,14 @@
 r"""What a plan is said to promise: its probabilities on futures that no part of it was chosen by.
 
-The dial of calibrate.py is turned on the validating futures, and of many plans the one is kept that does best on them:
+The kept shares of calibrate.py are found on the validating futures, and of many plans the one is kept that does best
+on them:
 so they flatter it, or, on an unlucky draw, have made it dearer than it had to be. What is shown is therefore read off
 futures under a third root. The plan aims above the goal by one standard error of the validated probability,
 
     aim = goal + √( goal (1 - goal) / N )
 
-so that the third root does not miss the goal by mere luck about every other time. Where it is missed all the same, the
+so that the third root does not miss the goal by mere chance about every other time. Where it is missed all the same,
+the
 aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
 """
 
@@ -30,7 +32,7 @@ RAISES = 2
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a plan is searched for: turns of the dial, and ends of the search that are taken further."""
+    """How hard a plan is searched for: steps of the kept shares, and ends of the search that are taken further."""
 
     turns: int
     polished: int
@@ -41,20 +43,21 @@ AGAIN = Effort(turns=1, polished=1)
 
 
 @dataclass(frozen=True)
-class Trio:
+class Samples:
     """Futures under three roots, and what is asked of a plan on them."""
 
     train: Futures
     """A plan is made on these."""
     validate: Futures
-    """Its dial is turned on these."""
+    """Its kept shares are found on these."""
     confirm: Futures
     """It is judged on these, as is everything that it is compared with."""
     goal: float
     """Required probability."""
     cvar_level: float = 0.9
     polished: int = 2
-    """From how many of the ends of a search it is taken further, by detours; none: one turn of the dial and whole lots
+    """From how many of the ends of a search it is taken further, by detours; none: one step of the kept shares and
+    whole lots
     a little rougher, for studies of which only differences are shown."""
 
     @property
@@ -71,8 +74,9 @@ class Trio:
         """The next aim where the third root misses the goal: by less than half an error nothing would move."""
         return min(1.0, made.aim + max(made.lacks, 0.5 * self.error))
 
-    def first(self, train: int, validate: int, confirm: int) -> Trio:
-        """The first so many futures of each root, all of them where there are fewer: the same luck, less of it."""
+    def first(self, train: int, validate: int, confirm: int) -> Samples:
+        """The first so many futures of each root, all of them where there are fewer: the same random numbers, less
+        of it."""
         return replace(
             self,
             train=_first(self.train, train),
@@ -80,7 +84,7 @@ class Trio:
             confirm=_first(self.confirm, confirm),
         )
 
-    def only(self, first_order_month: int) -> Trio:
+    def only(self, first_order_month: int) -> Samples:
         """The same futures with no order before a month."""
         return replace(
             self,
@@ -117,57 +121,57 @@ class Promise:
         return float(np.maximum(short, 0.0).max(initial=0.0))
 
 
-def promise(trio: Trio, start: Orders | None = None, spread: Spread | None = None) -> Promise:
+def promise(samples: Samples, start: Orders | None = None, spread: Spread | None = None) -> Promise:
     """Calibrate, judge on the third root, and aim higher where that misses a goal that can be reached.
 
     ``start``: as for `calibrate`. ``spread``: where the optimiser's oracle is answered; None: here.
     """
-    train, validate = Formulation(trio.train, spread), Formulation(trio.validate)
-    judge = Formulation(trio.confirm)
-    effort, level = effort_of(trio), trio.cvar_level
+    train, validate = Formulation(samples.train, spread), Formulation(samples.validate)
+    judge = Formulation(samples.confirm)
+    effort, level = effort_of(samples), samples.cvar_level
     found = calibrate(
         train,
         validate,
-        trio.aim,
+        samples.aim,
         cvar_level=level,
         start=start,
         turns=effort.turns,
         polished=effort.polished,
     )
-    best = made = judged(judge, found, trio.goal, 0)
+    best = made = judged(judge, found, samples.goal, 0)
     while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:
         found = calibrate(
             train,
             validate,
-            trio.raised(made),
+            samples.raised(made),
             start=found.plan,
             cvar_level=level,
             out_of_reach=found.out_of_reach,
             turns=AGAIN.turns,
             polished=AGAIN.polished,
         )
-        made = judged(judge, found, trio.goal, made.raised + 1)
+        made = judged(judge, found, samples.goal, made.raised + 1)
         best = min(best, made, key=lambda each: each.lacks)
     return best
 
 
-def effort_of(trio: Trio) -> Effort:
+def effort_of(samples: Samples) -> Effort:
     """Two turns, or one where the whole lots may be rough too."""
-    return Effort(turns=2 if trio.polished else 1, polished=trio.polished)
+    return Effort(turns=2 if samples.polished else 1, polished=samples.polished)
 
 
-def with_rivals(trio: Trio, made: Promise, plans: Iterable[Orders]) -> Promise:
+def with_rivals(samples: Samples, made: Promise, plans: Iterable[Orders]) -> Promise:
     """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
 
     Those that cost more than the budget are no start.
     """
-    level, train = trio.cvar_level, Formulation(trio.train)
-    budget = np.inf if trio.train.budget is None else trio.train.budget
+    level, train = samples.cvar_level, Formulation(samples.train)
+    budget = np.inf if samples.train.budget is None else samples.train.budget
     within = [plan for plan in plans if linear.dot(train.outlay, train.point(plan)) <= budget * (1 + 1e-9)]
-    found = reconsider(train, trio.validate, made.validated, within, cvar_level=level)
+    found = reconsider(train, samples.validate, made.validated, within, cvar_level=level)
     if found is made.validated:
         return made
-    other = judged(Formulation(trio.confirm), found, trio.goal, made.raised)
+    other = judged(Formulation(samples.confirm), found, samples.goal, made.raised)
     return min(made, other, key=lambda each: (each.lacks, each.confirmed.outcome.expected_cost))
 
 

@@ -87,7 +87,7 @@ def _costs(formulation: Formulation, plan: Orders) -> Array:
 
 @dataclass(frozen=True)
 class OtherWorld:
-    """The same study with something changed and the same luck, re-optimised."""
+    """The same study with something changed and the same random numbers, re-optimised."""
 
     gate: str | None
     """The gate that is always open there; None: all of them."""

@@ -1,6 +1,6 @@
 """Why this order: what it protects, how long it can wait, what happens without it; what waiting costs.
 
-Everything is read off the futures that judge the plan, on the same luck as the plan itself.
+Everything is read off the futures that judge the plan, with common random numbers as the plan itself.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Waiting:
     first_order_month: int
     calibration: Calibration
     cost: Difference
-    """Change of the cost per future, money, on the same luck."""
+    """Change of the cost per future, money, with common random numbers."""
     probability: Difference
     """Change of the probability of the month that waiting hurts most."""
     hurt_month: int

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UserMistakeError
-from planner.supply.durations import SourceLuck
+from planner.supply.durations import SourceDurations
 from planner.supply.fast_engine.gate_arrays import Border
 from planner.supply.fast_engine.queues import TURNED_AWAY, Arrivals, admit, allot, busy_servers, serve
 from planner.supply.gates.paths import NEVER, GatePath, month_states
@@ -48,9 +48,15 @@ class Convoy:
     """All lots of one source in all replications of the chunk; arrays are [replication, lot]."""
 
     def __init__(
-        self, spec: SupplySpec, source: Source, border: Border, orders: Orders, luck: SourceLuck, rows: int
+        self,
+        spec: SupplySpec,
+        source: Source,
+        border: Border,
+        orders: Orders,
+        durations: SourceDurations,
+        rows: int,
     ) -> None:
-        self.source, self.route, self.border, self.luck = source, source.route, border, luck
+        self.source, self.route, self.border, self.durations = source, source.route, border, durations
         gates = [gate.name for gate in spec.gates]
         self.binds = {
             line.name: (gates.index(binds.gate), binds.states)
@@ -58,10 +64,10 @@ class Convoy:
             if (binds := spec.binds(line.name)) is not None
         }
         self.lines = [stage.line for stage in source.route.stages if stage.line is not None]
-        self.rank, placed = orders.rank[luck.lots], orders.placed_at[..., luck.lots]
-        self.gpus = orders.gpus[luck.lots]
+        self.rank, placed = orders.rank[durations.lots], orders.placed_at[..., durations.lots]
+        self.gpus = orders.gpus[durations.lots]
         self.far = spec.horizon_minutes + 1
-        shape = rows, len(luck.lots)
+        shape = rows, len(durations.lots)
         self.at_stage = 0
         self.now = np.broadcast_to(placed, shape)
         self.accepted, self.released = np.full(shape, self.far), np.full(shape, self.far)
@@ -92,7 +98,7 @@ class Convoy:
             joined = self._joined(step, sides)
             if step.line is None:
                 began = work if joined is None else np.maximum(work, joined)
-                work, worked = began + self.luck.minutes[stage], True
+                work, worked = began + self.durations.minutes[stage], True
             else:
                 arrived = self._real(work) if worked else self.now
                 arrived = arrived if joined is None else np.maximum(arrived, self._real(joined))
@@ -113,18 +119,18 @@ class Convoy:
 
     def pieces(self) -> Ints:
         """GPUs that are left where the lots stand now, [lot] or [replication, lot]."""
-        return self.gpus if self.luck.pieces is None else self.luck.pieces[self.at_stage]
+        return self.gpus if self.durations.pieces is None else self.durations.pieces[self.at_stage]
 
     def good(self) -> Floats | float:
         """Share of each lot's GPUs that are good where the lots stand now; 1.0: all of all."""
-        if self.luck.pieces is None:
+        if self.durations.pieces is None:
             return 1.0
         return np.where(self.gpus > 0, self.pieces() / np.maximum(self.gpus, 1), 1.0)
 
     def _joined(self, stage: Stage, began: Mapping[str, Ints]) -> Ints | None:
         """When the work beside the route that this stage waits for is done, on the clock; None: it waits for none."""
         ends = [
-            began[side.stage.name] + self.luck.minutes[len(self.route.stages) + j]
+            began[side.stage.name] + self.durations.minutes[len(self.route.stages) + j]
             for j, side in enumerate(self.route.sides)
             if side.joins_at == stage.name
         ]
@@ -158,7 +164,7 @@ class Convoy:
                 if effect.review is None:
                     continue
                 asks = (state == code) & ~self.reviewed[k] & (minute < self.far)
-                review = self.luck.reviews[place, code]
+                review = self.durations.reviews[place, code]
                 no = asks & ~review.approved
                 sooner = no & (review.minutes < said_no)
                 said_no = np.where(sooner, review.minutes, said_no)
@@ -250,7 +256,7 @@ class Convoy:
             minute=minute,
             first=first,
             rank=self.rank,
-            needs=self.luck.minutes[k],
+            needs=self.durations.minutes[k],
             stops=stops,
             denied=self.stop_outcome == int(Outcome.REFUSED),
             gpus=self.pieces(),
@@ -264,19 +270,19 @@ def run(
     spec: SupplySpec,
     orders: Orders,
     paths: Sequence[GatePath],
-    luck: Sequence[SourceLuck],
+    durations: Sequence[SourceDurations],
     backlog: Mapping[str, Ints],
     replications: Sequence[int],
 ) -> Deliveries:
-    """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
+    """Simulate these replications; ``paths``, ``durations`` and ``backlog`` were drawn for the same ones."""
     rows = len(replications)
     borders: dict[tuple[int, ...], Border] = {}
     convoys = []
-    for source, source_luck in zip(spec.sources, luck, strict=True):
+    for source, source_durations in zip(spec.sources, durations, strict=True):
         places = spec.gates_of(source)
         if places not in borders:
             borders[places] = Border([(k, spec.gates[k]) for k in places], paths, rows, spec.horizon_minutes)
-        convoys.append(Convoy(spec, source, borders[places], orders, source_luck, rows))
+        convoys.append(Convoy(spec, source, borders[places], orders, source_durations, rows))
     _advance(spec, convoys, backlog)
     return _deliveries(spec, orders, paths, convoys, replications)
 
@@ -337,7 +343,7 @@ def _deliveries(
     brought = np.zeros(shape, dtype=np.int64) if any(c.route.scraps for c in convoys) else None
     end = spec.horizon_minutes
     for convoy in convoys:
-        lots, source = convoy.luck.lots, convoy.source
+        lots, source = convoy.durations.lots, convoy.source
         ended, delivered = convoy.ended < end, (convoy.now < end) & (convoy.ended >= convoy.far)
         accepted, released = convoy.accepted < end, convoy.released < end
         for name, seen, minute in (

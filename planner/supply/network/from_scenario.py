@@ -75,7 +75,7 @@ def candidate_orders(scenario: Scenario, volume: NDArray[np.int64] | None = None
     """One lot of every purchase for every month in which it can be ordered, in the order source, month.
 
     ``volume`` [source, month]: GPUs that are ordered in fact; as many lots as that takes travel then, and one where
-    none is ordered. The last of them has the same luck whatever the volume.
+    none is ordered. The last of them has the same random numbers whatever the volume.
 
     An order is placed on the first day of its month (the scenario's start in the first), so a month is
     allowed
@@ -182,7 +182,7 @@ def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
 
 
 def _stretched(route: Route, factor: float) -> Route:
-    """The route with every law of a duration, the total's too, ``factor`` times as long at the same luck."""
+    """The route with every law of a duration, the total's too, ``factor`` times as long at the same random numbers."""
 
     def longer(law: Law) -> Law:
         assert isinstance(law, Triangular), "routes of a scenario are made of triangular laws"

@@ -58,7 +58,7 @@ class Route:
     sides     work that runs beside; only in process
     total     law, in days, of the longest chain of stages from order to release when nothing holds it: the
               parts drawn are scaled to it. None: the parts stand as drawn
-    supplier  whose luck is shared: sources of one supplier are slow together
+    supplier  whose random numbers are shared: sources of one supplier are slow together
     shared    correlation, on the normal scale, of the totals (without a total: of each stage in process)
               of all lots of one supplier that are ordered in one quarter of a year
     """
@@ -81,7 +81,9 @@ class Route:
         if not self.stages or len(set(names)) != len(names):
             raise ValueError(f"a route has stages, each with its own name (got {', '.join(names) or 'none'})")
         if not 0 <= self.shared <= 1:
-            raise ValueError(f"a correlation of shared luck lies between 0 and 1 (got {self.shared})")
+            raise ValueError(
+                f"a correlation of a shared random number lies between 0 and 1 (got {self.shared})"
+            )
         inside = [stage.name for stage in self.in_process]
         for side in self.sides:
             ends = (side.starts_with, side.joins_at)

@@ -214,7 +214,7 @@ class Orders:
     source     place among the spec's sources
     month      reported month in which the order is placed, 0 for the first
     lot        number of the lot within its order line (pool, source, month), from 0: lines of two pools
-               from the same source and month share the shipment's luck
+               from the same source and month share the shipment's random numbers
     pool       place of the pool among the scenario's pools
     gpus       GPUs in the lot
     placed_at  minute of the order; where it differs between replications, [replication, lot]

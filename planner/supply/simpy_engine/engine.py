@@ -15,7 +15,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from planner.supply.durations import SourceLuck
+from planner.supply.durations import SourceDurations
 from planner.supply.gates.paths import GatePath, month_states
 from planner.supply.network.gate import Effect, Passage, Point
 from planner.supply.network.spec import Allotment, Capacity, Line, Orders, SupplySpec
@@ -138,9 +138,12 @@ class Journey:
             effect = self.border.effects[k][state]
             if k not in self.reviewed and effect.review is not None:
                 self.reviewed.add(k)
-                luck, at = self.world.luck[self.lot].reviews[k, state], (self.world.place, self.column)
+                durations, at = (
+                    self.world.durations[self.lot].reviews[k, state],
+                    (self.world.place, self.column),
+                )
                 reviews.append(
-                    (int(luck.minutes[at]), bool(luck.approved[at]), self.border.refund_of(effect))
+                    (int(durations.minutes[at]), bool(durations.approved[at]), self.border.refund_of(effect))
                 )
         return reviews
 
@@ -255,7 +258,7 @@ class World:
         spec: SupplySpec,
         plan: Plan,
         paths: Sequence[GatePath],
-        luck: Sequence[SourceLuck],
+        durations: Sequence[SourceDurations],
         backlog: Mapping[str, Ints],
         place: int,
         book: Book,
@@ -276,15 +279,17 @@ class World:
             border: [(halt, _only_time(halt, border, book)) for halt in halts]
             for border, halts in zip(borders, plan.itineraries, strict=True)
         }
-        self.luck: dict[int, SourceLuck] = {}
+        self.durations: dict[int, SourceDurations] = {}
         self.state: dict[int, int] = {}
         self.calendar = _calendar(paths, place)
         self.change(self.calendar.pop(0, {}))
-        for border, source_luck in zip(borders, luck, strict=True):
-            times = source_luck.minutes[:, place, :].T.tolist()
-            pieces = None if source_luck.pieces is None else source_luck.pieces[:, place, :].T.tolist()
-            for column, lot in enumerate(source_luck.lots.tolist()):
-                self.luck[lot] = source_luck
+        for border, source_durations in zip(borders, durations, strict=True):
+            times = source_durations.minutes[:, place, :].T.tolist()
+            pieces = (
+                None if source_durations.pieces is None else source_durations.pieces[:, place, :].T.tolist()
+            )
+            for column, lot in enumerate(source_durations.lots.tolist()):
+                self.durations[lot] = source_durations
                 Journey(self, lot, border, column, times[column], None if pieces is None else pieces[column])
         for name, minutes in backlog.items():
             for needs in minutes[:, place].tolist():
@@ -465,13 +470,13 @@ def run(
     spec: SupplySpec,
     orders: Orders,
     paths: Sequence[GatePath],
-    luck: Sequence[SourceLuck],
+    durations: Sequence[SourceDurations],
     backlog: Mapping[str, Ints],
     replications: Sequence[int],
     trace: bool = False,
 ) -> Deliveries:
-    """Simulate these replications; ``paths``, ``luck`` and ``backlog`` were drawn for the same ones."""
+    """Simulate these replications; ``paths``, ``durations`` and ``backlog`` were drawn for the same ones."""
     plan, book = Plan(spec, orders), Book(orders, replications, trace)
     for place in range(len(replications)):
-        World(spec, plan, paths, luck, backlog, place, book).env.run(until=spec.horizon_minutes)
+        World(spec, plan, paths, durations, backlog, place, book).env.run(until=spec.horizon_minutes)
     return book.closed(spec, paths)

@@ -71,7 +71,7 @@ def test_inputs_that_changed_without_moving_the_answer_are_told_as_that(make_rec
         ({"fleet": [{"sku": "H20-96GB", "pool": "chat", "gpus": 8}]}, "fleet"),
         ({"goal__probability": 0.8}, "goal"),
         ({"start": "2025-08-01"}, "calendar"),
-        ({"seed": 8}, "luck"),
+        ({"seed": 8}, "sampling"),
     ],
 )
 def test_each_field_belongs_to_a_group_and_swapping_the_group_carries_it_over(

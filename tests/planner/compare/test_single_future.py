@@ -1,4 +1,4 @@
-"""The plan's orders in single futures: the same luck as the plan's, and nothing gets lost."""
+"""The plan's orders in single futures: the same random numbers as the plan's, and nothing gets lost."""
 
 import itertools
 

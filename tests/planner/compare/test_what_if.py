@@ -1,4 +1,4 @@
-"""What-if: changes do what they say, the baseline is on the same luck, and differences have intervals."""
+"""What-if: changes do what they say, the baseline is with common random numbers, and differences have intervals."""
 
 import datetime as dt
 

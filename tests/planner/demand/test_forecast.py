@@ -1,4 +1,4 @@
-"""Drawn load: growth has the percentiles it was given, slows, and keeps its luck when anything is added."""
+"""Drawn load: growth has the percentiles it was given, slows, and keeps its random numbers when anything is added."""
 
 import datetime as dt
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.demand.forecast import draw_load, grown, growth_luck, log_ratio, months_passed
+from planner.demand.forecast import draw_load, grown, growth_normals, log_ratio, months_passed
 from planner.sampling import Key
 from planner.scenario.pools import Growth
 
@@ -93,14 +93,14 @@ def test_another_root_is_another_luck(pool_of):
 
 def test_pools_share_the_market_as_far_as_they_say():
     """Loadings a and b on the market: correlation a x b."""
-    luck = growth_luck(["a", "b", "c"], [0.9, 0.5, 0.0], Key(11), np.arange(20_000))
-    found = np.corrcoef(luck.T)
+    z = growth_normals(["a", "b", "c"], [0.9, 0.5, 0.0], Key(11), np.arange(20_000))
+    found = np.corrcoef(z.T)
     # standard error of a correlation: 1 / sqrt(20 000) = 0.007
     assert found[0, 1] == pytest.approx(0.45, abs=0.025)
     assert found[0, 2] == pytest.approx(0.0, abs=0.03)
-    assert luck.std(axis=0) == pytest.approx(1, abs=0.02)
-    assert (growth_luck(["a", "b"], [1.0, 1.0], Key(11), np.arange(9))[:, 0]
-            == growth_luck(["a", "b"], [1.0, 1.0], Key(11), np.arange(9))[:, 1]).all()  # fmt: skip
+    assert z.std(axis=0) == pytest.approx(1, abs=0.02)
+    assert (growth_normals(["a", "b"], [1.0, 1.0], Key(11), np.arange(9))[:, 0]
+            == growth_normals(["a", "b"], [1.0, 1.0], Key(11), np.arange(9))[:, 1]).all()  # fmt: skip
 
 
 def test_a_first_month_cut_short_grows_from_its_own_middle():

@@ -74,7 +74,7 @@ def test_an_open_gate_brings_replacements_sooner_on_the_same_failures():
     stages = supply_spec(opened).sources[0].route.stages
     assert days.mean() == pytest.approx(
         sum(stage.law.mean for stage in stages), abs=5
-    )  # 180 days share their luck
+    )  # 180 days share their random numbers
 
 
 def test_both_engines_give_the_same_fleet_alone_and_in_a_batch():

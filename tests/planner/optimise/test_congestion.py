@@ -7,7 +7,7 @@ import numpy as np
 from planner.futures.arrays import Orders
 from planner.optimise.congestion import moved, settle
 from planner.optimise.evaluate import evaluate
-from planner.optimise.service_level.confirm import Trio
+from planner.optimise.service_level.confirm import Samples
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -24,7 +24,7 @@ def study(synthetic, delay):
     def draw(orders):
         months = 0 if orders is None else delay(int(orders.orders.sum()))
         made = [later(synthetic(n, seed=n, **SHAPE), months) for n in (120, 150, 180)]
-        return Trio(*made, 0.85)
+        return Samples(*made, 0.85)
 
     return draw
 

@@ -90,7 +90,7 @@ def test_wilson_interval_covers_about_as_often_as_it_says():
 
 def test_the_interval_of_a_paired_difference_is_narrower_than_of_either():
     rng = np.random.default_rng(3)
-    luck = rng.normal(0, 10, 1000)
-    change = paired(luck, luck + rng.normal(1, 0.1, 1000))
+    common = rng.normal(0, 10, 1000)
+    change = paired(common, common + rng.normal(1, 0.1, 1000))
     assert change.mean == pytest.approx(1.0, abs=0.02)
     assert change.high - change.low < 0.02

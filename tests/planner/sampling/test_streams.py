@@ -1,4 +1,4 @@
-"""The keyed streams: published vectors, and luck that nothing else can change."""
+"""The keyed streams: published vectors, and draws that nothing else can change."""
 
 import numpy as np
 import pytest

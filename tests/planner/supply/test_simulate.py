@@ -106,7 +106,7 @@ def test_nobody_is_accepted_while_a_gate_is_promised(july):
     assert not (made.accepted_at[:, first] == 0).any()
 
 
-def test_an_open_china_gate_lets_more_lots_in_on_the_same_luck(july):
+def test_an_open_china_gate_lets_more_lots_in_with_common_random_numbers(july):
     scenario = load(SCENARIO).scenario
     raw = scenario.model_dump(mode="json")
     raw["gates"][1]["always"] = "open"

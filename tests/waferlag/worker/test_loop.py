@@ -427,7 +427,7 @@ def test_the_process_of_a_run_ends_with_its_worker(database, fleet, put):
 def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fleet, put, workers):
     """Workers under load; each kill -9 is followed by a start, as systemd would do. A kill falls at a random
     moment after some run has begun, so that most of them hit one; now and then it falls before, start-up included."""
-    luck = random.Random(20251116 + workers)
+    chance = random.Random(20251116 + workers)
     run_ids = [put(f"r{number:03}", seconds=0.25) for number in range(8 + KILLS // 2)]
     working = [fleet.start() for _ in range(workers)]
     for kill in range(KILLS):
@@ -437,8 +437,8 @@ def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fl
             )
         if RunQueue(database).is_empty():
             run_ids += [put(f"r{kill:03}-{more}", seconds=0.25) for more in range(workers)]
-        time.sleep(luck.uniform(0.0, 0.8))
-        victim = luck.randrange(workers)
+        time.sleep(chance.uniform(0.0, 0.8))
+        victim = chance.randrange(workers)
         working[victim].kill()
         working[victim].wait()
         working[victim] = fleet.start()
@@ -450,13 +450,13 @@ def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fl
 @pytest.mark.slow
 def test_of_two_workers_one_killed_for_good_at_a_random_moment_the_other_does_all(database, fleet, put):
     """Pair after pair; the survivor is stopped politely before the next pair begins."""
-    luck = random.Random(71)
+    chance = random.Random(71)
     run_ids: list[str] = []
     for pair in range(max(1, KILLS // 10)):
         ours = [put(f"p{pair}-{number}", seconds=0.25) for number in range(5)]
         first, second = fleet.start(), fleet.start()
         _wait_until(lambda: bool(queries.runs(database, state="running")))
-        time.sleep(luck.uniform(0.0, 1.5))
+        time.sleep(chance.uniform(0.0, 1.5))
         first.kill()
         _wait_until(RunQueue(database).is_empty)
         run_ids += ours

@@ -16,7 +16,7 @@ from planner.optimise.policies.choice import choose
 from planner.optimise.policies.if_then import if_then
 from planner.optimise.policies.rolling_horizon import replanned_promise
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 from planner.optimise.value.information import tornado, value_of_information
 from planner.optimise.value.order_value import firm_orders, order_reasons, value_of_waiting
 
@@ -38,8 +38,8 @@ from planner.optimise.value.order_value import firm_orders, order_reasons, value
 @pytest.mark.slow
 def test_every_part_of_a_study_answers(synthetic, shape, goal):
     train, validate, judge = (synthetic(10 * n, seed=n, **shape) for n in (3, 4, 5))
-    trio = Trio(train, validate, judge, goal)
-    made = promise(trio)
+    samples = Samples(train, validate, judge, goal)
+    made = promise(samples)
     found = made.confirmed
     cleared = nothing_until_cleared(train, validate, goal, judge)
     rivals = [
@@ -51,11 +51,11 @@ def test_every_part_of_a_study_answers(synthetic, shape, goal):
     ]
     for rival in rivals:
         assert np.isfinite(rival.outcome.expected_cost)
-    policy = if_then(trio, made, cleared)
+    policy = if_then(samples, made, cleared)
     assert policy is None or np.isfinite(policy.outcome.expected_cost)
-    choice = choose(trio, made, policy, replanned_promise(trio))
+    choice = choose(samples, made, policy, replanned_promise(samples))
     study = choice.study()
-    waiting = value_of_waiting(choice.chosen, lambda: study(trio.only(1)))
+    waiting = value_of_waiting(choice.chosen, lambda: study(samples.only(1)))
     assert np.isfinite(waiting.cost.mean)
     firm = firm_orders(choice.chosen.plan)
     assert len(order_reasons(judge, choice.chosen)) == (firm > 0).sum()

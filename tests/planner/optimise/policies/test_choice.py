@@ -8,20 +8,20 @@ import pytest
 from planner.optimise.evaluate import paired
 from planner.optimise.policies.choice import choose, fewer, lacking
 from planner.optimise.policies.rolling_horizon import replanned_promise
-from planner.optimise.service_level.confirm import Trio, promise, with_rivals
+from planner.optimise.service_level.confirm import Samples, promise, with_rivals
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
 
 @pytest.fixture(name="ways", scope="module")
 def ways_fixture(synthetic):
-    trio = Trio(*(synthetic(n, seed=n, **SHAPE) for n in (150, 250, 300)), 0.85)
-    return trio, promise(trio), replanned_promise(trio)
+    samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (150, 250, 300)), 0.85)
+    return samples, promise(samples), replanned_promise(samples)
 
 
 def test_the_chosen_way_is_beaten_by_none(ways):
-    trio, static, replanned = ways
-    choice = choose(trio, static, None, replanned)
+    samples, static, replanned = ways
+    choice = choose(samples, static, None, replanned)
     assert choice.ways == ("fixed-calendar", "monthly-re-planning")
     chosen = choice.chosen
     for way in choice.ways:
@@ -34,13 +34,13 @@ def test_the_chosen_way_is_beaten_by_none(ways):
 
 
 def test_a_simpler_way_stays_where_another_saves_nothing(ways):
-    trio, static, replanned = ways
+    samples, static, replanned = ways
     same = replace(replanned, promise=static)
-    assert choose(trio, static, None, same).way == "fixed-calendar"
+    assert choose(samples, static, None, same).way == "fixed-calendar"
 
 
 def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(ways):
-    trio, static, replanned = ways
+    samples, static, replanned = ways
     poor = replace(
         static,
         confirmed=replace(
@@ -48,24 +48,24 @@ def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(wa
             outcome=replace(static.confirmed.outcome, met=np.zeros_like(static.confirmed.outcome.met)),
         ),
     )
-    assert choose(trio, poor, None, replanned).way == "monthly-re-planning"
+    assert choose(samples, poor, None, replanned).way == "monthly-re-planning"
     worse = replace(replanned, promise=poor)
-    assert choose(trio, static, None, worse).way == "fixed-calendar"
+    assert choose(samples, static, None, worse).way == "fixed-calendar"
 
 
 def test_other_worlds_are_studied_on_some_of_the_same_futures(ways):
-    trio, *_ = ways
-    few = fewer(trio)
-    np.testing.assert_array_equal(few.confirm.need, trio.confirm.need[: few.confirm.count])
+    samples, *_ = ways
+    few = fewer(samples)
+    np.testing.assert_array_equal(few.confirm.need, samples.confirm.need[: few.confirm.count])
 
 
 def test_a_way_or_a_rival_beyond_the_budget_is_not_taken(ways):
-    trio, static, replanned = ways
+    samples, static, replanned = ways
     spent = replanned.promise.confirmed.outcome.cost
     money = float(spent.purchases.mean() + spent.reserved.mean())
-    poor = replace(trio, confirm=replace(trio.confirm, budget=0.5 * money))
+    poor = replace(samples, confirm=replace(samples.confirm, budget=0.5 * money))
     assert choose(poor, static, None, replanned).way == "fixed-calendar"
-    nothing = replace(trio, train=replace(trio.train, budget=0.0))
+    nothing = replace(samples, train=replace(samples.train, budget=0.0))
     assert with_rivals(nothing, static, [replace_orders(static.validated.plan)]) is static
 
 

@@ -12,7 +12,7 @@ from planner.optimise.lots.rounding import round_to_lots
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import nothing_until_cleared
 from planner.optimise.policies.if_then import Rule, if_then, placed, rules_of, static_of, unfold
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -110,13 +110,13 @@ def test_rules_of_a_source_share_its_caps(pair, policy):
 def made_fixture(pair, synthetic):
     """A static plan promised on three roots."""
     train, validate = pair
-    trio = Trio(train, validate, with_promises(synthetic(300, seed=3, **SHAPE)), 0.85)
-    return trio, promise(trio)
+    samples = Samples(train, validate, with_promises(synthetic(300, seed=3, **SHAPE)), 0.85)
+    return samples, promise(samples)
 
 
 def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(made):
-    trio, static = made
-    found = if_then(trio, static)
+    samples, static = made
+    found = if_then(samples, static)
     assert found is not None
     there = static.confirmed
     change = found.outcome.expected_cost - there.outcome.expected_cost
@@ -134,17 +134,17 @@ def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(made):
 def test_the_policy_is_no_dearer_than_waiting_for_clearance(made):
     """The rival is itself a policy of rules; caps that its waiting orders exceed may cost it a little, and so may
     the third root, on which neither was chosen: its own standard error is some 0.5 % here."""
-    trio, static = made
-    cleared = nothing_until_cleared(trio.train, trio.validate, trio.aim, trio.confirm)
-    found = if_then(trio, static, cleared)
+    samples, static = made
+    cleared = nothing_until_cleared(samples.train, samples.validate, samples.aim, samples.confirm)
+    found = if_then(samples, static, cleared)
     if np.all(cleared.outcome.probability >= 0.85):
         assert found.outcome.expected_cost <= cleared.outcome.expected_cost * 1.006
     assert found.outcome.expected_cost <= static.confirmed.outcome.expected_cost * 1.006
 
 
 def test_a_policy_that_looks_at_nothing_is_a_static_plan(made):
-    trio, static = made
-    found = if_then(trio, static)
+    samples, static = made
+    found = if_then(samples, static)
     blind = replace(
         found,
         calibration=replace(
@@ -153,7 +153,7 @@ def test_a_policy_that_looks_at_nothing_is_a_static_plan(made):
         ),
     )
     assert not blind.conditional
-    np.testing.assert_array_equal(static_of(blind, trio.train).orders, static.confirmed.plan.orders)
+    np.testing.assert_array_equal(static_of(blind, samples.train).orders, static.confirmed.plan.orders)
 
 
 def _always(found, static):
@@ -167,5 +167,5 @@ def _always(found, static):
 def test_without_gates_there_is_nothing_to_wait_for(synthetic):
     futures = synthetic(50, P=1, S=4, R=1, T=6, spot_cap=400)
     ungated = replace(futures, passing=None)
-    trio = Trio(ungated, ungated, ungated, 0.5)
-    assert if_then(trio, promise(trio)) is None
+    samples = Samples(ungated, ungated, ungated, 0.5)
+    assert if_then(samples, promise(samples)) is None

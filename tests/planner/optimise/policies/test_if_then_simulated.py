@@ -69,7 +69,8 @@ def test_a_buyer_who_sees_no_further_places_what_the_rules_place_in_every_future
 
 
 def test_a_lot_that_the_buyer_places_fares_as_the_futures_say(july, bought):
-    """The optimiser's futures hold one lot for each source and month; the buyer's first lot has the same luck."""
+    """The optimiser's futures hold one lot for each source and month; the buyer's first lot has the same random
+    numbers."""
     spec, ordered = july.spec, bought.sum(axis=1)
     places = [(s, m) for s, m in np.argwhere(ordered.any(axis=0)).tolist()]
     gpus = [july.futures.purchases[s].lot_gpus for s, _ in places]

@@ -7,7 +7,7 @@ import pytest
 
 from planner.optimise.evaluate import evaluate
 from planner.optimise.policies.rolling_horizon import Beliefs, replanned, replanned_promise
-from planner.optimise.service_level.confirm import Trio
+from planner.optimise.service_level.confirm import Samples
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -80,11 +80,11 @@ def test_patience_and_haste_leave_out_what_they_say(futures, beliefs):
 
 
 def test_the_promise_is_that_of_rule_and_rental_together(synthetic):
-    trio = Trio(*(synthetic(n, seed=n, **SHAPE) for n in (150, 200, 250)), 0.85)
-    found = replanned_promise(trio, (0.6, 0.8))
+    samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (150, 200, 250)), 0.85)
+    found = replanned_promise(samples, (0.6, 0.8))
     plan = found.promise.confirmed.plan
     assert plan.orders.shape == (250, 2, 4, 12)
-    again = evaluate(trio.confirm, plan)
+    again = evaluate(samples.confirm, plan)
     assert found.promise.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
     assert found.caution in (0.6, 0.8)
 

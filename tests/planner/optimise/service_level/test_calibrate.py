@@ -28,7 +28,7 @@ def test_every_month_meets_the_goal_on_unseen_futures(study):
 
 
 def test_the_promise_is_cheaper_than_the_cvar_bound_that_gives_it(study):
-    """The blunt dial: the loosest CVaR bound whose rounded plan meets the goal, by bisection."""
+    """The blunt control: the loosest CVaR bound whose rounded plan meets the goal, by bisection."""
     train, validate, found = study
     formulation, unseen = Formulation(train), Formulation(validate)
     low, high = 0.0, formulation.solve().shortfall_cvar

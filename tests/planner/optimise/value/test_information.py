@@ -10,7 +10,7 @@ from planner.futures.arrays import no_orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 from planner.optimise.value.information import (
     efficient,
     mean_future,
@@ -48,7 +48,7 @@ def test_the_mean_future_of_one_is_that_one(synthetic):
     np.testing.assert_array_equal(mean.arrival_month, one.arrival_month)
 
 
-def test_a_world_with_cheaper_rent_is_cheaper_on_the_same_luck(synthetic):
+def test_a_world_with_cheaper_rent_is_cheaper_with_common_random_numbers(synthetic):
     train, validate = synthetic(150, seed=1, **SHAPE), synthetic(200, seed=2, **SHAPE)
     here = calibrate(train, validate, 0.85)
 
@@ -71,7 +71,7 @@ def test_the_frontier_rises(synthetic):
         replace(synthetic(n, seed=n, **scarce), required=np.arange(10) >= 4) for n in (150, 200, 250)
     )
     points = [
-        point_of(confirm, promise(Trio(train, validate, confirm, goal)).confirmed)
+        point_of(confirm, promise(Samples(train, validate, confirm, goal)).confirmed)
         for goal in (0.6, 0.8, 0.95)
     ]
     kept = efficient([*points, points[0]])

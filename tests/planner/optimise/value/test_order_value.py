@@ -8,7 +8,7 @@ import pytest
 from planner.futures.arrays import Orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Trio, promise
+from planner.optimise.service_level.confirm import Samples, promise
 from planner.optimise.value.order_value import (
     budget_that_would_do,
     firm_orders,
@@ -84,9 +84,9 @@ def test_arrival_quantiles_are_months_that_occur(study):
 
 
 def test_waiting_orders_nothing_before_its_month_and_has_a_price(synthetic):
-    trio = Trio(*(synthetic(n, seed=n, **SHAPE) for n in (200, 300, 400)), 0.85)
-    now = promise(trio).confirmed
-    waiting = value_of_waiting(now, lambda: promise(trio.only(1)).confirmed)
+    samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (200, 300, 400)), 0.85)
+    now = promise(samples).confirmed
+    waiting = value_of_waiting(now, lambda: promise(samples.only(1)).confirmed)
     assert now.plan.orders[..., 0].any()
     assert not waiting.calibration.plan.orders[..., 0].any()
     later = waiting.calibration.outcome

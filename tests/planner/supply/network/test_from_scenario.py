@@ -49,7 +49,7 @@ def test_domestic_goods_meet_no_customs_and_foreign_ones_do():
         assert (Point.RECEIPT in source.route.steps) == source.sku.startswith("H20")
 
 
-def test_a_lead_time_factor_stretches_every_stage_on_the_same_luck(changed):
+def test_a_lead_time_factor_stretches_every_stage_with_common_random_numbers(changed):
     def twice(raw):
         for source in raw["sources"]:
             if source["kind"] == "purchase":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.sampling import Key
-from planner.supply.durations import draw_luck, longest_chain
+from planner.supply.durations import draw_durations, longest_chain
 from planner.supply.network.shipped_routes import ENTRIES, route
 from planner.supply.network.spec import Orders, Source, SupplySpec
 from planner.supply.simulate import simulate
@@ -47,11 +47,11 @@ def test_new_wafers_are_never_delivered_before_eight_months_nor_promised_before_
 
 def test_stages_of_new_wafers_add_up_to_the_total_with_hbm_joining_at_cowos():
     spec, orders = world("new-wafers")
-    (luck,) = draw_luck(spec, orders, Key(1), MANY)
-    chain = longest_chain(spec.sources[0].route, luck.minutes)[:, 0] / DAY
+    (durations,) = draw_durations(spec, orders, Key(1), MANY)
+    chain = longest_chain(spec.sources[0].route, durations.minutes)[:, 0] / DAY
     assert chain.min() >= 243 - 0.01  # eight roundings of half a minute
     assert chain.max() <= 301 + 0.01
-    fab, sort, hbm = luck.minutes[0:2].sum(axis=0), luck.minutes[2], luck.minutes[-1]
+    fab, sort, hbm = durations.minutes[0:2].sum(axis=0), durations.minutes[2], durations.minutes[-1]
     assert 0.1 < (hbm > fab + sort).mean() < 0.95  # HBM binds in some futures and not in others
 
 
@@ -77,8 +77,8 @@ def test_entry_points_come_in_the_order_of_what_is_left_to_do():
 
 def test_lots_of_one_quarter_are_slow_together_and_lots_of_two_quarters_are_not():
     spec, orders = world("new-wafers", months=4, lots=2)  # July 2025 .. October 2025, two lots each
-    (luck,) = draw_luck(spec, orders, Key(1), MANY)
-    days = longest_chain(spec.sources[0].route, luck.minutes).astype(float)
+    (durations,) = draw_durations(spec, orders, Key(1), MANY)
+    days = longest_chain(spec.sources[0].route, durations.minutes).astype(float)
     correlation = np.corrcoef(days.T)
     assert correlation[0, 1] == pytest.approx(
         0.7, abs=0.05
