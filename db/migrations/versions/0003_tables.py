@@ -4,6 +4,7 @@ Views have names that stay, instants as timestamps, and one row for each thing.
 """
 
 import re
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,245 +37,197 @@ TABLES = (
 """What refers to another table goes before it."""
 
 
+TEXT, DATE, FLAG, DOCUMENT = sa.Text(), CalendarDate(), Flag(), Document()
+
+
+def _table(name: str, *parts: sa.schema.SchemaItem) -> None:
+    op.create_table(name, *parts, sqlite_strict=STRICT)
+
+
+def _given(kind: Any, names: str) -> list[sa.Column[Any]]:
+    """Columns of a kind that every row fills."""
+    return [sa.Column(name, kind, nullable=False) for name in names.split()]
+
+
+def _filled(name: str, kind: Any, value: str) -> sa.Column[Any]:
+    """A column that is filled with an SQL value where a row leaves it out."""
+    return sa.Column(name, kind, nullable=False, server_default=sa.text(value))
+
+
+def _maybe(kind: Any, names: str) -> list[sa.Column[Any]]:
+    """Columns of a kind that a row may leave out."""
+    return [sa.Column(name, kind) for name in names.split()]
+
+
+def _keys(names: str) -> list[sa.Column[Any]]:
+    """Text columns that name a row."""
+    return [sa.Column(name, TEXT, primary_key=True) for name in names.split()]
+
+
+def _of_run() -> sa.Column[Any]:
+    """The run that a row belongs to, and goes with."""
+    return sa.Column("run_id", TEXT, sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+
+
 def _make_tables() -> None:
-    op.create_table(
+    _table(
         "audit",
         sa.Column("id", Whole, primary_key=True, autoincrement=True),
-        sa.Column("at", Real, nullable=False),
-        sa.Column("run_id", sa.Text()),
-        sa.Column("schedule", sa.Text()),
-        sa.Column("event", sa.Text(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sqlite_strict=STRICT,
+        *_given(Real, "at"),
+        *_maybe(TEXT, "run_id schedule"),
+        *_given(TEXT, "event note actor"),
     )
-    op.create_table(
+    _table(
         "profile",
-        sa.Column("id", sa.Text(), primary_key=True),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("gpu", sa.Text(), nullable=False),
-        sa.Column("engine", sa.Text(), nullable=False),
-        sa.Column("precision", sa.Text(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("body", Document(), nullable=False),
-        sa.Column("created", Real, nullable=False),
-        sqlite_strict=STRICT,
+        *_keys("id"),
+        *_given(TEXT, "model gpu engine precision label"),
+        *_given(DOCUMENT, "body"),
+        *_given(Real, "created"),
     )
-    op.create_table(
+    _table(
         "scenario",
-        sa.Column("hash", sa.Text(), primary_key=True),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("version", Whole, nullable=False),
-        sa.Column("body", Document(), nullable=False),
-        sa.Column("created", Real, nullable=False),
+        *_keys("hash"),
+        *_given(TEXT, "name"),
+        *_given(Whole, "version"),
+        *_given(DOCUMENT, "body"),
+        *_given(Real, "created"),
         sa.UniqueConstraint("name", "version", name="scenario_name_version"),
-        sqlite_strict=STRICT,
     )
-    op.create_table(
+    _table(
         "run",
-        sa.Column("id", sa.Text(), primary_key=True),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("scenario_name", sa.Text(), nullable=False),
-        sa.Column("scenario_hash", sa.Text(), sa.ForeignKey("scenario.hash")),
-        sa.Column("seed", Whole),
-        sa.Column("identity", sa.Text()),
-        sa.Column("code_version", sa.Text()),
-        sa.Column("created", Real, nullable=False),
-        sa.Column("started", Real),
-        sa.Column("ended", Real),
-        sa.Column("error", sa.Text()),
-        sa.Column("artefact", sa.Text()),
-        sa.Column("artefact_sha256", sa.Text()),
-        sa.Column("artefact_bytes", Whole),
-        sa.Column("args", Document()),
-        sa.Column("lane", sa.Text()),
-        sa.Column("dedup", sa.Text()),
-        sa.Column("priority", Whole, nullable=False, server_default=sa.text("0")),
-        sa.Column("not_before", Real, nullable=False, server_default=sa.text("0")),
-        sa.Column("owner", sa.Text()),
-        sa.Column("epoch", Whole, nullable=False, server_default=sa.text("0")),
-        sa.Column("lease_until", Real),
-        sa.Column("attempts", Whole, nullable=False, server_default=sa.text("0")),
-        sa.Column("deaths", Whole, nullable=False, server_default=sa.text("0")),
-        sa.Column("cancel", Flag(), nullable=False, server_default=sa.text("false")),
-        sa.Column("progress", Document()),
-        sa.Column("retry_of", sa.Text()),
-        sa.Column("schedule", sa.Text()),
-        sa.Column("due", Real),
+        *_keys("id"),
+        *_given(TEXT, "kind state scenario_name"),
+        sa.Column("scenario_hash", TEXT, sa.ForeignKey("scenario.hash")),
+        *_maybe(Whole, "seed"),
+        *_maybe(TEXT, "identity code_version"),
+        *_given(Real, "created"),
+        *_maybe(Real, "started ended"),
+        *_maybe(TEXT, "error artefact artefact_sha256"),
+        *_maybe(Whole, "artefact_bytes"),
+        *_maybe(DOCUMENT, "args"),
+        *_maybe(TEXT, "lane dedup"),
+        _filled("priority", Whole, "0"),
+        _filled("not_before", Real, "0"),
+        *_maybe(TEXT, "owner"),
+        _filled("epoch", Whole, "0"),
+        *_maybe(Real, "lease_until"),
+        _filled("attempts", Whole, "0"),
+        _filled("deaths", Whole, "0"),
+        _filled("cancel", FLAG, "false"),
+        *_maybe(DOCUMENT, "progress"),
+        *_maybe(TEXT, "retry_of schedule"),
+        *_maybe(Real, "due"),
         sa.CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="run_state"),
-        sqlite_strict=STRICT,
     )
-    op.create_table(
+    _table(
         "gate_month",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("month", sa.Text(), primary_key=True),
-        sa.Column("gate", sa.Text(), primary_key=True),
-        sa.Column("state", sa.Text(), primary_key=True),
-        sa.Column("share", Real, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_keys("month gate state"),
+        *_given(Real, "share"),
     )
-    op.create_table(
+    _table(
         "month",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("month", sa.Text(), primary_key=True),
-        sa.Column("start", CalendarDate(), nullable=False),
-        sa.Column("required", Flag(), nullable=False),
-        sa.Column("probability", Real, nullable=False),
-        sa.Column("probability_low", Real, nullable=False),
-        sa.Column("probability_high", Real, nullable=False),
-        sa.Column("spend_p10", Real, nullable=False),
-        sa.Column("spend_p50", Real, nullable=False),
-        sa.Column("spend_p90", Real, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_keys("month"),
+        *_given(DATE, "start"),
+        *_given(FLAG, "required"),
+        *_given(Real, "probability probability_low probability_high spend_p10 spend_p50 spend_p90"),
     )
-    op.create_table(
+    _table(
         "order_line",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+        _of_run(),
         sa.Column("line", Whole, primary_key=True),
-        sa.Column("pool", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("sku", sa.Text(), nullable=False),
-        sa.Column("month", sa.Text(), nullable=False),
-        sa.Column("order_on", CalendarDate(), nullable=False),
-        sa.Column("gpus", Whole, nullable=False),
-        sa.Column("lots", Whole, nullable=False),
-        sa.Column("last_safe", CalendarDate()),
-        sa.Column("protects", sa.Text()),
-        sa.Column("arrives_p10", CalendarDate()),
-        sa.Column("arrives_p50", CalendarDate()),
-        sa.Column("arrives_p90", CalendarDate()),
-        sa.Column("arrives_within_horizon", Real, nullable=False),
-        sa.Column("price", Real, nullable=False),
-        sa.Column("prepayment", Real, nullable=False),
-        sa.Column("probability_without", Real, nullable=False),
-        sa.Column("cost_without", Real, nullable=False),
-        sa.Column("why", sa.Text(), nullable=False),
-        sqlite_strict=STRICT,
+        *_given(TEXT, "pool source sku month"),
+        *_given(DATE, "order_on"),
+        *_given(Whole, "gpus lots"),
+        *_maybe(DATE, "last_safe"),
+        *_maybe(TEXT, "protects"),
+        *_maybe(DATE, "arrives_p10 arrives_p50 arrives_p90"),
+        *_given(Real, "arrives_within_horizon price prepayment probability_without cost_without"),
+        *_given(TEXT, "why"),
     )
-    op.create_table(
+    _table(
         "plan",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("record", Document(), nullable=False),
-        sa.Column("schema_version", Whole, nullable=False),
-        sa.Column("currency", sa.Text(), nullable=False),
-        sa.Column("sentence", sa.Text(), nullable=False),
-        sa.Column("feasible", Flag(), nullable=False),
-        sa.Column("goal", Real, nullable=False),
-        sa.Column("weakest_month", sa.Text(), nullable=False),
-        sa.Column("probability", Real, nullable=False),
-        sa.Column("probability_low", Real, nullable=False),
-        sa.Column("probability_high", Real, nullable=False),
-        sa.Column("next_order_by", CalendarDate()),
-        sa.Column("mean_cost", Real, nullable=False),
-        sa.Column("mean_cost_low", Real, nullable=False),
-        sa.Column("mean_cost_high", Real, nullable=False),
-        sa.Column("cost_p10", Real, nullable=False),
-        sa.Column("cost_p50", Real, nullable=False),
-        sa.Column("cost_p90", Real, nullable=False),
-        sa.Column("committed", Real, nullable=False),
-        sa.Column("at_risk", Real, nullable=False),
-        sa.Column("gpus_ordered", Whole, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_given(DOCUMENT, "record"),
+        *_given(Whole, "schema_version"),
+        *_given(TEXT, "currency sentence"),
+        *_given(FLAG, "feasible"),
+        *_given(Real, "goal"),
+        *_given(TEXT, "weakest_month"),
+        *_given(Real, "probability probability_low probability_high"),
+        *_maybe(DATE, "next_order_by"),
+        *_given(Real, "mean_cost mean_cost_low mean_cost_high cost_p10 cost_p50 cost_p90 committed at_risk"),
+        *_given(Whole, "gpus_ordered"),
     )
-    op.create_table(
+    _table(
         "pool_month",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("month", sa.Text(), primary_key=True),
-        sa.Column("pool", sa.Text(), primary_key=True),
-        sa.Column("unit", sa.Text(), nullable=False),
-        sa.Column("need_p10", Real, nullable=False),
-        sa.Column("need_p50", Real, nullable=False),
-        sa.Column("need_p90", Real, nullable=False),
-        sa.Column("in_service_p10", Real, nullable=False),
-        sa.Column("in_service_p50", Real, nullable=False),
-        sa.Column("in_service_p90", Real, nullable=False),
-        sa.Column("reserved", Real, nullable=False),
-        sa.Column("spot_p10", Real, nullable=False),
-        sa.Column("spot_p50", Real, nullable=False),
-        sa.Column("spot_p90", Real, nullable=False),
-        sa.Column("unmet_p10", Real, nullable=False),
-        sa.Column("unmet_p50", Real, nullable=False),
-        sa.Column("unmet_p90", Real, nullable=False),
-        sa.Column("probability", Real, nullable=False),
-        sa.Column("probability_low", Real, nullable=False),
-        sa.Column("probability_high", Real, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_keys("month pool"),
+        *_given(TEXT, "unit"),
+        *_given(
+            Real,
+            "need_p10 need_p50 need_p90 in_service_p10 in_service_p50 in_service_p90 reserved "
+            "spot_p10 spot_p50 spot_p90 unmet_p10 unmet_p50 unmet_p90 probability probability_low "
+            "probability_high",
+        ),
     )
-    op.create_table(
+    _table(
         "reservation",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+        _of_run(),
         sa.Column("line", Whole, primary_key=True),
-        sa.Column("pool", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("sku", sa.Text(), nullable=False),
-        sa.Column("month", sa.Text(), nullable=False),
-        sa.Column("reserve_by", CalendarDate(), nullable=False),
-        sa.Column("gpus", Whole, nullable=False),
-        sa.Column("price", Real, nullable=False),
-        sqlite_strict=STRICT,
+        *_given(TEXT, "pool source sku month"),
+        *_given(DATE, "reserve_by"),
+        *_given(Whole, "gpus"),
+        *_given(Real, "price"),
     )
-    op.create_table(
+    _table(
         "rival",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("name", sa.Text(), primary_key=True),
-        sa.Column("meaning", sa.Text(), nullable=False),
-        sa.Column("mean_cost", Real, nullable=False),
-        sa.Column("cost_difference", Real, nullable=False),
-        sa.Column("cost_difference_low", Real, nullable=False),
-        sa.Column("cost_difference_high", Real, nullable=False),
-        sa.Column("weakest_month", sa.Text(), nullable=False),
-        sa.Column("probability", Real, nullable=False),
-        sa.Column("probability_low", Real, nullable=False),
-        sa.Column("probability_high", Real, nullable=False),
-        sa.Column("shortfall_share", Real, nullable=False),
-        sa.Column("worst_tenth_shortfall", Real, nullable=False),
-        sa.Column("gpus_ordered", Real, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_keys("name"),
+        *_given(TEXT, "meaning"),
+        *_given(Real, "mean_cost cost_difference cost_difference_low cost_difference_high"),
+        *_given(TEXT, "weakest_month"),
+        *_given(
+            Real,
+            "probability probability_low probability_high shortfall_share worst_tenth_shortfall gpus_ordered",
+        ),
     )
-    op.create_table(
+    _table(
         "schedule",
-        sa.Column("name", sa.Text(), primary_key=True),
-        sa.Column("cron", sa.Text(), nullable=False),
-        sa.Column("zone", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("args", Document(), nullable=False),
-        sa.Column("active", Flag(), nullable=False),
-        sa.Column("overlap", sa.Text(), nullable=False),
-        sa.Column("misfire", sa.Text(), nullable=False),
-        sa.Column("grace_seconds", Real),
-        sa.Column("sinks", Document(), nullable=False),
-        sa.Column("next_at", Real),
-        sa.Column("last_at", Real),
-        sa.Column("last_note", sa.Text(), nullable=False),
-        sa.Column("created", Real, nullable=False),
+        *_keys("name"),
+        *_given(TEXT, "cron zone kind"),
+        *_given(DOCUMENT, "args"),
+        *_given(FLAG, "active"),
+        *_given(TEXT, "overlap misfire"),
+        *_maybe(Real, "grace_seconds"),
+        *_given(DOCUMENT, "sinks"),
+        *_maybe(Real, "next_at last_at"),
+        *_given(TEXT, "last_note"),
+        *_given(Real, "created"),
         sa.CheckConstraint("overlap IN ('skip', 'queue', 'cancel')", name="schedule_overlap"),
         sa.CheckConstraint("misfire IN ('once', 'all')", name="schedule_misfire"),
-        sqlite_strict=STRICT,
     )
-    op.create_table(
+    _table(
         "difference",
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("previous_run_id", sa.Text(), nullable=False),
-        sa.Column("sentence", sa.Text(), nullable=False),
-        sa.Column("body", Document(), nullable=False),
-        sa.Column("created", Real, nullable=False),
-        sqlite_strict=STRICT,
+        _of_run(),
+        *_given(TEXT, "previous_run_id sentence"),
+        *_given(DOCUMENT, "body"),
+        *_given(Real, "created"),
     )
-    op.create_table(
+    _table(
         "notice",
-        sa.Column("id", sa.Text(), primary_key=True),
-        sa.Column("run_id", sa.Text(), sa.ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
-        sa.Column("sink", Document(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("body", Document(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("attempts", Whole, nullable=False),
-        sa.Column("not_before", Real, nullable=False),
-        sa.Column("error", sa.Text()),
-        sa.Column("created", Real, nullable=False),
+        *_keys("id"),
+        sa.Column("run_id", TEXT, sa.ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
+        *_given(DOCUMENT, "sink"),
+        *_given(TEXT, "subject"),
+        *_given(DOCUMENT, "body"),
+        *_given(TEXT, "state"),
+        *_given(Whole, "attempts"),
+        *_given(Real, "not_before"),
+        *_maybe(TEXT, "error"),
+        *_given(Real, "created"),
         sa.CheckConstraint("state IN ('waiting', 'sent', 'failed')", name="notice_state"),
-        sqlite_strict=STRICT,
     )
 
 
