@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from executor.portable import linear
 from planner.futures.arrays import Array, Flags
-from planner.optimise.quiet import quiet_highs
+from planner.optimise.lp.highs import quiet_highs
 
 Oracle = Callable[[Array], tuple[Array, Array]]
 """From a point [n] to the values [J] and subgradients [J, n] of the convex functions."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from planner.futures.arrays import Array, Futures, Orders
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.quiet import quiet_highs
+from planner.optimise.lp.highs import quiet_highs
 
 MOST_FUTURES = 2_000
 """Beyond this the programme takes gigabytes; ask `Formulation.solve`."""
