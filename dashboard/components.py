@@ -118,13 +118,11 @@ def download(
 
 def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for a table: texts fit to be shown, months and numbers as they are."""
-    return [
-        {
-            displayable(str(name)): displayable(value) if isinstance(value, str) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+
+    def fit(value: Any) -> Any:
+        return displayable(value) if isinstance(value, str) else value
+
+    return [{fit(str(name)): fit(value) for name, value in row.items()} for row in rows]
 
 
 def answer_card(record: PlanRecord) -> None:

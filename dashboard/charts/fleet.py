@@ -216,7 +216,9 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     goal = record.answer.goal
     rows = [_strip_row(month, goal, say) for month in record.months]
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say))
-    scale, share, tip = alt.Scale(domain=[0, 1]), _goal_axis(goal, say), _strip_tips(say)
+    scale, share = alt.Scale(domain=[0, 1]), _goal_axis(goal, say)
+    month, verdict = parts.tips(("month:N", say("month")), ("verdict:N", say("goal")))
+    tip = [month, *parts.odds_tips(say), verdict]
     verdicts, tints = ["met", "missed", "not required"], [look.met, look.missed, look.faint]
     number = base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7)
     rule = parts.chart({"goal": goal}).mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)
@@ -240,16 +242,6 @@ def _goal_axis(goal: float, say: Wording) -> alt.Axis:
     """Nothing, one half and the goal, which is named."""
     label = f"(datum.value == {goal} ? '{say('goal')} ' : '') + format(datum.value, '.0%')"
     return alt.Axis(values=[0, 0.5, goal], title=say("probability"), labelExpr=label, grid=False)
-
-
-def _strip_tips(say: Wording) -> list[alt.Tooltip]:
-    return parts.tips(
-        ("month:N", say("month")),
-        ("probability:Q", say("probability met"), ".1%"),
-        ("low:Q", say("interval, low"), ".1%"),
-        ("high:Q", say("interval, high"), ".1%"),
-        ("verdict:N", say("goal")),
-    )
 
 
 def _strip_row(month: Month, goal: float, say: Wording) -> Row:

@@ -28,24 +28,13 @@ def odds_compared(base: Answered, changed: Answered, look: Look = LIGHT, say: Wo
         color=parts.colours("plan:N", names, [look.quiet, look.in_service], alt.Legend(title=None)),
     )
     goal = parts.chart({"goal": changed.goal}).mark_rule(color=look.goal, strokeDash=[5, 3])
+    tip = [*parts.tips(("month:N", say("month")), ("plan:N", say("plan"))), *parts.odds_tips(say)]
     layers = [
-        both.mark_bar(opacity=0.75).encode(
-            y=alt.Y("probability:Q", axis=axis, **how), tooltip=_odds_tips(say)
-        ),
+        both.mark_bar(opacity=0.75).encode(y=alt.Y("probability:Q", axis=axis, **how), tooltip=tip),
         both.mark_rule().encode(**parts.upright("low:Q", "high:Q", axis=axis, **how)),
         goal.encode(y=alt.Y("goal:Q", **how)),
     ]
     return parts.figure("odds-compared", _odds_takeaway(base, changed, names, say), layers, look, 220, rows)
-
-
-def _odds_tips(say: Wording) -> list[alt.Tooltip]:
-    return parts.tips(
-        ("month:N", say("month")),
-        ("plan:N", say("plan")),
-        ("probability:Q", say("probability met"), ".1%"),
-        ("low:Q", say("interval, low"), ".1%"),
-        ("high:Q", say("interval, high"), ".1%"),
-    )
 
 
 def _odds_takeaway(base: Answered, changed: Answered, names: list[str], say: Wording) -> str:

@@ -124,7 +124,6 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-
     try:
         return "result", _jobs()[question](*arguments)
     except WaferlagError as error:
@@ -135,13 +134,9 @@ def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
 
 
 def _jobs() -> dict[str, Callable[..., Any]]:
-    from db.goodputs import GoodputFolder
-    from executor.estimate.replayed_goodput import remember_in
     from planner.compare import single_future as trace
     from planner.compare import what_if as whatif
 
-    if folder := os.environ.get("WAFERLAG_GOODPUT_FOLDER"):
-        remember_in(GoodputFolder(Path(folder)))
     return {
         "pipeline": trace.pipeline,
         "story": trace.story,
