@@ -38,23 +38,14 @@ def main() -> None:
         st.error(plain(error), icon=":material/error:")
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        st.error(
-            plain(
-                words("This page failed: {error}. The server's log says where.", error=type(error).__name__)
-            ),
-            icon=":material/error:",
-        )
+        told = words("This page failed: {error}. The server's log says where.", error=type(error).__name__)
+        st.error(plain(told), icon=":material/error:")
 
 
 def _pages(words: Wording) -> dict[str, list[st.Page]]:
     def page(file: str, title: str, icon: str, default: bool = False) -> st.Page:
-        return st.Page(
-            _HERE / "pages" / f"{file}.py",
-            title=words(title),
-            icon=f":material/{icon}:",
-            url_path=file,
-            default=default,
-        )
+        path, icon = _HERE / "pages" / f"{file}.py", f":material/{icon}:"
+        return st.Page(path, title=words(title), icon=icon, url_path=file, default=default)
 
     return {
         words("The plan"): [
@@ -93,12 +84,7 @@ def _choose_run(words: Wording) -> None:
     ids = list(labels)
     newest = newest_plan(known)
     first = wanted if wanted in labels else newest.id if newest else ids[0]
-    chosen = st.selectbox(
-        words("Plan"),
-        ids,
-        index=ids.index(first),
-        format_func=lambda run_id: labels[run_id],
-    )
+    chosen = st.selectbox(words("Plan"), ids, index=ids.index(first), format_func=labels.__getitem__)
     st.session_state["run"] = chosen
     st.query_params["run"] = chosen
 
@@ -113,7 +99,7 @@ def _choose_language() -> None:
         "Language / 语言",
         LANGUAGES,
         default=st.session_state["lang"],
-        format_func=lambda language: _LANGUAGE_NAMES[language],
+        format_func=_LANGUAGE_NAMES.__getitem__,
         key="language-control",
     )
     if chosen and chosen != st.session_state["lang"]:

@@ -50,12 +50,8 @@ def page_head(title: str, run: RunSummary, record: PlanRecord) -> None:
     st.title(plain(words(title)))
     named = record.scenario.title or record.scenario.name
     ended = "" if run.ended is None else words(", computed {at} UTC", at=f"{run.ended:%Y-%m-%d %H:%M}")
-    about = words(
-        "{title} ({name}), as of {day}",
-        title=named,
-        name=record.scenario.name,
-        day=words.day(record.scenario.start),
-    )
+    name, day = record.scenario.name, words.day(record.scenario.start)
+    about = words("{title} ({name}), as of {day}", title=named, name=name, day=day)
     colours = look()
     st.html(
         f'<p style="margin:0;font-size:.9rem;overflow-wrap:anywhere;color:{colours.quiet}">{safe(about + ended)} · '
@@ -70,16 +66,9 @@ def _stale(run: RunSummary) -> None:
     newest = None if run.what_if_of is not None else newest_plan(same)
     if newest is not None and newest.id != run.id and newest.created > run.created:
         words = say()
-        st.info(
-            plain(
-                words(
-                    "A newer plan of this scenario was computed on {at} UTC.",
-                    at=f"{newest.created:%Y-%m-%d %H:%M}",
-                )
-            )
-            + f" [{plain(words('Open it'))}](?run={newest.id})",
-            icon=":material/update:",
-        )
+        at = f"{newest.created:%Y-%m-%d %H:%M}"
+        told = plain(words("A newer plan of this scenario was computed on {at} UTC.", at=at))
+        st.info(f"{told} [{plain(words('Open it'))}](?run={newest.id})", icon=":material/update:")
 
 
 def choose_pool(record: PlanRecord) -> str:
@@ -101,17 +90,9 @@ def show(figure: Any, key: str, height: int | None = None) -> None:
     with st.popover(words("Data and downloads"), icon=":material/download:"):
         st.dataframe(shown_rows(figure.rows), hide_index=True, width="stretch")
         left, right = st.columns(2)
-        download(
-            left, words("CSV"), lambda: csv_text(figure.rows), f"{figure.name}.csv", "text/csv", f"csv-{key}"
-        )
-        download(
-            right,
-            words("SVG"),
-            lambda: figure.svg(760, titled=True),
-            f"{figure.name}.svg",
-            "image/svg+xml",
-            f"svg-{key}",
-        )
+        name, drawn = figure.name, lambda: figure.svg(760, titled=True)
+        download(left, words("CSV"), lambda: csv_text(figure.rows), f"{name}.csv", "text/csv", f"csv-{key}")
+        download(right, words("SVG"), drawn, f"{name}.svg", "image/svg+xml", f"svg-{key}")
 
 
 def table(rows: Sequence[dict[str, Any]], name: str, key: str, titles: dict[str, str] | None = None) -> None:
@@ -138,13 +119,11 @@ def download(
 
 def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for a table: texts fit to be shown, months and numbers as they are."""
-    return [
-        {
-            displayable(str(name)): displayable(value) if isinstance(value, str) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+
+    def fit(value: Any) -> Any:
+        return displayable(value) if isinstance(value, str) else value
+
+    return [{fit(str(name)): fit(value) for name, value in row.items()} for row in rows]
 
 
 def answer_card(record: PlanRecord) -> None:

@@ -18,15 +18,10 @@ def offer_quickstart() -> None:
     if under_way:
         watch()
         return
-    st.write(
-        words("Waferlag answers which GPUs to order, from whom and by when. Start with the small sample:")
-    )
-    if st.button(
-        words("Plan the quickstart"),
-        type=main_button(),
-        icon=":material/play_arrow:",
-        disabled=not may_plan(),
-    ):
+    told = words("Waferlag answers which GPUs to order, from whom and by when. Start with the small sample:")
+    st.write(told)
+    how = {"type": main_button(), "icon": ":material/play_arrow:", "disabled": not may_plan()}
+    if st.button(words("Plan the quickstart"), **how):
         enqueue(QUICKSTART)
         st.rerun()
     st.write(words("Or on the command line:"))
@@ -67,11 +62,8 @@ def watch() -> None:
         if run.state in ("queued", "running"):
             run_progress(run)
         elif run.state == "failed":
-            st.error(
-                plain(
-                    words("The run of {scenario} failed: {why}", scenario=run.scenario, why=run.error or "")
-                )
-            )
+            told = words("The run of {scenario} failed: {why}", scenario=run.scenario, why=run.error or "")
+            st.error(plain(told))
 
 
 def run_progress(run: queries.RunSummary) -> None:

@@ -4,20 +4,8 @@ from typing import Any
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_axis, values
-from dashboard.charts.parts import (
-    QUANTILES,
-    across,
-    chart,
-    colours,
-    figure,
-    only,
-    picked,
-    quantile_tips,
-    tips,
-    upright,
-    without,
-)
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.demand.summary import Margin, Rhythm
@@ -42,10 +30,10 @@ def week_shape(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH) -> 
         low=f"{rhythm.lowest_hour:.2f}",
     )
     known = alt.Chart(values([row for row in rows if row["ratio"] is not None]))
-    mean = chart({"mean": 1}).mark_rule(color=look.quiet, strokeDash=[3, 3])
+    mean = parts.chart({"mean": 1}).mark_rule(color=look.quiet, strokeDash=[3, 3])
     line = known.mark_line(strokeWidth=2, opacity=0.85)
     layers = [mean.encode(y=alt.Y("mean:Q")), line.encode(**_week_channels(rhythm, look, say))]
-    return figure("load-by-hour", takeaway, layers, look, 220, only(rows, "day", "hour", "ratio"))
+    return parts.figure("load-by-hour", takeaway, layers, look, 220, parts.only(rows, "day", "hour", "ratio"))
 
 
 def _hour(rhythm: Rhythm, at: int, say: Wording) -> Row:
@@ -63,8 +51,8 @@ def _week_channels(rhythm: Rhythm, look: Look, say: Wording) -> dict[str, Any]:
         "x": alt.X("hour:Q", axis=hours),
         "y": alt.Y("ratio:Q", axis=ratio, scale=alt.Scale(domainMin=0)),
         "detail": alt.Detail("day:N"),
-        "color": colours("weekend:N", kinds, tints, legend),
-        "tooltip": tips(
+        "color": parts.colours("weekend:N", kinds, tints, legend),
+        "tooltip": parts.tips(
             ("day:N", say("day")), ("hour:Q", say("hour")), ("ratio:Q", say("over the mean"), ".2f")
         ),
     }
@@ -74,7 +62,7 @@ def request_lengths(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH
     """Input and output lengths: P10 to P90 as a bar, P25 to P75 thicker, median and P99 marked."""
     shown = (*_DRAWN, "p99")
     rows = [
-        {"side": say(name), **picked(margin, *shown), "mean": margin.mean}
+        {"side": say(name), **parts.picked(margin, *shown), "mean": margin.mean}
         for name, margin in (("input", traffic.input), ("output", traffic.output))
     ]
     drawn = [{**row, **{q: max(1.0, row[q]) for q in shown if row[q] is not None}} for row in rows]
@@ -84,12 +72,14 @@ def request_lengths(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH
     on_axis, colour = {**how, "axis": alt.Axis(title=title, grid=True)}, look.in_service
     tick = base.mark_tick(color=colour, height=22, thickness=3, orient="vertical")
     layers = [
-        base.mark_rule(color=colour, strokeWidth=2).encode(**across("p10:Q", "p90:Q", **on_axis)),
-        base.mark_bar(color=colour, height=12, opacity=0.5).encode(**across("p25:Q", "p75:Q", **on_axis)),
+        base.mark_rule(color=colour, strokeWidth=2).encode(**parts.across("p10:Q", "p90:Q", **on_axis)),
+        base.mark_bar(color=colour, height=12, opacity=0.5).encode(
+            **parts.across("p25:Q", "p75:Q", **on_axis)
+        ),
         tick.encode(x=alt.X("p50:Q", **how)),
         base.mark_point(color=colour, filled=True, size=50).encode(x=alt.X("p99:Q", **how)),
     ]
-    return figure("request-lengths", _lengths_takeaway(traffic, say), layers, look, 110, rows)
+    return parts.figure("request-lengths", _lengths_takeaway(traffic, say), layers, look, 110, rows)
 
 
 def _lengths_takeaway(traffic: Traffic, say: Wording) -> str:
@@ -116,18 +106,18 @@ def need_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH)
     rows = [row for at, name in enumerate(names) for row in _growth(record, at, name)]
     tints = [look.need, look.in_service, look.domestic, look.reserved, look.spot, look.unmet]
     legend = alt.Legend(title=None, labelLimit=260) if len(names) > 1 else None
-    colour = colours("pool:N", names, [tints[at % len(tints)] for at in range(len(names))], legend)
+    colour = parts.colours("pool:N", names, [tints[at % len(tints)] for at in range(len(names))], legend)
     months = month_axis([month.start for month in record.months], say)
     base = alt.Chart(values(rows)).encode(x=alt.X("start:T", axis=months), color=colour)
     axis = alt.Axis(title=say("need over today's median"), tickCount=5, format=".1f")
-    tip = [alt.Tooltip("pool:N"), alt.Tooltip("month:N"), *quantile_tips(".2f")]
-    from_zero = upright("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
+    tip = [alt.Tooltip("pool:N"), alt.Tooltip("month:N"), *parts.quantile_tips(".2f")]
+    from_zero = parts.upright("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
     layers = [
         base.mark_area(opacity=0.2, line=False).encode(**from_zero),
         base.mark_line(strokeWidth=2.5).encode(y=alt.Y("p50:Q", axis=axis), tooltip=tip),
     ]
     takeaway = _growth_takeaway(record, rows, say)
-    return figure("growth-of-need", takeaway, layers, look, 240, without(rows, "start"))
+    return parts.figure("growth-of-need", takeaway, layers, look, 240, parts.without(rows, "start"))
 
 
 def _growth(record: PlanRecord, at: int, pool: str) -> list[Row]:
@@ -138,7 +128,7 @@ def _growth(record: PlanRecord, at: int, pool: str) -> list[Row]:
             "pool": pool,
             "month": month.month,
             "start": moment(month.start),
-            **{q: getattr(month.pools[at].need_gpus, q) / first for q in QUANTILES},
+            **{q: getattr(month.pools[at].need_gpus, q) / first for q in parts.QUANTILES},
         }
         for month in record.months
     ]

@@ -5,21 +5,8 @@ from typing import Any
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_after, month_axis, month_cells, values
-from dashboard.charts.parts import (
-    QUANTILES,
-    across,
-    chart,
-    colours,
-    figure,
-    halo_label,
-    interval,
-    own_colour,
-    picked,
-    tips,
-    upright,
-    without,
-)
 from dashboard.charts.sources import kinds_of_source
 from dashboard.charts.theme import LIGHT, Look, source_colour
 from planner.compare.rows import Row
@@ -46,7 +33,7 @@ def fleet_fan(
         *_rental_label(rows, y, look, say),
     ]
     name = f"need-and-fleet-{shortened(pool, 20)}"
-    return figure(name, _fan_takeaway(pool, months, say), layers, look, height, rows)
+    return parts.figure(name, _fan_takeaway(pool, months, say), layers, look, height, rows)
 
 
 def _of_pool(month: Month, pool: str) -> PoolMonth:
@@ -58,13 +45,13 @@ def _fan_row(month: Month, part: PoolMonth) -> Row:
         "month": month.month,
         "start": moment(month.start),
         "unit": part.unit,
-        **picked(part.need_gpus, *QUANTILES, stem="need_"),
-        **picked(part.in_service_gpus, *QUANTILES, stem="in_service_"),
+        **parts.picked(part.need_gpus, *parts.QUANTILES, stem="need_"),
+        **parts.picked(part.in_service_gpus, *parts.QUANTILES, stem="in_service_"),
         "reserved": part.reserved_gpus,
         "spot_p50": part.spot_gpus.p50,
         "with_rental": part.in_service_gpus.p50 + part.reserved_gpus + part.spot_gpus.p50,
         "unmet_p90": part.unmet_gpus.p90,
-        **interval(part.probability, stem="probability_"),
+        **parts.interval(part.probability, stem="probability_"),
     }
 
 
@@ -88,7 +75,7 @@ def _bands(rows: list[Row], days: list[dt.date], y: alt.Scale, look: Look, say: 
     """Bands and medians of what is in service and of need, the fleet with rental, and where a pointer is told."""
     x = alt.X("start:T", axis=month_axis(days, say))
     base = alt.Chart(values(rows)).encode(x=x)
-    stepped = chart(*rows, {**rows[-1], "start": moment(month_after(days[-1]))}).encode(x=x)
+    stepped = parts.chart(*rows, {**rows[-1], "start": moment(month_after(days[-1]))}).encode(x=x)
     title = say("GPUs, counted in {unit}", unit=shortened(rows[0]["unit"], 24))
     how = {"scale": y, "axis": alt.Axis(title=title, tickCount=6, format=",.0f")}
     tip = _fan_tips(say)
@@ -105,7 +92,7 @@ def _bands(rows: list[Row], days: list[dt.date], y: alt.Scale, look: Look, say: 
 
 
 def _fan_tips(say: Wording) -> list[alt.Tooltip]:
-    return tips(
+    return parts.tips(
         ("month:N", say("month")),
         ("need_p10:Q", say("needed, P10"), ",.0f"),
         ("need_p50:Q", say("needed, P50"), ",.0f"),
@@ -124,7 +111,7 @@ def _band(
     area = base.mark_area(opacity=0.24, **mark)
     line = base.mark_line(strokeWidth=2.5, **mark)
     return [
-        area.encode(**upright(f"{stem}_p10:Q", f"{stem}_p90:Q", **how)),
+        area.encode(**parts.upright(f"{stem}_p10:Q", f"{stem}_p90:Q", **how)),
         line.encode(y=alt.Y(f"{stem}_p50:Q", **how), tooltip=tip),
     ]
 
@@ -136,18 +123,18 @@ def _run_out(record: PlanRecord, look: Look, say: Wording) -> list[alt.Chart]:
         return []
     first, last = record.months[0].start, record.months[-1].start
     start, end = max(dates.p10, first), min(dates.p90 or last, last)
-    shade = chart({"from": moment(start), "to": moment(end)}).mark_rect(color=look.ink, opacity=0.07)
-    layers = [shade.encode(**across("from:T", "to:T"))]
+    shade = parts.chart({"from": moment(start), "to": moment(end)}).mark_rect(color=look.ink, opacity=0.07)
+    layers = [shade.encode(**parts.across("from:T", "to:T"))]
     at = end
     if dates.p50 is not None and dates.p50 <= last:
         at = dates.p50
-        rule = chart({"at": moment(at)}).mark_rule(color=look.ink, strokeDash=[2, 3])
+        rule = parts.chart({"at": moment(at)}).mark_rule(color=look.ink, strokeDash=[2, 3])
         layers.append(rule.encode(x=alt.X("at:T")))
     words = say("fleet of today runs out:\n{middle} ({low} to {high})", **_dates_in_words(record, say))
     side = {"align": "right", "dx": -6} if at - first > (last - first) * 0.55 else {"align": "left", "dx": 6}
     place = {"at": moment(at), "words": words}
     mark = {**side, "baseline": "top", "color": look.ink}
-    return [*layers, *halo_label(place, look, alt.X("at:T"), alt.value(4), **mark)]
+    return [*layers, *parts.halo_label(place, look, alt.X("at:T"), alt.value(4), **mark)]
 
 
 def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
@@ -168,16 +155,16 @@ def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[a
     ]
     if not rows:
         return []
-    tip = tips(
+    tip = parts.tips(
         ("words:N", say("order")), ("ordered:N", say("ordered on")), ("serves:N", say("serves, P10 to P90"))
     )
     floor = alt.value("height")
-    base = alt.Chart(values(rows)).encode(color=own_colour(), y=floor, tooltip=tip)
-    told = chart({"words": say("orders arrive: tick P50, line P10 to P90")})
+    base = alt.Chart(values(rows)).encode(color=parts.own_colour(), y=floor, tooltip=tip)
+    told = parts.chart({"words": say("orders arrive: tick P50, line P10 to P90")})
     note = told.mark_text(align="left", fontSize=11, color=look.quiet, dy=-21)
     tick = base.mark_tick(orient="vertical", height=13, thickness=3, yOffset=-6)
     return [
-        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(**across("from:T", "to:T")),
+        base.mark_rule(strokeWidth=2, opacity=0.45, yOffset=-6).encode(**parts.across("from:T", "to:T")),
         tick.encode(x=alt.X("at:T")),
         note.encode(x=alt.value(2), y=floor, text=alt.Text("words:N")),
     ]
@@ -189,7 +176,7 @@ def _arrival(order: Order, first: dt.date, last: dt.date, say: Wording) -> Row:
         "from": moment(min(first, last)),
         "at": moment(min(order.arrives.p50 or last, last)),
         "to": moment(min(order.arrives.p90 or last, last)),
-        "words": say("{gpus} {sku} from {source}", **picked(order, "gpus", "sku", "source")),
+        "words": say("{gpus} {sku} from {source}", **parts.picked(order, "gpus", "sku", "source")),
         "ordered": say.day(order.order_on),
         "serves": f"{say.day(first)} – {say.day(order.arrives.p90)}",
     }
@@ -208,7 +195,7 @@ def _band_labels(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> lis
         side = {"baseline": "bottom", "dy": -8} if above else {"baseline": "top", "dy": 8}
         place = {"at": last["start"], "height": height, "words": words}
         mark = {**side, "align": "right", "color": colour, "fontWeight": 600}
-        layers += halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
+        layers += parts.halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
     return layers
 
 
@@ -221,7 +208,7 @@ def _rental_label(rows: list[Row], y: alt.Scale, look: Look, say: Wording) -> li
     side = {"align": "right", "dx": -4} if late else {"align": "left", "dx": 4}
     place = {"at": widest["start"], "height": widest["with_rental"], "words": say("with rental, P50")}
     mark = {**side, "baseline": "bottom", "dy": -4, "fontSize": 11, "color": look.reserved}
-    return halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
+    return parts.halo_label(place, look, alt.X("at:T"), alt.Y("height:Q", scale=y), **mark)
 
 
 def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
@@ -229,24 +216,26 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     goal = record.answer.goal
     rows = [_strip_row(month, goal, say) for month in record.months]
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say))
-    scale, share, tip = alt.Scale(domain=[0, 1]), _goal_axis(goal, say), _strip_tips(say)
+    scale, share = alt.Scale(domain=[0, 1]), _goal_axis(goal, say)
+    month, verdict = parts.tips(("month:N", say("month")), ("verdict:N", say("goal")))
+    tip = [month, *parts.odds_tips(say), verdict]
     verdicts, tints = ["met", "missed", "not required"], [look.met, look.missed, look.faint]
     number = base.mark_text(baseline="bottom", fontWeight=600, fontSize=12, color=look.ink, dy=-7)
-    rule = chart({"goal": goal}).mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)
+    rule = parts.chart({"goal": goal}).mark_rule(color=look.goal, strokeDash=[5, 3], strokeWidth=1.4)
     layers = [
         base.mark_bar().encode(
             y=alt.Y("probability:Q", scale=scale, axis=share),
-            color=colours("verdict_key:N", verdicts, tints, None),
+            color=parts.colours("verdict_key:N", verdicts, tints, None),
             tooltip=tip,
         ),
         base.mark_rule(color=look.ink, strokeWidth=1.4).encode(
-            **upright("low:Q", "high:Q", scale=scale, axis=share)
+            **parts.upright("low:Q", "high:Q", scale=scale, axis=share)
         ),
         number.encode(y=alt.value("height"), text=alt.Text("number:N"), tooltip=tip),
         rule.encode(y=alt.Y("goal:Q", scale=scale)),
     ]
-    data = without(rows, "verdict_key", "number")
-    return figure("probability-by-month", _strip_takeaway(record, say), layers, look, 116, data)
+    data = parts.without(rows, "verdict_key", "number")
+    return parts.figure("probability-by-month", _strip_takeaway(record, say), layers, look, 116, data)
 
 
 def _goal_axis(goal: float, say: Wording) -> alt.Axis:
@@ -255,22 +244,12 @@ def _goal_axis(goal: float, say: Wording) -> alt.Axis:
     return alt.Axis(values=[0, 0.5, goal], title=say("probability"), labelExpr=label, grid=False)
 
 
-def _strip_tips(say: Wording) -> list[alt.Tooltip]:
-    return tips(
-        ("month:N", say("month")),
-        ("probability:Q", say("probability met"), ".1%"),
-        ("low:Q", say("interval, low"), ".1%"),
-        ("high:Q", say("interval, high"), ".1%"),
-        ("verdict:N", say("goal")),
-    )
-
-
 def _strip_row(month: Month, goal: float, say: Wording) -> Row:
     probability = month.probability
     key = "not required" if not month.required else "met" if probability.value >= goal else "missed"
     return {
         "month": month.month,
-        **interval(probability),
+        **parts.interval(probability),
         "verdict_key": key,
         "verdict": say(key),
         "number": f"{100 * probability.value:.0f}" + ("▾" if key == "missed" else ""),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, month_cells, values
-from dashboard.charts.parts import colours, figure, only, own_colour, tips, upright
 from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
 from planner.compare.rows import Row
 from planner.record.models import Month, PlanRecord
@@ -20,8 +20,8 @@ def gate_shares(record: PlanRecord, gate: str, look: Look = LIGHT, say: Wording 
     """Share of futures in each state of one gate, by month, from closed (bottom) to open (top)."""
     rows = [row for month in record.months for row in _rows(month, gate, look, say)]
     takeaway = _takeaway(record, gate, say)
-    data = only(rows, "month", "gate", "state", "share")
-    return figure(f"gate-{shortened(gate, 20)}", takeaway, _stack(rows, look, say), look, 150, data)
+    data = parts.only(rows, "month", "gate", "state", "share")
+    return parts.figure(f"gate-{shortened(gate, 20)}", takeaway, _stack(rows, look, say), look, 150, data)
 
 
 def stacked(shares: dict[str, float]) -> Iterator[tuple[str, float, float]]:
@@ -38,7 +38,7 @@ def state_colours(field: str, look: Look, say: Wording) -> alt.Color:
     names = {state: say(state) for state in STATES}
     cases = [f"datum.value == '{names[s]}' ? '{STATE_LETTERS[s]}  {names[s]}'" for s in STATES]
     legend = alt.Legend(title=None, symbolType="square", labelExpr=" : ".join([*cases, "''"]))
-    return colours(field, list(names.values()), [look.states[state] for state in STATES], legend)
+    return parts.colours(field, list(names.values()), [look.states[state] for state in STATES], legend)
 
 
 def _rows(month: Month, gate: str, look: Look, say: Wording) -> list[Row]:
@@ -63,16 +63,16 @@ def _stack(rows: list[Row], look: Look, say: Wording) -> alt.LayerChart:
     base = alt.Chart(values(rows)).encode(x=month_cells(months, say))
     axis = alt.Axis(format=".0%", tickCount=3, title=say("share of futures"))
     bars = base.mark_bar().encode(
-        **upright("from:Q", "to:Q", axis=axis, scale=alt.Scale(domain=[0, 1], nice=False)),
+        **parts.upright("from:Q", "to:Q", axis=axis, scale=alt.Scale(domain=[0, 1], nice=False)),
         color=state_colours("state:N", look, say),
-        tooltip=tips(
+        tooltip=parts.tips(
             ("month:N", say("month")),
             ("state:N", say("state")),
             ("share:Q", say("share of futures"), ".1%"),
         ),
     )
     letters = base.mark_text(fontSize=11, fontWeight=600).encode(
-        y=alt.Y("middle:Q"), text=alt.Text("letter:N"), color=own_colour("ink:N")
+        y=alt.Y("middle:Q"), text=alt.Text("letter:N"), color=parts.own_colour("ink:N")
     )
     return alt.layer(bars, letters).resolve_scale(color="independent")
 

@@ -2,20 +2,8 @@
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, month_cells, values
-from dashboard.charts.parts import (
-    QUANTILES,
-    colours,
-    figure,
-    label_above,
-    lane,
-    only,
-    own_colour,
-    picked,
-    quantile_tips,
-    tips,
-    upright,
-)
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord
@@ -37,11 +25,11 @@ def cost_parts(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
     ]
     title = say("{currency}, mean over futures, discounted", currency=currency)
     x = alt.X("amount:Q", axis=alt.Axis(title=title, format="~s", grid=True))
-    base = alt.Chart(values(rows)).encode(y=lane("part:N"), color=own_colour())
-    bars = base.mark_bar(height=10, yOffset=8).encode(x=x, tooltip=tips(("words:N", say("kind"))))
-    layers = [bars, label_above(base, look)]
-    height, data = max(1, len(rows)) * 40, only(rows, "part", "amount")
-    return figure("cost-by-kind", _cost_takeaway(record, rows, say), layers, look, height, data)
+    base = alt.Chart(values(rows)).encode(y=parts.lane("part:N"), color=parts.own_colour())
+    bars = base.mark_bar(height=10, yOffset=8).encode(x=x, tooltip=parts.tips(("words:N", say("kind"))))
+    layers = [bars, parts.label_above(base, look)]
+    height, data = max(1, len(rows)) * 40, parts.only(rows, "part", "amount")
+    return parts.figure("cost-by-kind", _cost_takeaway(record, rows, say), layers, look, height, data)
 
 
 def _cost_takeaway(record: PlanRecord, rows: list[Row], say: Wording) -> str:
@@ -90,7 +78,7 @@ def cash_by_quarter(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
         for kind in seen
     ]
     totals: list[Row] = [
-        {"quarter": name, **picked(quarter.spend, "p10", "p90")}
+        {"quarter": name, **parts.picked(quarter.spend, "p10", "p90")}
         for name, quarter in zip(names, record.quarters, strict=True)
     ]
     title = say("{currency} a quarter; bars mean by kind, line P10 to P90", currency=currency)
@@ -100,10 +88,10 @@ def cash_by_quarter(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     rule = alt.Chart(values(totals)).mark_rule(color=look.ink, strokeWidth=2)
     layers = [
         _by_kind(bars, seen, currency, look, say).encode(x=x, y=alt.Y("amount:Q", axis=axis)),
-        rule.encode(x=x, **upright("p10:Q", "p90:Q", axis=axis)),
+        rule.encode(x=x, **parts.upright("p10:Q", "p90:Q", axis=axis)),
     ]
-    data = only(rows, "quarter", "kind", "amount")
-    return figure("cash-by-quarter", _cash_takeaway(record, say), layers, look, 240, data)
+    data = parts.only(rows, "quarter", "kind", "amount")
+    return parts.figure("cash-by-quarter", _cash_takeaway(record, say), layers, look, 240, data)
 
 
 def _by_kind(bars: alt.Chart, kinds: list[str], currency: str, look: Look, say: Wording) -> alt.Chart:
@@ -113,9 +101,11 @@ def _by_kind(bars: alt.Chart, kinds: list[str], currency: str, look: Look, say: 
     names = [say(kind) for kind in kinds]
     legend = alt.Legend(title=None, columns=3, labelLimit=180)
     return bars.encode(
-        color=colours("kind:N", names, [by_kind[kind] for kind in kinds], legend, sort=names),
+        color=parts.colours("kind:N", names, [by_kind[kind] for kind in kinds], legend, sort=names),
         order=alt.Order("rank:Q"),
-        tooltip=tips(("quarter:N", say("quarter")), ("kind:N", say("kind")), ("amount:Q", currency, ",.0f")),
+        tooltip=parts.tips(
+            ("quarter:N", say("quarter")), ("kind:N", say("kind")), ("amount:Q", currency, ",.0f")
+        ),
     )
 
 
@@ -124,14 +114,14 @@ def _cash_takeaway(record: PlanRecord, say: Wording) -> str:
     return say(
         "{quarter} takes most cash: {p50} at the median, {p10} to {p90} in 8 of 10 futures.",
         quarter=dearest.quarter.replace("-", " "),
-        **say.moneys(record.scenario.currency, **picked(dearest.spend, *QUANTILES)),
+        **say.moneys(record.scenario.currency, **parts.picked(dearest.spend, *parts.QUANTILES)),
     )
 
 
 def spend_by_month(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Money spent by month, undiscounted: the median, and the range of 8 in 10 futures."""
     currency = record.scenario.currency
-    rows = [{"month": month.month, **picked(month.spend, *QUANTILES)} for month in record.months]
+    rows = [{"month": month.month, **parts.picked(month.spend, *parts.QUANTILES)} for month in record.months]
     widest = max(rows, key=lambda row: row["p90"] - row["p10"])
     takeaway = say(
         "Spending is least certain in {month}: {low} to {high} in 8 of 10 futures.",
@@ -140,9 +130,12 @@ def spend_by_month(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLIS
     )
     title = say("{currency} a month; bar P50, line P10 to P90", currency=currency)
     axis = alt.Axis(title=title, format="~s", tickCount=5)
-    tip = [*tips(("month:N", say("month"))), *quantile_tips(",.0f")]
+    tip = [*parts.tips(("month:N", say("month"))), *parts.quantile_tips(",.0f")]
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say), tooltip=tip)
     bars = base.mark_bar(color=look.in_service, opacity=0.55)
     rule = base.mark_rule(color=look.in_service, strokeWidth=2.5)
-    layers = [bars.encode(y=alt.Y("p50:Q", axis=axis)), rule.encode(**upright("p10:Q", "p90:Q", axis=axis))]
-    return figure("spend-by-month", takeaway, layers, look, 220, rows)
+    layers = [
+        bars.encode(y=alt.Y("p50:Q", axis=axis)),
+        rule.encode(**parts.upright("p10:Q", "p90:Q", axis=axis)),
+    ]
+    return parts.figure("spend-by-month", takeaway, layers, look, 220, rows)

@@ -11,6 +11,7 @@ import altair as alt
 
 from dashboard.charts.figure import Figure, finished, halo_text, values
 from dashboard.charts.theme import Look
+from dashboard.wording import Wording
 from planner.compare.rows import Row
 from planner.record.models import Interval
 
@@ -59,6 +60,15 @@ def tips(*lines: tuple[str, str] | tuple[str, str, str]) -> list[alt.Tooltip]:
 def quantile_tips(shape: str) -> list[alt.Tooltip]:
     """Lines of a tooltip for P10, P50 and P90."""
     return tips(*((f"{name}:Q", name.upper(), shape) for name in QUANTILES))
+
+
+def odds_tips(say: Wording) -> list[alt.Tooltip]:
+    """Lines of a tooltip for a probability and its interval."""
+    return tips(
+        ("probability:Q", say("probability met"), ".1%"),
+        ("low:Q", say("interval, low"), ".1%"),
+        ("high:Q", say("interval, high"), ".1%"),
+    )
 
 
 def own_colour(field: str = "colour:N") -> alt.Color:

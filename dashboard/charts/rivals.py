@@ -2,18 +2,8 @@
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, values
-from dashboard.charts.parts import (
-    chart,
-    figure,
-    interval,
-    label_above,
-    lane,
-    own_colour,
-    picked,
-    point_in_interval,
-    tips,
-)
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord, Rival
@@ -39,10 +29,10 @@ def _ours(record: PlanRecord, say: Wording) -> Row:
         "name": say("this plan"),
         "meaning": say("The orders above."),
         "ours": True,
-        **interval(kpis.mean_cost, "mean_cost", "cost_"),
+        **parts.interval(kpis.mean_cost, "mean_cost", "cost_"),
         "cost_difference": 0.0,
         "weakest_month": answer.weakest_month,
-        **interval(answer.probability),
+        **parts.interval(answer.probability),
         "shortfall_share": kpis.shortfall_share.value,
         "worst_tenth_shortfall": None,
         "verdict": None,
@@ -55,11 +45,11 @@ def _rival(rival: Rival, say: Wording) -> Row:
         "name": policy(rival.name, say),
         "meaning": policy_rule(rival.name, say),
         "ours": False,
-        **interval(rival.mean_cost, "mean_cost", "cost_"),
+        **parts.interval(rival.mean_cost, "mean_cost", "cost_"),
         "cost_difference": rival.cost_difference.value,
         "weakest_month": rival.weakest_month,
-        **interval(rival.probability),
-        **picked(rival, "shortfall_share", "worst_tenth_shortfall", "gpus_ordered", "verdict"),
+        **parts.interval(rival.probability),
+        **parts.picked(rival, "shortfall_share", "worst_tenth_shortfall", "gpus_ordered", "verdict"),
     }
 
 
@@ -71,16 +61,16 @@ def rivals_compared(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     title = say("probability that demand is met in the weakest month")
     axis = alt.Axis(format=".0%", title=title, grid=True, tickCount=6)
     scale = alt.Scale(domain=[0, 1])
-    base = alt.Chart(values(drawn)).encode(y=lane("name:N", gap=None), color=own_colour())
-    goal = chart({"goal": record.answer.goal}).mark_rule(color=look.goal, strokeDash=[5, 3])
-    tip = tips(("words:N", say("rival")), ("meaning:N", say("rule")))
+    base = alt.Chart(values(drawn)).encode(y=parts.lane("name:N", gap=None), color=parts.own_colour())
+    goal = parts.chart({"goal": record.answer.goal}).mark_rule(color=look.goal, strokeDash=[5, 3])
+    tip = parts.tips(("words:N", say("rival")), ("meaning:N", say("rule")))
     tint = alt.condition("datum.ours", alt.value(look.in_service), alt.value(look.ink))
     layers = [
         goal.encode(x=alt.X("goal:Q", scale=scale)),
-        *point_in_interval(base, "probability:Q", tip, axis=axis, scale=scale),
-        label_above(base, look).encode(color=tint),
+        *parts.point_in_interval(base, "probability:Q", tip, axis=axis, scale=scale),
+        parts.label_above(base, look).encode(color=tint),
     ]
-    return figure("rivals", takeaway, layers, look, len(drawn) * _ROW, rows)
+    return parts.figure("rivals", takeaway, layers, look, len(drawn) * _ROW, rows)
 
 
 def _drawn(row: Row, currency: str, look: Look, say: Wording) -> Row:

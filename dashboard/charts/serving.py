@@ -4,22 +4,12 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, values
-from dashboard.charts.parts import (
-    figure,
-    halo_label,
-    label_above,
-    lane,
-    only,
-    own_colour,
-    picked,
-    point_in_interval,
-    tips,
-    upright,
-)
 from dashboard.charts.theme import LIGHT, Look
 from executor.estimate.closed_loop import Estimate
 from executor.estimate.measured_points import Case
+from executor.model.cost import Layout
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord, Serving
 from planner.report.language import ENGLISH, Wording, shortened
@@ -37,14 +27,14 @@ def _serving_row(item: Serving) -> Row:
         "pool": item.pool,
         "gpu": item.sku,
         "model": item.model.rpartition("/")[2],
-        **picked(item, "precision", "engine"),
+        **parts.picked(item, "precision", "engine"),
         "layout": layout_words(item.layout),
-        **picked(item, "gpus_per_replica", "fits"),
+        **parts.picked(item, "gpus_per_replica", "fits"),
         "requests_per_s": rate and rate.value,
         "low": rate and rate.low,
         "high": rate and rate.high,
         "level": rate and rate.level,
-        **picked(item, *at_slo, "label", "limits", "reason"),
+        **parts.picked(item, *at_slo, "label", "limits", "reason"),
     }
 
 
@@ -55,6 +45,11 @@ def layout_words(layout: dict[str, int]) -> str:
     'tp16'
     """
     return " ".join(f"{key}{size}" for key, size in layout.items() if size > 1) or "tp1"
+
+
+def setup_layout(item: Serving) -> Layout:
+    """The layout of a serving figure's set-up."""
+    return Layout(**{key: size for key, size in item.layout.items() if key in Layout.__dataclass_fields__})
 
 
 def serving_level(record: PlanRecord) -> float:
@@ -68,8 +63,8 @@ def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
     rows = [_per_gpu(row, look, say) for row in known]
     level = say.percent(serving_level(record))
     title = say("requests a second per GPU at the SLO, with the {level} interval", level=level)
-    base = alt.Chart(values(rows)).encode(y=lane("line:N", gap=None), color=own_colour())
-    tip = tips(
+    base = alt.Chart(values(rows)).encode(y=parts.lane("line:N", gap=None), color=parts.own_colour())
+    tip = parts.tips(
         ("line:N", say("pool and GPU")),
         ("value:Q", say("requests/s per GPU"), ".3f"),
         ("low:Q", say("low"), ".3f"),
@@ -77,9 +72,9 @@ def goodput_by_pool(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLI
         ("label:N", say("label")),
     )
     how = {"axis": alt.Axis(title=title, grid=True), "scale": alt.Scale(domainMin=0)}
-    layers = [*point_in_interval(base, "value:Q", tip, **how), label_above(base, look)]
-    data = only(rows, "pool", "gpu", "model", "label", "value", "low", "high")
-    return figure("goodput-per-gpu", _takeaway(record, say), layers, look, max(1, len(rows)) * 42, data)
+    layers = [*parts.point_in_interval(base, "value:Q", tip, **how), parts.label_above(base, look)]
+    data = parts.only(rows, "pool", "gpu", "model", "label", "value", "low", "high")
+    return parts.figure("goodput-per-gpu", _takeaway(record, say), layers, look, max(1, len(rows)) * 42, data)
 
 
 def _per_gpu(row: Row, look: Look, say: Wording) -> Row:
@@ -125,7 +120,7 @@ def throughput_curve(
     layers = [*_curve(lines, colour, look, say), *_diamonds(points, look, say)]
     if lines:
         layers += _curve_labels(lines[-1], modelled[-1].label, colour, look, say)
-    return figure(
+    return parts.figure(
         "throughput-curve", _curve_takeaway(points, modelled, say), layers, look, 320, [*points, *lines]
     )
 
@@ -165,7 +160,7 @@ def _curve_y(say: Wording) -> alt.Axis:
 
 
 def _curve_tips(say: Wording) -> list[alt.Tooltip]:
-    return tips(
+    return parts.tips(
         ("what:N", say("label")),
         ("concurrency:Q", say("concurrency")),
         ("tpot_ms:Q", "TPOT, ms", ".1f"),
@@ -178,9 +173,9 @@ def _curve(lines: list[Row], colour: str, look: Look, say: Wording) -> list[alt.
     axis, order = _curve_y(say), alt.Order("concurrency:Q")
     base = alt.Chart(values(lines)).encode(x=_curve_x(say))
     line = base.mark_line(color=colour, strokeWidth=2.5, point={"color": colour, "size": 30})
-    used = tips(("mfu:Q", "MFU", ".2f"), ("mbu:Q", "MBU", ".2f"))
+    used = parts.tips(("mfu:Q", "MFU", ".2f"), ("mbu:Q", "MBU", ".2f"))
     return [
-        base.mark_area(opacity=0.18, color=colour).encode(**upright("low:Q", "high:Q", axis=axis)),
+        base.mark_area(opacity=0.18, color=colour).encode(**parts.upright("low:Q", "high:Q", axis=axis)),
         line.encode(y=alt.Y("throughput:Q", axis=axis), order=order, tooltip=[*_curve_tips(say), *used]),
         base.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(y=alt.Y("roof:Q", axis=axis), order=order),
     ]
@@ -204,7 +199,7 @@ def _curve_labels(last: Row, label: str, colour: str, look: Look, say: Wording) 
     ):
         place = {"at": last["tpot_ms"], "height": height, "words": words}
         mark = {"align": "right", "baseline": "bottom", "dy": -7, "color": tint, "fontWeight": 600}
-        layers += halo_label(place, look, alt.X("at:Q"), alt.Y("height:Q"), **mark)
+        layers += parts.halo_label(place, look, alt.X("at:Q"), alt.Y("height:Q"), **mark)
     return layers
 
 

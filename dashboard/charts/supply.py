@@ -4,20 +4,8 @@ import datetime as dt
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_after, month_axis, values
-from dashboard.charts.parts import (
-    QUANTILES,
-    across,
-    figure,
-    label_above,
-    lane,
-    only,
-    own_colour,
-    picked,
-    quantile_tips,
-    tips,
-    without,
-)
 from dashboard.charts.sources import kinds_of_source
 from dashboard.charts.theme import LIGHT, Look, source_colour
 from planner.compare.rows import Row
@@ -33,19 +21,23 @@ def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
     kinds = kinds_of_source(record)
     rows = [_lead_row(lead, kinds, look, say) for lead in record.lead_times]
     tip = [
-        *tips(("source:N", say("source"))),
-        *quantile_tips(",.0f"),
-        *tips(
+        *parts.tips(("source:N", say("source"))),
+        *parts.quantile_tips(",.0f"),
+        *parts.tips(
             ("arrives_within_horizon:Q", say("arrives within the horizon"), ".1%"),
             ("not_before:N", say("not before (1 in 20)")),
         ),
     ]
-    base = alt.Chart(values(rows)).encode(y=lane("source:N"), color=own_colour(), tooltip=tip)
+    base = alt.Chart(values(rows)).encode(y=parts.lane("source:N"), color=parts.own_colour(), tooltip=tip)
     axis = alt.Axis(title=say("days from order to service, among futures in which it arrives"), grid=True)
-    span = across("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
-    layers = [_bar(base).encode(**span), _tick(base, "p50:Q"), label_above(base, look, -11, color=look.ink)]
-    height, data = max(1, len(rows)) * _ROW, without(rows, "words", "colour")
-    return figure("lead-time-by-source", _lead_takeaway(record, say), layers, look, height, data)
+    span = parts.across("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
+    layers = [
+        _bar(base).encode(**span),
+        _tick(base, "p50:Q"),
+        parts.label_above(base, look, -11, color=look.ink),
+    ]
+    height, data = max(1, len(rows)) * _ROW, parts.without(rows, "words", "colour")
+    return parts.figure("lead-time-by-source", _lead_takeaway(record, say), layers, look, height, data)
 
 
 def _bar(base: alt.Chart) -> alt.Chart:
@@ -68,7 +60,7 @@ def _lead_row(lead: LeadTime, kinds: dict[str, str], look: Look, say: Wording) -
         "source": lead.source,
         "words": words,
         "entry": lead.entry,
-        **picked(lead.days, *QUANTILES),
+        **parts.picked(lead.days, *parts.QUANTILES),
         "arrives_within_horizon": lead.arrives_within_horizon,
         "not_before": None if lead.promised_not_before is None else lead.promised_not_before.isoformat(),
         "colour": source_colour(look, kinds.get(lead.source, "")),
@@ -107,25 +99,27 @@ def order_calendar(
     end = month_after(record.months[-1].start)
     kinds = kinds_of_source(record)
     rows = [_calendar_row(index, order, end, look, kinds, say) for index, order in enumerate(placed)]
-    base = alt.Chart(values(rows)).encode(y=lane("line:O"), color=own_colour(), tooltip=_calendar_tips(say))
+    base = alt.Chart(values(rows)).encode(
+        y=parts.lane("line:O"), color=parts.own_colour(), tooltip=_calendar_tips(say)
+    )
     days = [month.start for month in record.months]
     how = {"axis": month_axis(days, say), "scale": alt.Scale(domain=[moment(days[0]), moment(end)])}
     x, arrives = alt.X("order_on:T", **how), base.transform_filter("isValid(datum.from)")
     layers = [
         base.mark_rule(strokeDash=[2, 3], yOffset=9).encode(x=x, x2=alt.X2("to:T")),
-        _bar(arrives).encode(**across("from:T", "to:T", **how)),
+        _bar(arrives).encode(**parts.across("from:T", "to:T", **how)),
         _tick(base.transform_filter("isValid(datum.at)"), "at:T"),
         base.mark_point(filled=True, size=70, yOffset=9, opacity=1).encode(x=x),
-        label_above(base, look, -11),
+        parts.label_above(base, look, -11),
     ]
-    serves = (f"serves_{q}" for q in QUANTILES)
-    data = only(rows, "pool", "source", "sku", "gpus", "order_on", "last_safe", *serves)
+    serves = (f"serves_{q}" for q in parts.QUANTILES)
+    data = parts.only(rows, "pool", "source", "sku", "gpus", "order_on", "last_safe", *serves)
     takeaway = _calendar_takeaway(every, placed, say)
-    return figure("order-calendar", takeaway, layers, look, max(1, len(rows)) * _ROW, data)
+    return parts.figure("order-calendar", takeaway, layers, look, max(1, len(rows)) * _ROW, data)
 
 
 def _calendar_tips(say: Wording) -> list[alt.Tooltip]:
-    return tips(
+    return parts.tips(
         ("words:N", say("order")),
         ("pool:N", say("pool")),
         ("ordered:N", say("ordered on")),
@@ -143,7 +137,7 @@ def _calendar_row(
     about = {"source": shortened(order.source, 24), "pool": shortened(order.pool, 16)}
     return {
         "line": line,
-        **picked(order, "pool", "source", "sku", "gpus"),
+        **parts.picked(order, "pool", "source", "sku", "gpus"),
         "words": say("{gpus} {sku} from {source} for {pool}", gpus=order.gpus, sku=order.sku, **about),
         "order_on": moment(order.order_on),
         "ordered": say.day(order.order_on),
@@ -151,7 +145,7 @@ def _calendar_row(
         "from": None if arrives.p10 is None else moment(arrives.p10),
         "at": None if arrives.p50 is None else moment(arrives.p50),
         "to": moment(min(arrives.p90 or end, end)),
-        **{f"serves_{q}": say.day(getattr(arrives, q)) for q in QUANTILES},
+        **{f"serves_{q}": say.day(getattr(arrives, q)) for q in parts.QUANTILES},
         "colour": source_colour(look, kinds.get(order.source, "")),
     }
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_after, month_cells, values
 from dashboard.charts.gates import stacked, state_colours
-from dashboard.charts.parts import across, chart, colours, figure, lane, only, own_colour, tips, upright
 from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
 from planner.compare.rows import Row
 from planner.compare.single_future import PLACES, Story
@@ -44,8 +44,8 @@ def gate_history(record: PlanRecord, gate: Gate, look: Look = LIGHT, say: Wordin
     ]
     name, takeaway = f"gate-history-{shortened(gate.name, 20)}", _gate_takeaway(record, gate, say)
     drawn = alt.layer(*layers).resolve_scale(color="independent")
-    data = only(rows, "gate", "state", "start", "end", "share", "source")
-    return figure(name, takeaway, drawn, look, 130, data)
+    data = parts.only(rows, "gate", "state", "start", "end", "share", "source")
+    return parts.figure(name, takeaway, drawn, look, 130, data)
 
 
 def _states(rows: list[Row], today: dt.date, look: Look, say: Wording) -> list[alt.Chart]:
@@ -56,10 +56,10 @@ def _states(rows: list[Row], today: dt.date, look: Look, say: Wording) -> list[a
     share = alt.Axis(format=".0%", tickCount=3, title=say("share of futures"), orient="right", grid=False)
     base = alt.Chart(values(rows))
     fields = base.mark_rect().encode(
-        **across("start:T", "end:T", scale=span, axis=months),
-        **upright("from:Q", "to:Q", axis=share, scale=alt.Scale(domain=[0, 1.12], nice=False)),
+        **parts.across("start:T", "end:T", scale=span, axis=months),
+        **parts.upright("from:Q", "to:Q", axis=share, scale=alt.Scale(domain=[0, 1.12], nice=False)),
         color=state_colours("state_shown:N", look, say),
-        tooltip=tips(
+        tooltip=parts.tips(
             ("state_shown:N", say("state")),
             ("start:T", say("from"), "%Y-%m-%d"),
             ("share:Q", say("share of futures"), ".0%"),
@@ -68,17 +68,17 @@ def _states(rows: list[Row], today: dt.date, look: Look, say: Wording) -> list[a
     )
     letters = base.transform_filter("datum.letter != ''").mark_text(fontWeight=600, fontSize=11)
     place = {"x": alt.X("middle:T"), "y": alt.Y("level:Q")}
-    return [fields, letters.encode(**place, text=alt.Text("letter:N"), color=own_colour("ink:N"))]
+    return [fields, letters.encode(**place, text=alt.Text("letter:N"), color=parts.own_colour("ink:N"))]
 
 
 def _today(today: dt.date, look: Look, say: Wording) -> list[alt.Chart]:
     """The plan's day as a rule with its date on top."""
     x, at = alt.X("at:T"), moment(today)
-    words = chart({"at": at, "words": say.day(today)}).mark_text(
+    words = parts.chart({"at": at, "words": say.day(today)}).mark_text(
         align="left", baseline="top", dx=5, dy=-13, fontSize=11, color=look.ink
     )
     return [
-        chart({"at": at}).mark_rule(color=look.ink, strokeWidth=2).encode(x=x),
+        parts.chart({"at": at}).mark_rule(color=look.ink, strokeWidth=2).encode(x=x),
         words.encode(x=x, y=alt.value(0), text=alt.Text("words:N")),
     ]
 
@@ -95,7 +95,9 @@ def _marks(record: PlanRecord, gate: Gate) -> list[Row]:
 def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
     if not marks:  # an empty layer would be a picture without a text alternative
         return []
-    tip = tips(("at:T", say("date"), "%Y-%m-%d"), ("words:N", say("event")), ("source:N", say("source")))
+    tip = parts.tips(
+        ("at:T", say("date"), "%Y-%m-%d"), ("words:N", say("event")), ("source:N", say("source"))
+    )
     base = alt.Chart(values(marks)).encode(x=alt.X("at:T"), tooltip=tip)
     ticks = base.mark_tick(orient="vertical", color=look.ink, thickness=1.5, height=8)
     numbers = base.mark_text(color=look.ink, fontSize=10, baseline="bottom")
@@ -189,11 +191,13 @@ def pipeline_area(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLIS
     stack = bars.encode(
         x=month_cells(months, say),
         y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs, mean over futures"), tickCount=5)),
-        color=colours("place_shown:N", names, tints, legend, sort=names),
+        color=parts.colours("place_shown:N", names, tints, legend, sort=names),
         order=alt.Order("rank:Q"),
-        tooltip=tips(("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")),
+        tooltip=parts.tips(
+            ("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")
+        ),
     )
-    return figure("pipeline", _pipeline_takeaway(rows, months[-1], say), stack, look, 240, list(rows))
+    return parts.figure("pipeline", _pipeline_takeaway(rows, months[-1], say), stack, look, 240, list(rows))
 
 
 def _pipeline_takeaway(rows: Sequence[Row], month: str, say: Wording) -> str:
@@ -212,26 +216,26 @@ def story_gantt(told: Story, look: Look = LIGHT, say: Wording = ENGLISH) -> Figu
     rows = [_gate_stretch(stretch, look, say) for stretch in told.gates]
     rows += [_goods_stretch(stretch, look, say) for stretch in told.visits]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))
-    y = lane("lane:N", lanes, gap=0.1)
-    words = chart(*({"lane": name, "words": shortened(name, 60)} for name in lanes))
+    y = parts.lane("lane:N", lanes, gap=0.1)
+    words = parts.chart(*({"lane": name, "words": shortened(name, 60)} for name in lanes))
     layers = [
         _stretches(rows, look, say).encode(y=y),
         words.mark_text(align="left", dy=-6, fontSize=11).encode(
             y=y, x=alt.value(0), text=alt.Text("words:N")
         ),
     ]
-    height, data = max(1, len(lanes)) * 32, only(rows, "lane", "words", "start", "end")
-    return figure(f"future-{told.future}", _story_takeaway(told, say), layers, look, height, data)
+    height, data = max(1, len(lanes)) * 32, parts.only(rows, "lane", "words", "start", "end")
+    return parts.figure(f"future-{told.future}", _story_takeaway(told, say), layers, look, height, data)
 
 
 def _stretches(rows: list[Row], look: Look, say: Wording) -> alt.Chart:
     months = alt.Axis(title=None, format="%b %y", labelOverlap="parity", grid=True)
     bars = alt.Chart(values(rows)).mark_bar(height=9, yOffset=7, stroke=look.background, strokeWidth=1)
     return bars.encode(
-        **across("start:T", "end:T", axis=months),
-        color=own_colour(),
+        **parts.across("start:T", "end:T", axis=months),
+        color=parts.own_colour(),
         opacity=alt.Opacity("opacity:Q", scale=None),
-        tooltip=tips(
+        tooltip=parts.tips(
             ("lane:N", say("order or gate")),
             ("words:N", say("place or state")),
             ("start:T", say("from"), "%Y-%m-%d"),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from dashboard.charts import parts
 from dashboard.charts.figure import Figure, month_cells, values
-from dashboard.charts.parts import chart, colours, figure, interval, lane, tips, upright
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.answers import Answered, Comparison
 from planner.compare.rows import Row
@@ -16,7 +16,7 @@ def odds_compared(base: Answered, changed: Answered, look: Look = LIGHT, say: Wo
     """Probability by month of both, with intervals; the first pale."""
     names = [say("baseline"), say("changed")]
     rows: list[Row] = [
-        {"month": month, "plan": name, **interval(answer.probability(at))}
+        {"month": month, "plan": name, **parts.interval(answer.probability(at))}
         for name, answer in zip(names, (base, changed), strict=True)
         for at, month in enumerate(answer.months)
     ]
@@ -25,27 +25,16 @@ def odds_compared(base: Answered, changed: Answered, look: Look = LIGHT, say: Wo
     both = alt.Chart(values(rows)).encode(
         x=month_cells(list(changed.months), say),
         xOffset=alt.XOffset("plan:N", sort=names),
-        color=colours("plan:N", names, [look.quiet, look.in_service], alt.Legend(title=None)),
+        color=parts.colours("plan:N", names, [look.quiet, look.in_service], alt.Legend(title=None)),
     )
-    goal = chart({"goal": changed.goal}).mark_rule(color=look.goal, strokeDash=[5, 3])
+    goal = parts.chart({"goal": changed.goal}).mark_rule(color=look.goal, strokeDash=[5, 3])
+    tip = [*parts.tips(("month:N", say("month")), ("plan:N", say("plan"))), *parts.odds_tips(say)]
     layers = [
-        both.mark_bar(opacity=0.75).encode(
-            y=alt.Y("probability:Q", axis=axis, **how), tooltip=_odds_tips(say)
-        ),
-        both.mark_rule().encode(**upright("low:Q", "high:Q", axis=axis, **how)),
+        both.mark_bar(opacity=0.75).encode(y=alt.Y("probability:Q", axis=axis, **how), tooltip=tip),
+        both.mark_rule().encode(**parts.upright("low:Q", "high:Q", axis=axis, **how)),
         goal.encode(y=alt.Y("goal:Q", **how)),
     ]
-    return figure("odds-compared", _odds_takeaway(base, changed, names, say), layers, look, 220, rows)
-
-
-def _odds_tips(say: Wording) -> list[alt.Tooltip]:
-    return tips(
-        ("month:N", say("month")),
-        ("plan:N", say("plan")),
-        ("probability:Q", say("probability met"), ".1%"),
-        ("low:Q", say("interval, low"), ".1%"),
-        ("high:Q", say("interval, high"), ".1%"),
-    )
+    return parts.figure("odds-compared", _odds_takeaway(base, changed, names, say), layers, look, 220, rows)
 
 
 def _odds_takeaway(base: Answered, changed: Answered, names: list[str], say: Wording) -> str:
@@ -91,23 +80,23 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
     ]
     title = say("mean cost, {currency}, small sample", currency=currency)
     x = alt.X("base:Q", axis=alt.Axis(title=title, format="~s", grid=True), scale=alt.Scale(zero=False))
-    y = lane("input:N", names)
+    y = parts.lane("input:N", names)
     bars = alt.Chart(values(drawn)).mark_bar(height=11, yOffset=8, opacity=0.8)
-    words = chart(*({"input": name} for name in names)).mark_text(align="left", dy=-9)
+    words = parts.chart(*({"input": name} for name in names)).mark_text(align="left", dy=-9)
     layers = [
         _sides(bars, look, say).encode(x=x, x2=alt.X2("cost:Q"), y=y),
         words.encode(y=y, x=alt.value(0), text=alt.Text("input:N")),
     ]
     takeaway = _tornado_takeaway(names[0], rows[0], currency, say) if rows else say("Nothing was varied.")
-    return figure("tornado", takeaway, layers, look, max(1, len(rows)) * 42, list(rows))
+    return parts.figure("tornado", takeaway, layers, look, max(1, len(rows)) * 42, list(rows))
 
 
 def _sides(bars: alt.Chart, look: Look, say: Wording) -> alt.Chart:
     """Bars coloured by whether the input is low or high."""
     legend = alt.Legend(title=say("value of the input"))
     return bars.encode(
-        color=colours("side:N", [say("low"), say("high")], [look.domestic, look.in_service], legend),
-        tooltip=tips(
+        color=parts.colours("side:N", [say("low"), say("high")], [look.domestic, look.in_service], legend),
+        tooltip=parts.tips(
             ("input:N", say("input")),
             ("side:N", say("value")),
             ("cost:Q", say("mean cost"), ",.0f"),

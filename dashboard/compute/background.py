@@ -128,7 +128,6 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
-
     try:
         return "result", _jobs()[question](*arguments)
     except WaferlagError as error:

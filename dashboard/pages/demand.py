@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.charts.demand import lengths_known, need_by_pool, request_lengths, week_shape
+from dashboard.charts.parts import QUANTILES, picked
 from dashboard.components import choose_pool, page_head, show, shown_plan, table
 from dashboard.session import look, say
 from dashboard.text import plain
@@ -34,20 +35,13 @@ def page() -> None:
 
 
 def _facts(flow: Traffic) -> None:
-    words = say()
+    words, busy, reuse = say(), flow.busy_hour, flow.prefix_reuse
+    lengths = f"{flow.input.mean:,.0f} / {flow.output.mean:,.0f}"
     rows = [
         (words("requests/s, mean of the first month"), f"{flow.mean_rps:,.3g}", words("from the scenario")),
-        (words("busiest hour over the mean"), f"{flow.busy_hour.value:.2f}", flow.busy_hour.label),
-        (
-            words("input tokens from the prefix cache"),
-            words.percent(flow.prefix_reuse.value),
-            flow.prefix_reuse.label,
-        ),
-        (
-            words("mean lengths, input / output"),
-            f"{flow.input.mean:,.0f} / {flow.output.mean:,.0f}",
-            flow.pairing,
-        ),
+        (words("busiest hour over the mean"), f"{busy.value:.2f}", busy.label),
+        (words("input tokens from the prefix cache"), words.percent(reuse.value), reuse.label),
+        (words("mean lengths, input / output"), lengths, flow.pairing),
     ]
     st.markdown(
         "\n".join(f"- {plain(name)}: **{plain(value)}** ({plain(source)})" for name, value, source in rows)
@@ -55,21 +49,12 @@ def _facts(flow: Traffic) -> None:
 
 
 def _origin(flow: Traffic) -> None:
-    words, origin = say(), flow.trace.origin
-    st.caption(
-        plain(
-            words(
-                "Trace {name}: {title}. {source}, {date}, licence {licence}, evidence: {evidence}. {note}",
-                name=flow.trace.name,
-                title=origin.title,
-                source=origin.source,
-                date=origin.date,
-                licence=origin.licence,
-                evidence=origin.evidence,
-                note=origin.note,
-            )
-        )
+    told = say()(
+        "Trace {name}: {title}. {source}, {date}, licence {licence}, evidence: {evidence}. {note}",
+        name=flow.trace.name,
+        **picked(flow.trace.origin, "title", "source", "date", "licence", "evidence", "note"),
     )
+    st.caption(plain(told))
 
 
 _NEED_TITLES = {
@@ -90,9 +75,7 @@ def _need_rows(record: PlanRecord) -> list[dict[str, object]]:
             "month": month.month,
             "pool": part.pool,
             "unit": part.unit,
-            "need_p10": round(part.need_gpus.p10, 1),
-            "need_p50": round(part.need_gpus.p50, 1),
-            "need_p90": round(part.need_gpus.p90, 1),
+            **{f"need_{q}": round(getattr(part.need_gpus, q), 1) for q in QUANTILES},
             "probability": words.odds(part.probability),
         }
         for month in record.months

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -38,56 +39,70 @@ def measuring(setups: Sequence[Serving]) -> None:
 
 
 def _form(setups: Sequence[Serving]) -> None:
-    words, gpu = say(), _gpu()
-    labels = [f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}" for item in setups]
+    gpu = _gpu()
     with st.form("measure", border=True):
-        places = ["endpoint", "gpu"]
-        shown = {"endpoint": words("an OpenAI-compatible endpoint"), "gpu": gpu or ""}
-        where: str | None = "endpoint"
-        if gpu:
-            where = st.radio(
-                words("Measure"), places, format_func=lambda place: displayable(shown[place]), horizontal=True
-            )
-        address = st.text_input(
-            words("Address of the endpoint"), placeholder="http://HOST:PORT", max_chars=500, key="endpoint"
-        )
-        at = st.selectbox(
-            words("what serves there"),
-            range(len(labels)),
-            format_func=lambda n: displayable(labels[n]),
-            key="measure-setup",
-        )
-        columns = st.columns(4)
-        isl = columns[0].number_input(words("Input tokens"), 1, 200_000, 1024, key="measure-isl")
-        osl = columns[1].number_input(words("Output tokens"), 2, 100_000, 256, key="measure-osl")
-        requests = columns[2].number_input(words("Requests of each"), 1, 100_000, 64, key="measure-requests")
-        clients = columns[3].text_input(words("Clients, in a row"), "1, 8, 32", max_chars=100, key="clients")
-        sent = st.form_submit_button(words("Measure"), type=main_button(), disabled=not may_plan())
+        where = _place(gpu)
+        address, at = _what_serves(setups)
+        load, clients = _load()
+        sent = st.form_submit_button(say()("Measure"), type=main_button(), disabled=not may_plan())
     if not sent or at is None:
         return
     must_plan()
     try:
-        concurrency = concurrency_of(clients)
+        load["concurrency"] = concurrency_of(clients)
         endpoint = None if where == "gpu" else address_of(address)
     except UserMistakeError as error:
         st.error(plain(error))
         return
-    item = setups[at]
+    served = _of_endpoint(setups[at], endpoint) if endpoint else _of_this_machine(setups[at], gpu)
+    name = f"{setups[at].model}, {endpoint or gpu}"
+    RunQueue(database()).put(Request(kind=MEASURE, args=served | load, scenario_name=name, lane=_LANE))
+
+
+def _place(gpu: str | None) -> str | None:
+    """Where to measure; without a GPU of its own there is nothing to choose."""
+    if not gpu:
+        return "endpoint"
+    words = say()
+    shown = {"endpoint": words("an OpenAI-compatible endpoint"), "gpu": displayable(gpu)}
+    return st.radio(words("Measure"), list(shown), format_func=shown.__getitem__, horizontal=True)
+
+
+def _what_serves(setups: Sequence[Serving]) -> tuple[str, int | None]:
+    """The endpoint's address, and the number of the set-up behind it."""
+    words = say()
+    address = st.text_input(
+        words("Address of the endpoint"), placeholder="http://HOST:PORT", max_chars=500, key="endpoint"
+    )
+    labels = [
+        displayable(f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}") for item in setups
+    ]
+    numbers = range(len(labels))
+    return address, st.selectbox(
+        words("what serves there"), numbers, format_func=labels.__getitem__, key="measure-setup"
+    )
+
+
+def _load() -> tuple[dict[str, Any], str]:
+    """Lengths and number of the requests, and the numbers of clients as written."""
+    words = say()
+    columns = st.columns(4)
+    isl = columns[0].number_input(words("Input tokens"), 1, 200_000, 1024, key="measure-isl")
+    osl = columns[1].number_input(words("Output tokens"), 2, 100_000, 256, key="measure-osl")
+    requests = columns[2].number_input(words("Requests of each"), 1, 100_000, 64, key="measure-requests")
+    clients = columns[3].text_input(words("Clients, in a row"), "1, 8, 32", max_chars=100, key="clients")
+    return {"isl": int(isl), "osl": int(osl), "requests": int(requests)}, clients
+
+
+def _of_endpoint(item: Serving, endpoint: str) -> dict[str, Any]:
     layout = {name: size for name, size in item.layout.items() if name in ("tp", "pp", "attention_dp")}
-    args = {
-        "model": item.model,
-        "endpoint": endpoint,
-        "gpu": item.sku if endpoint is not None else gpu,
-        "engine": item.engine if endpoint is not None else "waferlag",
-        "precision": item.precision if endpoint is not None else "bf16",
-        "layout": layout if endpoint is not None else {"tp": 1},
-        "isl": int(isl),
-        "osl": int(osl),
-        "requests": int(requests),
-        "concurrency": concurrency,
-    }
-    name = f"{item.model}, {endpoint or gpu}"
-    RunQueue(database()).put(Request(kind=MEASURE, args=args, scenario_name=name, lane=_LANE))
+    kind = {"gpu": item.sku, "engine": item.engine, "precision": item.precision, "layout": layout}
+    return {"model": item.model, "endpoint": endpoint, **kind}
+
+
+def _of_this_machine(item: Serving, gpu: str | None) -> dict[str, Any]:
+    kind = {"gpu": gpu, "engine": "waferlag", "precision": "bf16", "layout": {"tp": 1}}
+    return {"model": item.model, "endpoint": None, **kind}
 
 
 def concurrency_of(text: str) -> list[int]:

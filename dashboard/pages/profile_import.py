@@ -4,11 +4,10 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from dashboard.charts.serving import layout_words
+from dashboard.charts.serving import layout_words, setup_layout
 from dashboard.components import table
 from dashboard.pages.measurement_form import measuring
 from dashboard.session import database, say
@@ -19,7 +18,6 @@ from db.repository import ProfileRepository
 from executor.errors import BadInputError, UserMistakeError
 from executor.estimate.measured_points import precision_name
 from executor.measure.imports import imported_profile
-from executor.model.cost import Layout
 from executor.profile import ServingProfile, profile_from_json
 from planner.record.models import PlanRecord, Serving
 from planner.report.language import displayable
@@ -34,20 +32,19 @@ def profiles(record: PlanRecord) -> None:
     else:
         st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
     measuring(record.sizing)
-    st.caption(
-        plain(
-            words(
-                "The run's worker sends the requests, without a key. An endpoint with a key, open loops and traces:"
-            )
-        )
-        + " `waferlag measure --help`"
+    told = words(
+        "The run's worker sends the requests, without a key. An endpoint with a key, open loops and traces:"
     )
+    st.caption(f"{plain(told)} `waferlag measure --help`")
     _bring_in(record.sizing)
 
 
 def _bring_in(setups: Sequence[Serving]) -> None:
     words = say()
-    labels = [f"{item.sku} {layout_words(item.layout)}, {item.engine}, {item.precision}" for item in setups]
+    labels = [
+        displayable(f"{item.sku} {layout_words(item.layout)}, {item.engine}, {item.precision}")
+        for item in setups
+    ]
     with st.form("bring-in", border=True):
         files = st.file_uploader(
             words("Results of vllm bench serve, aiperf or guidellm, or a serving profile (JSON)"),
@@ -55,23 +52,23 @@ def _bring_in(setups: Sequence[Serving]) -> None:
             accept_multiple_files=True,
             key="results",
         )
-        at = st.selectbox(
-            words("measured on"),
-            range(len(labels)),
-            format_func=lambda n: displayable(labels[n]),
-            key="measured-on",
-        )
+        numbers = range(len(labels))
+        at = st.selectbox(words("measured on"), numbers, format_func=labels.__getitem__, key="measured-on")
         asked = st.form_submit_button(words("Bring in"), disabled=not may_plan())
     if not asked or not files or at is None:
         return
+    _store([(file.name, file.getvalue()) for file in files], setups[at])
+
+
+def _store(files: Sequence[tuple[str, bytes]], setup: Serving) -> None:
     must_plan()
     try:
-        found = _read([(file.name, file.getvalue()) for file in files], setups[at])
+        found = _read(files, setup)
     except UserMistakeError as error:
         st.error(plain(error))
         return
     stored = ProfileRepository(database()).add(json.loads(found.to_json()))
-    st.success(plain(words("Stored as profile {id}.", id=stored)))
+    st.success(plain(say()("Stored as profile {id}.", id=stored)))
 
 
 def _read(files: Sequence[tuple[str, bytes]], setup: Serving) -> ServingProfile:
@@ -82,15 +79,10 @@ def _read(files: Sequence[tuple[str, bytes]], setup: Serving) -> ServingProfile:
     (name, content), *others = files
     if not others and _is_profile(content):
         return profile_from_json(content.decode("utf-8"), name)
-    fields: dict[str, Any] = {
-        key: size for key, size in setup.layout.items() if key in Layout.__dataclass_fields__
-    }
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for file, raw in files:
-            path = Path(folder) / Path(file).name
+        paths = [Path(folder) / Path(file).name for file, _ in files]
+        for path, (_, raw) in zip(paths, files, strict=True):
             path.write_bytes(raw)
-            paths.append(path)
         try:
             return imported_profile(
                 paths,
@@ -98,7 +90,7 @@ def _read(files: Sequence[tuple[str, bytes]], setup: Serving) -> ServingProfile:
                 precision=precision_name(setup.precision),
                 engine=setup.engine,
                 engine_version="",
-                layout=Layout(**fields),
+                layout=setup_layout(setup),
                 kv_precision="bf16",
                 model=setup.model,
             )

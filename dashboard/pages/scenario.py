@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 import yaml
@@ -33,21 +34,20 @@ def page() -> None:
     text = st.text_area(
         words("Scenario file (YAML)"), written, height=520, key=f"yaml-{source}", max_chars=1_000_000
     )
-    scenario = _checked(text)
+    scenario = _opened(text)
+    if scenario is not None:
+        _counted(scenario)
     download(st, words("Download YAML"), lambda: text, "scenario.yaml", "text/yaml", "yaml-file")
     if scenario is not None:
         _save(scenario, text == written)
     st.header(plain(words("Versions kept")))
-    rows = [
-        {
-            words("name"): item.name,
-            words("version"): item.version,
-            words("created"): item.created,
-            "SHA-256": item.hash[:12],
-        }
-        for item in queries.scenarios(database())
-    ]
-    table(rows, "scenarios", "versions")
+    table([_version(item) for item in queries.scenarios(database())], "scenarios", "versions")
+
+
+def _version(item: queries.ScenarioSummary) -> dict[str, Any]:
+    words = say()
+    shown = {words("name"): item.name, words("version"): item.version, words("created"): item.created}
+    return {**shown, "SHA-256": item.hash[:12]}
 
 
 def _written(source: str) -> str:
@@ -60,33 +60,26 @@ def _written(source: str) -> str:
     return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
 
 
-def _checked(text: str) -> Scenario | None:
+def _opened(text: str) -> Scenario | None:
     """The scenario if it holds, else None with every mistake shown."""
     words = say()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            scenario = open_scenario(path).scenario
+            return open_scenario(path).scenario
         except ScenarioError as error:
             st.error(plain(words("{n} problems:", n=len(error.problems))))
             for problem in error.problems:
                 st.markdown(f"- {plain(problem)}")
-            return None
         except UserMistakeError as error:
             st.error(plain(str(error).replace(str(path), "scenario.yaml")))
-            return None
-    st.success(
-        plain(
-            words(
-                "The scenario holds: {pools} pools, {sources} sources, {gates} gates.",
-                pools=len(scenario.pools),
-                sources=len(scenario.sources),
-                gates=len(scenario.gates),
-            )
-        )
-    )
-    return scenario
+    return None
+
+
+def _counted(scenario: Scenario) -> None:
+    parts = {name: len(getattr(scenario, name)) for name in ("pools", "sources", "gates")}
+    st.success(plain(say()("The scenario holds: {pools} pools, {sources} sources, {gates} gates.", **parts)))
 
 
 def _save(scenario: Scenario, unchanged: bool) -> None:
@@ -96,11 +89,8 @@ def _save(scenario: Scenario, unchanged: bool) -> None:
         with st.expander(
             plain(words("{n} fields differ from the plan chosen on the left", n=len(differences)))
         ):
-            table(
-                [{key: str(value) for key, value in row.items()} for row in differences],
-                "differences",
-                "differences",
-            )
+            rows = [{key: str(value) for key, value in row.items()} for row in differences]
+            table(rows, "differences", "differences")
     left, right = st.columns(2)
     if left.button(words("Save as a new version"), disabled=not may_plan(), width="stretch"):
         must_plan()

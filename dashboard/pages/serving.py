@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import charts
-from dashboard.charts.serving import layout_words, throughput_curve
+from dashboard.charts.serving import layout_words, setup_layout, throughput_curve
 from dashboard.components import page_head, show, shown_plan, table
 from dashboard.pages.profile_import import profiles
 from dashboard.session import look, say
@@ -14,7 +14,6 @@ from executor.errors import UserMistakeError
 from executor.estimate.calibration import setup_of
 from executor.estimate.closed_loop import Estimate, estimate
 from executor.estimate.measured_points import Case, shipped_points
-from executor.model.cost import Layout
 from executor.steptime.workload import Load
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord, Serving
@@ -76,11 +75,10 @@ def _figure(item: Serving) -> None:
 
 def _explorer(record: PlanRecord) -> None:
     words = say()
-    labels = [f"{item.pool}: {item.sku} {layout_words(item.layout)}" for item in record.sizing]
+    labels = [displayable(f"{item.pool}: {item.sku} {layout_words(item.layout)}") for item in record.sizing]
     first, second, third = st.columns([3, 1, 1])
-    at = first.selectbox(
-        words("Set-up"), range(len(labels)), format_func=lambda n: displayable(labels[n]), key="setup"
-    )
+    numbers = range(len(labels))
+    at = first.selectbox(words("Set-up"), numbers, format_func=labels.__getitem__, key="setup")
     isl = second.number_input(words("Input tokens"), 1, 200_000, 1000, key="isl", bind="query-params")
     osl = third.number_input(words("Output tokens"), 2, 100_000, 1000, key="osl", bind="query-params")
     if at is None:
@@ -99,9 +97,8 @@ def _modelled(
     item: Serving, isl: float, osl: float, concurrencies: Sequence[int] = _CONCURRENCIES
 ) -> tuple[list[Estimate], str | None]:
     """Estimates at each concurrency, and why there are none where there are none."""
-    layout = Layout(**{key: size for key, size in item.layout.items() if key in Layout.__dataclass_fields__})
     try:
-        setup = setup_of(item.model, item.sku, item.precision, item.engine, layout)
+        setup = setup_of(item.model, item.sku, item.precision, item.engine, setup_layout(item))
         return [estimate(setup, Load(isl, osl, concurrency)) for concurrency in concurrencies], None
     except UserMistakeError as error:
         return [], str(error)

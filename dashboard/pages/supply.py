@@ -37,32 +37,28 @@ def _events(record: PlanRecord, at: int) -> None:
     listed = gate_events(record, gate)
     if not listed:
         return
+    rows = [
+        {
+            words("number"): number,
+            words("date"): event.date,
+            words("event"): event.event,
+            words("evidence"): event.evidence,
+            words("source"): event.source,
+        }
+        for number, event in enumerate(listed, start=1)
+    ]
     with st.expander(plain(words("The {n} events behind {gate}", n=len(listed), gate=gate.name))):
-        rows = [
-            {
-                words("number"): number,
-                words("date"): event.date,
-                words("event"): event.event,
-                words("evidence"): event.evidence,
-                words("source"): event.source,
-            }
-            for number, event in enumerate(listed, start=1)
-        ]
         table(rows, f"events-{gate.name}", f"events-{at}")
 
 
 def _money_at_risk(record: PlanRecord) -> None:
-    words, currency = say(), record.scenario.currency
-    st.markdown(
-        plain(
-            words(
-                "Prepayments of all orders come to {all}; if every gate closed for good in the worst month, {risk} of "
-                "what was paid would not come back, on average.",
-                all=words.money(record.kpis.committed, currency),
-                risk=words.money(record.kpis.at_risk, currency),
-            )
-        )
+    words, kpis = say(), record.kpis
+    told = words(
+        "Prepayments of all orders come to {all}; if every gate closed for good in the worst month, {risk} of what was "
+        "paid would not come back, on average.",
+        **words.moneys(record.scenario.currency, all=kpis.committed, risk=kpis.at_risk),
     )
+    st.markdown(plain(told))
 
 
 def _story(run_id: str, record: PlanRecord) -> None:

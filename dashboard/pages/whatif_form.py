@@ -42,13 +42,8 @@ def ask(record: PlanRecord) -> Question:
         name = left.text_input(
             words("Keep the scenario as"), usual, max_chars=120, key="name", bind="query-params"
         )
-        full = right.toggle(
-            words("Compute all futures behind the quick answer"),
-            value=True,
-            key="full",
-            bind="query-params",
-            disabled=not may_plan(),
-        )
+        behind = words("Compute all futures behind the quick answer")
+        full = right.toggle(behind, True, key="full", bind="query-params", disabled=not may_plan())
         applied = st.form_submit_button(words("Apply"), type=main_button())
     return Question(Changes(**figures, **states), name.strip() or usual, full, applied)
 
@@ -103,20 +98,15 @@ def _gates(scenario: Scenario) -> dict[str, Any]:
 def _gate(scenario: Scenario, gate: Gate, at: int) -> tuple[str, dt.date]:
     words = say()
     left, right = st.columns([3, 2])
-    state = left.selectbox(
-        plain(words("Gate {gate}", gate=gate.name)),
-        _STATES,
-        format_func=words,
-        key=f"gate{at}",
-        bind="query-params",
-    )
+    label, start = plain(words("Gate {gate}", gate=gate.name)), scenario.start
+    state = left.selectbox(label, _STATES, format_func=words, key=f"gate{at}", bind="query-params")
     day = right.date_input(
         plain(words("from, {gate}", gate=gate.name)),
-        scenario.start,
-        min_value=scenario.start,
-        max_value=scenario.start + dt.timedelta(days=31 * scenario.horizon_months),
+        start,
+        min_value=start,
+        max_value=start + dt.timedelta(days=31 * scenario.horizon_months),
         key=f"from{at}",
         bind="query-params",
         format="YYYY-MM-DD",
     )
-    return state or _AS_PLANNED, day if isinstance(day, dt.date) else scenario.start
+    return state or _AS_PLANNED, day if isinstance(day, dt.date) else start

@@ -9,7 +9,18 @@ from dashboard.charts.rivals import rival_rows
 from dashboard.charts.theme import LIGHT
 from dashboard.report import analysis_tables as analysis
 from dashboard.report.basis import assumptions, reproduction, sources
-from dashboard.report.parts import Column, Drawing, Fact, ReportData, Section, Table, number, tabled, text
+from dashboard.report.parts import (
+    Column,
+    Drawing,
+    Fact,
+    ReportData,
+    Section,
+    Table,
+    each_text,
+    number,
+    tabled,
+    text,
+)
 from planner.compare.rows import Row
 from planner.record.models import Dates, Month, Order, PlanRecord, PoolMonth, Quantiles
 from planner.report import sentences
@@ -48,7 +59,7 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
             "Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name
         ),
     )
-    return ReportData.model_validate(_displayable(data.model_dump()))
+    return ReportData.model_validate(each_text(data.model_dump(), displayable))
 
 
 def _sections(record: PlanRecord, changed: Sequence[str], say: Wording) -> list[Section]:
@@ -66,17 +77,6 @@ def _sections(record: PlanRecord, changed: Sequence[str], say: Wording) -> list[
         sources(record, say),
         reproduction(record, say),
     ]
-
-
-def _displayable(value: object) -> object:
-    """Every text of a nested document made fit for a page; drawings are left as they are."""
-    if isinstance(value, str):
-        return displayable(value)
-    if isinstance(value, list):
-        return [_displayable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: item if key == "svg" else _displayable(item) for key, item in value.items()}
-    return value
 
 
 def headline_facts(record: PlanRecord, say: Wording = ENGLISH) -> list[Fact]:

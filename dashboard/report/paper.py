@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.report.content import report_data
-from dashboard.report.parts import ReportData
+from dashboard.report.parts import ReportData, each_text
 from executor.errors import UserMistakeError
 from planner.record.models import PlanRecord
 
@@ -35,11 +35,7 @@ def paper(data: ReportData) -> bytes:
     import typst
 
     files = {"main.typ": (_FOLDER / "paper.typ").read_bytes(), **_files(data)}
-    settings: dict[str, Any] = {
-        "font_paths": [str(_FOLDER / "fonts")],
-        "format": "pdf",
-        "timestamp": 0,
-    }
+    settings: dict[str, Any] = {"font_paths": [str(_FOLDER / "fonts")], "format": "pdf", "timestamp": 0}
     try:
         pdf = typst.compile(files, pdf_standards="ua-1", **settings)
     except typst.TypstError as error:
@@ -86,10 +82,5 @@ def _width(text: str) -> int:
 
 def _breakable(value: Any, place: str) -> Any:
     """Zero-width spaces in words too long for a cell or a line, in every text of a nested document."""
-    if isinstance(value, list):
-        return [_breakable(item, place) for item in value]
-    if isinstance(value, dict):
-        return {key: _breakable(item, place) for key, item in value.items()}
-    if isinstance(value, str):
-        return re.sub(rf"([^\s\u200b]{{{_UNBROKEN[place]}}})(?=[^\s\u200b])", "\\1\u200b", value)
-    return value
+    long = re.compile(rf"([^\s\u200b]{{{_UNBROKEN[place]}}})(?=[^\s\u200b])")
+    return each_text(value, lambda text: long.sub("\\1\u200b", text))

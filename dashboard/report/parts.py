@@ -1,7 +1,7 @@
 """What a report is made of, without words or layout: sections of paragraphs, points, drawings and tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,6 +48,15 @@ def tabled(caption: str, rows: Sequence[Mapping[Column, str]]) -> list[Table]:
         return []
     cells = [list(row.values()) for row in rows]
     return [Table(caption=caption, columns=list(rows[0]), rows=cells)]
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """A nested document with every text changed; drawings are left as they are."""
+    if isinstance(value, list):
+        return [each_text(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: item if key == "svg" else each_text(item, change) for key, item in value.items()}
+    return change(value) if isinstance(value, str) else value
 
 
 class Fact(_Part):
