@@ -165,7 +165,7 @@ ALLOWED = {
         "import scipy",
     ): "least squares through timed steps of an engine, a measurement",
     ("db/notices.py", "**"): "two to a whole number",
-    ("dashboard/wording.py", "**"): "ten to a whole number, for a text",
+    ("planner/report/language.py", "**"): "ten to a whole number, for a text",
 }
 OUTSIDE = ("executor/engine/", "executor/measure/", "executor/portable/")
 """The engine and its measurements, which decide nothing; and the arithmetic itself."""

@@ -11,9 +11,9 @@ import altair as alt
 
 from dashboard.charts.figure import Figure, finished, halo_text, values
 from dashboard.charts.theme import Look
-from dashboard.wording import Wording
 from planner.compare.rows import Row
 from planner.record.models import Interval
+from planner.report.language import Wording
 
 QUANTILES = ("p10", "p50", "p90")
 
