@@ -98,7 +98,7 @@ class Futures:
     to the horizon, less the residual value at the horizon."""
     unmet_price: Array
     """[P, T] discounted money per request/s that a month does not serve; at least the dearest spot rental's
-    price is charged (spot.py)."""
+    price is charged (recourse.py)."""
     budget: float | None = None
     """The most that purchases and reserved rental may cost, in expectation over the futures; None: no limit."""
     required: Flags | None = None

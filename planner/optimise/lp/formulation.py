@@ -6,7 +6,7 @@ r"""The plan as a two-stage linear programme with a CVaR bound; docs/formulation
                 Σ ō x + Σ ρ y <= budget,   x, y >= 0
 
     D_npt = need - owned - delivered(x) - reserved(y)          deficit, requests/s
-    Q_nt   cost of the cheapest cover by spot and unmet demand (spot.py)
+    Q_nt   cost of the cheapest cover by spot and unmet demand (recourse.py)
     L_n    shortfall share of a future: Σ_pt e_t u_pt w_npt / Σ_pt e_t u_pt need_npt, the part of its need,
            valued at the price of unmet demand, that even the best use of spot leaves unserved
 
@@ -202,7 +202,7 @@ class Formulation:
     def oracle(
         self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None
     ) -> Iterator[Oracle]:
-        """Values and subgradients of the convex functions at a point (shards.py).
+        """Values and subgradients of the convex functions at a point (oracle.py).
 
         ``emphasis`` [T] weighs the months in the shortfall share. ``kept`` [N, T] prices unmet demand of
         chosen futures and months once more, so many times its price.

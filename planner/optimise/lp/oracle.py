@@ -5,7 +5,7 @@ r"""The oracle over shards of the futures, so that several processes or machines
     CVaR         = Σ_n w_n L_n,  w from the shortfall shares of all shards together: a second question
 
 A shard is :data:`SHARD` futures, whoever answers, and the sums over shards are taken in their order: the bits are those
-of one process. A shard remembers the optimal bases of its spot programmes from question to question (spot.py), and
+of one process. A shard remembers the optimal bases of its spot programmes from question to question (recourse.py), and
 another basis can be another last bit. So each question brings all points asked so far: a shard that was lost with its
 machine starts anew, catches up, and goes on with the bases that it had.
 """
