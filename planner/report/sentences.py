@@ -229,6 +229,28 @@ def plan_again(record: PlanRecord, say: Wording) -> str | None:
     return None if day is None else say("Plan again on {day}: the promise rests on it.", day=say.day(day))
 
 
+# --- what an alert says ----------------------------------------------------------------------------------------
+
+
+def goal_missed(record: PlanRecord, say: Wording) -> str:
+    """By how much the weakest month misses the goal."""
+    found = record.answer
+    return say(
+        "demand is met with {odds} in {month}, below the goal of {goal}",
+        odds=say.odds(found.probability),
+        month=say.month(found.weakest_month),
+        goal=say.percent(found.goal),
+    )
+
+
+def order_due(day: dt.date, today: dt.date, say: Wording) -> str:
+    """When the next order is due, seen from ``today``."""
+    days = (day - today).days
+    if days < 0:
+        return say("the next order was due by {day}, {n} days ago", day=say.day(day), n=-days)
+    return say("the next order is due by {day}, in {n} days", day=say.day(day), n=days)
+
+
 # --- what waiting costs -----------------------------------------------------------------------------------------
 
 

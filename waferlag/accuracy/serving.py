@@ -59,13 +59,9 @@ def _setting(setting: Setting) -> dict[str, Any]:
 
 
 def _groups(setting: Setting) -> Iterator[dict[str, Any]]:
+    shared = {"rows_at_most": setting.rows_at_most, "held_out": setting.held_out}
     for group in (*setting.groups, *setting.uncalibrated):
-        yield {
-            "rows_at_most": setting.rows_at_most,
-            "held_out": setting.held_out,
-            "averaged": group in setting.groups,
-            **_group(group),
-        }
+        yield {**shared, "averaged": group in setting.groups, **_group(group)}
 
 
 def _group(group: GroupScore) -> dict[str, Any]:

@@ -12,8 +12,5 @@ def processes(scenario: Scenario) -> int:
     """The scenario's own number, else one for each core this process may use, up to ``MOST``."""
     if scenario.run.processes is not None:
         return scenario.run.processes
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cores = os.cpu_count() or 1
-    return min(MOST, cores)
+    here = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return min(MOST, len(here(0)) if here else os.cpu_count() or 1)

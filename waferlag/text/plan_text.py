@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from planner.record.models import Dates, Interval, Month, PlanRecord, Quantiles
 from planner.report.language import ENGLISH
-from planner.report.sentences import in_plain, policy
+from planner.report.sentences import in_plain, policy, rental_spans
 from planner.report.study_sentences import condition, limit_sentences, swing_input, worth_sentences
 from waferlag.text.tables import WIDTH, cut, displayed_width, table, wrapped
 
@@ -119,17 +119,17 @@ def _conditional(record: PlanRecord) -> str:
 
 
 def _reservations(record: PlanRecord) -> str:
-    if not record.reservations:
-        return ""
-    lines: dict[tuple[str, str], dict[str, int]] = {}
-    for item in record.reservations:
-        lines.setdefault((item.source, item.pool), {})[item.month] = item.gpus
-    rows = []
-    for (source, pool), by_month in lines.items():
-        for first, last, gpus in _runs(by_month):
-            span = first if first == last else f"{first} to {last}"
-            rows.append([span, cut(source, 24), cut(pool, 14), str(gpus)])
-    return "Rent, reserved\n" + table(["months", "source", "for", "GPUs"], sorted(rows), right=[3], whole=[0])
+    rows = [
+        [
+            " to ".join(dict.fromkeys((span.first, span.last))),
+            cut(span.source, 24),
+            cut(span.pool, 14),
+            str(span.gpus),
+        ]
+        for span in rental_spans(record)
+    ]
+    drawn = table(["months", "source", "for", "GPUs"], sorted(rows), right=[3], whole=[0])
+    return f"Rent, reserved\n{drawn}" if rows else ""
 
 
 def _months(record: PlanRecord) -> str:
@@ -209,9 +209,8 @@ def _quarters(record: PlanRecord) -> str:
 def _frontier(record: PlanRecord) -> str:
     if len(record.frontier) < 2:
         return ""
-    rows = [
-        [share(point.probability), point.weakest_month, ranged(point.mean_cost)] for point in record.frontier
-    ]
+    points = record.frontier
+    rows = [[share(each.probability), each.weakest_month, ranged(each.mean_cost)] for each in points]
     head = ["weakest month met", "month", f"mean cost {record.scenario.currency}"]
     return "Cost against probability\n" + table(head, rows, right=[2], whole=[0, 1])
 
@@ -303,19 +302,3 @@ def _sum(parts: Sequence[Quantiles]) -> Quantiles:
         p50=sum(part.p50 for part in parts),
         p90=sum(part.p90 for part in parts),
     )
-
-
-def _runs(by_month: dict[str, int]) -> list[tuple[str, str, int]]:
-    """Months in a row with the same count, as (first, last, count)."""
-    runs: list[tuple[str, str, int]] = []
-    for month, gpus in sorted(by_month.items()):
-        if runs and runs[-1][2] == gpus and _next(runs[-1][1]) == month:
-            runs[-1] = (runs[-1][0], month, gpus)
-        else:
-            runs.append((month, month, gpus))
-    return runs
-
-
-def _next(month: str) -> str:
-    year, number = map(int, month.split("-"))
-    return f"{year + number // 12:04d}-{number % 12 + 1:02d}"

@@ -2,12 +2,12 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planner.compare.plans import Changes
-
-if TYPE_CHECKING:
-    from planner.record.models import Answer, PlanRecord
+from planner.record.models import PlanRecord
+from planner.report.language import ENGLISH
+from planner.report.sentences import goal_missed, in_plain, order_due
 
 SCHEMA_VERSION = 1
 TOPICS = ("goal", "order-by", "failed", "changed")
@@ -24,7 +24,7 @@ class Message:
 
 
 def about_plan(
-    run_id: str, schedule: str, record: "PlanRecord", today: dt.date, warn_days: float
+    run_id: str, schedule: str, record: PlanRecord, today: dt.date, warn_days: float
 ) -> list[Message]:
     """What the sinks of a schedule must know of a plan."""
     answer = record.answer
@@ -35,30 +35,15 @@ def about_plan(
         "probability": answer.probability.model_dump(),
         "next_order_by": answer.next_order_by.isoformat() if answer.next_order_by else None,
     }
-    about = {"goal": _goal_missed(answer), "order-by": _order_due(answer, today, warn_days)}
+    about = {}
+    if answer.probability.value < answer.goal:
+        about["goal"] = goal_missed(record, ENGLISH)
+    if answer.next_order_by is not None and (answer.next_order_by - today).days <= warn_days:
+        about["order-by"] = order_due(answer.next_order_by, today, ENGLISH)
     return [
-        _message(topic, f"{schedule}: {words}", run_id, schedule, figures)
+        _message(topic, f"{schedule}: {in_plain(words)}", run_id, schedule, figures)
         for topic, words in about.items()
-        if words
     ]
-
-
-def _goal_missed(answer: "Answer") -> str:
-    odds = answer.probability
-    if odds.value >= answer.goal:
-        return ""
-    return (
-        f"demand is met with {odds.value:.0%} ({odds.low:.0%}-{odds.high:.0%}) in "
-        f"{answer.weakest_month}, below the goal of {answer.goal:.0%}"
-    )
-
-
-def _order_due(answer: "Answer", today: dt.date, warn_days: float) -> str:
-    if answer.next_order_by is None or (answer.next_order_by - today).days > warn_days:
-        return ""
-    days = (answer.next_order_by - today).days
-    when = f"in {days} day(s)" if days >= 0 else f"{-days} day(s) ago"
-    return f"the next order is due by {answer.next_order_by}, {when}"
 
 
 def about_failure(run_id: str, schedule: str | None, error: str) -> Message:

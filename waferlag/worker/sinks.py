@@ -70,12 +70,9 @@ def send(outbox: Outbox, notice: Notice, settings: Settings) -> None:
 def _to_file(notice: Notice, settings: Settings) -> None:
     """One line of JSON at the end, in one write, so that lines of several workers do not mix."""
     line = json.dumps({"id": notice.id, **notice.body}, ensure_ascii=False) + "\n"
-    handle = os.open(notice.sink["path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, line.encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with open(notice.sink["path"], "ab", buffering=0) as file:
+        file.write(line.encode())
+        os.fsync(file)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -264,8 +264,8 @@ def test_the_secret_of_a_webhook_is_not_shown():
 def test_a_plan_below_its_goal_and_an_order_that_is_due_are_told(make_record):
     below = make_record(probability=0.84)
     goal, order = about_plan("r", "weekly", below, TODAY, warn_days=14)
-    assert goal.subject == "weekly: demand is met with 84% (81%-87%) in 2025-09, below the goal of 90%"
-    assert order.subject == "weekly: the next order is due by 2025-08-14, in 4 day(s)"
+    assert goal.subject == "weekly: demand is met with 84 % (81–87 %) in Sep 2025, below the goal of 90 %"
+    assert order.subject == "weekly: the next order is due by 14 Aug 2025, in 4 days"
     assert order.body["next_order_by"] == "2025-08-14"
 
 
@@ -275,4 +275,4 @@ def test_a_plan_that_is_good_and_has_time_is_not_told(make_record):
 
 def test_an_order_by_date_that_has_passed_is_told(make_record):
     (late,) = about_plan("r", "weekly", make_record(), dt.date(2025, 8, 20), warn_days=14)
-    assert late.subject.endswith("6 day(s) ago")
+    assert late.subject.endswith("was due by 14 Aug 2025, 6 days ago")
