@@ -44,14 +44,14 @@ AGAIN = Effort(turns=1, polished=1)
 
 @dataclass(frozen=True)
 class Samples:
-    """Futures under three roots, and what is asked of a plan on them."""
+    """The three samples of futures, and what is asked of a plan on them."""
 
     train: Futures
-    """A plan is made on these."""
+    """Training sample: a plan is made on it."""
     validate: Futures
-    """Its kept shares are found on these."""
+    """Validation sample: its kept shares are found on it."""
     confirm: Futures
-    """It is judged on these, as is everything that it is compared with."""
+    """Test sample: it is judged on it, as is everything that it is compared with."""
     goal: float
     """Required probability."""
     cvar_level: float = 0.9
