@@ -76,10 +76,11 @@ def choose_pool(record: PlanRecord) -> str:
     names = [pool.name for pool in record.scenario.pools]
     if len(names) == 1:
         return names[0]
-    chosen = st.segmented_control(
-        say()("Pool"), names, default=names[0], format_func=plain, key="pool", required=True
+    first, label = names[0], say()("Pool")
+    return (
+        st.segmented_control(label, names, default=first, format_func=plain, key="pool", required=True)
+        or first
     )
-    return chosen or names[0]
 
 
 def show(figure: Any, key: str, height: int | None = None) -> None:

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.session import QUICKSTART, database, finished_runs, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import main_button, plain
+from dashboard.wording import Wording
 from db import queries
 from db.queue import RunQueue
 from planner.scenario.models import Scenario
@@ -64,6 +65,12 @@ def watch() -> None:
         elif run.state == "failed":
             told = words("The run of {scenario} failed: {why}", scenario=run.scenario, why=run.error or "")
             st.error(plain(told))
+
+
+def run_failed(run: queries.RunSummary, words: Wording) -> str:
+    """That a run failed, and why."""
+    about = {"run": run.id, "scenario": run.scenario, "why": run.error or ""}
+    return words("Run {run} of {scenario} failed: {why}", **about)
 
 
 def run_progress(run: queries.RunSummary) -> None:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import streamlit as st
 
-from dashboard.empty_state import enqueue_scenario, run_progress
+from dashboard.empty_state import enqueue_scenario, run_failed, run_progress
 from dashboard.session import database, finished_runs, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import plain
@@ -52,8 +52,7 @@ def follow(scenario: Scenario, baseline: RunSummary, overrides: tuple[str, ...],
         _watch(run.id)
         return
     if run is not None and run.state == "failed":
-        about = {"run": run.id, "scenario": run.scenario, "why": run.error or ""}
-        st.error(plain(words("Run {run} of {scenario} failed: {why}", **about)))
+        st.error(plain(run_failed(run, words)))
     if st.button(words("Compute all futures"), icon=":material/play_arrow:", disabled=not may_plan()):
         _queued(scenario, baseline, overrides)
         st.rerun()

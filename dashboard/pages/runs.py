@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components import table
-from dashboard.empty_state import enqueue, run_progress
+from dashboard.empty_state import enqueue, run_failed, run_progress
 from dashboard.session import database, finished_runs, look, plan_of, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import main_button, plain, safe
@@ -86,8 +86,7 @@ def _run_row(run: RunSummary) -> Row:
 def _failed(run: RunSummary) -> None:
     """Why a run failed, with a button that tries it again."""
     words = say()
-    about = {"run": run.id, "scenario": run.scenario, "why": run.error or ""}
-    st.error(plain(words("Run {run} of {scenario} failed: {why}", **about)))
+    st.error(plain(run_failed(run, words)))
     if st.button(words("Try again"), key=f"retry-{run.id}", disabled=not may_plan()):
         must_plan()
         RunQueue(database()).retry(run.id)
