@@ -65,8 +65,7 @@ def _stale(run: RunSummary) -> None:
     same = [item for item in finished_runs(database().place) if item.scenario == run.scenario]
     newest = None if run.what_if_of is not None else newest_plan(same)
     if newest is not None and newest.id != run.id and newest.created > run.created:
-        words = say()
-        at = f"{newest.created:%Y-%m-%d %H:%M}"
+        words, at = say(), f"{newest.created:%Y-%m-%d %H:%M}"
         told = plain(words("A newer plan of this scenario was computed on {at} UTC.", at=at))
         st.info(f"{told} [{plain(words('Open it'))}](?run={newest.id})", icon=":material/update:")
 
@@ -76,11 +75,8 @@ def choose_pool(record: PlanRecord) -> str:
     names = [pool.name for pool in record.scenario.pools]
     if len(names) == 1:
         return names[0]
-    first, label = names[0], say()("Pool")
-    return (
-        st.segmented_control(label, names, default=first, format_func=plain, key="pool", required=True)
-        or first
-    )
+    shown: dict[str, Any] = {"default": names[0], "format_func": plain, "key": "pool", "required": True}
+    return st.segmented_control(say()("Pool"), names, **shown) or names[0]
 
 
 def show(figure: Any, key: str, height: int | None = None) -> None:

@@ -5,9 +5,10 @@ import streamlit as st
 from dashboard.session import QUICKSTART, database, finished_runs, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import main_button, plain
-from dashboard.wording import Wording
 from db import queries
 from db.queue import RunQueue
+from planner.record.provenance import versions
+from planner.report.language import Wording
 from planner.scenario.models import Scenario
 
 
@@ -42,12 +43,9 @@ def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...], what_if_of:
 
     ``what_if_of``: the run that this one is held against (db/queue.py).
     """
-    from planner.record.provenance import versions
-
     must_plan()
-    run_id, _ = RunQueue(database()).put_scenario(
-        scenario, overrides, versions().waferlag, what_if_of=what_if_of
-    )
+    version = versions().waferlag
+    run_id, _ = RunQueue(database()).put_scenario(scenario, overrides, version, what_if_of=what_if_of)
     finished_runs.clear()
     return run_id
 

@@ -88,14 +88,16 @@ def _rules(found: Figures) -> str:
     )
 
 
+_HEAD = (
+    "group", "label", "rows that calibrate", "scored", "TPOT", "throughput", "TTFT", "coverage TPOT / thr / TTFT",
+)  # fmt: skip
+
+
 def groups(found: Figures) -> str:
     """Every group under every setting, one table each."""
-    head = (
-        "group", "label", "rows that calibrate", "scored", "TPOT", "throughput", "TTFT", "coverage TPOT / thr / TTFT",
-    )  # fmt: skip
     tables = groupby(found["groups"], key=lambda group: (group["rows_at_most"], group["held_out"]))
     return "\n\n".join(
-        f"### {_title(*setting)}\n\n{table(head, map(_group, members))}" for setting, members in tables
+        f"### {_title(*setting)}\n\n{table(_HEAD, map(_group, members))}" for setting, members in tables
     )
 
 
@@ -118,11 +120,8 @@ def _group(group: Figures) -> tuple[object, ...]:
 def _first_groups(found: Figures) -> list[Figures]:
     """The groups under the first setting, the largest first."""
     first = found["settings"][0]
-    mine = [
-        each
-        for each in found["groups"]
-        if (each["rows_at_most"], each["held_out"]) == (first["rows_at_most"], first["held_out"])
-    ]
+    keys = ("rows_at_most", "held_out")
+    mine = [each for each in found["groups"] if all(each[key] == first[key] for key in keys)]
     return sorted(mine, key=lambda group: -group["scored"])
 
 

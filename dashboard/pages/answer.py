@@ -59,12 +59,12 @@ def page() -> None:
         column.page_link(f"../pages/{file}.py", label=words(title), icon=f":material/{icon}:")
 
 
+# Pages that hold the reasons at length.
 _REASONS_LIE = (
     ("orders", "Why each order", "shopping_cart"),
     ("supply", "Gates and lead times", "local_shipping"),
     ("serving", "Serving figures", "memory"),
 )
-"""Pages that hold the reasons at length."""
 
 
 def _points(title: str, sentences: list[str]) -> None:

@@ -107,14 +107,13 @@ def _of_this_machine(item: Serving, gpu: str | None) -> dict[str, Any]:
 
 def concurrency_of(text: str) -> list[int]:
     """Numbers of clients, as written: 1, 8, 32."""
-    found = []
-    for part in text.split(","):
-        if not part.strip().isdecimal() or not 0 < int(part) <= _MOST_CLIENTS:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not part.isdecimal() or not 0 < int(part) <= _MOST_CLIENTS:
             raise UserMistakeError(
-                f"clients: {part.strip()!r} is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
+                f"clients: {part!r} is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
             )
-        found.append(int(part))
-    return found
+    return [int(part) for part in parts]
 
 
 def address_of(text: str) -> str:

@@ -105,23 +105,20 @@ def _modelled(
 
 
 def _measured(item: Serving, isl: float, osl: float) -> list[Case]:
-    def same(case: Case) -> bool:
-        group, load = case.group, case.load
-        model = group.model.rpartition("/")[2] == item.model.rpartition("/")[2]
-        kind = (group.gpu, group.engine, group.precision) == (item.sku, item.engine, item.precision)
-        return model and kind and (load.isl, load.osl) == (isl, osl)
+    wanted = (item.model.rpartition("/")[2], item.sku, item.engine, item.precision, isl, osl)
+    return [case for case in shipped_points() if _asked(case) == wanted]
 
-    return [case for case in shipped_points() if same(case)]
+
+def _asked(case: Case) -> tuple[str, str, str, str, float, float]:
+    group, load = case.group, case.load
+    model = group.model.rpartition("/")[2]
+    return model, group.gpu, group.engine, group.precision, load.isl, load.osl
 
 
 def _compare(record: PlanRecord, chosen: Serving, isl: float, osl: float) -> None:
     """The pool's kinds of GPU side by side, at the concurrency that each serves at the SLO."""
-    rows = [
-        _compared(figure, item)
-        for item in record.sizing
-        if item.pool == chosen.pool
-        for figure in _modelled(item, isl, osl, _COMPARED)[0]
-    ]
+    pool = [item for item in record.sizing if item.pool == chosen.pool]
+    rows = [_compared(figure, item) for item in pool for figure in _modelled(item, isl, osl, _COMPARED)[0]]
     st.subheader(plain(say()("The same requests on the pool's other GPUs")))
     table(rows, "compare", "compare-table")
 

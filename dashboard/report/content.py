@@ -196,12 +196,10 @@ def _order_point(order: Order, record: PlanRecord, say: Wording) -> str:
 def _order_paragraphs(record: PlanRecord, placed: bool, say: Wording) -> list[str]:
     """That nothing is ordered, when to plan again, and what the calendar costs; each only where it is so."""
     idle = say("The plan orders nothing now.") if record.later else say("The plan orders nothing.")
-    told = [] if placed else [idle]
-    if (again := sentences.plan_again(record, say)) is not None:
-        told.append(again)
+    told = [None if placed else idle, sentences.plan_again(record, say)]
     if record.calendar is not None:
         told.append(calendar_sentence(record, record.calendar, say))
-    return told
+    return [each for each in told if each is not None]
 
 
 def _ahead(record: PlanRecord, say: Wording) -> list[Table]:
@@ -234,8 +232,9 @@ def _worth(record: PlanRecord, say: Wording) -> list[Section]:
     points = [*worth_sentences(record, say), *limit_sentences(record, say)]
     if not figures and not points:
         return []
-    title = say("What knowing more would be worth")
-    return [Section(title=title, drawings=_drawings(*figures), points=points)]
+    return [
+        Section(title=say("What knowing more would be worth"), drawings=_drawings(*figures), points=points)
+    ]
 
 
 def _reservations(record: PlanRecord, say: Wording) -> list[Table]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,9 +27,8 @@ def html_report(record: PlanRecord, language: str = "en", changed: Sequence[str]
 
 def page(data: ReportData) -> str:
     """A report's data set as a page. Every text is escaped; only the drawings go in as they are."""
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    strict: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
+    environment = Environment(loader=FileSystemLoader(_FOLDER), **strict)
     drawings = iter(range(1_000))
     environment.filters["inline"] = lambda svg: Markup(_own_ids(svg, next(drawings)))
     environment.filters["breakable"] = _breakable
