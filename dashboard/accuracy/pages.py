@@ -3,37 +3,30 @@
 Every section lies between markers and is rendered from the JSON; what else a page says stays as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from dashboard.accuracy import demand, gates, service_level, serving
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from dashboard.accuracy.figures import Figures, laid_out, read, stored
-from dashboard.accuracy.markdown import table
 
 HEADLINES = "headlines"
 """The index's own section."""
+_METRICS = ("tpot", "throughput", "ttft")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section of a page."""
+    """One section of a page; the template of its name says how its figures are told."""
 
     name: str
-    """Of its markers."""
     page: str
     """Stem of the page."""
     title: str
-    text: Callable[[Figures], str]
-    headline: Callable[[Figures], str] | None
-    """What the index says of it."""
-    figures: str = ""
-    """Name of the figures where it is not the section's own."""
-
-    @property
-    def source(self) -> str:
-        """Name of the figures that the section is rendered from."""
-        return self.figures or self.name
+    source: str
+    """Name of the figures that it is rendered from."""
 
 
 SUBJECTS = {
@@ -45,15 +38,14 @@ SUBJECTS = {
 """Figures by subject; each has a JSON file of its own."""
 
 SECTIONS = (
-    Section("serving", "serving", "Serving throughput", serving.throughput, serving.throughput_headline),
-    Section("serving-groups", "serving_groups", "Serving throughput by group", serving.groups, None, "serving"),
-    Section("hindcast", "gates", "Gates and deliveries", gates.hindcast, gates.headline),
-    Section("goodput-replay", "serving", "Goodput by formula against replay", serving.goodput,
-            serving.goodput_headline),
-    Section("deepseek-day", "demand", "DeepSeek's day", demand.day, demand.headline),
-    Section("replay-engine", "serving", "Replay against the engine", serving.engine, serving.engine_headline),
-    Section("promises", "service_level", "Promises kept", service_level.promises, service_level.headline),
-)  # fmt: skip
+    Section("serving", "serving", "Serving throughput", "serving"),
+    Section("serving-groups", "serving_groups", "Serving throughput by group", "serving"),
+    Section("hindcast", "gates", "Gates and deliveries", "hindcast"),
+    Section("goodput-replay", "serving", "Goodput by formula against replay", "goodput-replay"),
+    Section("deepseek-day", "demand", "DeepSeek's day", "deepseek-day"),
+    Section("replay-engine", "serving", "Replay against the engine", "replay-engine"),
+    Section("promises", "service_level", "Promises kept", "promises"),
+)
 
 PAGES = {
     "serving": ("Accuracy of serving estimates", " [Group by group](serving_groups.md)."),
@@ -67,13 +59,58 @@ PAGES = {
 
 def told(found: Mapping[str, Figures]) -> list[tuple[str, str]]:
     """(title, Markdown) of every section that there are figures for."""
-    return [(each.title, each.text(found[each.source])) for each in SECTIONS if each.source in found]
+    return [(each.title, _told(each.name, found[each.source])) for each in SECTIONS if each.source in found]
 
 
 def section_text(name: str, figures: Figures) -> str:
     """One section with its heading, as its page and a terminal show it."""
-    section = next(each for each in SECTIONS if each.name == name)
-    return f"## {section.title}\n\n{section.text(stored(figures))}"
+    title = next(each.title for each in SECTIONS if each.name == name)
+    return f"## {title}\n\n{_told(name, stored(figures))}"
+
+
+def _told(name: str, figures: Mapping[str, object]) -> str:
+    return _environment().get_template(f"{name}.md.j2").render(figures, METRICS=_METRICS).strip()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"f": written, "share": share, "signed": signed}
+    return environment
+
+
+def written(value: float | None, form: str) -> str:
+    """A number in a form of :func:`format`; a dash where there is none.
+
+    >>> written(0.8567, ".0%"), written(None, ".0%")
+    ('86%', '-')
+    """
+    return "-" if value is None else format(value, form)
+
+
+def share(value: float | None) -> str:
+    """A share in per cent, three digits below 100 %.
+
+    >>> share(0.0672), share(1.143)
+    ('6.72 %', '114 %')
+    """
+    if value is None:
+        return "-"
+    return f"{100 * value:.3g} %" if abs(value) < 1 else f"{100 * value:.0f} %"
+
+
+def signed(value: float | None) -> str:
+    """A signed share in whole per cent, without the sign of per cent.
+
+    >>> signed(-0.268)
+    '-27'
+    """
+    return "-" if value is None else f"{100 * value:+.0f}"
 
 
 def renewed(index: Path, name: str, figures: Figures) -> dict[Path, str]:
@@ -96,12 +133,9 @@ def renewed(index: Path, name: str, figures: Figures) -> dict[Path, str]:
 
 def headlines(found: Mapping[str, Figures], folder: str) -> str:
     """The index's table: what was compared, with which result, and where the whole is."""
-    rows = [
-        (section.title, section.headline(found[section.source]), f"[{section.page}]({folder}/{section.page}.md)")
-        for section in SECTIONS
-        if section.headline and section.source in found
-    ]  # fmt: skip
-    return table(("compared", "result", "page"), rows)
+    titles = {section.name: section.title for section in SECTIONS}
+    by_name = {name.replace("-", "_"): found.get(name) for names in SUBJECTS.values() for name in names}
+    return _told(HEADLINES, {**by_name, "titles": titles, "folder": folder})
 
 
 def with_section(page: str, name: str, section: str) -> str:

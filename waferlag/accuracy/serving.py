@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from executor.estimate.accuracy import METRICS, RULE, GroupScore, MetricScore, Setting
+from executor.estimate.accuracy import METRICS, RULE, Setting
 from executor.estimate.measured_points import Cleaned
 from executor.estimate.published_points import Compared, compared
 from executor.model.cost import USABLE_SHARE, Layout, memory_fit
@@ -48,50 +48,37 @@ def _setting(setting: Setting) -> dict[str, Any]:
     total = setting.summary
     of_metric = ("error", "bias", "coverage", "coverage_by_row")
     return {
-        "rows_at_most": setting.rows_at_most,
-        "held_out": setting.held_out,
-        "groups": total.groups,
-        "calibration_rows": total.calibration_rows,
-        "scored_rows": total.scored_rows,
+        **_fields(setting, "rows_at_most", "held_out"),
+        **_fields(total, "groups", "calibration_rows", "scored_rows"),
         "worst_tpot": total.worst["tpot"],
         **{metric: {name: getattr(total, name)[metric] for name in of_metric} for metric in METRICS},
     }
 
 
 def _groups(setting: Setting) -> Iterator[dict[str, Any]]:
-    shared = {"rows_at_most": setting.rows_at_most, "held_out": setting.held_out}
     for group in (*setting.groups, *setting.uncalibrated):
-        yield {**shared, "averaged": group in setting.groups, **_group(group)}
-
-
-def _group(group: GroupScore) -> dict[str, Any]:
-    return {
-        "group": str(group.group),
-        "label": group.label,
-        "calibration_rows": len(group.calibration_lines),
-        "scored": group.scored,
-        **{metric: _metric(getattr(group, metric)) for metric in METRICS},
-    }
-
-
-def _metric(score: MetricScore) -> dict[str, float]:
-    return {"error": score.error, "bias": score.bias, "coverage": score.coverage}
+        yield {
+            **_fields(setting, "rows_at_most", "held_out"),
+            "averaged": group in setting.groups,
+            "group": str(group.group),
+            "label": group.label,
+            "calibration_rows": len(group.calibration_lines),
+            "scored": group.scored,
+            **{metric: _fields(getattr(group, metric), "error", "bias", "coverage") for metric in METRICS},
+        }
 
 
 def _published(point: Compared) -> dict[str, Any]:
+    predicted = point.predicted
     return {
-        "set_up": point.set_up,
-        "note": point.note,
-        "phase": point.phase,
-        "metric": point.metric,
-        "published": point.published,
-        "predicted": point.predicted.value,
-        "low": point.predicted.low,
-        "high": point.predicted.high,
-        "error": point.error,
-        "label": point.label,
-        "source": point.source,
+        **_fields(point, "set_up", "note", "phase", "metric", "published"),
+        **{"predicted": predicted.value, "low": predicted.low, "high": predicted.high},
+        **_fields(point, "inside", "error", "label", "source"),
     }
+
+
+def _fields(of: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}
 
 
 def _memory(model: str, precision: str, gpu: str, layout: Layout) -> dict[str, Any]:
