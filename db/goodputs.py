@@ -3,19 +3,19 @@
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from executor.estimate.replayed_goodput import Answer
 
 
+@dataclass(frozen=True)
 class GoodputFolder:
     """Answers by key. What cannot be read is asked again, and a folder that cannot be written to is no fault:
     nothing is lost but time.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def get(self, key: str) -> Answer | None:
         """The answer to the question of that key, if it was kept whole."""

@@ -153,11 +153,9 @@ def _quick_answer(record: "PlanRecord", *changes: Any) -> "QuickAnswer":
     """The answer to a what-if; goodputs that were replayed before are brought into this process first."""
     from db.goodputs import GoodputFolder
     from planner.compare.what_if import quick_answer
-    from planner.sizing import capacities
 
     folder = os.environ.get(GOODPUTS)
-    capacities(record.scenario, GoodputFolder(Path(folder)) if folder else None)
-    return quick_answer(record, *changes)
+    return quick_answer(record, *changes, memory=GoodputFolder(Path(folder)) if folder else None)
 
 
 def _send(pipe: BinaryIO | Any, thing: Any) -> None:

@@ -20,6 +20,7 @@ from planner.record.models import Serving
 from planner.report.language import displayable
 
 _MOST_CLIENTS = 4096
+_NO_COUNT = f"is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
 _LANE = "measurement"
 """One measurement at a time: two would measure each other."""
 
@@ -110,9 +111,7 @@ def concurrency_of(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not part.isdecimal() or not 0 < int(part) <= _MOST_CLIENTS:
-            raise UserMistakeError(
-                f"clients: {part!r} is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
-            )
+            raise UserMistakeError(f"clients: {part!r} {_NO_COUNT}")
     return [int(part) for part in parts]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from executor.estimate.replayed_goodput import Memory
 from planner.futures.arrays import Array, Flags, Orders
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import wilson
@@ -144,14 +145,16 @@ class QuickAnswer:
         return self.probability(self.weakest).value >= self.goal
 
 
-def quick_answer(record: PlanRecord, changes: Changes | None = None) -> QuickAnswer:
+def quick_answer(
+    record: PlanRecord, changes: Changes | None = None, *, memory: Memory | None = None
+) -> QuickAnswer:
     """What a plan's scenario, with changes, would be answered on the small sample, without rivals and reasons.
 
-    ``changes`` None: the baseline, as the same search finds it.
+    ``changes`` None: the baseline, as the same search finds it. ``memory``: where replayed goodputs are kept.
     """
     scenario = (changes or Changes()).applied(record.scenario)
     small, goal = quick(scenario), scenario.goal
-    serving = _capacities(record.scenario.model_dump_json())
+    serving = _capacities(record.scenario.model_dump_json(), memory)
     train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.training_futures)
     fresh = draw_prospects(small, serving, _judging_root(record), small.run.replications)
     seen = Formulation(train.futures)
@@ -182,9 +185,9 @@ def _judging_root(record: PlanRecord) -> int:
 
 
 @lru_cache(maxsize=16)
-def _capacities(scenario: str) -> tuple[Capacity, ...]:
+def _capacities(scenario: str, memory: Any) -> tuple[Capacity, ...]:
     """Serving figures of a scenario (JSON): no change of a what-if touches them, so they are found once."""
-    return capacities(Scenario.model_validate_json(scenario))
+    return capacities(Scenario.model_validate_json(scenario), memory)
 
 
 def warm_up() -> bool:
