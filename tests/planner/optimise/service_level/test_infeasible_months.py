@@ -53,15 +53,15 @@ def test_the_least_relaxation_does_and_less_does_not(synthetic):
     assert named
     month = named[0].month
     found = {relaxation.kind: relaxation.factor for relaxation in relaxations(futures, month, 0.9)}
-    assert "spot cap" in found
+    assert "spot-cap" in found
 
     def best(factor):
         wider = tuple(replace(r, spot_cap=r.spot_cap * factor) for r in futures.rentals)
         unmet = unmet_with_everything(replace(futures, rentals=wider), month)
         return (unmet <= 1e-6 * futures.need[:, :, month]).all(axis=1).mean()
 
-    assert best(found["spot cap"]) >= 0.9
-    assert best(found["spot cap"] / 1.02) < 0.9
+    assert best(found["spot-cap"]) >= 0.9
+    assert best(found["spot-cap"] / 1.02) < 0.9
 
 
 def test_where_nothing_can_arrive_or_be_rented_no_single_limit_is_blamed(synthetic):
