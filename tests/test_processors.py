@@ -160,10 +160,6 @@ DRAWS = {
 UNSTABLE = {"argsort", "argpartition"}
 """Which of two equals comes first depends on the processor unless ``kind="stable"``."""
 ALLOWED = {
-    (
-        "executor/steptime/batch.py",
-        "import scipy",
-    ): "least squares through timed steps of an engine, a measurement",
     ("db/notices.py", "**"): "two to a whole number",
     ("planner/report/language.py", "**"): "ten to a whole number, for a text",
 }
