@@ -16,7 +16,6 @@ from db.schema import (
     ReservationRow,
     RivalRow,
 )
-from planner.report.sentences import POLICIES
 
 if TYPE_CHECKING:
     from planner.record.models import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
@@ -133,6 +132,8 @@ def _order(run_id: str, line: int, order: Order) -> OrderRow:
 
 
 def _rivals(run_id: str, record: PlanRecord) -> list[RivalRow]:
+    from planner.report.sentences import POLICIES
+
     return [
         RivalRow(
             run_id=run_id,

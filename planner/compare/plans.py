@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.record.models import PlanRecord
-from planner.record.orders_as_arrays import Placed
+if TYPE_CHECKING:
+    from planner.record.models import PlanRecord
+    from planner.record.orders_as_arrays import Placed
 
 SCHEMA_VERSION = 1
 
@@ -122,7 +123,7 @@ class Changes(Part):
     causes: list[Cause]
 
 
-def compare(before: PlanRecord, after: PlanRecord, causes: list[Cause] | None = None) -> Changes:
+def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | None = None) -> Changes:
     """What changed from one plan to the next; ``causes`` as far as they were computed."""
     moves = [move for move in _moves(before, after) if move.before != move.after]
     orders = _order_moves(before, after)
@@ -140,7 +141,7 @@ def compare(before: PlanRecord, after: PlanRecord, causes: list[Cause] | None = 
 # --- the answer ------------------------------------------------------------------------------------
 
 
-def _moves(before: PlanRecord, after: PlanRecord) -> Iterator[Move]:
+def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
     old, new = before.answer, after.answer
     yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
     yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
@@ -183,7 +184,7 @@ def _day(day: dt.date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _order_moves(before: PlanRecord, after: PlanRecord) -> list[OrderMove]:
+def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
     skus = {order.source: order.sku for order in (*before.orders, *after.orders)}
     return [
         OrderMove(
@@ -200,7 +201,7 @@ def _order_moves(before: PlanRecord, after: PlanRecord) -> list[OrderMove]:
 
 
 def order_changes(
-    before: Iterable[Placed], after: Iterable[Placed]
+    before: "Iterable[Placed]", after: "Iterable[Placed]"
 ) -> list[tuple[tuple[str, str, str], int, int]]:
     """(month, source, pool), GPUs before and GPUs after, where they differ, by month."""
     old, new = _ordered(before), _ordered(after)
@@ -211,7 +212,7 @@ def order_changes(
     ]
 
 
-def _ordered(lines: Iterable[Placed]) -> dict[tuple[str, str, str], int]:
+def _ordered(lines: "Iterable[Placed]") -> dict[tuple[str, str, str], int]:
     totals: dict[tuple[str, str, str], int] = {}
     for line in lines:
         key = (line.month, line.source, line.pool)
@@ -222,7 +223,7 @@ def _ordered(lines: Iterable[Placed]) -> dict[tuple[str, str, str], int]:
 # --- what went in ----------------------------------------------------------------------------------
 
 
-def input_moves(before: PlanRecord, after: PlanRecord) -> list[InputMove]:
+def input_moves(before: "PlanRecord", after: "PlanRecord") -> list[InputMove]:
     """Every field of the scenario that changed, and the version."""
     old, new = (record.scenario.model_dump(mode="json") for record in (before, after))
     moves = [

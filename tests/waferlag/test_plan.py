@@ -51,7 +51,7 @@ def test_the_answer_is_on_stdout_and_fits_80_columns(planned):
 def test_the_json_holds_inputs_and_results(planned):
     record = json.loads(planned[0].read_text())
     assert [key for key in KEYS if key not in record] == []
-    assert record["schema_version"] == 1
+    assert record["schema_version"] == 2
     assert record["answer"]["sentence"].split()[0] in " ".join(planned[1].split())
 
 
@@ -221,9 +221,9 @@ def edited(planned, **changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 2}, "this Waferlag reads 1 (got 2)"),
-        ({"schema_version": "1"}, "this Waferlag reads 1 (got '1')"),
-        ({"schema_version": True}, "this Waferlag reads 1 (got True)"),
+        ({"schema_version": 3}, "this Waferlag reads 1 and 2 (got 3)"),
+        ({"schema_version": "1"}, "this Waferlag reads 1 and 2 (got '1')"),
+        ({"schema_version": True}, "this Waferlag reads 1 and 2 (got True)"),
         ({"scenario": None}, "holds no scenario"),
         ({"scenario": []}, "holds no scenario"),
         ({"overrides": "demand-doubles"}, "overrides must be a list of names"),

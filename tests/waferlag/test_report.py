@@ -32,7 +32,7 @@ def test_a_report_is_written_where_it_is_asked_for_with_the_same_bytes_each_time
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 2}, "this Waferlag reads 1 (got 2)"),
+        ({"schema_version": 3}, "this Waferlag reads 1 and 2 (got 3)"),
         ({"answer": 3}, "is not a plan's JSON: answer: "),
         ({"months": None}, "is not a plan's JSON: months: "),
         ({"surprise": 1}, "is not a plan's JSON: surprise: "),

@@ -28,7 +28,7 @@ def test_the_json_holds_quantiles_that_rise(command, tiny, tmp_path):
     target = tmp_path / "needs.json"
     assert command("size", tiny(), "--json", target)[0] == 0
     needs = json.loads(target.read_text(), parse_constant=pytest.fail)
-    assert (needs["schema_version"], needs["seed"], len(needs["months"])) == (1, 3, 8)
+    assert (needs["schema_version"], needs["seed"], len(needs["months"])) == (2, 3, 8)
     rows = needs["pools"][0]["gpus_needed"]["H20-96GB"]
     assert len(rows) == 8
     assert all(0 < row["p10"] <= row["p50"] <= row["p90"] for row in rows)

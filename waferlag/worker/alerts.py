@@ -2,12 +2,11 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from planner.compare.plans import Changes
-from planner.record.models import PlanRecord
-from planner.report.language import ENGLISH
-from planner.report.sentences import goal_missed, in_plain, order_due
+if TYPE_CHECKING:
+    from planner.compare.plans import Changes
+    from planner.record.models import PlanRecord
 
 SCHEMA_VERSION = 1
 TOPICS = ("goal", "order-by", "failed", "changed")
@@ -24,9 +23,12 @@ class Message:
 
 
 def about_plan(
-    run_id: str, schedule: str, record: PlanRecord, today: dt.date, warn_days: float
+    run_id: str, schedule: str, record: "PlanRecord", today: dt.date, warn_days: float
 ) -> list[Message]:
     """What the sinks of a schedule must know of a plan."""
+    from planner.report.language import ENGLISH
+    from planner.report.sentences import goal_missed, in_plain, order_due
+
     answer = record.answer
     figures = {
         "sentence": answer.sentence,
@@ -51,7 +53,7 @@ def about_failure(run_id: str, schedule: str | None, error: str) -> Message:
     return _message("failed", f"{schedule}: run {run_id} failed", run_id, schedule, {"error": error})
 
 
-def about_changes(run_id: str, schedule: str | None, changes: Changes) -> Message | None:
+def about_changes(run_id: str, schedule: str | None, changes: "Changes") -> Message | None:
     """What changed since the run before; None: nothing in the answer."""
     if not changes.moves and not changes.orders:
         return None

@@ -12,7 +12,8 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lots.local_search import LotSearch
 from planner.optimise.lots.move_probability import _Moves
 from planner.optimise.lots.rounding import dive_to_lots, round_to_lots
-from planner.optimise.lp.formulation import Formulation, optimise
+from planner.optimise.lp.formulation import Formulation
+from tests.programme import optimise
 
 
 def within_limits(futures, plan):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.cvar import cvar
 from planner.optimise.lp.extensive_form import monolithic
-from planner.optimise.lp.formulation import Formulation, optimise
+from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.rolling_horizon import Beliefs, replanned
 from planner.optimise.service_level.calibrate import calibrate
+from tests.programme import optimise
 
 
 @pytest.mark.parametrize("shape", [{"P": 1, "S": 2, "R": 1, "T": 12}, {"P": 2, "S": 4, "R": 2, "T": 10}])

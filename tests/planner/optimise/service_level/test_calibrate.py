@@ -8,8 +8,9 @@ import pytest
 from planner.futures.arrays import Orders, no_orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lots.rounding import round_to_lots
-from planner.optimise.lp.formulation import Formulation, optimise
+from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate, kept_futures, reconsider
+from tests.programme import optimise
 
 
 @pytest.fixture(name="study", scope="module")
