@@ -128,12 +128,12 @@ def answer_card(record: PlanRecord) -> None:
     words, colours = say(), look()
     edge = colours.in_service if record.answer.feasible else colours.unmet
     points = "".join(f"<li>{safe(fact)}</li>" for fact in sentences.rests_on(record, words))
-    below = filter(None, (sentences.waiting(record, words), sentences.plan_again(record, words)))
+    below = words.together(sentences.waiting(record, words), sentences.plan_again(record, words))
     st.html(
         f'<div style="border-left:5px solid {edge};padding:.15rem 0 .15rem 1rem;overflow-wrap:anywhere">'
         f'<p style="font-size:1.35rem;line-height:1.4;font-weight:600;margin:0 0 .5rem">'
         f"{safe(sentences.answer(record, words))}</p>"
-        f'<p style="margin:0 0 .5rem">{safe(" ".join(below))}</p>'
+        f'<p style="margin:0 0 .5rem">{safe(below)}</p>'
         f'<p style="margin:0;font-weight:600">{safe(words("What this rests on"))}</p>'
         f'<ul style="margin:.2rem 0 0;padding-left:1.2rem">{points}</ul></div>'
     )

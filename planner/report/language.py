@@ -98,6 +98,10 @@ class Wording:
         """A probability with its interval, never bare."""
         return f"{self.percent(interval.value)} ({self.percent_range(interval.low, interval.high)})"
 
+    def together(self, *sentences: str | None) -> str:
+        """Sentences one after the other; Chinese sets no blank between them."""
+        return ("" if self.language == "zh" else " ").join(filter(None, sentences))
+
     def listed(self, words: Iterable[str]) -> str:
         """a; a and b; a, b and c."""
         every = list(words)

@@ -123,13 +123,14 @@ def answer(record: PlanRecord, say: Wording) -> str:
     figures = {"odds": say.odds(found.probability), "weakest": say.month(found.weakest_month)}
     required = [month for month in record.months if month.required]
     if found.feasible:
-        return f"{what} " + say(
+        held = say(
             "With this plan demand is met in each month from {first} to {last} with a probability of at least {odds}; "
             "the weakest month is {weakest}.",
             first=say.month(required[0].month),
             last=say.month(record.months[-1].month),
             **figures,
         )
+        return say.together(what, held)
     short = [month for month in required if month.probability.value < found.goal]
     missed = say(
         "No plan found meets demand with {goal} in {months}: the nearest reaches {odds} in {weakest}.",
@@ -137,7 +138,7 @@ def answer(record: PlanRecord, say: Wording) -> str:
         months=_named_months(short, say),
         **figures,
     )
-    return f"{missed} {what}"
+    return say.together(missed, what)
 
 
 def _named_months(months: Sequence[Month], say: Wording) -> str:
@@ -163,7 +164,7 @@ def _what(record: PlanRecord, say: Wording) -> str:
         said = say("Order nothing now.")
     else:
         return say("Order nothing and reserve nothing: what is in service will do.")
-    return f"{said} {then}".strip()
+    return say.together(said, then)
 
 
 def _ordered(record: PlanRecord, say: Wording) -> str:
@@ -341,11 +342,12 @@ def why(order: Order, record: PlanRecord, say: Wording) -> str:
     said = _protects(order, record.scenario.currency, say)
     gates = next(each.gates for each in record.scenario.purchases if each.name == order.source)
     if gates and order.accepted is not None and order.accepted < ALWAYS:
-        said += " " + say(
+        held = say(
             "It is accepted only when {gates} let it pass, in {share} futures.",
             gates=say.listed(gates),
             share=in_ten(order.accepted, say),
         )
+        return say.together(said, held)
     return said
 
 
@@ -365,7 +367,7 @@ def _protects(order: Order, currency: str, say: Wording) -> str:
             kept=say.percent(order.probability_with),
             **figures,
         )
-    return said + (say(", and without it the plan costs {cost} more.", **saved) if cost > 0 else say("."))
+    return said + (say(", and the plan costs {cost} more.", **saved) if cost > 0 else say("."))
 
 
 def reasons(record: PlanRecord, say: Wording) -> list[str]:

@@ -31,23 +31,31 @@ def swing_input(found: SwingInput, say: Wording) -> str:
 def calendar_sentence(record: PlanRecord, calendar: Calendar, say: Wording) -> str:
     """What the calendar costs beside the recommended way, and what its conditions save."""
     currency, cost = record.scenario.currency, calendar.cost_difference
-    told = say(
-        "Settled beforehand, the orders cost {cost} on average; the weakest month is {month} with {odds}.",
-        cost=say.money(calendar.mean_cost.value, currency),
-        month=say.month(calendar.weakest_month),
-        odds=say.odds(calendar.probability),
-    )
-    if record.answer.way == "monthly-re-planning":
-        told += " " + say(
-            "Against planning again each month that is {change} ({low} to {high}).",
-            change=say.change(cost.value, currency),
-            low=say.change(cost.low, currency),
-            high=say.change(cost.high, currency),
+    told = [
+        say(
+            "Settled beforehand, the orders cost {cost} on average; the weakest month is {month} with {odds}.",
+            cost=say.money(calendar.mean_cost.value, currency),
+            month=say.month(calendar.weakest_month),
+            odds=say.odds(calendar.probability),
         )
-    saves = calendar.conditions_save
+    ]
+    if record.answer.way == "monthly-re-planning":
+        told.append(
+            say(
+                "Against planning again each month that is {change} ({low} to {high}).",
+                change=say.change(cost.value, currency),
+                low=say.change(cost.low, currency),
+                high=say.change(cost.high, currency),
+            )
+        )
+    return say.together(*told, _saved(calendar.conditions_save, currency, say))
+
+
+def _saved(saves: Interval | None, currency: str, say: Wording) -> str:
+    """What the conditions of a calendar save; None: it has none."""
     if saves is None:
-        return f"{told} " + say("No condition on the gates saves enough: every order is placed in any case.")
-    return f"{told} " + say(
+        return say("No condition on the gates saves enough: every order is placed in any case.")
+    return say(
         "Its conditions save {value} ({low} to {high}) against the same orders whatever is seen.",
         **_money(saves, currency, say),
     )
