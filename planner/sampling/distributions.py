@@ -9,6 +9,7 @@ same u is longer in every replication.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -21,19 +22,19 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Law:
+class Law(ABC):
     """A distribution on the real line; its unit is the caller's."""
 
     kind: ClassVar[str] = ""
 
+    @abstractmethod
     def quantile(self, u: ArrayLike) -> Floats:
         """The value below which the law lies with probability u; same shape as u."""
-        raise NotImplementedError(f"{type(self).__name__} is no law of its own")
 
     @property
+    @abstractmethod
     def mean(self) -> float:
         """The expected value; infinite where the tail is too heavy to have one."""
-        raise NotImplementedError(f"{type(self).__name__} is no law of its own")
 
     def _must(self, holds: bool, rule: str) -> None:
         if not holds:

@@ -1,8 +1,8 @@
 """Three ways to plan, of which the one that does best on fresh futures is recommended.
 
 A *fixed calendar* orders the same in every future. An *if-then calendar* (if_then.py) looks at the gates before it
-orders. *Monthly re-planning* (replanning.py) looks at gates, need and pipeline, and can therefore promise nothing but
-its rule: what to order this month is certain, what later is a distribution.
+orders. *Monthly re-planning* (rolling_horizon.py) looks at gates, need and pipeline, and can therefore promise
+nothing but its rule: what to order this month is certain, what later is a distribution.
 """
 
 from __future__ import annotations

@@ -107,6 +107,15 @@ def test_a_chinese_text_puts_in_the_figures_of_its_english_text():
     assert {text: said for text, said in CHINESE.items() if places(said) != places(text)} == {}
 
 
+def test_no_chinese_text_is_left_over():
+    """Names and states that a page shows stand in the planner and the database; a fate is put together at run time."""
+    packages = FOLDERS[1].parents[1]
+    roots = [FOLDERS[0], packages / "planner", packages / "db"]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for root in roots for path in root.rglob("*.py")]
+    said = {str(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert set(CHINESE) - said == {"{order}: refused.", "{order}: cancelled."}
+
+
 def test_names_of_what_the_record_holds_as_ids_are_told_in_chinese():
     from dashboard.charts.theme import LABELS, STATES
     from planner.compare.single_future import PLACES
