@@ -108,6 +108,10 @@ class Normal(Law):
     def quantile(self, u):
         return np.asarray(self.mu + self.sigma * normal.quantile(u))
 
+    @property
+    def mean(self):
+        return self.mu
+
 
 def test_lead_time_demand_has_the_textbook_mean_spread_and_95_percent_level():
     """D13: 100 +- 30 a month over 9 +- 2 months: mean 900, sd 219.317, 95 % level 1260.74 (normal)."""
