@@ -27,13 +27,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 PAGES = ("Orders", "Supply", "Demand", "Serving", "Answer")
 CHART = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg.marks"
 REST = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 def main() -> None:
@@ -84,9 +78,7 @@ def store_runs(url: str) -> str:
     record = plan(scenario, memory=memory).record
     run = scenario.run.model_copy(update={"replications": 10_000})
     with open_database(url) as database:
-        news = RunRepository(database).add(
-            plan(open_scenario("2-h20-july-2025").scenario, memory=memory).record
-        )
+        news = RunRepository(database).add(plan(open_scenario("2-h20-july-2025").scenario, memory=memory).record)
         for seed in range(RUNS):
             asked = scenario.model_copy(update={"seed": seed, "run": run})
             RunRepository(database).add(record.model_copy(update={"scenario": asked, "seed": seed}))

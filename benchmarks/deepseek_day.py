@@ -58,8 +58,7 @@ def rates() -> Rates:
         decode, _ = phase_rate(decoding, "decode", CONTEXT, middle)
         low, high = (middle, high) if middle / decode.value < 1.0 / SPEED else (low, middle)
     each = [
-        tuple(GPUS_PER_NODE * value for value in (found.value, found.low, found.high))
-        for found in (prefill, decode)
+        tuple(GPUS_PER_NODE * value for value in (found.value, found.low, found.high)) for found in (prefill, decode)
     ]
     return Rates(each[0], each[1], believed.label, believed.reason)
 
@@ -95,8 +94,7 @@ def figures(hours: list[str], load: np.ndarray, published: np.ndarray, found: Ra
         "bias": float(error.mean()),
         "inside": float(((low <= published) & (published <= high)).mean()),
         "hours": [
-            {"hour": hour[11:16], **dict(zip(names, map(float, values), strict=True))}
-            for hour, *values in columns
+            {"hour": hour[11:16], **dict(zip(names, map(float, values), strict=True))} for hour, *values in columns
         ],
     }
 

@@ -51,9 +51,7 @@ class Driven:
         return max(float(times[-1]) for times in self.token_s) - float(self.arrivals.arrival_s[0])
 
 
-def drive(
-    engine: Engine, arrivals: Arrivals, clock: Callable[[], float] = time.perf_counter, seed: int = 0
-) -> Driven:
+def drive(engine: Engine, arrivals: Arrivals, clock: Callable[[], float] = time.perf_counter, seed: int = 0) -> Driven:
     """Serve the requests with random prompts; each step takes what ``clock`` says it took.
 
     Without look-ahead, so that a step's tokens are there when it ends. BadInputError where the engine has it.

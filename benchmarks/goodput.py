@@ -30,15 +30,7 @@ from waferlag.accuracy.pages import write_figures
 SECTION = "goodput-replay"
 DEFAULT_BATCH = 256
 """Most sequences of a batch, as engines are set by default."""
-QUANTILES = (
-    ("p10", 0.1),
-    ("p25", 0.25),
-    ("p50", 0.5),
-    ("p75", 0.75),
-    ("p90", 0.9),
-    ("p95", 0.95),
-    ("p99", 0.99),
-)
+QUANTILES = (("p10", 0.1), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
 CASES = (
     ("Qwen3-32B", "H100-SXM", "bf16", "vllm", Layout(tp=2), "servegen-m-large", (2000.0, 50.0)),
     ("Qwen3-32B", "H100-SXM", "bf16", "sglang", Layout(tp=4), "servegen-m-large", (2000.0, 50.0)),
@@ -71,9 +63,7 @@ def lengths_of(trace: str) -> Lengths:
     assert found is not None
 
     def pairs(margin):
-        return tuple(
-            (share, getattr(margin, name)) for name, share in QUANTILES if getattr(margin, name) is not None
-        )
+        return tuple((share, getattr(margin, name)) for name, share in QUANTILES if getattr(margin, name) is not None)
 
     return Lengths(found.input.mean, found.output.mean, pairs(found.input), pairs(found.output))
 
@@ -86,12 +76,8 @@ def compare(case, requests: int) -> Row:
     begin = time.perf_counter()
     formula = goodput(setup, lengths, slo)
     formula_seconds = time.perf_counter() - begin
-    step = batch_time(
-        believed.on(setup), believed.calibration.theta, lengths.input_mean + lengths.output_mean / 2
-    )
-    prompt, output = (
-        np.maximum(1, np.rint(lengths.grid(side, 512))).astype(np.int64) for side in ("input", "output")
-    )
+    step = batch_time(believed.on(setup), believed.calibration.theta, lengths.input_mean + lengths.output_mean / 2)
+    prompt, output = (np.maximum(1, np.rint(lengths.grid(side, 512))).astype(np.int64) for side in ("input", "output"))
     begin = time.perf_counter()
     start = formula.requests_per_s or 1.0
     found = [

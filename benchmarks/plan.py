@@ -38,9 +38,7 @@ def main() -> None:
     futures = _futures(options.scenario, most)
     print(f"{options.scenario}: pools, sources, rentals, months = {_shape(futures)}")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; CPU seconds, one thread")
-    print(
-        f"{'N':>7} {'written out':>12} {'rows':>9} {'cuts':>7} {'rounds':>7} {'gap':>8} {'ratio':>6} {'GB':>5}"
-    )
+    print(f"{'N':>7} {'written out':>12} {'rows':>9} {'cuts':>7} {'rounds':>7} {'gap':>8} {'ratio':>6} {'GB':>5}")
     bound = _bound(futures.take(slice(0, min(options.written))))
     measured = [_side_by_side(futures.take(slice(0, n)), bound) for n in options.written]
     for n in options.cuts:

@@ -55,9 +55,7 @@ def widest(one: Replayed, other: Replayed) -> float:
     return max(
         float(np.max(np.abs(a / b - 1)))
         for a, b in (
-            (one.token_times(at), other.token_times(at))
-            for at in range(len(one.arrivals))
-            if one.replica[at] >= 0
+            (one.token_times(at), other.token_times(at)) for at in range(len(one.arrivals)) if one.replica[at] >= 0
         )
     )
 
@@ -75,9 +73,7 @@ def peer(python: str, arrivals: Arrivals, step: BatchTime, replicas: int, rounds
             zip(arrivals.arrival_s.tolist(), arrivals.prompt.tolist(), arrivals.output.tolist(), strict=True)
         ),
     }
-    done = subprocess.run(
-        [python, "-c", PEER], input=json.dumps(asked), capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, "-c", PEER], input=json.dumps(asked), capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout)["seconds"])
 
 
@@ -110,9 +106,7 @@ def main() -> None:
     print(f"ratio {stepped_s / jumped_s:.1f}; largest difference of a token time {apart:.1e}")
     if asked.peer:
         seconds = peer(asked.peer, arrivals, step, asked.replicas, asked.rounds)
-        print(
-            f"vllm-sr-sim     {count / seconds:10,.0f} requests/s  ({seconds:.2f} s), ratio {seconds / jumped_s:.2f}"
-        )
+        print(f"vllm-sr-sim     {count / seconds:10,.0f} requests/s  ({seconds:.2f} s), ratio {seconds / jumped_s:.2f}")
 
 
 if __name__ == "__main__":

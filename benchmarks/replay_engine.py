@@ -47,14 +47,10 @@ SHOWN = (("output_throughput", "tokens/s", 0.10), ("mean_tpot_ms", "ms", 0.10), 
 """Metric, unit and the error that is aimed at."""
 
 
-def requests(
-    rate: float, count: int, seed: int, prompt: tuple[int, int], output: tuple[int, int]
-) -> Arrivals:
+def requests(rate: float, count: int, seed: int, prompt: tuple[int, int], output: tuple[int, int]) -> Arrivals:
     chance = np.random.default_rng(seed)
     return Arrivals(
-        arrival_times(count, rate, 1.0, chance),
-        chance.integers(*prompt, count),
-        chance.integers(*output, count),
+        arrival_times(count, rate, 1.0, chance), chance.integers(*prompt, count), chance.integers(*output, count)
     )
 
 
@@ -78,9 +74,7 @@ def fitted(samples: list[StepSample], limits: Limits) -> BatchTime:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=80)
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="Measurements at each rate, each with its own seed."
-    )
+    parser.add_argument("--rounds", type=int, default=3, help="Measurements at each rate, each with its own seed.")
     parser.add_argument("--write", type=Path, help="index of the pages whose section is replaced")
     asked = parser.parse_args()
     torch.set_num_threads(1)

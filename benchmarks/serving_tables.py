@@ -24,9 +24,7 @@ from planner.scenario.pools import Pool
 from planner.sizing import asked_of
 
 SOURCE = "benchmarks/serving_tables.py: the executor's scheduler on the step-time model's clock"
-FITS_SOURCE = (
-    "benchmarks/serving_tables.py: executor.steptime.fit.fit to executor/reference/serving_points.csv"
-)
+FITS_SOURCE = "benchmarks/serving_tables.py: executor.steptime.fit.fit to executor/reference/serving_points.csv"
 
 
 def fitted() -> dict[str, dict[str, object]]:

@@ -49,9 +49,7 @@ def fitted_batch_time(
     not beyond.
     """
     if len(samples) < MOST_COEFFICIENTS:
-        raise BadInputError(
-            f"{len(samples)} timed steps are too few to fit: give {MOST_COEFFICIENTS} or more"
-        )
+        raise BadInputError(f"{len(samples)} timed steps are too few to fit: give {MOST_COEFFICIENTS} or more")
     seen = np.array(samples, dtype=float)
     batch, context, tokens, square, completed, seconds = seen.T
     knots = _knots(batch)

@@ -65,9 +65,7 @@ class LogNormal(Law):
 
     def quantile(self, u: ArrayLike) -> np.ndarray:
         """Mean exp(sigma z - sigma^2 / 2), z the standard normal quantile of u."""
-        return np.asarray(
-            self.average * np.exp(self.sigma * normal.quantile(u) - self.sigma * self.sigma / 2)
-        )
+        return np.asarray(self.average * np.exp(self.sigma * normal.quantile(u) - self.sigma * self.sigma / 2))
 
     @property
     def mean(self) -> float:

@@ -109,9 +109,7 @@ def download(
 ) -> None:
     """A button whose file is made when it is clicked."""
     safe_name = re.sub(r"[^\w.\-]+", "-", name, flags=re.ASCII)
-    place.download_button(
-        label, data=content, file_name=safe_name, mime=mime, key=key, on_click="ignore", **options
-    )
+    place.download_button(label, data=content, file_name=safe_name, mime=mime, key=key, on_click="ignore", **options)
 
 
 def shown_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -101,9 +101,7 @@ class ArtefactStore:
         folder = self.folder / run_id
         if not folder.is_dir():
             return 0
-        doomed = (
-            [folder] if keep_epoch is None else [f for f in folder.iterdir() if f.name != str(keep_epoch)]
-        )
+        doomed = [folder] if keep_epoch is None else [f for f in folder.iterdir() if f.name != str(keep_epoch)]
         freed = sum(_size(path) for path in doomed)
         for path in doomed:
             if path.is_dir():
@@ -136,9 +134,7 @@ def file_error(path: Path, error: OSError) -> DatabaseError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFullError(f"{path}: no room left on the disk; free some, then run it again")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return DatabaseReadOnlyError(
-            f"{path} may not be written ({error.strerror}): mend the folder's rights"
-        )
+        return DatabaseReadOnlyError(f"{path} may not be written ({error.strerror}): mend the folder's rights")
     return ArtefactError(f"{path} cannot be written ({error.strerror or error})")
 
 

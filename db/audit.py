@@ -18,9 +18,7 @@ def note(
 ) -> None:
     """Write one line, in the transaction of what it tells."""
     session.execute(
-        insert(AuditRow).values(
-            at=now(), run_id=run_id, schedule=schedule, event=event, note=text, actor=actor()
-        )
+        insert(AuditRow).values(at=now(), run_id=run_id, schedule=schedule, event=event, note=text, actor=actor())
     )
 
 

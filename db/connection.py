@@ -88,9 +88,7 @@ def database_url(text: str) -> URL:
     'postgresql+psycopg://planner@db.example/waferlag'
     """
     if not text.strip():
-        raise DatabaseUrlError(
-            "the database's URL is empty: give sqlite:///FILE or postgresql://USER@HOST/NAME"
-        )
+        raise DatabaseUrlError("the database's URL is empty: give sqlite:///FILE or postgresql://USER@HOST/NAME")
     if ":" not in text.partition("/")[0]:
         text = f"sqlite:///{Path(text).expanduser()}"
     try:
@@ -104,9 +102,7 @@ def database_url(text: str) -> URL:
         hint = f"did you mean {nearest}:?" if nearest else "known: sqlite, postgresql"
         raise DatabaseUrlError(f"the database's URL begins with {url.drivername!r} ({hint})")
     if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
-        raise DatabaseUrlError(
-            "an SQLite database in memory is seen by one process only: give a file, sqlite:///FILE"
-        )
+        raise DatabaseUrlError("an SQLite database in memory is seen by one process only: give a file, sqlite:///FILE")
     return url.set(drivername=_SCHEMES[url.drivername])
 
 
@@ -118,11 +114,7 @@ def _without_password(text: str) -> str:
 
 def require_file(url: URL) -> None:
     """Refuse an SQLite file that is not there, which SQLite would make."""
-    if (
-        url.drivername == "sqlite+pysqlite"
-        and "uri" not in url.query
-        and not Path(str(url.database)).exists()
-    ):
+    if url.drivername == "sqlite+pysqlite" and "uri" not in url.query and not Path(str(url.database)).exists():
         raise DatabaseUrlError(
             f"there is no database at {url.database}: mend --db or WAFERLAG_DB, or make one with `waferlag db init`"
         )
@@ -155,14 +147,10 @@ def _engine(url: URL) -> Engine:
     timeouts = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout=60s"
     try:
         return create_engine(
-            url,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "options": timeouts},
+            url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_SECONDS, "options": timeouts}
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise DatabaseError(
-            "PostgreSQL needs the psycopg driver: pip install 'waferlag[postgres]'"
-        ) from error
+        raise DatabaseError("PostgreSQL needs the psycopg driver: pip install 'waferlag[postgres]'") from error
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:

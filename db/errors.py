@@ -80,8 +80,7 @@ def _sqlite_error(place: str, error: sqlite3.Error) -> DatabaseError:
         )
     if "readonly" in text:
         return DatabaseReadOnlyError(
-            f"{place} may not be written: make the file and its folder writable, or choose another "
-            "database with --db"
+            f"{place} may not be written: make the file and its folder writable, or choose another database with --db"
         )
     if "full" in text or "disk I/O error" in text:
         return DiskFullError(f"{place}: no room left on the disk ({text}); free some, then run it again")
@@ -123,9 +122,5 @@ def _postgres_error(place: str, error: DBAPIError) -> DatabaseError:
 
 def _says(line: str, code: str) -> bool:
     """While connecting, psycopg gives the server's words without its code."""
-    words = {
-        "28P01": "password authentication failed",
-        "3D000": "does not exist",
-        "57P03": "the database system is",
-    }
+    words = {"28P01": "password authentication failed", "3D000": "does not exist", "57P03": "the database system is"}
     return code in words and words[code] in line

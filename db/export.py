@@ -74,9 +74,7 @@ def _table(database: Database, run_id: str, part: str) -> pa.Table:
     rows = [asdict(line) for line in query(database, run_id)]
     names = _DELIVERY if part == "deliveries" else _columns(query)
     if not rows:
-        _head(
-            database, run_id
-        )  # a plan without such lines has a table without rows; a run without a plan has none
+        _head(database, run_id)  # a plan without such lines has a table without rows; a run without a plan has none
         return pa.table({name: pa.nulls(0) for name in names})
     return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows])
 

@@ -58,9 +58,7 @@ def _examine(database: Database) -> Health:
         if run.state == "done" and run.kind == PLAN and run.plan is None:
             problems.append(f"run {run.id} is done and has no plan")
         if run.artefact is not None:
-            problems += _damage(
-                run.id, Artefact(run.artefact, run.artefact_sha256, run.artefact_bytes), store
-            )
+            problems += _damage(run.id, Artefact(run.artefact, run.artefact_sha256, run.artefact_bytes), store)
     return Health(version, len(runs), sum(run.artefact is not None for run in runs), problems)
 
 
@@ -180,9 +178,7 @@ def _remove_rows(database: Database, keep_days: float) -> list[str]:
         for run_id, schedule in session.execute(newest.add_columns(RunRow.schedule)):
             kept.setdefault(str(schedule), run_id)
         old = select(RunRow.id).where(
-            RunRow.state.in_(ENDED),
-            RunRow.ended < now() - keep_days * DAY,
-            RunRow.id.not_in(list(kept.values())),
+            RunRow.state.in_(ENDED), RunRow.ended < now() - keep_days * DAY, RunRow.id.not_in(list(kept.values()))
         )
         doomed = list(session.execute(old).scalars())
         session.execute(delete(RunRow).where(RunRow.id.in_(doomed)))

@@ -71,10 +71,7 @@ class Outbox:
             session.execute(
                 update(NoticeRow)
                 .where(NoticeRow.id == row.id)
-                .values(
-                    attempts=notice.attempt,
-                    not_before=now() + FIRST_RETRY_SECONDS * 2 ** (notice.attempt - 1),
-                )
+                .values(attempts=notice.attempt, not_before=now() + FIRST_RETRY_SECONDS * 2 ** (notice.attempt - 1))
             )
             return notice
 
@@ -92,7 +89,5 @@ class Outbox:
 
     def _end(self, notice: Notice, state: str, error: str | None) -> None:
         with self.database.write() as session:
-            session.execute(
-                update(NoticeRow).where(NoticeRow.id == notice.id).values(state=state, error=error)
-            )
+            session.execute(update(NoticeRow).where(NoticeRow.id == notice.id).values(state=state, error=error))
             audit.note(session, f"notice {state}", run_id=notice.run_id, text=error or notice.subject)

@@ -345,8 +345,7 @@ def scenarios(database: Database) -> list[ScenarioSummary]:
     with database.read() as session:
         rows = session.execute(query.order_by(ScenarioRow.created.desc())).all()
     return [
-        ScenarioSummary(row.name, row.version, row.hash, dt.datetime.fromtimestamp(row.created, dt.UTC))
-        for row in rows
+        ScenarioSummary(row.name, row.version, row.hash, dt.datetime.fromtimestamp(row.created, dt.UTC)) for row in rows
     ]
 
 
@@ -405,12 +404,7 @@ def audit_trail(
     with database.read() as session:
         return [
             AuditLine(
-                dt.datetime.fromtimestamp(row.at, dt.UTC),
-                row.run_id,
-                row.schedule,
-                row.event,
-                row.note,
-                row.actor,
+                dt.datetime.fromtimestamp(row.at, dt.UTC), row.run_id, row.schedule, row.event, row.note, row.actor
             )
             for row in session.execute(query).scalars()
         ]
@@ -483,6 +477,5 @@ def profiles(database: Database) -> list[ProfileSummary]:
     with database.read() as session:
         rows = session.execute(select(*columns).order_by(ProfileRow.created.desc())).all()
     return [
-        ProfileSummary(**{**row._mapping, "created": dt.datetime.fromtimestamp(row.created, dt.UTC)})
-        for row in rows
+        ProfileSummary(**{**row._mapping, "created": dt.datetime.fromtimestamp(row.created, dt.UTC)}) for row in rows
     ]

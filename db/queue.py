@@ -177,11 +177,7 @@ class RunQueue:
         return "lost" if cancel is None else "cancel" if cancel else "go"
 
     def finish(
-        self,
-        claim: Claim,
-        state: str,
-        error: str | None = None,
-        also: Callable[[Session], None] | None = None,
+        self, claim: Claim, state: str, error: str | None = None, also: Callable[[Session], None] | None = None
     ) -> bool:
         """End a run as done, failed or cancelled; False: it was lost, and nothing was written.
 
@@ -238,9 +234,7 @@ class RunQueue:
             state = cancel(session, run_id)
             if state is None:
                 ended = session.get_one(RunRow, run_id).state
-                raise RunStateError(
-                    f"run {run_id} is {ended}: only a waiting or running one can be cancelled"
-                )
+                raise RunStateError(f"run {run_id} is {ended}: only a waiting or running one can be cancelled")
             return run_id, state
 
     def retry(self, beginning: str) -> str:
@@ -301,12 +295,7 @@ def _identical(session: Session, identity: str) -> str | None:
 def put(session: Session, request: Request) -> str | None:
     """Queue a run in the caller's transaction; None where its id or its dedup key is taken."""
     run_id = request.run_id or new_run_id()
-    row = {
-        "id": run_id,
-        "state": "queued",
-        "created": now(),
-        **{name: getattr(request, name) for name in _COPIED},
-    }
+    row = {"id": run_id, "state": "queued", "created": now(), **{name: getattr(request, name) for name in _COPIED}}
     statement = insert_or_ignore(session, RunRow).values(**row).returning(RunRow.id)
     stored: str | None = session.execute(statement).scalar_one_or_none()
     if stored is not None:
@@ -399,9 +388,7 @@ def _end(session: Session, where: ColumnElement[bool], state: str, error: str | 
     ended = (
         update(RunRow)
         .where(where)
-        .values(
-            state=state, error=error, ended=now(), dedup=None, owner=None, lease_until=None, progress=None
-        )
+        .values(state=state, error=error, ended=now(), dedup=None, owner=None, lease_until=None, progress=None)
         .returning(RunRow.id)
     )
     return session.execute(ended).scalar_one_or_none()

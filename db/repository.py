@@ -167,9 +167,7 @@ def save_scenario(session: Session, scenario: Scenario) -> str:
     found = scenario_hash(scenario)
     known = select(ScenarioRow.hash).where(ScenarioRow.hash == found)
     while session.execute(known).scalar_one_or_none() is None:
-        newest = select(func.coalesce(func.max(ScenarioRow.version), 0)).where(
-            ScenarioRow.name == scenario.name
-        )
+        newest = select(func.coalesce(func.max(ScenarioRow.version), 0)).where(ScenarioRow.name == scenario.name)
         # Another process may take this version in the same instant: nothing is inserted, and we try again.
         session.execute(
             insert_or_ignore(session, ScenarioRow).values(

@@ -6,16 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from db.schema import (
-    Base,
-    GateMonthRow,
-    MonthRow,
-    OrderRow,
-    PlanRow,
-    PoolMonthRow,
-    ReservationRow,
-    RivalRow,
-)
+from db.schema import Base, GateMonthRow, MonthRow, OrderRow, PlanRow, PoolMonthRow, ReservationRow, RivalRow
 
 if TYPE_CHECKING:
     from planner.record.models import Interval, Month, Order, PlanRecord, PoolMonth, Quantiles
@@ -125,9 +116,7 @@ def _order(run_id: str, line: int, order: Order) -> OrderRow:
         arrives_p90=order.arrives.p90,
         probability_without=order.probability_without.value,
         cost_without=order.cost_without.value,
-        **order.model_dump(
-            exclude={"arrives", "probability_without", "cost_without", "probability_with", "accepted"}
-        ),
+        **order.model_dump(exclude={"arrives", "probability_without", "cost_without", "probability_with", "accepted"}),
     )
 
 

@@ -100,9 +100,7 @@ class ScheduleRepository:
         with self.database.write() as session:
             row = _row(session, name)
             first = _next_from_now(session, row.cron, row.zone, calendar)
-            session.execute(
-                update(ScheduleRow).where(ScheduleRow.name == name).values(active=True, next_at=first)
-            )
+            session.execute(update(ScheduleRow).where(ScheduleRow.name == name).values(active=True, next_at=first))
             audit.note(session, "schedule resumed", schedule=name)
         return first
 
@@ -126,9 +124,7 @@ class ScheduleRepository:
 
         Several processes may call it at once: each instant is fired by one of them.
         """
-        due = select(ScheduleRow).where(
-            ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now()
-        )
+        due = select(ScheduleRow).where(ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now())
         with self.database.read() as session:
             if session.execute(due.limit(1)).scalar_one_or_none() is None:
                 return []

@@ -119,9 +119,7 @@ class LimitError(UserMistakeError):
         self.found = found
         self.limit = limit
         self.setting = setting
-        super().__init__(
-            f"{what}: {found:,} is above the limit of {limit:,} (raise {setting} to allow it)",
-        )
+        super().__init__(f"{what}: {found:,} is above the limit of {limit:,} (raise {setting} to allow it)")
 
 
 class ExecutorError(UserMistakeError):

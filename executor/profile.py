@@ -45,13 +45,9 @@ class Figure:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(v) for v in (self.value, self.low, self.high)):
-            raise BadInputError(
-                f"a figure and its interval must be finite (got {self.value}, {self.low}, {self.high})"
-            )
+            raise BadInputError(f"a figure and its interval must be finite (got {self.value}, {self.low}, {self.high})")
         if not self.low <= self.value <= self.high:
-            raise BadInputError(
-                f"a figure must lie in its interval (got {self.value} outside {self.low}..{self.high})"
-            )
+            raise BadInputError(f"a figure must lie in its interval (got {self.value} outside {self.low}..{self.high})")
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.4g}-{self.high:.4g})"

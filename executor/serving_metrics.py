@@ -77,9 +77,7 @@ class Latencies:
         """Which requests met every bound; a request of one token has no TPOT to miss."""
         tpot = np.nan_to_num(self.tpot, nan=0.0)
         return (
-            (1e3 * self.ttft <= bounds.ttft_ms)
-            & (1e3 * tpot <= bounds.tpot_ms)
-            & (1e3 * self.e2el <= bounds.e2el_ms)
+            (1e3 * self.ttft <= bounds.ttft_ms) & (1e3 * tpot <= bounds.tpot_ms) & (1e3 * self.e2el <= bounds.e2el_ms)
         )
 
 

@@ -62,10 +62,7 @@ class Audit:
             "futures": self.futures,
             "weakest": _as_json(self.weakest),
             "months": [_as_json(month) for month in self.months],
-            "mean_cost": {
-                "promised": self.record.kpis.mean_cost.model_dump(),
-                "seen": self.cost.model_dump(),
-            },
+            "mean_cost": {"promised": self.record.kpis.mean_cost.model_dump(), "seen": self.cost.model_dump()},
         }
 
 
@@ -101,29 +98,20 @@ def audit(
     way = record.answer.way
     learnt = (
         draw_prospects(
-            scenario,
-            serving,
-            root_of(scenario.seed, "optimise"),
-            scenario.run.training_futures,
-            "fast",
-            processes,
+            scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.training_futures, "fast", processes
         ).futures
         if way != "fixed-calendar"
         else fresh
     )
     progress(0.8, "carrying the plan out")
-    outcome = evaluate(
-        fresh, Orders(_orders(record, learnt, fresh), Axes.of(scenario).reserved(record.reservations))
-    )
+    outcome = evaluate(fresh, Orders(_orders(record, learnt, fresh), Axes.of(scenario).reserved(record.reservations)))
     progress(1.0, "done")
     return Audit(
         record=record,
         root=root,
         futures=futures,
         months=tuple(
-            AuditedMonth(
-                month.month, month.required, month.probability, probability(outcome.met_jointly[:, t])
-            )
+            AuditedMonth(month.month, month.required, month.probability, probability(outcome.met_jointly[:, t]))
             for t, month in enumerate(record.months)
         ),
         cost=mean_of(outcome.cost.total),

@@ -210,9 +210,7 @@ def hindcast(
             if not known:
                 continue
             gates = _gates(product, known, as_of, reading)
-            paths = dict(
-                zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(root), range(draws)), strict=True)
-            )
+            paths = dict(zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(root), range(draws)), strict=True))
             targets += _targets(product, known, paths, as_of, reading)
             changes += _first_changes(product, known, paths, as_of, reading)
             if "us" in known and "cn" in known:
@@ -266,11 +264,7 @@ def _gates(product: str, known: dict[Authority, State], as_of: dt.date, reading:
 
 
 def _targets(
-    product: str,
-    known: dict[Authority, State],
-    paths: dict[Authority, GatePath],
-    as_of: dt.date,
-    reading: str,
+    product: str, known: dict[Authority, State], paths: dict[Authority, GatePath], as_of: dt.date, reading: str
 ) -> list[Target]:
     found = []
     for gate, state in known.items():
@@ -279,9 +273,7 @@ def _targets(
             truth = _happened(product, gate, day, reading) if day <= END else None
             if truth is None:
                 continue
-            drawn = np.bincount(paths[gate].at(days * MINUTES_PER_DAY), minlength=4) / len(
-                paths[gate].minutes
-            )
+            drawn = np.bincount(paths[gate].at(days * MINUTES_PER_DAY), minlength=4) / len(paths[gate].minutes)
             announced = gate_history.states(product, gate, as_of, reading)[-1].from_date
             said = {
                 "waferlag": drawn,
@@ -319,11 +311,7 @@ def _limit(as_of: dt.date) -> int:
 
 
 def _first_changes(
-    product: str,
-    known: dict[Authority, State],
-    paths: dict[Authority, GatePath],
-    as_of: dt.date,
-    reading: str,
+    product: str, known: dict[Authority, State], paths: dict[Authority, GatePath], as_of: dt.date, reading: str
 ) -> list[Span]:
     found = []
     limit = _limit(as_of)
@@ -349,14 +337,7 @@ def _both_happened(product: str, day: dt.date, reading: str) -> bool:
 def _both_pass(product: str, paths: dict[Authority, GatePath], as_of: dt.date, reading: str) -> list[YesNo]:
     today = bool(_both_now(paths, 0).all())
     return [
-        YesNo(
-            as_of,
-            product,
-            days,
-            float(_both_now(paths, days).mean()),
-            today,
-            _both_happened(product, day, reading),
-        )
+        YesNo(as_of, product, days, float(_both_now(paths, days).mean()), today, _both_happened(product, day, reading))
         for days in HORIZONS
         if (day := as_of + dt.timedelta(days=days)) <= END
     ]
@@ -370,9 +351,7 @@ def _days_passing(product: str, paths: dict[Authority, GatePath], as_of: dt.date
     return [Span(as_of, product, "days both pass", limit, float(truth), np.asarray(drawn))]
 
 
-def _deliveries(
-    product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date, root: int
-) -> list[YesNo]:
+def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date, root: int) -> list[YesNo]:
     """Whether a lot ordered on the day from finished stock is released, against whether goods left for China."""
     draws = len(paths[0].minutes)
     if not any(period.product == product for period in delivery_record()):

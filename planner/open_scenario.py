@@ -35,9 +35,7 @@ def open_scenario(
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 
-def _with_run(
-    scenario: Scenario, replications: int | None, seed: int | None, training_futures: int | None
-) -> Scenario:
+def _with_run(scenario: Scenario, replications: int | None, seed: int | None, training_futures: int | None) -> Scenario:
     """The scenario with the numbers that a command line may change, checked as the file's are."""
     changed: dict[str, Any] = scenario.model_dump(mode="json")
     if replications is not None:

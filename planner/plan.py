@@ -71,9 +71,7 @@ def plan(
     company = studies.company(scenario, samples, static, where)
     choice = company.choice
     tell(0.7, "waiting, other worlds and goals")
-    waiting, worth = studies.later_or_elsewhere(
-        scenario, serving, samples, choice, where, worlds_too=depth == "study"
-    )
+    waiting, worth = studies.later_or_elsewhere(scenario, serving, samples, choice, where, worlds_too=depth == "study")
     tell(0.9, "reasons")
     reasons = order_reasons(samples.confirm, choice.chosen)
     odds = gate_odds(scenario, fresh)
@@ -104,9 +102,7 @@ def _settled(
 
     def draw(orders: Orders | None) -> Samples:
         shape = (len(scenario.purchases), scenario.horizon_months)
-        volume = (
-            np.zeros(shape, dtype=np.int64) if orders is None else orders.orders.sum(axis=0).astype(np.int64)
-        )
+        volume = np.zeros(shape, dtype=np.int64) if orders is None else orders.orders.sum(axis=0).astype(np.int64)
         tell(0.05 * len(drawn), "orders and promise at their own volume")
         drawn.append(_futures(scenario, serving, where, lambda _share, _step: None, volume))
         return drawn[-1][0]

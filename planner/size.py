@@ -86,13 +86,7 @@ def _spares(scenario: Scenario, key: Key, numbers: range) -> tuple[SpareNeed, ..
     """Spares for the entries of the fleet whose failures are replaced through the gates."""
     if all(entry.replacement is None for entry in scenario.fleet):
         return ()
-    return spare_needs(
-        scenario,
-        supply_spec(scenario),
-        key,
-        numbers,
-        partial(carried_out, engine="fast"),
-    )
+    return spare_needs(scenario, supply_spec(scenario), key, numbers, partial(carried_out, engine="fast"))
 
 
 def _by_month(gpus: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Quantiles, ...]:

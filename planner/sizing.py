@@ -30,15 +30,7 @@ from planner.scenario.pools import Pool
 
 Array = NDArray[np.float64]
 DOMAIN = "serving"
-QUANTILES = (
-    ("p10", 0.10),
-    ("p25", 0.25),
-    ("p50", 0.50),
-    ("p75", 0.75),
-    ("p90", 0.90),
-    ("p95", 0.95),
-    ("p99", 0.99),
-)
+QUANTILES = (("p10", 0.10), ("p25", 0.25), ("p50", 0.50), ("p75", 0.75), ("p90", 0.90), ("p95", 0.95), ("p99", 0.99))
 
 
 @dataclass(frozen=True)
@@ -106,12 +98,8 @@ def asked_of(pool: Pool, sku: str, layout: LayoutModel, stream: Traffic) -> Ques
     """What a pool asks of a replica on one kind of GPU: the set-up, the lengths and the SLO."""
     spread = Layout(layout.tp, layout.pp, layout.attention_dp, layout.moe_tp, layout.moe_ep)
     return Question(
-        setup=setup_of(
-            pool.model, sku, layout.precision or pool.precision, layout.engine or pool.engine, spread
-        ),
-        lengths=Lengths(
-            stream.input.mean, stream.output.mean, _quantiles(stream.input), _quantiles(stream.output)
-        ),
+        setup=setup_of(pool.model, sku, layout.precision or pool.precision, layout.engine or pool.engine, spread),
+        lengths=Lengths(stream.input.mean, stream.output.mean, _quantiles(stream.input), _quantiles(stream.output)),
         cells=stream.cells,
         slo=Slo(pool.slo.ttft_ms, pool.slo.tpot_ms, 100.0 * pool.slo.percentile),
         prefix_reuse=stream.prefix_reuse.value,

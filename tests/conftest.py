@@ -55,9 +55,7 @@ def make_scenario() -> Callable[..., Scenario]:
 def make_record(make_scenario: Callable[..., Scenario]) -> RecordMaker:
     """A plan of the small scenario with invented figures; ``changes`` replace parts of the record."""
 
-    def make(
-        scenario: Scenario | None = None, probability: float = 0.91, gpus: int = 96, **changes: Any
-    ) -> PlanRecord:
+    def make(scenario: Scenario | None = None, probability: float = 0.91, gpus: int = 96, **changes: Any) -> PlanRecord:
         from planner.scenario.load import scenario_hash
 
         scenario = scenario or make_scenario()

@@ -48,13 +48,7 @@ STATES = ("closed", "promised", "conditional", "open")
 
 def scenario(title: str = "The day of the news", chat: str = "chat", coder: str = "coder") -> Scenario:
     """Two pools, H20 from three entry points, Ascend 910C, rental, three gates."""
-    h20 = {
-        "sku": "H20-96GB",
-        "gates": list(GATES),
-        "price": 118_000,
-        "prepayment": 0.3,
-        "max_gpus_per_month": 512,
-    }
+    h20 = {"sku": "H20-96GB", "gates": list(GATES), "price": 118_000, "prepayment": 0.3, "max_gpus_per_month": 512}
     return Scenario.model_validate(
         {
             "name": "2-h20-july-2025",
@@ -82,10 +76,7 @@ def scenario(title: str = "The day of the news", chat: str = "chat", coder: str 
                     "slo": {"ttft_ms": 1500, "tpot_ms": 40},
                 },
             ],
-            "fleet": [
-                {"sku": "H20-96GB", "pool": chat, "gpus": 192},
-                {"sku": "H20-96GB", "pool": coder, "gpus": 64},
-            ],
+            "fleet": [{"sku": "H20-96GB", "pool": chat, "gpus": 192}, {"sku": "H20-96GB", "pool": coder, "gpus": 64}],
             "sources": [
                 {"name": "H20 finished stock", "entry": "finished-stock", **h20},
                 {"name": "H20 part-finished", "entry": "part-finished", **h20},
@@ -159,10 +150,7 @@ def months(chat: str, coder: str) -> list[Month]:
     rows = []
     for index in range(MONTHS):
         day = first_of(index)
-        pools = [
-            pool_month(chat, index, "H20-96GB", 150, growing),
-            pool_month(coder, index, "H20-96GB", 52, small),
-        ]
+        pools = [pool_month(chat, index, "H20-96GB", 150, growing), pool_month(coder, index, "H20-96GB", 52, small)]
         spend = 3.1e6 + 2.4e6 * (index % 4 == 0) + 1.1e6 * (index == 9)
         rows.append(
             Month(
@@ -234,22 +222,8 @@ def rivals(base: float) -> list[Rival]:
     """Six other ways to act."""
     return [
         rival("nothing-until-cleared", 88.1e6, 0.58, 0.061, 212, base),
-        rival(
-            "everything-now",
-            93.5e6,
-            0.93,
-            0.003,
-            560,
-            base,
-        ),
-        rival(
-            "nine-month-mrp",
-            79.9e6,
-            0.66,
-            0.034,
-            344,
-            base,
-        ),
+        rival("everything-now", 93.5e6, 0.93, 0.003, 560, base),
+        rival("nine-month-mrp", 79.9e6, 0.66, 0.034, 344, base),
         rival("domestic-only", 86.7e6, 0.81, 0.012, 420, base),
         rival("rent-only", 104.2e6, 0.44, 0.094, 0, base),
     ]
@@ -266,9 +240,7 @@ def serving(pool: str, sku: str, model: str, gpus: int, rate: float | None, labe
         layout={"tp": gpus},
         gpus_per_replica=gpus,
         fits=rate is not None,
-        requests_per_s=None
-        if rate is None
-        else Interval(value=rate, low=rate * 0.78, high=rate * 1.21, level=0.8),
+        requests_per_s=None if rate is None else Interval(value=rate, low=rate * 0.78, high=rate * 1.21, level=0.8),
         gpus_per_request_per_s=None if rate is None else gpus / rate,
         ttft_ms=None if rate is None else 1240.0,
         tpot_ms=None if rate is None else 41.5,
@@ -367,14 +339,7 @@ def study(chat: str) -> dict:
                 (SwingInput(kind="months-to-service", source="H20 new wafers"), 74e6, 79e6),
             )
         ],
-        "limits": [
-            BindingLimit(
-                limit="monthly-cap",
-                sources=["H20 finished stock"],
-                month="2025-08",
-                saves=31_500.0,
-            )
-        ],
+        "limits": [BindingLimit(limit="monthly-cap", sources=["H20 finished stock"], month="2025-08", saves=31_500.0)],
     }
 
 
@@ -384,9 +349,7 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
     months_ = months(chat, coder)
     weakest = min((month for month in months_ if month.required), key=lambda month: month.probability.value)
     record = PlanRecord(
-        versions=Provenance(
-            waferlag="0.1.0", python="3.11.7", numpy="2.3.5", simpy="4.1.2", highspy="1.12.0"
-        ),
+        versions=Provenance(waferlag="0.1.0", python="3.11.7", numpy="2.3.5", simpy="4.1.2", highspy="1.12.0"),
         scenario=scenario(title, chat, coder),
         overrides=["demand-doubles"],
         scenario_hash="5f2c" * 16,
@@ -494,9 +457,7 @@ def build(title: str = "The day of the news", chat: str = "chat", coder: str = "
         why=Reasons(
             missed=[
                 MissedMonth(
-                    month="2026-12",
-                    best=Interval(value=0.84, low=0.82, high=0.86),
-                    missing={chat: 1.7, coder: 0.4},
+                    month="2026-12", best=Interval(value=0.84, low=0.82, high=0.86), missing={chat: 1.7, coder: 0.4}
                 )
             ],
             relaxations=[Relaxation(limit="monthly-cap", factor=1.4, sources=["H20 finished stock"])],

@@ -44,9 +44,7 @@ def test_what_was_skipped_and_how_to_get_it_stands_behind_the_short_summary(hous
 def test_a_file_that_is_skipped_as_a_whole_is_said_too(house: pytest.Pytester):
     house.makepyfile("import pytest\npytest.importorskip('no_such_package')")
     run = house.runpytest_inprocess("-p", "no:cacheprovider")
-    run.stdout.fnmatch_lines(
-        ["Skipped: 1 whole file, could not import*. Get it: pip install 'waferlag?all?'"]
-    )
+    run.stdout.fnmatch_lines(["Skipped: 1 whole file, could not import*. Get it: pip install 'waferlag?all?'"])
 
 
 def test_where_nothing_is_skipped_nothing_is_said(house: pytest.Pytester):
@@ -57,13 +55,9 @@ def test_where_nothing_is_skipped_nothing_is_said(house: pytest.Pytester):
 
 
 def test_a_file_runs_in_one_process_and_both_browser_files_in_the_same(request: pytest.FixtureRequest):
-    unit = next(
-        plugin for plugin in request.config.pluginmanager.get_plugins() if hasattr(plugin, "work_unit")
-    )
+    unit = next(plugin for plugin in request.config.pluginmanager.get_plugins() if hasattr(plugin, "work_unit"))
     assert unit.work_unit("tests/db/test_queue.py::a[x]") == unit.work_unit("tests/db/test_queue.py::b")
     pages, sign_in = "tests/browser/test_dashboard.py::a", "tests/browser/test_signin.py::b"
     assert unit.work_unit(pages) == unit.work_unit(sign_in)
-    first, second = (
-        f"tests/waferlag/worker/test_loop.py::test_it[{kind}]" for kind in ("sqlite", "postgresql")
-    )
+    first, second = (f"tests/waferlag/worker/test_loop.py::test_it[{kind}]" for kind in ("sqlite", "postgresql"))
     assert unit.work_unit(first) != unit.work_unit(second)

@@ -53,9 +53,7 @@ def test_every_command_that_a_document_shows_exists(path):
             continue  # waferlag VERB
         if command is COMMAND:
             assert words[0].startswith("--"), f"{path.name}: no verb {words[0]!r}"
-        known = {
-            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
-        }
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         shown = {word.split("=")[0].rstrip(",.;:)") for word in words if word.startswith("--")}
         assert shown <= known | {"--help"}, f"{path.name}: waferlag {command.name} has no {shown - known}"
 
@@ -85,13 +83,9 @@ def test_every_word_of_the_glossary_is_used():
     assert len(terms) > 30
     other = [path for path in DOCS if path.name != "glossary.md"]
     sources = [
-        path
-        for name in ("waferlag", "planner", "executor", "dashboard")
-        for path in (ROOT / name).rglob("*.py")
+        path for name in ("waferlag", "planner", "executor", "dashboard") for path in (ROOT / name).rglob("*.py")
     ]
-    text = " ".join(
-        " ".join(path.read_text(encoding="utf-8").split()) for path in [*other, *sources]
-    ).casefold()
+    text = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in [*other, *sources]).casefold()
     text = text.replace("-", " ").replace("_", " ")
     unused = [term for term in sorted(terms) if term.casefold().replace("-", " ") not in text]
     assert unused == [], "a word that nothing uses needs no definition"
@@ -101,13 +95,9 @@ def test_no_text_of_the_repository_names_a_path_of_one_machine():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode != 0:
         pytest.skip("not a git checkout: nothing says which files are the repository's")
-    names = [
-        name for name in listed.stdout.split("\0") if name.endswith((".py", ".md", ".yaml", ".toml", ".csv"))
-    ]
+    names = [name for name in listed.stdout.split("\0") if name.endswith((".py", ".md", ".yaml", ".toml", ".csv"))]
     paths = [
-        ROOT / name
-        for name in names
-        if name.startswith(("waferlag/", "planner/", "executor/", "db/", "dashboard/"))
+        ROOT / name for name in names if name.startswith(("waferlag/", "planner/", "executor/", "db/", "dashboard/"))
     ]
     found = {
         str(path.relative_to(ROOT)): MACHINE.findall(path.read_text(encoding="utf-8"))

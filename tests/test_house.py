@@ -96,9 +96,7 @@ def unreached(
     By name alone: one that shares its name with something used is missed.
     """
     parsed = trees(root, users)
-    own = [
-        one for path, tree in parsed.items() if path.split("/")[0] in product for one in defined(path, tree)
-    ]
+    own = [one for path, tree in parsed.items() if path.split("/")[0] in product for one in defined(path, tree)]
     left = [one for one in own if one.name not in hooks]
     uses: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for path, tree in parsed.items():
@@ -106,11 +104,7 @@ def unreached(
             uses[name].append((path, line))
     found: list[Definition] = []
     while True:
-        fresh = [
-            one
-            for one in left
-            if all(any(dead.holds(*use) for dead in (one, *found)) for use in uses[one.name])
-        ]
+        fresh = [one for one in left if all(any(dead.holds(*use) for dead in (one, *found)) for use in uses[one.name])]
         if not fresh:
             return found
         found += fresh

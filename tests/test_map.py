@@ -25,10 +25,7 @@ def test_each_place_exists(task: str, file: str, name: str):
 
 
 def test_every_file_of_the_maps_exists():
-    for folder, heading in (
-        ("planner/optimise", "## Inside the optimiser"),
-        ("planner/supply", "## Inside supply"),
-    ):
+    for folder, heading in (("planner/optimise", "## Inside the optimiser"), ("planner/supply", "## Inside supply")):
         section = PAGE.partition(heading)[2].partition("\n## ")[0]
         rows = re.findall(r"^\| (`.+?`) \|", section, re.M)
         for name in (name for row in rows for name in re.findall(r"`([\w/.]+)`", row)):
@@ -51,8 +48,7 @@ def test_another_colour_changes_a_chart_in_that_colour_alone(record):
 
     red = replace(LIGHT, in_service="#aa0000")
     before, after = (
-        json.dumps(charts.fleet_fan(record, record.scenario.pools[0].name, look).fitted())
-        for look in (LIGHT, red)
+        json.dumps(charts.fleet_fan(record, record.scenario.pools[0].name, look).fitted()) for look in (LIGHT, red)
     )
     assert before != after
     assert before.replace(LIGHT.in_service, red.in_service) == after
@@ -85,10 +81,7 @@ def test_another_effect_in_transit_changes_deliveries_and_not_acceptance(monkeyp
         return simulate(spec, candidate_orders(scenario), Key(7), range(200), engine="fast")
 
     before = made()
-    stopped = {
-        **gate_effects._STOPPED,
-        "us": replace(gate_effects._STOPPED["us"], in_transit=Fate.CONTINUE),
-    }
+    stopped = {**gate_effects._STOPPED, "us": replace(gate_effects._STOPPED["us"], in_transit=Fate.CONTINUE)}
     monkeypatch.setattr(gate_effects, "_STOPPED", stopped)
     after = made()
     np.testing.assert_array_equal(before.accepted_at, after.accepted_at)

@@ -21,18 +21,12 @@ SETTINGS = MANY if LONG else FEW
 def run(words: list[str], setting: dict[str, str], folder: Path, cores: set[int] | None = None) -> str:
     """What a command prints in a process of its own, whose replays are its own too."""
     environment = {
-        **{
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("OPENBLAS", "NPY_DIS", "GLIBC"))
-        },
+        **{name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS", "NPY_DIS", "GLIBC"))},
         **setting,
         "WAFERLAG_GOODPUT_FOLDER": str(folder / "goodput"),
     }
     bound = (lambda: os.sched_setaffinity(0, cores)) if cores else None
-    done = subprocess.run(
-        words, env=environment, capture_output=True, text=True, cwd=folder, preexec_fn=bound
-    )
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=folder, preexec_fn=bound)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -44,17 +38,7 @@ def planned(tmp_path_factory):
     @cache
     def plan(scenario: str, setting: str, cores: int = 2) -> tuple[bytes, str]:
         folder = tmp_path_factory.mktemp("plan")
-        words = [
-            sys.executable,
-            "-m",
-            "waferlag",
-            "plan",
-            scenario,
-            "--json",
-            "plan.json",
-            "--no-save",
-            "--quiet",
-        ]
+        words = [sys.executable, "-m", "waferlag", "plan", scenario, "--json", "plan.json", "--no-save", "--quiet"]
         ours = sorted(os.sched_getaffinity(0))[:cores]
         said = run(words, SETTINGS[setting], folder, set(ours))
         return (folder / "plan.json").read_bytes(), said
@@ -82,10 +66,7 @@ def test_numpy_leaves_its_loops_for_newer_processors_out_where_told():
     asked = "from numpy._core import _multiarray_umath as u; print([u.__cpu_features__[n] for n in NAMES])"
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(SWITCHED)}
     done = subprocess.run(
-        [sys.executable, "-c", asked.replace("NAMES", repr(SWITCHED))],
-        env=environment,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", asked.replace("NAMES", repr(SWITCHED))], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == str([False] * len(SWITCHED)).split()
 
@@ -114,32 +95,9 @@ def test_the_readme_shows_the_plan_that_is_printed(planned):
 
 LIBRARY = {
     "np": {
-        *(
-            "exp",
-            "exp2",
-            "expm1",
-            "log",
-            "log2",
-            "log10",
-            "log1p",
-            "logaddexp",
-            "power",
-            "float_power",
-            "cbrt",
-        ),
+        *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "power", "float_power", "cbrt"),
         *("hypot", "sin", "cos", "tan", "arctan", "arctan2", "arcsin", "arccos", "sinh", "cosh", "tanh"),
-        *(
-            "linalg",
-            "dot",
-            "vdot",
-            "inner",
-            "matmul",
-            "tensordot",
-            "einsum",
-            "convolve",
-            "correlate",
-            "interp",
-        ),
+        *("linalg", "dot", "vdot", "inner", "matmul", "tensordot", "einsum", "convolve", "correlate", "interp"),
         *("polyfit", "cov", "corrcoef", "fft", "geomspace", "logspace"),
     },
     "math": {
@@ -149,13 +107,7 @@ LIBRARY = {
     },
 }
 """Functions whose last bits depend on the processor."""
-DRAWS = {
-    "standard_normal",
-    "exponential",
-    "standard_exponential",
-    "standard_gamma",
-    "lognormal",
-}
+DRAWS = {"standard_normal", "exponential", "standard_exponential", "standard_gamma", "lognormal"}
 """Methods of NumPy's generators that use libm."""
 UNSTABLE = {"argsort", "argpartition"}
 """Which of two equals comes first depends on the processor unless ``kind="stable"``."""
@@ -178,20 +130,12 @@ def uses(tree: ast.AST):
                 yield node.lineno, node.attr
         if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult):
             yield node.lineno, "@"
-        if (
-            isinstance(node, ast.BinOp | ast.AugAssign)
-            and isinstance(node.op, ast.Pow)
-            and not _of_whole(node)
-        ):
+        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Pow) and not _of_whole(node):
             yield node.lineno, "**"
         if isinstance(node, ast.Call) and _orders_equals_freely(node):
             yield node.lineno, node.func.attr
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = (
-                [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else [name.name for name in node.names]
-            )
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
             for name in {name.partition(".")[0] for name in names} & {"scipy", "statistics"}:
                 yield node.lineno, f"import {name}"
 

@@ -35,22 +35,9 @@ def test_the_page_shows_what_its_commands_print(left_alone, run):
 
 def test_the_pages_show_commands_that_print_the_same_each_time():
     shown = {
-        each.words[0]
-        for path in PAGES
-        for each in transcripts(path.read_text(encoding="utf-8"))
-        if each.repeatable
+        each.words[0] for path in PAGES for each in transcripts(path.read_text(encoding="utf-8")) if each.repeatable
     }
-    assert {
-        "plan",
-        "audit",
-        "simulate",
-        "size",
-        "estimate",
-        "replay",
-        "hindcast",
-        "check",
-        "scenarios",
-    } <= shown
+    assert {"plan", "audit", "simulate", "size", "estimate", "replay", "hindcast", "check", "scenarios"} <= shown
     assert all(any(name in path.read_text(encoding="utf-8") for path in PAGES) for name in FILES)
 
 

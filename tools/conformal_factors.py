@@ -30,9 +30,7 @@ def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
     for _, rows, believed in held_out_beliefs(by_group(cases)):
         work = work_of([(believed.on(case.setup), case.load) for case in rows])
         _, band = predict(work, believed.calibration)
-        found = np.array(
-            [[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float
-        )
+        found = np.array([[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float)
         medians = np.stack([band.ttft_ms, band.tpot_ms, band.throughput], axis=1)
         ratios.append(np.abs(log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
     ranked = np.sort(np.concatenate(ratios), axis=0)

@@ -26,9 +26,7 @@ def reference_page() -> str:
     """Markdown for every model a scenario file may hold, each once, in the order a reader meets them."""
     parts = [HEAD]
     parts += [_section(model) for model in _reached(Scenario)]
-    parts.append(
-        "## Overrides that fit any scenario\n\n" + "\n".join(f"- `{n}`" for n in common_overrides()) + "\n"
-    )
+    parts.append("## Overrides that fit any scenario\n\n" + "\n".join(f"- `{n}`" for n in common_overrides()) + "\n")
     parts.append("## Shipped scenarios\n\n" + "\n".join(f"- `{name}`" for name in shipped()) + "\n")
     return "\n".join(parts)
 
@@ -45,13 +43,7 @@ def _reached(model: type[BaseModel], seen: list[type[BaseModel]] | None = None) 
 
 
 def _section(model: type[BaseModel]) -> str:
-    lines = [
-        f"## {_title(model)}",
-        "",
-        (model.__doc__ or "").strip(),
-        "",
-        "| field | type | default | meaning |",
-    ]
+    lines = [f"## {_title(model)}", "", (model.__doc__ or "").strip(), "", "| field | type | default | meaning |"]
     lines.append("| --- | --- | --- | --- |")
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split())

@@ -15,9 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write one JSON file a trace; 0, or 2 where the folder is not what it should be."""
     parser = argparse.ArgumentParser(prog="python -m tools.summarise_traces", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with azure/, deepseek/, mooncake/, servegen/")
-    parser.add_argument(
-        "--out", type=Path, default=SHIPPED, help="where to write; default: the product's own data"
-    )
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="where to write; default: the product's own data")
     chosen = parser.parse_args(arguments)
     try:
         for summary in summaries_of(chosen.folder):

@@ -13,15 +13,7 @@ from pathlib import Path
 from executor.errors import FileError
 from executor.reference.csv_table import Row, read_rows
 from planner.demand.readers.reader import FORMATS, read_trace
-from planner.demand.summary import (
-    DayTotals,
-    JointLengths,
-    Margin,
-    Origin,
-    PrefixReuse,
-    TraceSummary,
-    summarise,
-)
+from planner.demand.summary import DayTotals, JointLengths, Margin, Origin, PrefixReuse, TraceSummary, summarise
 from planner.reference.traces import SHIPPED
 
 COLUMNS = (
@@ -87,9 +79,7 @@ def _published_lengths(folder: Path, name: str) -> JointLengths | None:
     path = folder / "trace_stats.csv"
     for row in read_rows(path, STATS_COLUMNS):
         if row.text("trace") == wanted:
-            return JointLengths(
-                input=_margin(row, "input"), output=_margin(row, "output"), pairing="not published"
-            )
+            return JointLengths(input=_margin(row, "input"), output=_margin(row, "output"), pairing="not published")
     raise FileError(path, f"has no row for {wanted}")
 
 

@@ -56,8 +56,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -70,12 +69,7 @@ VERBS = (
 )
 for _verb in VERBS:
     app.command()(_verb)
-for _name, _group in (
-    ("runs", runs.app),
-    ("schedule", schedule.app),
-    ("profiles", profiles.app),
-    ("db", db.app),
-):
+for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("profiles", profiles.app), ("db", db.app)):
     app.add_typer(_group, name=_name)
 
 

@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from executor.errors import FileError, LimitError, Problem, UserMistakeError, did_you_mean, shown
 from planner.scenario.errors import ScenarioError
@@ -83,11 +78,7 @@ class Settings(BaseSettings):
     """Everything that is decided outside the scenario."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, use_attribute_docstrings=True
     )
 
     db: str = Field(default_factory=lambda: f"sqlite:///{data_folder() / 'waferlag.sqlite'}")
@@ -143,12 +134,7 @@ class Settings(BaseSettings):
         """Raise :class:`executor.errors.LimitError` for a scenario that asks for more than is allowed."""
         for what, found, limit, name in (
             ("run.replications", scenario.run.replications, self.max_replications, "MAX_REPLICATIONS"),
-            (
-                "run.training_futures",
-                scenario.run.training_futures,
-                self.max_replications,
-                "MAX_REPLICATIONS",
-            ),
+            ("run.training_futures", scenario.run.training_futures, self.max_replications, "MAX_REPLICATIONS"),
             ("horizon_months", scenario.horizon_months, self.max_horizon_months, "MAX_HORIZON_MONTHS"),
         ):
             if found > limit:

@@ -30,15 +30,7 @@ Ours, evidence: estimate."""
 BLOCK_TOKENS = 512
 """Blocks in which prompts share their prefixes: Mooncake's (arXiv 2407.00079, 2024-07, published)."""
 PAGE_TOKENS = 64
-QUANTILES = (
-    ("p10", 0.1),
-    ("p25", 0.25),
-    ("p50", 0.5),
-    ("p75", 0.75),
-    ("p90", 0.9),
-    ("p95", 0.95),
-    ("p99", 0.99),
-)
+QUANTILES = (("p10", 0.1), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
 
 
 @dataclass(frozen=True)
@@ -161,8 +153,7 @@ def _lengths(
     """From the joint cells; from the margins, input and output independent, where only they are published."""
     if lengths.cells:
         weight, prompt, output = (
-            np.array([getattr(cell, name) for cell in lengths.cells])
-            for name in ("weight", "input", "output")
+            np.array([getattr(cell, name) for cell in lengths.cells]) for name in ("weight", "input", "output")
         )
         return lengths_of_cells(count, weight, prompt, output, chance)
     margins = Lengths(lengths.input.mean, lengths.output.mean, _pairs(lengths.input), _pairs(lengths.output))
@@ -176,9 +167,7 @@ def _pairs(margin: Margin) -> tuple[tuple[float, float], ...]:
     return tuple((share, float(tokens)) for share, tokens in pairs if tokens is not None)
 
 
-def _families(
-    prompt: npt.NDArray[np.int64], reuse: float, chance: np.random.Generator
-) -> tuple[Sequence[int], ...]:
+def _families(prompt: npt.NDArray[np.int64], reuse: float, chance: np.random.Generator) -> tuple[Sequence[int], ...]:
     """Names of prompt blocks such that about ``reuse`` of the prompt is found in a warm cache."""
     family = chance.integers(0, PREFIX_FAMILIES, prompt.size).tolist()
     blocks = np.rint(reuse * prompt / BLOCK_TOKENS).astype(np.int64).tolist()

@@ -124,9 +124,7 @@ class Report:
         kind, _, name = measure.partition(": ")
         if kind == "serving" and name == "nano-vllm times transformers":
             ours = self._row("serving", "nano-vllm")
-            theirs = next(
-                (r for r in self.found["serving"] if r["name"].startswith("nano-vllm transf")), None
-            )
+            theirs = next((r for r in self.found["serving"] if r["name"].startswith("nano-vllm transf")), None)
             if not ours or not theirs:
                 return None
             return float(ours["output_tokens_per_s"] / theirs["output_tokens_per_s"])
@@ -233,9 +231,7 @@ def _default_path(device: torch.device) -> Path:
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, help="JSON file for the results; on a GPU, measurements/CARD-DAY.json"
-    )
+    parser.add_argument("--out", type=Path, help="JSON file for the results; on a GPU, measurements/CARD-DAY.json")
     parser.add_argument("--minutes", type=float, default=9.0, help="no item begins later than this")
     parser.add_argument("--small", action="store_true", help="miniatures on the CPU, whatever the device")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))

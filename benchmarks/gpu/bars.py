@@ -58,16 +58,12 @@ class Bar:
 
 
 BARS = (
-    Bar(
-        "decode attention b32 2k, share of measured bandwidth", "fraction: decode gqa b=32 c=2048", 0.75, 0.75
-    ),
+    Bar("decode attention b32 2k, share of measured bandwidth", "fraction: decode gqa b=32 c=2048", 0.75, 0.75),
     Bar("BF16 GEMM m=4096, share of cuBLAS on a square product", "fraction: gemm none m=4096", 0.9, 0.9),
     Bar("MLA decode b32 2k, times the FA3 time", "times public: decode mla b=32 c=2048", 1.3, 1.3, False),
     Bar("MLA decode b128 2k, times the FA3 time", "times public: decode mla b=128 c=2048", 1.3, 1.3, False),
     Bar("Qwen3-8B BF16, 4 concurrent, TPOT ms", "serving: Qwen3-8B bf16 c=4 tpot_ms", 8.5, 7.2, False),
     Bar("Qwen3-8B FP8, 4 concurrent, TPOT ms", "serving: Qwen3-8B fp8 c=4 tpot_ms", 6.65, 5.65, False),
-    Bar(
-        "Llama-8B 1024/512, 32 concurrent, tokens/s", "serving: Llama-8B c=32 output_tokens_per_s", 2600, 3100
-    ),
+    Bar("Llama-8B 1024/512, 32 concurrent, tokens/s", "serving: Llama-8B c=32 output_tokens_per_s", 2600, 3100),
     Bar("nano-vllm's workload, times transformers", "serving: nano-vllm times transformers", 1.0, 2.0),
 )

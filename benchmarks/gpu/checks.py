@@ -35,9 +35,7 @@ def measure(name: str, device: torch.device) -> dict[str, Any]:
     weights = build(spec, WHOLE, DummyWeights(torch.float32, cpu, seed=1))
     expected = tokens(spec, weights, look_ahead=False)
     found = tokens(spec, weights.to(device), look_ahead=True)
-    agree = sum(
-        one == two for a, b in zip(found, expected, strict=True) for one, two in zip(a, b, strict=True)
-    )
+    agree = sum(one == two for a, b in zip(found, expected, strict=True) for one, two in zip(a, b, strict=True))
     exact = prompt_logits(spec, weights)
     rounded = prompt_logits(spec, weights.to(device, torch.bfloat16))
     error = float((rounded - exact).norm() / exact.norm())
@@ -53,22 +51,14 @@ def measure(name: str, device: torch.device) -> dict[str, Any]:
 def tokens(spec: ModelSpec, weights: ModelWeights, look_ahead: bool) -> list[list[int]]:
     """Greedy tokens under chunking, a shared batch and preemption."""
     settings = Settings(
-        max_batch=4,
-        token_budget=32,
-        page_size=16,
-        pages=12,
-        max_length=128,
-        look_ahead=look_ahead,
-        tune=False,
+        max_batch=4, token_budget=32, page_size=16, pages=12, max_length=128, look_ahead=look_ahead, tune=False
     )
     return Engine(spec, weights, settings).generate(PROMPTS, Sampling(max_tokens=STEPS))
 
 
 def prompt_logits(spec: ModelSpec, weights: ModelWeights) -> Tensor:
     """Logits after a prompt computed in two chunks, on the CPU in FP32."""
-    settings = Settings(
-        max_batch=1, token_budget=48, page_size=16, pages=8, max_length=128, graphs=False, tune=False
-    )
+    settings = Settings(max_batch=1, token_budget=48, page_size=16, pages=8, max_length=128, graphs=False, tune=False)
     engine = Engine(spec, weights, settings)
     seen: list[Tensor] = []
     forward = engine.decoder.forward

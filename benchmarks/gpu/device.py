@@ -51,11 +51,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
             "l2_mb": round(getattr(properties, "L2_cache_size", 0) / 1e6, 1),
             "cuda": torch.version.cuda,
             "driver": _output(
-                "nvidia-smi",
-                "--query-gpu=driver_version",
-                "--format=csv,noheader",
-                "-i",
-                str(device.index or 0),
+                "nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "-i", str(device.index or 0)
             ),
         }
     return found
@@ -102,9 +98,7 @@ class Telemetry:
             )  # fmt: skip
             values = [value.strip() for value in (line or "").split(",")]
             if len(values) == len(FIELDS):
-                self.samples.append(
-                    {"at": time.monotonic(), **dict(zip(FIELDS, map(_number, values), strict=True))}
-                )
+                self.samples.append({"at": time.monotonic(), **dict(zip(FIELDS, map(_number, values), strict=True))})
 
 
 def _number(text: str) -> float | str:

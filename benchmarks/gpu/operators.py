@@ -52,10 +52,7 @@ def ceilings(sizes: Sizes, device: torch.device) -> dict[str, float]:
     side = sizes.width(8192)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     product = time_calls([lambda: F.linear(a, b)], device, sizes.samples, rounds=4)
-    found = {
-        "bytes_per_s": 2 * source.nbytes / copy.median,
-        "bf16": 2 * side**3 / product.median,
-    }
+    found = {"bytes_per_s": 2 * source.nbytes / copy.median, "bf16": 2 * side**3 / product.median}
     weight = quantise(b.float(), "row")
     fp8 = time_calls([lambda: linear(a, weight)], device, sizes.samples, rounds=4)
     found["fp8"] = 2 * side**3 / fp8.median
@@ -172,9 +169,7 @@ def decode_gqa(
     read = rows * context * spec.kv_elements_per_token_per_layer * q.element_size()
     return Problem(
         name=f"decode gqa b={rows} c={context}",
-        calls=[
-            functools.partial(ops.decode_gqa, q, layer, one, tables, scale) for one in turned(batch, tables)
-        ],
+        calls=[functools.partial(ops.decode_gqa, q, layer, one, tables, scale) for one in turned(batch, tables)],
         exact=lambda: attention.decode_rows(q.float(), layer, batch, tables, scale),
         bytes=read + 2 * q.nbytes,
         flops=4 * rows * context * spec.heads * spec.head_dim,
@@ -212,9 +207,7 @@ def prompt(sizes: Sizes, device: torch.device, dtype: torch.dtype, ops: Operator
     """One causal prompt, 32 query heads over 8."""
     spec = sizes.spec("Qwen3-8B")
     q = torch.randn(tokens, spec.heads, spec.head_dim, device=device, dtype=dtype)
-    keys, values = (
-        torch.randn(tokens, spec.kv_heads, spec.head_dim, device=device, dtype=dtype) for _ in range(2)
-    )
+    keys, values = (torch.randn(tokens, spec.kv_heads, spec.head_dim, device=device, dtype=dtype) for _ in range(2))
     starts = torch.tensor([0, tokens], dtype=torch.int32, device=device)
     chunks = Chunks(starts, starts, None, (tokens,), (tokens,))
     scale = spec.head_dim**-0.5

@@ -84,9 +84,7 @@ def run_loop(loop: Loop, sizes: Sizes, device: torch.device) -> dict[str, Any]:
     }
 
 
-def serve(
-    engine: Engine, prompts: Sequence[list[int]], outputs: Sequence[int], concurrency: int
-) -> dict[str, Any]:
+def serve(engine: Engine, prompts: Sequence[list[int]], outputs: Sequence[int], concurrency: int) -> dict[str, Any]:
     """Keep ``concurrency`` requests running until all are done; host times per request."""
     waiting = list(range(len(prompts)))[::-1]
     begun: dict[int, float] = {}
@@ -164,13 +162,10 @@ def _transformers_model(transformers: Any, spec: ModelSpec, dtype: torch.dtype, 
         return transformers.Qwen3ForCausalLM(config).to(dtype).eval()
 
 
-def _collect(
-    manager: Any, prompts: Sequence[list[int]], outputs: Sequence[int], timeout_s: float = 240
-) -> int:
+def _collect(manager: Any, prompts: Sequence[list[int]], outputs: Sequence[int], timeout_s: float = 240) -> int:
     """Submit all, wait for all; the number of tokens generated. TimeoutError after ``timeout_s``."""
     pending = {
-        manager.add_request(prompt, max_new_tokens=output)
-        for prompt, output in zip(prompts, outputs, strict=True)
+        manager.add_request(prompt, max_new_tokens=output) for prompt, output in zip(prompts, outputs, strict=True)
     }
     tokens, until = 0, time.monotonic() + timeout_s
     while pending:
@@ -179,7 +174,5 @@ def _collect(
             pending.discard(result.request_id)
             tokens += len(result.generated_tokens)
         if time.monotonic() > until:
-            raise TimeoutError(
-                f"{len(pending)} of {len(prompts)} requests unfinished after {timeout_s:.0f} s"
-            )
+            raise TimeoutError(f"{len(pending)} of {len(prompts)} requests unfinished after {timeout_s:.0f} s")
     return tokens

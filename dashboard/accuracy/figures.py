@@ -10,10 +10,7 @@ from typing import Any
 Figures = Mapping[str, Any]
 """The figures of one section. Shares, errors and biases are between 0 and 1; units stand in the names."""
 
-_PLACES = (
-    Path(__file__).with_name("shipped"),
-    Path(__file__).parents[2] / "docs" / "accuracy",
-)
+_PLACES = (Path(__file__).with_name("shipped"), Path(__file__).parents[2] / "docs" / "accuracy")
 """In an installed package, and in the source tree."""
 
 _DIGITS = 6
@@ -106,7 +103,4 @@ def gate_scores(found: Mapping[str, Figures]) -> list[dict[str, str | float]]:
 def published_day(found: Mapping[str, Figures]) -> list[dict[str, str | float]]:
     """Nodes by hour, published and predicted with the interval: DeepSeek's own day."""
     columns = ("hour", "published", "predicted", "low", "high")
-    return [
-        {column: hour[column] for column in columns}
-        for hour in found.get("deepseek-day", {}).get("hours", [])
-    ]
+    return [{column: hour[column] for column in columns} for hour in found.get("deepseek-day", {}).get("hours", [])]

@@ -17,9 +17,7 @@ def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGL
     """Mean absolute error of TPOT, throughput and TTFT by the rows that calibrate; a group counts once."""
     takeaway = _errors_told(scores, say)
     # In one line "2, held out" would run into its neighbour on a telephone.
-    axis = alt.Axis(
-        title=say("measured rows that calibrate"), labelAngle=0, labelExpr="split(datum.label, ', ')"
-    )
+    axis = alt.Axis(title=say("measured rows that calibrate"), labelAngle=0, labelExpr="split(datum.label, ', ')")
     rows = [{**row, "words": f"{row['error']:.0f}"} for row in scores]
     base = _grouped(rows, "rows", axis, "metric", _METRICS, "error", say("mean absolute error, %"))
     scale = alt.Scale(domain=_METRICS, range=[look.in_service, look.need, look.domestic])

@@ -100,9 +100,7 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
     layers = [
         base.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(x=x, y=y),
         base.mark_rule(color=look.in_service).encode(x=alt.X("p_low:Q"), x2=alt.X2("p_high:Q"), y=y),
-        base.mark_rule(color=look.in_service).encode(
-            x=x, y=alt.Y("cost_low:Q", axis=axis), y2=alt.Y2("cost_high:Q")
-        ),
+        base.mark_rule(color=look.in_service).encode(x=x, y=alt.Y("cost_low:Q", axis=axis), y2=alt.Y2("cost_high:Q")),
         base.mark_point(color=look.in_service, filled=True, size=70, opacity=1).encode(
             x=x,
             y=y,
@@ -117,9 +115,7 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
             x=x, y=y, text=alt.Text("words:N")
         ),
     ]
-    return Figure(
-        "cost-against-probability", takeaway, finished(alt.layer(*layers), look, takeaway, 260), rows
-    )
+    return Figure("cost-against-probability", takeaway, finished(alt.layer(*layers), look, takeaway, 260), rows)
 
 
 def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most: int = 8) -> Figure:
@@ -178,9 +174,7 @@ def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most:
                 alt.Tooltip("met:Q", title=say("months met"), format=".1%"),
             ],
         ),
-        alt.Chart(
-            values([{"input": row["input"], "label": shortened(row["input"], 60)} for row in told[:most]])
-        )
+        alt.Chart(values([{"input": row["input"], "label": shortened(row["input"], 60)} for row in told[:most]]))
         .mark_text(align="left", dy=-9, color=look.ink)
         .encode(y=y, x=alt.value(0), text=alt.Text("label:N")),
     ]

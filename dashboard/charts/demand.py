@@ -52,9 +52,7 @@ def _week_channels(rhythm: Rhythm, look: Look, say: Wording) -> dict[str, Any]:
         "y": alt.Y("ratio:Q", axis=ratio, scale=alt.Scale(domainMin=0)),
         "detail": alt.Detail("day:N"),
         "color": parts.colours("weekend:N", kinds, tints, legend),
-        "tooltip": parts.tips(
-            ("day:N", say("day")), ("hour:Q", say("hour")), ("ratio:Q", say("over the mean"), ".2f")
-        ),
+        "tooltip": parts.tips(("day:N", say("day")), ("hour:Q", say("hour")), ("ratio:Q", say("over the mean"), ".2f")),
     }
 
 
@@ -73,9 +71,7 @@ def request_lengths(traffic: Traffic, look: Look = LIGHT, say: Wording = ENGLISH
     tick = base.mark_tick(color=colour, height=22, thickness=3, orient="vertical")
     layers = [
         base.mark_rule(color=colour, strokeWidth=2).encode(**parts.across("p10:Q", "p90:Q", **on_axis)),
-        base.mark_bar(color=colour, height=12, opacity=0.5).encode(
-            **parts.across("p25:Q", "p75:Q", **on_axis)
-        ),
+        base.mark_bar(color=colour, height=12, opacity=0.5).encode(**parts.across("p25:Q", "p75:Q", **on_axis)),
         tick.encode(x=alt.X("p50:Q", **how)),
         base.mark_point(color=colour, filled=True, size=50).encode(x=alt.X("p99:Q", **how)),
     ]

@@ -69,9 +69,7 @@ def _converter() -> Any:
 def finished(chart: Any, look: Look, description: str, height: int) -> Any:
     """The chart dressed in the house's look, with its text alternative; as wide as it is told, axes included."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return chart.properties(height=height, description=description, autosize=fit).configure(
-        **chart_config(look)
-    )
+    return chart.properties(height=height, description=description, autosize=fit).configure(**chart_config(look))
 
 
 def values(rows: Sequence[Row]) -> alt.Data:
@@ -103,18 +101,9 @@ def month_cells(months: Sequence[str], say: Wording) -> alt.X:
     name = "%-m月" if say.language == "zh" else "%b"
     day = "toDate(datum.value + '-01T00:00:00')"
     with_year = f"datum.value == '{months[0]}' || month({day}) == 0"
-    label = (
-        f"{with_year} ? [timeFormat({day}, '{name}'), timeFormat({day}, '%Y')] : timeFormat({day}, '{name}')"
-    )
-    axis = alt.Axis(
-        title=None, labelAngle=0, labelOverlap="greedy", labelSeparation=3, ticks=False, labelExpr=label
-    )
-    return alt.X(
-        "month:O",
-        sort=list(months),
-        axis=axis,
-        scale=alt.Scale(paddingInner=0.06, paddingOuter=0.03),
-    )
+    label = f"{with_year} ? [timeFormat({day}, '{name}'), timeFormat({day}, '%Y')] : timeFormat({day}, '{name}')"
+    axis = alt.Axis(title=None, labelAngle=0, labelOverlap="greedy", labelSeparation=3, ticks=False, labelExpr=label)
+    return alt.X("month:O", sort=list(months), axis=axis, scale=alt.Scale(paddingInner=0.06, paddingOuter=0.03))
 
 
 def halo_text(data: alt.Data, look: Look, **mark: Any) -> list[alt.Chart]:

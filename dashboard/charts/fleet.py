@@ -17,9 +17,7 @@ _HEADROOM = 1.28
 """Room above the highest band for the label of the run-out date."""
 
 
-def fleet_fan(
-    record: PlanRecord, pool: str, look: Look = LIGHT, say: Wording = ENGLISH, height: int = 320
-) -> Figure:
+def fleet_fan(record: PlanRecord, pool: str, look: Look = LIGHT, say: Wording = ENGLISH, height: int = 320) -> Figure:
     """GPUs needed against GPUs in service in one pool, P10-P90 bands labelled in words."""
     months = [(month, _of_pool(month, pool)) for month in record.months]
     rows = [_fan_row(month, part) for month, part in months]
@@ -105,9 +103,7 @@ def _fan_tips(say: Wording) -> list[alt.Tooltip]:
     )
 
 
-def _band(
-    base: alt.Chart, stem: str, how: dict[str, Any], tip: list[alt.Tooltip], **mark: Any
-) -> list[alt.Chart]:
+def _band(base: alt.Chart, stem: str, how: dict[str, Any], tip: list[alt.Tooltip], **mark: Any) -> list[alt.Chart]:
     area = base.mark_area(opacity=0.24, **mark)
     line = base.mark_line(strokeWidth=2.5, **mark)
     return [
@@ -276,6 +272,5 @@ def _strip_takeaway(record: PlanRecord, say: Wording) -> str:
             **figures,
         )
     return say(
-        "The goal of {goal} is met in all {n} months it binds; the weakest is {month} with {p} ({range}).",
-        **figures,
+        "The goal of {goal} is met in all {n} months it binds; the weakest is {month} with {p} ({range}).", **figures
     )

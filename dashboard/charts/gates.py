@@ -66,9 +66,7 @@ def _stack(rows: list[Row], look: Look, say: Wording) -> alt.LayerChart:
         **parts.upright("from:Q", "to:Q", axis=axis, scale=alt.Scale(domain=[0, 1], nice=False)),
         color=state_colours("state:N", look, say),
         tooltip=parts.tips(
-            ("month:N", say("month")),
-            ("state:N", say("state")),
-            ("share:Q", say("share of futures"), ".1%"),
+            ("month:N", say("month")), ("state:N", say("state")), ("share:Q", say("share of futures"), ".1%")
         ),
     )
     letters = base.mark_text(fontSize=11, fontWeight=600).encode(

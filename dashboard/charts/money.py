@@ -103,9 +103,7 @@ def _by_kind(bars: alt.Chart, kinds: list[str], currency: str, look: Look, say: 
     return bars.encode(
         color=parts.colours("kind:N", names, [by_kind[kind] for kind in kinds], legend, sort=names),
         order=alt.Order("rank:Q"),
-        tooltip=parts.tips(
-            ("quarter:N", say("quarter")), ("kind:N", say("kind")), ("amount:Q", currency, ",.0f")
-        ),
+        tooltip=parts.tips(("quarter:N", say("quarter")), ("kind:N", say("kind")), ("amount:Q", currency, ",.0f")),
     )
 
 
@@ -134,8 +132,5 @@ def spend_by_month(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLIS
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say), tooltip=tip)
     bars = base.mark_bar(color=look.in_service, opacity=0.55)
     rule = base.mark_rule(color=look.in_service, strokeWidth=2.5)
-    layers = [
-        bars.encode(y=alt.Y("p50:Q", axis=axis)),
-        rule.encode(**parts.upright("p10:Q", "p90:Q", axis=axis)),
-    ]
+    layers = [bars.encode(y=alt.Y("p50:Q", axis=axis)), rule.encode(**parts.upright("p10:Q", "p90:Q", axis=axis))]
     return parts.figure("spend-by-month", takeaway, layers, look, 220, rows)

@@ -52,8 +52,7 @@ def chart(*rows: Row) -> alt.Chart:
 def tips(*lines: tuple[str, str] | tuple[str, str, str]) -> list[alt.Tooltip]:
     """Lines of a tooltip: the field with its type, its title, and a number's format."""
     return [
-        alt.Tooltip(field, title=title, **dict(zip(("format",), shape, strict=False)))
-        for field, title, *shape in lines
+        alt.Tooltip(field, title=title, **dict(zip(("format",), shape, strict=False))) for field, title, *shape in lines
     ]
 
 
@@ -109,10 +108,7 @@ def point_in_interval(base: alt.Chart, value: str, tooltip: list[alt.Tooltip], *
     """On each line a point at ``value``, and a bar from low to high behind it. ``how``: axis and scale."""
     bar = base.mark_rule(strokeWidth=3, opacity=0.5, yOffset=9)
     point = base.mark_point(filled=True, size=90, yOffset=9, opacity=1)
-    return [
-        bar.encode(**across("low:Q", "high:Q", **how)),
-        point.encode(x=alt.X(value, **how), tooltip=tooltip),
-    ]
+    return [bar.encode(**across("low:Q", "high:Q", **how)), point.encode(x=alt.X(value, **how), tooltip=tooltip)]
 
 
 def halo_label(place: Row, look: Look, x: alt.X, y: Any, **mark: Any) -> list[alt.Chart]:

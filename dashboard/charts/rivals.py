@@ -101,7 +101,5 @@ def _takeaway(record: PlanRecord, rows: list[Row], say: Wording) -> str:
             **told,
         )
     return say(
-        "Of {all} ways to act, {n} reach the goal of {goal}; the cheapest is {name}, not this plan.",
-        name=name,
-        **told,
+        "Of {all} ways to act, {n} reach the goal of {goal}; the cheapest is {name}, not this plan.", name=name, **told
     )

@@ -150,9 +150,7 @@ def _modelled_point(item: Estimate, say: Wording) -> Row:
 
 
 def _curve_x(say: Wording) -> alt.X:
-    return alt.X(
-        "tpot_ms:Q", axis=alt.Axis(title=say("TPOT, ms (lower is faster for the user)"), tickCount=8)
-    )
+    return alt.X("tpot_ms:Q", axis=alt.Axis(title=say("TPOT, ms (lower is faster for the user)"), tickCount=8))
 
 
 def _curve_y(say: Wording) -> alt.Axis:

@@ -31,11 +31,7 @@ def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -
     base = alt.Chart(values(rows)).encode(y=parts.lane("source:N"), color=parts.own_colour(), tooltip=tip)
     axis = alt.Axis(title=say("days from order to service, among futures in which it arrives"), grid=True)
     span = parts.across("p10:Q", "p90:Q", axis=axis, scale=alt.Scale(domainMin=0))
-    layers = [
-        _bar(base).encode(**span),
-        _tick(base, "p50:Q"),
-        parts.label_above(base, look, -11, color=look.ink),
-    ]
+    layers = [_bar(base).encode(**span), _tick(base, "p50:Q"), parts.label_above(base, look, -11, color=look.ink)]
     height, data = max(1, len(rows)) * _ROW, parts.without(rows, "words", "colour")
     return parts.figure("lead-time-by-source", _lead_takeaway(record, say), layers, look, height, data)
 
@@ -99,9 +95,7 @@ def order_calendar(
     end = month_after(record.months[-1].start)
     kinds = kinds_of_source(record)
     rows = [_calendar_row(index, order, end, look, kinds, say) for index, order in enumerate(placed)]
-    base = alt.Chart(values(rows)).encode(
-        y=parts.lane("line:O"), color=parts.own_colour(), tooltip=_calendar_tips(say)
-    )
+    base = alt.Chart(values(rows)).encode(y=parts.lane("line:O"), color=parts.own_colour(), tooltip=_calendar_tips(say))
     days = [month.start for month in record.months]
     how = {"axis": month_axis(days, say), "scale": alt.Scale(domain=[moment(days[0]), moment(end)])}
     x, arrives = alt.X("order_on:T", **how), base.transform_filter("isValid(datum.from)")
@@ -130,9 +124,7 @@ def _calendar_tips(say: Wording) -> list[alt.Tooltip]:
     )
 
 
-def _calendar_row(
-    line: int, order: Order, end: dt.date, look: Look, kinds: dict[str, str], say: Wording
-) -> Row:
+def _calendar_row(line: int, order: Order, end: dt.date, look: Look, kinds: dict[str, str], say: Wording) -> Row:
     arrives = order.arrives
     about = {"source": shortened(order.source, 24), "pool": shortened(order.pool, 16)}
     return {

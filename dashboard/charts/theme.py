@@ -63,12 +63,7 @@ LIGHT = Look(
     missed="#f6b48f",
     states={"closed": "#b2182b", "promised": "#f4a582", "conditional": "#92c5de", "open": "#2166ac"},
     state_ink={"closed": "#ffffff", "promised": "#1b2530", "conditional": "#1b2530", "open": "#ffffff"},
-    labels={
-        "measured": "#00795a",
-        "calibrated": "#0072b2",
-        "extrapolated": "#9a5b00",
-        "estimated": "#9b1b50",
-    },
+    labels={"measured": "#00795a", "calibrated": "#0072b2", "extrapolated": "#9a5b00", "estimated": "#9b1b50"},
 )
 
 DARK = Look(
@@ -88,12 +83,7 @@ DARK = Look(
     missed="#a34a17",
     states={"closed": "#d6404f", "promised": "#f4a582", "conditional": "#92c5de", "open": "#4a90d0"},
     state_ink={"closed": "#ffffff", "promised": "#1b2530", "conditional": "#1b2530", "open": "#ffffff"},
-    labels={
-        "measured": "#2fc9a0",
-        "calibrated": "#56b4e9",
-        "extrapolated": "#f0b35a",
-        "estimated": "#ef7fb0",
-    },
+    labels={"measured": "#2fc9a0", "calibrated": "#56b4e9", "extrapolated": "#f0b35a", "estimated": "#ef7fb0"},
 )
 
 

@@ -95,16 +95,11 @@ def _marks(record: PlanRecord, gate: Gate) -> list[Row]:
 def _event_marks(marks: list[Row], look: Look, say: Wording) -> list[alt.Chart]:
     if not marks:  # an empty layer would be a picture without a text alternative
         return []
-    tip = parts.tips(
-        ("at:T", say("date"), "%Y-%m-%d"), ("words:N", say("event")), ("source:N", say("source"))
-    )
+    tip = parts.tips(("at:T", say("date"), "%Y-%m-%d"), ("words:N", say("event")), ("source:N", say("source")))
     base = alt.Chart(values(marks)).encode(x=alt.X("at:T"), tooltip=tip)
     ticks = base.mark_tick(orient="vertical", color=look.ink, thickness=1.5, height=8)
     numbers = base.mark_text(color=look.ink, fontSize=10, baseline="bottom")
-    return [
-        ticks.encode(y=alt.datum(1.03)),
-        numbers.encode(y=alt.datum(1.05), text=alt.Text("number:N")),
-    ]
+    return [ticks.encode(y=alt.datum(1.03)), numbers.encode(y=alt.datum(1.05), text=alt.Text("number:N"))]
 
 
 def _first_day(today: dt.date) -> dt.date:
@@ -139,12 +134,7 @@ def _future(record: PlanRecord, gate: Gate) -> list[Row]:
 
 
 def _cell(
-    gate: str,
-    state: str,
-    days: tuple[dt.date, dt.date],
-    shares: tuple[float, float],
-    source: str,
-    readable: bool,
+    gate: str, state: str, days: tuple[dt.date, dt.date], shares: tuple[float, float], source: str, readable: bool
 ) -> Row:
     """A field of colour: a state between two days, and between two heights."""
     (start, end), (low, high) = days, shares
@@ -193,9 +183,7 @@ def pipeline_area(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLIS
         y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs, mean over futures"), tickCount=5)),
         color=parts.colours("place_shown:N", names, tints, legend, sort=names),
         order=alt.Order("rank:Q"),
-        tooltip=parts.tips(
-            ("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")
-        ),
+        tooltip=parts.tips(("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")),
     )
     return parts.figure("pipeline", _pipeline_takeaway(rows, months[-1], say), stack, look, 240, list(rows))
 
@@ -220,9 +208,7 @@ def story_gantt(told: Story, look: Look = LIGHT, say: Wording = ENGLISH) -> Figu
     words = parts.chart(*({"lane": name, "words": shortened(name, 60)} for name in lanes))
     layers = [
         _stretches(rows, look, say).encode(y=y),
-        words.mark_text(align="left", dy=-6, fontSize=11).encode(
-            y=y, x=alt.value(0), text=alt.Text("words:N")
-        ),
+        words.mark_text(align="left", dy=-6, fontSize=11).encode(y=y, x=alt.value(0), text=alt.Text("words:N")),
     ]
     height, data = max(1, len(lanes)) * 32, parts.only(rows, "lane", "words", "start", "end")
     return parts.figure(f"future-{told.future}", _story_takeaway(told, say), layers, look, height, data)

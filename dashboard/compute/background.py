@@ -141,12 +141,7 @@ def _jobs() -> dict[str, Callable[..., Any]]:
     from planner.compare import single_future as trace
     from planner.compare import what_if as whatif
 
-    return {
-        "pipeline": trace.pipeline,
-        "story": trace.story,
-        "quick answer": _quick_answer,
-        "warm up": whatif.warm_up,
-    }
+    return {"pipeline": trace.pipeline, "story": trace.story, "quick answer": _quick_answer, "warm up": whatif.warm_up}
 
 
 def _quick_answer(record: "PlanRecord", *changes: Any) -> "QuickAnswer":

@@ -18,9 +18,7 @@ def page() -> None:
     if not found:
         st.info(words("This installation came without docs/accuracy.md."))
         return
-    st.caption(
-        words("Written by commands; the whole page, below, says what the models had seen and what misses.")
-    )
+    st.caption(words("Written by commands; the whole page, below, says what the models had seen and what misses."))
     for key, rows, draw in (
         ("errors", score_rows(found), error_by_rows),
         ("gates", gate_scores(found), gate_skill),

@@ -4,16 +4,7 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.charts.rivals import rival_rows
-from dashboard.components import (
-    answer_card,
-    choose_pool,
-    download,
-    facts_row,
-    page_head,
-    show,
-    shown_plan,
-    table,
-)
+from dashboard.components import answer_card, choose_pool, download, facts_row, page_head, show, shown_plan, table
 from dashboard.report.content import headline_facts
 from dashboard.session import database, look, say
 from dashboard.signin import may_plan, must_plan

@@ -43,9 +43,7 @@ def _facts(flow: Traffic) -> None:
         (words("input tokens from the prefix cache"), words.percent(reuse.value), reuse.label),
         (words("mean lengths, input / output"), lengths, flow.pairing),
     ]
-    st.markdown(
-        "\n".join(f"- {plain(name)}: **{plain(value)}** ({plain(source)})" for name, value, source in rows)
-    )
+    st.markdown("\n".join(f"- {plain(name)}: **{plain(value)}** ({plain(source)})" for name, value, source in rows))
 
 
 def _origin(flow: Traffic) -> None:

@@ -75,9 +75,7 @@ def _what_serves(setups: Sequence[Serving]) -> tuple[str, int | None]:
     address = st.text_input(
         words("Address of the endpoint"), placeholder="http://HOST:PORT", max_chars=500, key="endpoint"
     )
-    labels = [
-        displayable(f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}") for item in setups
-    ]
+    labels = [displayable(f"{item.model}, {item.sku} {layout_words(item.layout)}, {item.engine}") for item in setups]
     numbers = range(len(labels))
     return address, st.selectbox(
         words("what serves there"), numbers, format_func=labels.__getitem__, key="measure-setup"

@@ -87,9 +87,7 @@ def _card_lines(order: Order, currency: str, words: Wording) -> dict[str, str]:
     return {
         words("order on"): words.day(order.order_on),
         words("last safe date"): words("not needed for the goal") if last is None else words.day(last),
-        words(
-            "serves"
-        ): f"{words.day(arrives.p50)} ({words.day(arrives.p10)} – {words.day(arrives.p90)}), {within}",
+        words("serves"): f"{words.day(arrives.p50)} ({words.day(arrives.p10)} – {words.day(arrives.p90)}), {within}",
         words("pays"): words("{now} at acceptance, {rest} on delivery", **paid),
         words("without it"): words(
             "{month} is met in {odds} of futures; cost {change}",

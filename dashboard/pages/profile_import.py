@@ -32,9 +32,7 @@ def profiles(record: PlanRecord) -> None:
     else:
         st.caption(words("No profile of your own is stored yet; the plan stands on published figures."))
     measuring(record.sizing)
-    told = words(
-        "The run's worker sends the requests, without a key. An endpoint with a key, open loops and traces:"
-    )
+    told = words("The run's worker sends the requests, without a key. An endpoint with a key, open loops and traces:")
     st.caption(f"{plain(told)} `waferlag measure --help`")
     _bring_in(record.sizing)
 
@@ -42,8 +40,7 @@ def profiles(record: PlanRecord) -> None:
 def _bring_in(setups: Sequence[Serving]) -> None:
     words = say()
     labels = [
-        displayable(f"{item.sku} {layout_words(item.layout)}, {item.engine}, {item.precision}")
-        for item in setups
+        displayable(f"{item.sku} {layout_words(item.layout)}, {item.engine}, {item.precision}") for item in setups
     ]
     with st.form("bring-in", border=True):
         files = st.file_uploader(

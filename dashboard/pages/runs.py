@@ -101,9 +101,7 @@ def _compare() -> None:
     labels = {run.id: displayable(f"{run.scenario} · {run.created:%d %b %H:%M}") for run in known}
     left, right = st.columns(2)
     after = left.selectbox(words("Plan"), list(labels), format_func=labels.__getitem__, key="after")
-    before = right.selectbox(
-        words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before"
-    )
+    before = right.selectbox(words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before")
     if not after or not before or after == before:
         return
     found = compare(plan_of(before), plan_of(after))

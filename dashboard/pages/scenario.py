@@ -31,9 +31,7 @@ def page() -> None:
     known = [*([_FROM_PLAN] if chosen_run() else []), *shipped()]
     source = st.selectbox(words("Start from"), known, format_func=words, key="from", bind="query-params")
     written = _written(source or known[0])
-    text = st.text_area(
-        words("Scenario file (YAML)"), written, height=520, key=f"yaml-{source}", max_chars=1_000_000
-    )
+    text = st.text_area(words("Scenario file (YAML)"), written, height=520, key=f"yaml-{source}", max_chars=1_000_000)
     scenario = _opened(text)
     if scenario is not None:
         _counted(scenario)
@@ -86,9 +84,7 @@ def _save(scenario: Scenario, unchanged: bool) -> None:
     words, run = say(), chosen_run()
     if run is not None and not unchanged:
         differences = input_differences(plan_of(run.id).scenario, scenario)
-        with st.expander(
-            plain(words("{n} fields differ from the plan chosen on the left", n=len(differences)))
-        ):
+        with st.expander(plain(words("{n} fields differ from the plan chosen on the left", n=len(differences)))):
             rows = [{key: str(value) for key, value in row.items()} for row in differences]
             table(rows, "differences", "differences")
     left, right = st.columns(2)

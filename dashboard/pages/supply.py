@@ -64,9 +64,7 @@ def _money_at_risk(record: PlanRecord) -> None:
 def _story(run_id: str, record: PlanRecord) -> None:
     words = say()
     most = record.scenario.run.replications - 1
-    future = st.number_input(
-        words("Future number (of {n})", n=most + 1), 0, most, 0, key="future", bind="query-params"
-    )
+    future = st.number_input(words("Future number (of {n})", n=most + 1), 0, most, 0, key="future", bind="query-params")
     told = asked("story", run_id, int(future))
     for item in told.told():
         line = words(item.what, **{name: words(value) for name, value in item.figures.items()})

@@ -36,11 +36,7 @@ def page() -> None:
     if scenario == record.scenario:
         background().warm_up(PROCESSES)
         expected("quick answer", run.id)  # the baseline, while the form is filled in
-        st.info(
-            words(
-                "Nothing is changed yet: set a value above and apply it. The baseline is the plan named on top."
-            )
-        )
+        st.info(words("Nothing is changed yet: set a value above and apply it. The baseline is the plan named on top."))
     else:
         _answer(run, record, question)
         st.header(plain(words("What was changed")))
@@ -100,21 +96,16 @@ def _tornado(run: RunSummary, record: PlanRecord) -> None:
     words = say()
     st.header(plain(words("Which lever moves it most")))
     st.caption(
-        plain(
-            words("Each input of the form alone, low and high, on the small sample; it takes up to a minute.")
-        )
+        plain(words("Each input of the form alone, low and high, on the small sample; it takes up to a minute."))
     )
     if not st.toggle(words("Compute the tornado"), key="tornado", bind="query-params"):
         return
     found = levers(record.scenario)
     base = asked("quick answer", run.id)
     # Asked for together, so that both processes work on them.
-    answers = [
-        [expected("quick answer", run.id, side) for side in (lever.low, lever.high)] for lever in found
-    ]
+    answers = [[expected("quick answer", run.id, side) for side in (lever.low, lever.high)] for lever in found]
     rows = [
-        tornado_row(lever, base, low.result(), high.result())
-        for lever, (low, high) in zip(found, answers, strict=True)
+        tornado_row(lever, base, low.result(), high.result()) for lever, (low, high) in zip(found, answers, strict=True)
     ]
     show(tornado_bars(widest_first(rows), record.scenario.currency, look(), words), "tornado-chart")
 

@@ -39,9 +39,7 @@ def ask(record: PlanRecord) -> Question:
         states = _gates(scenario)
         left, right = st.columns(2, vertical_alignment="bottom")
         usual = f"{scenario.name}-what-if"[:120]
-        name = left.text_input(
-            words("Keep the scenario as"), usual, max_chars=120, key="name", bind="query-params"
-        )
+        name = left.text_input(words("Keep the scenario as"), usual, max_chars=120, key="name", bind="query-params")
         behind = words("Compute all futures behind the quick answer")
         full = right.toggle(behind, True, key="full", bind="query-params", disabled=not may_plan())
         applied = st.form_submit_button(words("Apply"), type=main_button())

@@ -92,10 +92,7 @@ def sources(record: PlanRecord, say: Wording) -> Section:
         for place, source in sorted(record.scenario.evidence.items())
         if place not in told
     ]
-    tables = [
-        *tabled(say("Figures and their sources"), found),
-        *tabled(say("Figures of the scenario itself"), own),
-    ]
+    tables = [*tabled(say("Figures and their sources"), found), *tabled(say("Figures of the scenario itself"), own)]
     return Section(title=say("Where the figures come from"), tables=tables)
 
 
@@ -116,13 +113,7 @@ def reproduction(record: PlanRecord, say: Wording) -> Section:
 def _inputs(record: PlanRecord, say: Wording) -> list[Table]:
     run, versions = record.scenario.run, record.versions
     futures = say.counts(n=run.training_futures, m=run.replications)
-    names = {
-        "waferlag": "waferlag",
-        "python": "Python",
-        "numpy": "numpy",
-        "simpy": "simpy",
-        "highspy": "highspy",
-    }
+    names = {"waferlag": "waferlag", "python": "Python", "numpy": "numpy", "simpy": "simpy", "highspy": "highspy"}
     inputs = {
         say("scenario"): record.scenario.name,
         say("overrides"): ", ".join(record.overrides) or say("none"),

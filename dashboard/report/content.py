@@ -9,18 +9,7 @@ from dashboard.charts.rivals import rival_rows
 from dashboard.charts.theme import LIGHT
 from dashboard.report import analysis_tables as analysis
 from dashboard.report.basis import assumptions, reproduction, sources
-from dashboard.report.parts import (
-    Column,
-    Drawing,
-    Fact,
-    ReportData,
-    Section,
-    Table,
-    each_text,
-    number,
-    tabled,
-    text,
-)
+from dashboard.report.parts import Column, Drawing, Fact, ReportData, Section, Table, each_text, number, tabled, text
 from planner.compare.rows import Row
 from planner.record.models import Dates, Month, Order, PlanRecord, PoolMonth, Quantiles
 from planner.report import sentences
@@ -44,9 +33,7 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
         language=language,
         title=scenario.title or scenario.name,
         subtitle=scenario.description,
-        eyebrow=say(
-            "Waferlag plan: scenario {name}, as of {day}, {n} months", name=scenario.name, day=start, n=months
-        ),
+        eyebrow=say("Waferlag plan: scenario {name}, as of {day}, {n} months", name=scenario.name, day=start, n=months),
         answer=sentences.answer(record, say),
         met=record.answer.feasible,
         waiting=sentences.waiting(record, say),
@@ -55,9 +42,7 @@ def report_data(record: PlanRecord, language: str = "en", changed: Sequence[str]
         facts=headline_facts(record, say),
         labels={say(label): colour for label, colour in LIGHT.labels.items()},
         sections=_sections(record, changed, say),
-        footer=say(
-            "Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name
-        ),
+        footer=say("Waferlag {version}, scenario {name}", version=record.versions.waferlag, name=scenario.name),
     )
     return ReportData.model_validate(each_text(data.model_dump(), displayable))
 
@@ -232,9 +217,7 @@ def _worth(record: PlanRecord, say: Wording) -> list[Section]:
     points = [*worth_sentences(record, say), *limit_sentences(record, say)]
     if not figures and not points:
         return []
-    return [
-        Section(title=say("What knowing more would be worth"), drawings=_drawings(*figures), points=points)
-    ]
+    return [Section(title=say("What knowing more would be worth"), drawings=_drawings(*figures), points=points)]
 
 
 def _reservations(record: PlanRecord, say: Wording) -> list[Table]:
@@ -351,9 +334,7 @@ def _serving_row(row: Row, level: str, say: Wording) -> dict[Column, str]:
     def known(shape: str, *names: str) -> str:
         return shape.format(**row) if all(row[name] for name in names) else "–"
 
-    rate = (
-        "–" if row["requests_per_s"] is None else "{requests_per_s:.2f} ({low:.2f}–{high:.2f})".format(**row)
-    )
+    rate = "–" if row["requests_per_s"] is None else "{requests_per_s:.2f} ({low:.2f}–{high:.2f})".format(**row)
     return {
         text(say("pool")): row["pool"],
         text(say("GPU and layout")): f"{row['gpu']}, {row['layout']}",
@@ -381,9 +362,7 @@ def _rival_row(row: Row, record: PlanRecord, say: Wording) -> dict[Column, str]:
     return {
         text(say("way to act")): row["name"],
         text(say("rule")): row["meaning"],
-        number(
-            say("weakest month ({level} interval)", level=level)
-        ): f"{odds}, {say.month(row['weakest_month'])}",
+        number(say("weakest month ({level} interval)", level=level)): f"{odds}, {say.month(row['weakest_month'])}",
         number(say("mean cost")): say.money(row["mean_cost"], currency),
         number(say("against this plan")): _beside(row, currency, say),
         number(say("demand unmet")): say.percent(row["shortfall_share"], 1),
@@ -397,8 +376,4 @@ def _beside(row: Row, currency: str, say: Wording) -> str:
     if row["ours"]:
         return "–"
     change, verdict = say.change(row["cost_difference"], currency), row["verdict"]
-    return (
-        say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[verdict]))
-        if verdict
-        else change
-    )
+    return say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[verdict])) if verdict else change

@@ -39,9 +39,7 @@ def page(data: ReportData) -> str:
 def _fonts() -> list[tuple[int, str]]:
     """Weight and content of the shipped fonts, so that the page looks the same on a machine without them."""
     files = ((400, "SourceSansPro-Regular.woff2"), (600, "SourceSansPro-Semibold.woff2"))
-    return [
-        (weight, base64.b64encode((_FOLDER / "fonts" / name).read_bytes()).decode()) for weight, name in files
-    ]
+    return [(weight, base64.b64encode((_FOLDER / "fonts" / name).read_bytes()).decode()) for weight, name in files]
 
 
 def _breakable(text: str) -> Markup:

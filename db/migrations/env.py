@@ -5,8 +5,6 @@ from alembic import context
 from db.schema import Base
 
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
-    transactional_ddl=True,
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, transactional_ddl=True
 )
 context.run_migrations()

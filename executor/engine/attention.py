@@ -23,9 +23,7 @@ def decode_rows(
     """
     rows = batch.decodes
     places = torch.arange(batch.max_context, device=q.device)
-    cells = tables.cells(
-        batch.slots[:rows].unsqueeze(1).expand(-1, batch.max_context), places.expand(rows, -1)
-    )
+    cells = tables.cells(batch.slots[:rows].unsqueeze(1).expand(-1, batch.max_context), places.expand(rows, -1))
     keys = cache.read_keys(cells, q.dtype)
     values = cache.read_values(cells, q.dtype) if value_width is None else keys[..., :value_width]
     seen = places <= batch.positions[:rows].unsqueeze(1)

@@ -123,10 +123,7 @@ def torch_block_product(x: Tensor, weight: Weight) -> Tensor:
 
 
 def _prompt_error(
-    call: Callable[..., Tensor],
-    shape: tuple[int, int, int, int],
-    device: torch.device,
-    generator: torch.Generator,
+    call: Callable[..., Tensor], shape: tuple[int, int, int, int], device: torch.device, generator: torch.Generator
 ) -> float:
     """Two chunks, one with a past, against the plain attention in FP32."""
     heads, kv_heads, width, value_width = shape
@@ -137,17 +134,14 @@ def _prompt_error(
         for size in ((rows, heads, width), (past, kv_heads, width), (past, kv_heads, value_width))
     )
     starts, context_starts = (
-        torch.tensor([0, sizes[0], sum(sizes)], dtype=torch.int32, device=device)
-        for sizes in (counts, contexts)
+        torch.tensor([0, sizes[0], sum(sizes)], dtype=torch.int32, device=device) for sizes in (counts, contexts)
     )
     chunks = Chunks(starts, context_starts, None, counts, contexts)
     exact = flash.plain(q.float(), keys.float(), values.float(), chunks, width**-0.5)
     return _relative(call(q, keys, values, chunks, width**-0.5), exact)
 
 
-def _product_error(
-    call: Fp8Product, scaling: Scaling, device: torch.device, generator: torch.Generator
-) -> float:
+def _product_error(call: Fp8Product, scaling: Scaling, device: torch.device, generator: torch.Generator) -> float:
     """The worse of one token and of an odd number of tokens."""
     matrix = torch.randn(384, 512, device=device, generator=generator)
     weight = quantise(matrix, scaling)

@@ -190,8 +190,7 @@ def _ragged(chunks: Sequence[Chunk], tables: Tables) -> list[Ints]:
     laid = [np.cumsum([0, *lengths]).astype(np.int32) for lengths in (counts, contexts)]
     if any(chunk.start for chunk in chunks):
         cells = [
-            tables.context_cells(chunk.sequence.slot, context)
-            for chunk, context in zip(chunks, contexts, strict=True)
+            tables.context_cells(chunk.sequence.slot, context) for chunk, context in zip(chunks, contexts, strict=True)
         ]
         laid.append(np.concatenate(cells))
     return laid

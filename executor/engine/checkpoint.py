@@ -32,22 +32,13 @@ MOST_PROBLEMS = 10
 LARGEST_JSON = 64 * 10**6
 """Bytes of a JSON file read whole. The largest index known, Kimi K2's, has about 13 MB."""
 
-TYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F8_E4M3": FP8,
-}
+TYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E4M3": FP8}
 IGNORED = re.compile(r"rotary_emb\.inv_freq$|self_attn\.[kv]_scale$")
 """Tensors of old checkpoints that hold nothing a model needs."""
 
 
 def load(
-    directory: Path,
-    dtype: torch.dtype,
-    device: torch.device,
-    part: Slice = WHOLE,
+    directory: Path, dtype: torch.dtype, device: torch.device, part: Slice = WHOLE
 ) -> tuple[ModelSpec, ModelWeights]:
     """The model in ``directory`` (config.json and safetensors files), plain weights in ``dtype``.
 
@@ -107,9 +98,7 @@ def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     for field in ("attention_factor", "truncate"):
         if rope.get(field) not in (None, True):
-            raise UnsupportedModelError(
-                f"{spec.name}: rope scaling with {field} is not computed by the engine"
-            )
+            raise UnsupportedModelError(f"{spec.name}: rope scaling with {field} is not computed by the engine")
     for field in (name for name, found in odd.items() if found):
         raise UnsupportedModelError(f"{spec.name}: {field} {text.get(field)!r} is not computed by the engine")
     width = spec.mla.qk_rope if spec.mla is not None else spec.head_dim
@@ -171,9 +160,7 @@ class Shards:
             cut[0] = slice(rows.start, rows.stop)
         if columns is not None:
             cut[1] = slice(columns.start, columns.stop)
-        tensor: Tensor = (
-            stored[tuple(cut)] if dimensions else self._files[self._file_of[name]].get_tensor(name)
-        )
+        tensor: Tensor = stored[tuple(cut)] if dimensions else self._files[self._file_of[name]].get_tensor(name)
         if not _finite(tensor):
             raise BadInputError(f"{self.place(name)} holds NaN or infinity; the file is damaged")
         return tensor
@@ -205,9 +192,7 @@ class Shards:
         if found:
             raise BadInputError(f"{self.directory} has {len(found)} safetensors files and no {INDEX}")
         pickles = [path.name for kind in PICKLES for path in self.directory.glob(kind)]
-        mend = (
-            f"; {pickles[0]} may be a pickle and is never read: convert it to safetensors" if pickles else ""
-        )
+        mend = f"; {pickles[0]} may be a pickle and is never read: convert it to safetensors" if pickles else ""
         raise BadInputError(f"{self.directory} has no safetensors file{mend}")
 
     def _open(self, name: str) -> None:
@@ -315,26 +300,17 @@ class Checkpoint:
             f"{self.shards.place(name)}: this slice cuts through a {BLOCK}-block; use fewer ranks"
         )
 
-    def _scaled_matrix(
-        self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None
-    ) -> Weight:
+    def _scaled_matrix(self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None) -> Weight:
         """One scale for the matrix, or one a row, stored as ``weight_scale``."""
         data = self._read(name, shape, rows, columns, FP8)
         scale_name = f"{name}_scale"
         stored = self.shards.header(scale_name)[0] if scale_name in self.shards else ()
         if stored in ((), (1,)):
-            return Weight(
-                data, self._read(scale_name, stored, None, None, torch.float32).reshape(()), "tensor"
-            )
+            return Weight(data, self._read(scale_name, stored, None, None, torch.float32).reshape(()), "tensor")
         return Weight(data, self._read(scale_name, (shape[0], 1), rows, None, torch.float32), "row")
 
     def _read(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        rows: range | None,
-        columns: range | None,
-        dtype: torch.dtype,
+        self, name: str, shape: tuple[int, ...], rows: range | None, columns: range | None, dtype: torch.dtype
     ) -> Tensor:
         if self.device.type != "meta":
             tensor = self.shards.read(name, rows, columns)

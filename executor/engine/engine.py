@@ -158,9 +158,7 @@ class Engine:
         """Requests added and not ended."""
         return self.scheduler.unfinished
 
-    def add(
-        self, prompt: Sequence[int], sampling: Sampling = GREEDY, request_id: Hashable | None = None
-    ) -> Hashable:
+    def add(self, prompt: Sequence[int], sampling: Sampling = GREEDY, request_id: Hashable | None = None) -> Hashable:
         """Queue a prompt of token ids; returns the request's id. BadInputError for one that cannot run."""
         if request_id is None:
             request_id, self._next_id = self._next_id, self._next_id + 1
@@ -328,9 +326,7 @@ def _limits(spec: ModelSpec, settings: Settings) -> Limits:
     )
 
 
-def _with_pages(
-    spec: ModelSpec, weights: ModelWeights, settings: Settings, part: Slice, routing: Routing
-) -> Settings:
+def _with_pages(spec: ModelSpec, weights: ModelWeights, settings: Settings, part: Slice, routing: Routing) -> Settings:
     """The settings with as many KV pages as a CUDA device holds beside the weights and the workspace.
 
     :raises DoesNotFitError: not one page fits.

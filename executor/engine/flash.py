@@ -32,14 +32,7 @@ def ragged(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float
     width = values.shape[-1]
     padded = F.pad(values, (0, q.shape[-1] - width))  # this kernel has one width for keys and values
     out = varlen_attn(
-        q,
-        keys,
-        padded,
-        chunks.starts,
-        chunks.context_starts,
-        max(chunks.counts),
-        max(chunks.contexts),
-        **options,
+        q, keys, padded, chunks.starts, chunks.context_starts, max(chunks.counts), max(chunks.contexts), **options
     )
     return out[..., :width]
 

@@ -26,9 +26,7 @@ def bucket_sizes(max_batch: int) -> list[int]:
 class DecodeGraphs:
     """Graphs by bucket over one set of static inputs, sharing one memory pool."""
 
-    def __init__(
-        self, forward: Callable[[Batch], Tensor], tables: Tables, max_batch: int, max_context: int
-    ) -> None:
+    def __init__(self, forward: Callable[[Batch], Tensor], tables: Tables, max_batch: int, max_context: int) -> None:
         self.sizes = bucket_sizes(max_batch)
         self._forward = forward
         self._tables = tables

@@ -45,13 +45,7 @@ class KvCache:
     """All layers' pages on one device."""
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        part: Slice,
-        pages: int,
-        page_size: int,
-        dtype: torch.dtype,
-        device: torch.device,
+        self, spec: ModelSpec, part: Slice, pages: int, page_size: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.pages = pages
         self.page_size = page_size

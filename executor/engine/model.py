@@ -97,9 +97,7 @@ class Decoder:
             attended.append(self._expanded(m, weights, q[rows:], latent, batch))
         return linear(_joined(attended).flatten(1), weights.o)
 
-    def _absorbed(
-        self, m: MlaSpec, weights: MlaWeights, q: Tensor, batch: Batch, cache: LayerCache
-    ) -> Tensor:
+    def _absorbed(self, m: MlaSpec, weights: MlaWeights, q: Tensor, batch: Batch, cache: LayerCache) -> Tensor:
         r"""Decoding against the latent itself.
 
         q_nope . (W_uk c) = (W_uk^T q_nope) . c, and likewise the sum of values: W_uv (sum p c). Each head

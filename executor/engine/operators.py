@@ -21,9 +21,7 @@ from executor.model.spec import MoeSpec
 class TorchOperators:
     """Every operator in plain torch."""
 
-    def add_rms_norm(
-        self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor]:
+    def add_rms_norm(self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """Norm of x + residual [T, hidden], and the sum."""
         return layers.add_rms_norm(x, residual, weight, eps)
 

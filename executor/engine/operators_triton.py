@@ -27,16 +27,12 @@ Estimated: the tile kernel's 128-row tiles are full from there on; ``benchmarks/
 class TritonOperators(TorchOperators):
     """Every operator as a kernel; ``tuning`` holds the shapes found fastest on this device."""
 
-    def __init__(
-        self, tuning: Tuning | None = None, prompt: Prompt = plain, prompt_mla: Prompt = plain
-    ) -> None:
+    def __init__(self, tuning: Tuning | None = None, prompt: Prompt = plain, prompt_mla: Prompt = plain) -> None:
         self.tuning = tuning if tuning is not None else Tuning()
         self._prompt = prompt
         self._prompt_mla = prompt_mla
 
-    def add_rms_norm(
-        self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor]:
+    def add_rms_norm(self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """Norm of x + residual [T, hidden], and the sum."""
         return elementwise.add_rms_norm(x, residual, weight, eps)
 
@@ -56,9 +52,7 @@ class TritonOperators(TorchOperators):
         cache: LayerCache,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Norm, rotate and store in one pass, in place."""
-        return elementwise.prepare_gqa(
-            qkv, heads, q_norm, k_norm, eps, rope, batch.positions, batch.cells, cache
-        )
+        return elementwise.prepare_gqa(qkv, heads, q_norm, k_norm, eps, rope, batch.positions, batch.cells, cache)
 
     def prepare_mla(
         self,
@@ -78,14 +72,7 @@ class TritonOperators(TorchOperators):
         shape = self.tuning.gqa(q.shape[0], q.shape[1] // cache.keys.shape[2], q.shape[2])
         rows = batch.decodes
         return attention.decode_gqa(
-            q,
-            cache.keys,
-            cache.values,
-            tables.pages,
-            batch.slots[:rows],
-            batch.positions[:rows],
-            scale,
-            shape,
+            q, cache.keys, cache.values, tables.pages, batch.slots[:rows], batch.positions[:rows], scale, shape
         )
 
     def decode_mla(
@@ -95,14 +82,7 @@ class TritonOperators(TorchOperators):
         shape = self.tuning.mla(absorbed.shape[0], absorbed.shape[1], absorbed.shape[2])
         rows = batch.decodes
         return attention.decode_mla(
-            absorbed,
-            q_rope,
-            cache.keys,
-            tables.pages,
-            batch.slots[:rows],
-            batch.positions[:rows],
-            scale,
-            shape,
+            absorbed, q_rope, cache.keys, tables.pages, batch.slots[:rows], batch.positions[:rows], scale, shape
         )
 
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:

@@ -149,12 +149,7 @@ def _load_record(spec: ModelSpec, routing: Routing) -> npt.NDArray[np.int64]:
         record = np.load(routing.record, allow_pickle=False)
     except (OSError, ValueError, EOFError) as problem:
         raise BadInputError(f"{routing.record}: not a readable .npy file ({problem})") from problem
-    if (
-        record.ndim != 3
-        or 0 in record.shape
-        or record.shape[2] != spec.moe.top_k
-        or record.dtype.kind not in "iu"
-    ):
+    if record.ndim != 3 or 0 in record.shape or record.shape[2] != spec.moe.top_k or record.dtype.kind not in "iu":
         raise BadInputError(
             f"{routing.record}: expected integers [layers, tokens, {spec.moe.top_k}],"
             f" found {record.dtype} {list(record.shape)}"

@@ -28,10 +28,7 @@ class Slice:
     ep_rank: int = 0
 
     def __post_init__(self) -> None:
-        for size, rank, what in (
-            (self.tp_size, self.tp_rank, "tensor"),
-            (self.ep_size, self.ep_rank, "expert"),
-        ):
+        for size, rank, what in ((self.tp_size, self.tp_rank, "tensor"), (self.ep_size, self.ep_rank, "expert")):
             if size < 1 or not 0 <= rank < size:
                 raise BadInputError(f"{what}-parallel rank {rank} of {size} does not exist")
 

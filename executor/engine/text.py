@@ -103,9 +103,7 @@ def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
 def _length(spec: ModelSpec, tokens: list[int], max_tokens: int) -> int:
     """Room for prompt and answer, if the model can take so much."""
     if not tokens:
-        raise BadInputError(
-            "the prompt is empty, and this model's tokenizer adds no first token; write something"
-        )
+        raise BadInputError("the prompt is empty, and this model's tokenizer adds no first token; write something")
     total = len(tokens) + max_tokens
     if total > spec.max_position:
         raise BadInputError(

@@ -25,9 +25,7 @@ class Tokenizer:
 
         path = directory / "tokenizer.json"
         if not path.is_file():
-            raise BadInputError(
-                f"{directory} has no tokenizer.json; without it prompts cannot be turned into tokens"
-            )
+            raise BadInputError(f"{directory} has no tokenizer.json; without it prompts cannot be turned into tokens")
         try:
             self._fast = Fast.from_file(str(path))
         except Exception as problem:  # the library raises bare Exception
@@ -46,10 +44,7 @@ class Tokenizer:
             self.template or "",
             messages=[{"role": "user", "content": text}],
             add_generation_prompt=True,
-            **{
-                name: _token_text(self._settings.get(name))
-                for name in ("bos_token", "eos_token", "unk_token")
-            },
+            **{name: _token_text(self._settings.get(name)) for name in ("bos_token", "eos_token", "unk_token")},
         )
         return list(self._fast.encode(rendered, add_special_tokens=False).ids)
 
@@ -121,9 +116,7 @@ class TextStream:
 
 def _overlap(text: str, stop: str) -> int:
     """Characters at the end of ``text`` that ``stop`` begins with."""
-    return next(
-        (size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0
-    )
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
 
 
 def render(template: str, **values: Any) -> str:
@@ -160,9 +153,7 @@ def _template(directory: Path, settings: Mapping[str, Any]) -> str | None:
     if stated is None:
         return None
     if not isinstance(stated, str) or len(stated) > LARGEST_TEMPLATE:
-        raise BadInputError(
-            f"{directory}: the chat template must be text of at most {LARGEST_TEMPLATE} characters"
-        )
+        raise BadInputError(f"{directory}: the chat template must be text of at most {LARGEST_TEMPLATE} characters")
     return stated
 
 

@@ -59,11 +59,7 @@ class Tuning:
         return found
 
     def choose(
-        self,
-        key: tuple[object, ...],
-        candidates: Sequence[Shape],
-        run: Callable[[Shape], object],
-        device: torch.device,
+        self, key: tuple[object, ...], candidates: Sequence[Shape], run: Callable[[Shape], object], device: torch.device
     ) -> None:
         """Time the candidates and keep the fastest; one that does not compile or launch here is left out."""
         times: dict[int, float] = {}
@@ -84,12 +80,7 @@ def bucket(rows: float) -> int:
 
 
 def tune(
-    tuning: Tuning,
-    spec: ModelSpec,
-    heads: int,
-    cache: KvCache,
-    layer_experts: Sequence[Experts],
-    max_batch: int,
+    tuning: Tuning, spec: ModelSpec, heads: int, cache: KvCache, layer_experts: Sequence[Experts], max_batch: int
 ) -> None:
     """Fill ``tuning`` for one model: decoding attention by rows, experts by rows an expert."""
     for rows in BUCKETS:
@@ -100,9 +91,7 @@ def tune(
             _tune_experts(tuning, spec, layer_experts, rows)
 
 
-def _tune_decoding(
-    tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCache, cache: KvCache, rows: int
-) -> None:
+def _tune_decoding(tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCache, cache: KvCache, rows: int) -> None:
     device = layer.keys.device
     dtype = layer.keys.dtype if layer.keys.dtype != FP8 else torch.bfloat16
     width = max(1, min(-(-CONTEXT // cache.page_size), cache.pages // rows))
@@ -115,9 +104,7 @@ def _tune_decoding(
         tuning.choose(
             ("gqa", rows, heads // layer.keys.shape[2], spec.head_dim),
             GQA_SHAPES,
-            lambda shape: attention.decode_gqa(
-                q, layer.keys, layer.values, tables, slots, positions, 0.1, shape
-            ),
+            lambda shape: attention.decode_gqa(q, layer.keys, layer.values, tables, slots, positions, 0.1, shape),
             device,
         )
         return

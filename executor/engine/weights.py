@@ -229,9 +229,7 @@ def _moe(spec: ModelSpec, part: Slice, source: Source, name: str) -> MoeWeights:
     bias = source.exact(f"{name}.gate.e_score_correction_bias", (moe.experts,)) if moe.bias else None
     precise = moe.scoring == "sigmoid"  # DeepSeek scores in FP32, Qwen3 in the model's data type
     return MoeWeights(
-        router=(source.exact if precise else source.tensor)(
-            f"{name}.gate.weight", (moe.experts, spec.hidden)
-        ),
+        router=(source.exact if precise else source.tensor)(f"{name}.gate.weight", (moe.experts, spec.hidden)),
         bias=bias,
         experts=source.experts(name, spec, part),
         shared=shared,
@@ -244,9 +242,7 @@ def check_memory(what: str, need: int, device: torch.device) -> None:
     if need > free:
         short = (need - free) / 1e9
         raise DoesNotFitError(
-            f"{what} need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free,"
-            f" short by {short:.2f} GB",
-            short,
+            f"{what} need {need / 1e9:.2f} GB, {device} has {free / 1e9:.2f} GB free, short by {short:.2f} GB", short
         )
 
 
@@ -269,9 +265,7 @@ class DummyWeights:
     the seed and the tensor, so a slice's tensors do not depend on what else is built.
     """
 
-    def __init__(
-        self, dtype: torch.dtype, device: torch.device, scaling: Scaling = "none", seed: int = 0
-    ) -> None:
+    def __init__(self, dtype: torch.dtype, device: torch.device, scaling: Scaling = "none", seed: int = 0) -> None:
         self.dtype = dtype
         self.device = device
         self.scaling = scaling
@@ -376,7 +370,5 @@ def _mapped(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(record, tuple):
         return tuple(_mapped(item, change) for item in record)
     if is_dataclass(record) and not isinstance(record, type):
-        return replace(
-            record, **{part.name: _mapped(getattr(record, part.name), change) for part in fields(record)}
-        )
+        return replace(record, **{part.name: _mapped(getattr(record, part.name), change) for part in fields(record)})
     return record

@@ -16,13 +16,7 @@ from executor.estimate.measured_points import PER_RANK_ENGINES, Case, Group, by_
 from executor.portable.elementary import log, square
 from executor.steptime.design import v_opt
 from executor.steptime.fit import Calibration, predict, uncalibrated
-from executor.steptime.parameters import (
-    ENOUGH_ROWS,
-    PARAMETERS,
-    Engine,
-    Prior,
-    prior_for,
-)
+from executor.steptime.parameters import ENOUGH_ROWS, PARAMETERS, Engine, Prior, prior_for
 from executor.steptime.transfer import carry, reference_accelerator
 from executor.steptime.workload import work_of
 
@@ -150,20 +144,14 @@ def held_out_beliefs(groups: Mapping[Group, list[Case]]) -> Iterator[tuple[Group
     fits = {group: _full_fit(rows) for group, rows in groups.items()}
     for group, rows in groups.items():
         setup = rows[0].setup
-        calibration = _left_out_prior(
-            setup.engine, [found for other, found in fits.items() if other != group]
-        )
+        calibration = _left_out_prior(setup.engine, [found for other, found in fits.items() if other != group])
         reason = "prior of the other groups"
         if setup.accelerator.name in PRIOR_GPUS:
             yield group, rows, Belief(calibration, setup.kernel_factor, 0.0, "estimated", reason)
             continue
         moved = carry(calibration, reference_accelerator(), setup)
         reason = f"{reason}; {moved.reason}"
-        yield (
-            group,
-            rows,
-            Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", reason),
-        )
+        yield (group, rows, Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", reason))
 
 
 @dataclass(frozen=True)
@@ -278,16 +266,7 @@ def _summary(groups: Sequence[GroupScore]) -> Summary:
 
 
 CALIBRATION_COLUMNS = (
-    *(
-        "gpu",
-        "engine",
-        "engine_version",
-        "model",
-        "precision",
-        "input_tokens",
-        "output_tokens",
-        "concurrency",
-    ),
+    *("gpu", "engine", "engine_version", "model", "precision", "input_tokens", "output_tokens", "concurrency"),
     *("tp", "pp", "attention_dp", "moe_tp", "moe_ep", "ttft_ms", "tpot_ms", "repeats", "note"),
 )
 

@@ -71,9 +71,7 @@ def setup_of(
         raise BadInputError(f"kv_tokens must be a positive number (got {kv_tokens!r})")
     known = engine(engine_name)
     resolved = layout.resolved(spec)
-    return Setup(
-        spec, card, precision_name(precision), known, resolved, kv_precision, kv_tokens, drafting=drafting
-    )
+    return Setup(spec, card, precision_name(precision), known, resolved, kv_precision, kv_tokens, drafting=drafting)
 
 
 def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) -> Belief:
@@ -147,9 +145,7 @@ def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
     there = rows[0].setup
     moved = carry(from_prior(rows), there.accelerator, setup)
     reason = f"{len(rows)} measured rows of {rows[0].group}{remark}; {moved.reason}"
-    return Belief(
-        moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows)
-    )
+    return Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
 
 
 def measured_of(rows: Sequence[Case]) -> Measured:

@@ -59,9 +59,7 @@ class Estimate:
         figures = {
             "mean_ttft_ms": self.ttft_ms,
             "mean_tpot_ms": self.tpot_ms,
-            "output_throughput": Figure(
-                *(gpus * v for v in (throughput.value, throughput.low, throughput.high))
-            ),
+            "output_throughput": Figure(*(gpus * v for v in (throughput.value, throughput.low, throughput.high))),
         }
         point = Point(self.load.isl, self.load.osl, concurrency=self.load.concurrency, estimates=figures)
         return ServingProfile(
@@ -106,9 +104,7 @@ def _estimate(
     rate = throughput.value / load.osl
     in_service = float(times.in_service[0])
     utilisation = mfu(
-        request_flops(setup.spec, load.isl, load.osl, load.prefix_reuse) * rate,
-        setup.accelerator,
-        setup.precision,
+        request_flops(setup.spec, load.isl, load.osl, load.prefix_reuse) * rate, setup.accelerator, setup.precision
     )
     read = float(decode_step_bytes(setup.cost, in_service, load.isl + load.osl / 2))
     return Estimate(
@@ -141,20 +137,13 @@ def _memory(setup: Setup, tokens: float, believed: Belief) -> tuple[MemoryFit, f
     """
     drafting = 0 if setup.drafting is None else 1
     memory = memory_fit(
-        setup.spec,
-        setup.layout,
-        setup.precision,
-        setup.accelerator,
-        setup.kv_type,
-        extra_layers=drafting,
+        setup.spec, setup.layout, setup.precision, setup.accelerator, setup.kv_type, extra_layers=drafting
     )
     what = f"{setup.spec.name} {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
     if setup.kv_tokens is not None:
         memory.require(0.0, what)
         return memory, setup.kv_tokens
-    room = float(
-        kv_room(work_of([(believed.on(setup), Load(tokens, 1.0, 1.0))]), believed.calibration.theta)[0]
-    )
+    room = float(kv_room(work_of([(believed.on(setup), Load(tokens, 1.0, 1.0))]), believed.calibration.theta)[0])
     memory.require(0.0 if tokens <= room else tokens, what)
     return memory, memory.kv_tokens
 

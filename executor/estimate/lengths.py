@@ -46,12 +46,8 @@ class Lengths:
                 raise BadInputError(f"lengths: {name} must be from 1 to 1e8 tokens (got {value!r})")
         for name in ("input_quantiles", "output_quantiles"):
             pairs = getattr(self, name)
-            if any(
-                not (0 <= share <= 1 and math.isfinite(tokens) and tokens >= 0) for share, tokens in pairs
-            ):
-                raise BadInputError(
-                    f"lengths: {name} must be pairs of a share in 0..1 and tokens of 0 or more"
-                )
+            if any(not (0 <= share <= 1 and math.isfinite(tokens) and tokens >= 0) for share, tokens in pairs):
+                raise BadInputError(f"lengths: {name} must be pairs of a share in 0..1 and tokens of 0 or more")
             if list(pairs) != sorted(pairs) or any(a[1] > b[1] for a, b in pairwise(pairs)):
                 raise BadInputError(f"lengths: {name} must grow in share and in tokens")
 

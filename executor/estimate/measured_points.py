@@ -16,14 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from executor.errors import (
-    BadInputError,
-    FileError,
-    LimitError,
-    UnknownNameError,
-    UserMistakeError,
-    did_you_mean,
-)
+from executor.errors import BadInputError, FileError, LimitError, UnknownNameError, UserMistakeError, did_you_mean
 from executor.model.cost import Layout, decode_step_bytes, request_flops
 from executor.model.roofline import PRECISIONS, Accelerator
 from executor.model.spec import model_spec
@@ -178,9 +171,7 @@ def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most
     return Table(str(path), tuple(header), tuple(rows))
 
 
-def case_of(
-    line: int, cells: Mapping[str, str], measured: bool, figures: Mapping[str, float] | None = None
-) -> Case:
+def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mapping[str, float] | None = None) -> Case:
     """One row as a case; UserMistakeError or ExecutorError says what is wrong with it.
 
     Optional columns: engine_version, the layout, kv_precision, kv_tokens (from the engine's start-up log),
@@ -201,9 +192,7 @@ def case_of(
         notes = (*notes, f"concurrency read per attention-DP rank: {concurrency:g} per replica")
     case = Case(
         line=line,
-        group=Group(
-            card.name, cells["engine"].casefold(), cells.get("engine_version", ""), spec.name, precision
-        ),
+        group=Group(card.name, cells["engine"].casefold(), cells.get("engine_version", ""), spec.name, precision),
         setup=Setup(
             spec,
             card,
@@ -270,11 +259,7 @@ def _layout(cells: Mapping[str, str]) -> Layout:
     moe_tp, moe_ep = count("moe_tp"), count("moe_ep")
     stated = moe_tp * moe_ep > 1
     return Layout(
-        count("tp"),
-        count("pp"),
-        count("attention_dp"),
-        moe_tp if stated else None,
-        moe_ep if stated else None,
+        count("tp"), count("pp"), count("attention_dp"), moe_tp if stated else None, moe_ep if stated else None
     )
 
 
@@ -290,9 +275,7 @@ def _number(cells: Mapping[str, str], name: str, least: float, above: bool = Fal
     return value
 
 
-def read_measured(
-    path: Path, figures: Mapping[str, float] | None = None, most_rows: int = MOST_ROWS
-) -> Cleaned:
+def read_measured(path: Path, figures: Mapping[str, float] | None = None, most_rows: int = MOST_ROWS) -> Cleaned:
     """The rows of a measured file that can be used, cleaned, and those that cannot, with the reason.
 
     ``figures`` fills in what nobody published of an accelerator.

@@ -111,9 +111,7 @@ class _State:
     prefill_load: Array
 
 
-def _open_replica(
-    setup: Setup, believed: Belief, lengths: Lengths, slo: Slo, prefix_reuse: float
-) -> _OpenReplica:
+def _open_replica(setup: Setup, believed: Belief, lengths: Lengths, slo: Slo, prefix_reuse: float) -> _OpenReplica:
     """Mean work of a request from its length distribution, and the draws of parameters and of the model's
     error.
     """
@@ -162,9 +160,7 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     work = replica.work
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))
-    times = step_times(
-        with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.parameters, burst_share=0.0
-    )
+    times = step_times(with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.parameters, burst_share=0.0)
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
     lone = replica.parameters["h_req"] / work.cost.attention_dp
@@ -241,9 +237,7 @@ def _binding(replica: _OpenReplica, occupancy: Array) -> str:
     return f"{' and '.join(broken)} at the percentile; most of a token's time: {spent}"
 
 
-def _unreachable(
-    setup: Setup, memory: MemoryFit, kv_tokens: float, believed: Belief, replica: _OpenReplica
-) -> Goodput:
+def _unreachable(setup: Setup, memory: MemoryFit, kv_tokens: float, believed: Belief, replica: _OpenReplica) -> Goodput:
     """The answer where no rate meets the SLO: 0, and which bound a lone request already breaks."""
     state = _state(replica, np.full(replica.slots.shape, LEAST_CONCURRENCY))
     ttft, tpot = 1e3 * float(state.ttft[0, 0]), 1e3 * float(state.tpot_at_percentile[0, 0])

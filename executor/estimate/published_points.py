@@ -18,18 +18,7 @@ from executor.reference.csv_table import EVIDENCE
 from executor.steptime.workload import Load
 
 COLUMNS = (
-    *(
-        "id",
-        "model",
-        "precision",
-        "engine",
-        "gpu",
-        "tp",
-        "attention_dp",
-        "phase",
-        "input_tokens",
-        "output_tokens",
-    ),
+    *("id", "model", "precision", "engine", "gpu", "tp", "attention_dp", "phase", "input_tokens", "output_tokens"),
     *("concurrency", "ttft_ms", "tpot_ms", "tokens_per_s_per_gpu", "source", "date", "evidence", "note"),
 )
 

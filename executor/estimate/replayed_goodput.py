@@ -199,9 +199,7 @@ def _answer(peak: Peak) -> Answer:
     if found is None:
         return Answer(0.0, peak.reason, 0.0, 0.0, 0.0)
     first, stop = (round(share * len(found.arrivals)) for share in STEADY)
-    arrival, begun, end = (
-        side[first:stop] for side in (found.arrivals.arrival_s, found.first_token_s, found.end_s)
-    )
+    arrival, begun, end = (side[first:stop] for side in (found.arrivals.arrival_s, found.first_token_s, found.end_s))
     output = found.arrivals.output[first:stop]
     rows = output > 1
     tpot = float(np.mean((end - begun)[rows] / (output[rows] - 1))) if rows.any() else 0.0
@@ -213,9 +211,7 @@ def _at_level(formula: Goodput, answer: Answer, setup: Setup, lengths: Lengths) 
     """The closed form's answer at the replay's rate."""
     factor = answer.requests_per_s / formula.requests_per_s
     if not factor:
-        return replace(
-            formula, requests_per_s=0.0, low=0.0, high=0.0, reason=f"{answer.bound}; {formula.reason}"
-        )
+        return replace(formula, requests_per_s=0.0, low=0.0, high=0.0, reason=f"{answer.bound}; {formula.reason}")
     context = lengths.input_mean + lengths.output_mean / 2
     read = float(decode_step_bytes(setup.cost, answer.concurrency, context))
     emitted = 1.0 if setup.drafting is None else setup.drafting.emitted

@@ -28,9 +28,7 @@ class Replica:
     def name(self) -> str:
         """Model, precision, GPUs, layout and engine in a line."""
         setup, drafting = self.setup, self.setup.drafting
-        drafts = (
-            "" if drafting is None else f", {drafting.tokens} drafted, {drafting.acceptance:.0%} accepted"
-        )
+        drafts = "" if drafting is None else f", {drafting.tokens} drafted, {drafting.acceptance:.0%} accepted"
         return (
             f"{setup.spec.name} in {setup.precision} on {setup.layout.gpus} x {setup.accelerator.name}"
             f" ({setup.layout}), {setup.engine.name}{drafts}"
@@ -62,9 +60,7 @@ def replica_of(setup: Setup, version: str = "", rows: tuple[Case, ...] = ()) -> 
     )
     found = belief(setup, version, rows if len(rows) >= 2 else None)
     if 0 < len(rows) < 2:
-        found = replace(
-            found, reason=f"{found.reason}; the profile's one closed-loop point does not calibrate"
-        )
+        found = replace(found, reason=f"{found.reason}; the profile's one closed-loop point does not calibrate")
     return Replica(found.on(setup), found)
 
 
@@ -105,9 +101,7 @@ def _cells(profile: ServingProfile, point: Point) -> dict[str, str]:
         "input_tokens": repr(point.input_tokens),
         "output_tokens": repr(point.output_tokens),
         "concurrency": repr(point.concurrency),
-        **{
-            name: str(getattr(layout, name) or 1) for name in ("tp", "pp", "attention_dp", "moe_tp", "moe_ep")
-        },
+        **{name: str(getattr(layout, name) or 1) for name in ("tp", "pp", "attention_dp", "moe_tp", "moe_ep")},
         "ttft_ms": repr(point.metrics["mean_ttft_ms"]),
         "tpot_ms": repr(point.metrics["mean_tpot_ms"]),
     }

@@ -67,9 +67,7 @@ class Endpoint:
         """The request's JSON."""
         content = prompt.content if isinstance(prompt.content, str) else list(prompt.content)
         asked: dict[str, Any] = (
-            {"prompt": content}
-            if self.api == "completions"
-            else {"messages": [{"role": "user", "content": content}]}
+            {"prompt": content} if self.api == "completions" else {"messages": [{"role": "user", "content": content}]}
         )
         return json.dumps(
             {
@@ -288,9 +286,7 @@ async def _read(connection: _Connection, reading: _Reading) -> None:
         raise _ProblemError("refused", f"HTTP {response.status_code}: {_excerpt(body)}")
     kind = dict(response.headers).get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"text/event-stream":
-        raise _ProblemError(
-            "malformed", f"the answer is {kind.decode('latin-1') or 'untyped'}, no event stream"
-        )
+        raise _ProblemError("malformed", f"the answer is {kind.decode('latin-1') or 'untyped'}, no event stream")
     done = False
     async for payload in _payloads(connection):
         if payload == b"[DONE]":

@@ -50,9 +50,7 @@ GUIDELLM_TIMES = {
     "e2el": ("request_latency", 1e3),
 }
 VLLM_TIMES = tuple(
-    f"{part}_{name}_ms"
-    for name in ("ttft", "tpot", "itl", "e2el")
-    for part in ("mean", "median", "std", *PERCENTILES)
+    f"{part}_{name}_ms" for name in ("ttft", "tpot", "itl", "e2el") for part in ("mean", "median", "std", *PERCENTILES)
 )
 TO_MS = {"ms": 1.0, "s": 1e3, "sec": 1e3, "seconds": 1e3, "us": 1e-3, "ns": 1e-6}
 
@@ -82,9 +80,7 @@ class _Source:
         """The number at a path, above 0."""
         found = self.number(*path)
         if not found:
-            raise BadInputError(
-                f"{self.place}: {'.'.join(path)} is missing or 0; nothing can be said without it"
-            )
+            raise BadInputError(f"{self.place}: {'.'.join(path)} is missing or 0; nothing can be said without it")
         return found
 
     def part(self, *path: str) -> _Source:
@@ -188,9 +184,7 @@ def _lines(path: Path, text: str, whole: Exception) -> Iterator[tuple[str, Any]]
         try:
             yield f"{path}:{at}", json.loads(line)
         except (ValueError, RecursionError):
-            raise BadInputError(
-                f"{path}: is neither JSON ({whole}) nor JSON lines (line {at} is none)"
-            ) from None
+            raise BadInputError(f"{path}: is neither JSON ({whole}) nor JSON lines (line {at} is none)") from None
     if not rows:
         raise BadInputError(f"{path}: is empty")
 
@@ -268,11 +262,7 @@ def _aiperf_times(ours: str, block: _Source) -> dict[str, float | None]:
 
 def _aiperf_model(source: _Source) -> str:
     for names in (
-        [
-            item.get("name")
-            for item in source.list("input_config", "models", "items")
-            if isinstance(item, Mapping)
-        ],
+        [item.get("name") for item in source.list("input_config", "models", "items") if isinstance(item, Mapping)],
         source.list("input_config", "endpoint", "model_names"),
     ):
         if names and isinstance(names[0], str):
@@ -293,9 +283,7 @@ def _guidellm(source: _Source) -> list[Result]:
 def _guidellm_point(source: _Source, report: _Source) -> Result:
     measured = source.part("metrics")
     if not measured.content:
-        raise BadInputError(
-            f"{source.place}: has no metrics; save the report of guidellm 0.3 or newer as JSON"
-        )
+        raise BadInputError(f"{source.place}: has no metrics; save the report of guidellm 0.3 or newer as JSON")
     totals = measured.part("request_totals")
     good = {name: measured.part(name, "successful") for name in measured.content}
     missing = _Source(source.place, {})

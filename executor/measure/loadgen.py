@@ -111,9 +111,7 @@ class Run:
         return Latencies(
             ttft=np.array([sent.answer.times[0] - sent.due for sent in done]),
             e2el=np.array([sent.answer.times[-1] - sent.due for sent in done]),
-            prompt=np.array(
-                [sent.answer.prompt_tokens or sent.prompt.tokens for sent in done], dtype=np.int64
-            ),
+            prompt=np.array([sent.answer.prompt_tokens or sent.prompt.tokens for sent in done], dtype=np.int64),
             output=np.array([sent.tokens for sent in done], dtype=np.int64),
             itl=Ramps.of(np.concatenate(gaps) if gaps else np.zeros(0)),
         )
@@ -175,9 +173,7 @@ async def closed_loop(ask: Ask, prompts: Sequence[Prompt], concurrency: int) -> 
 async def open_loop(ask: Ask, prompts: Sequence[Prompt], arrival_s: Floats) -> Run:
     """Each request at its own time, counted in seconds from the start, whatever is still under way."""
     if not prompts or len(prompts) != arrival_s.size:
-        raise BadInputError(
-            f"an open loop needs one arrival time a request (got {arrival_s.size} for {len(prompts)})"
-        )
+        raise BadInputError(f"an open loop needs one arrival time a request (got {arrival_s.size} for {len(prompts)})")
     ledger = _Ledger(ask)
     clock = asyncio.get_running_loop().time
     begin = clock() - float(arrival_s[0])

@@ -29,9 +29,7 @@ def this_machine() -> Machine:
     name, driver, sm, memory, draw, limit, heat = cells
     count = len(answer.splitlines())
     return Machine(
-        device=f"{count} x {name}",
-        driver=driver,
-        clocks=f"SM {sm}, memory {memory}, power {draw} of {limit}, {heat} C",
+        device=f"{count} x {name}", driver=driver, clocks=f"SM {sm}, memory {memory}, power {draw} of {limit}, {heat} C"
     )
 
 

@@ -39,9 +39,7 @@ class Part:
         return asdict(self)
 
 
-def step_parts(
-    engine: Engine, batches: Sequence[int], context: int, samples: int = SAMPLES
-) -> Iterator[Part]:
+def step_parts(engine: Engine, batches: Sequence[int], context: int, samples: int = SAMPLES) -> Iterator[Part]:
     """For each batch size the whole step, then its operators. BadInputError where the engine cannot hold it."""
     limits = engine.scheduler.limits
     pages = -(-(context + 1) // engine.tables.page_size)

@@ -139,9 +139,7 @@ def point_of(run: Run, bounds: Bounds | None = None) -> Point:
 
 def outcomes_text(run: Run) -> str:
     """How the requests ended, all kinds of failure by name: 62 completed, 2 slow."""
-    return ", ".join(
-        f"{count:,} {name}" for name, count in run.outcomes.items() if count or name == "completed"
-    )
+    return ", ".join(f"{count:,} {name}" for name, count in run.outcomes.items() if count or name == "completed")
 
 
 def profile_of(
@@ -158,9 +156,7 @@ def profile_of(
     bounds: Bounds | None = None,
 ) -> ServingProfile:
     """The measured profile of these runs; what failed in each of them stands in the notes."""
-    notes = [
-        f"{_load_text(run)}: {outcomes_text(run)}; sent {run.lateness_ms:.1f} ms late at p99" for run in runs
-    ]
+    notes = [f"{_load_text(run)}: {outcomes_text(run)}; sent {run.lateness_ms:.1f} ms late at p99" for run in runs]
     if any(run.counted_pieces for run in runs):
         notes.append("the server did not count tokens: each piece of text counts as one")
     return ServingProfile(

@@ -62,9 +62,7 @@ class Layout:
             if value is None and field.name in ("moe_tp", "moe_ep"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise BadInputError(
-                    f"layout: {field.name} must be a whole number of 1 or more (got {value!r})"
-                )
+                raise BadInputError(f"layout: {field.name} must be a whole number of 1 or more (got {value!r})")
 
     @property
     def gpus(self) -> int:
@@ -93,8 +91,7 @@ class Layout:
             )
         if spec.mla is None and max(spec.kv_heads, heads_by) % min(spec.kv_heads, heads_by):
             raise BadInputError(
-                f"layout: tp={self.tp} and the {spec.kv_heads} KV heads of {spec.name} do not divide"
-                " one another"
+                f"layout: tp={self.tp} and the {spec.kv_heads} KV heads of {spec.name} do not divide one another"
             )
         if self.pp > spec.layers:
             raise BadInputError(f"layout: pp={self.pp} is more than the {spec.layers} layers of {spec.name}")
@@ -112,8 +109,7 @@ class Layout:
         moe_ep = moe_ep if moe_ep is not None else max(1, whole // moe_tp)
         if moe_tp * moe_ep != whole:
             raise BadInputError(
-                f"layout: moe_tp={moe_tp} x moe_ep={moe_ep} must equal tp x attention_dp = {whole}"
-                f" for {spec.name}"
+                f"layout: moe_tp={moe_tp} x moe_ep={moe_ep} must equal tp x attention_dp = {whole} for {spec.name}"
             )
         if spec.moe.expert_intermediate % moe_tp:
             raise BadInputError(

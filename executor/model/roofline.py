@@ -15,13 +15,7 @@ ROUNDING = 1.005
 """A share up to this much above 1 is taken as 1: published figures are rounded to three digits."""
 
 
-_PEAKS = {
-    "bf16": "bf16_tflops",
-    "fp8": "fp8_tflops",
-    "int8": "int8_tops",
-    "int4": "bf16_tflops",
-    "fp4": "fp4_tflops",
-}
+_PEAKS = {"bf16": "bf16_tflops", "fp8": "fp8_tflops", "int8": "int8_tops", "int4": "bf16_tflops", "fp4": "fp4_tflops"}
 """Which peak the matrix units have for weights of a precision."""
 
 
@@ -54,14 +48,8 @@ class Accelerator:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if (
-                field.type == "float | None"
-                and value is not None
-                and not (math.isfinite(value) and value >= 0)
-            ):
-                raise BadInputError(
-                    f"{self.name}: {field.name} must be a number of 0 or more (got {value!r})"
-                )
+            if field.type == "float | None" and value is not None and not (math.isfinite(value) and value >= 0):
+                raise BadInputError(f"{self.name}: {field.name} must be a number of 0 or more (got {value!r})")
 
     def figure(self, name: str) -> float:
         """The figure of that field name; MissingFigureError where nobody published it (or it is 0)."""
@@ -114,9 +102,7 @@ def mfu(flops_per_s: float, accelerator: Accelerator, precision: str) -> float:
     Raises ImpossibleFigureError above 1: no GPU does more than its peak, so the figure, the layout or the
     precision is wrong.
     """
-    return _share(
-        "MFU", flops_per_s, accelerator.peak_flops(precision), f"{accelerator.name} {precision} peak"
-    )
+    return _share("MFU", flops_per_s, accelerator.peak_flops(precision), f"{accelerator.name} {precision} peak")
 
 
 def mbu(bytes_per_s: float, accelerator: Accelerator) -> float:
@@ -132,7 +118,5 @@ def _share(what: str, used: float, peak: float, of: str) -> float:
         raise BadInputError(f"{what}: the rate used must be a finite number of 0 or more (got {used!r})")
     share = used / peak
     if share > ROUNDING:
-        raise ImpossibleFigureError(
-            f"{what} is {share:.2f}, above 1: {used:.3g}/s needed, {of} is {peak:.3g}/s"
-        )
+        raise ImpossibleFigureError(f"{what} is {share:.2f}, above 1: {used:.3g}/s needed, {of} is {peak:.3g}/s")
     return min(share, 1.0)

@@ -182,9 +182,7 @@ class ModelSpec:
         """Weights every token uses, less embedding and head: attention, dense MLP, shared experts, router."""
         total = self.layers * self.attention_params_per_layer + self.dense_layers * self.dense_mlp_params
         if self.moe is not None:
-            total += self.moe_layers * (
-                self.moe.shared_experts * self.expert_params + self.moe.experts * self.hidden
-            )
+            total += self.moe_layers * (self.moe.shared_experts * self.expert_params + self.moe.experts * self.hidden)
         return total
 
     @property
@@ -316,12 +314,7 @@ class _Fields:
         value = default if value is None else value
         if value is None:
             raise BadInputError(f"{self.name}: config.json lacks {field}")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value <= 0
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
             raise BadInputError(f"{self.name}: {field} must be a positive number (got {value!r})")
         return float(value)
 
@@ -399,9 +392,7 @@ def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
     if kind == "default":
         return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
     if kind not in ("llama3", "yarn", "linear"):
-        raise UnsupportedModelError(
-            f"{read.name}: rope scaling {kind!r} is not modelled (llama3, yarn, linear are)"
-        )
+        raise UnsupportedModelError(f"{read.name}: rope scaling {kind!r} is not modelled (llama3, yarn, linear are)")
     numbers = _Fields(scaling, f"{read.name}: rope scaling")
     return RopeSpec(
         theta.number("rope_theta", 10_000.0),
@@ -437,12 +428,8 @@ def _read_quantisation(read: _Fields) -> QuantSpec | None:
         weights = [group.get("weights") or {} for group in groups.values() if isinstance(group, Mapping)]
         if weights and all(weight.get("num_bits") == 4 for weight in weights):
             kept = " ".join(str(pattern) for pattern in stored.get("ignore") or ())
-            return QuantSpec(
-                "int4", group_size=weights[0].get("group_size"), experts_only="self_attn" in kept
-            )
-    raise UnsupportedModelError(
-        f"{read.name}: quantisation {method!r} is not modelled (fp8 and 4-bit integers are)"
-    )
+            return QuantSpec("int4", group_size=weights[0].get("group_size"), experts_only="self_attn" in kept)
+    raise UnsupportedModelError(f"{read.name}: quantisation {method!r} is not modelled (fp8 and 4-bit integers are)")
 
 
 def _checked(spec: ModelSpec) -> ModelSpec:
@@ -453,9 +440,7 @@ def _checked(spec: ModelSpec) -> ModelSpec:
     if moe is None:
         return spec
     if moe.first_dense_layers >= spec.layers:
-        raise BadInputError(
-            f"{spec.name}: {moe.first_dense_layers} dense layers of {spec.layers} leave no MoE layer"
-        )
+        raise BadInputError(f"{spec.name}: {moe.first_dense_layers} dense layers of {spec.layers} leave no MoE layer")
     if moe.top_k > moe.experts or moe.topk_groups > moe.groups or moe.experts % moe.groups:
         raise BadInputError(
             f"{spec.name}: cannot choose {moe.top_k} of {moe.experts} experts"

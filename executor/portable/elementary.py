@@ -118,9 +118,7 @@ def log1p(x: float | Floats) -> float | Floats:
     if isinstance(x, float | int):
         u = 1.0 + x
         away = u - 1.0
-        return (
-            float(x) if away == 0.0 else log(u) if not math.isfinite(u) or u <= 0.0 else log(u) * (x / away)
-        )
+        return float(x) if away == 0.0 else log(u) if not math.isfinite(u) or u <= 0.0 else log(u) * (x / away)
     return in_blocks(_log1p_block, x)
 
 

@@ -132,9 +132,7 @@ def _gamma_block(a: float, u: Floats) -> Floats:
     if a > _NORMAL:
         found[inside] = _gamma_start(a, chosen)
         return found
-    found[inside] = _halley(
-        chosen, _gamma_start(a, chosen), lambda x: gamma_tails(a, x), lambda x: (a - 1.0) / x - 1.0
-    )
+    found[inside] = _halley(chosen, _gamma_start(a, chosen), lambda x: gamma_tails(a, x), lambda x: (a - 1.0) / x - 1.0)
     return found
 
 
@@ -148,16 +146,11 @@ def _gamma_start(a: float, u: Floats) -> Floats:
     tail = 1.0 - a * (0.253 + a * 0.12)
     # A shape near 0 has no upper branch to take; it is computed all the same.
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.maximum(
-            np.where(u < tail, power(u / tail, 1.0 / a), 1.0 - log1p(-(u - tail) / (1.0 - tail))), _TINY
-        )
+        return np.maximum(np.where(u < tail, power(u / tail, 1.0 / a), 1.0 - log1p(-(u - tail) / (1.0 - tail))), _TINY)
 
 
 def _halley(
-    u: Floats,
-    x: Floats,
-    tails: Callable[[Floats], tuple[Floats, Floats, Floats]],
-    slope: Callable[[Floats], Floats],
+    u: Floats, x: Floats, tails: Callable[[Floats], tuple[Floats, Floats, Floats]], slope: Callable[[Floats], Floats]
 ) -> Floats:
     """x with distribution u, from a start; ``slope``: that of the logarithm of the density.
 

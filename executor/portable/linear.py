@@ -38,10 +38,7 @@ def cholesky(matrix: Floats) -> Floats:
     for k in range(n):
         pivot = np.sqrt(np.maximum(rest[..., k, k], 0.0))
         column = np.divide(
-            rest[..., k:, k],
-            pivot[..., None],
-            out=np.zeros_like(rest[..., k:, k]),
-            where=pivot[..., None] > 0,
+            rest[..., k:, k], pivot[..., None], out=np.zeros_like(rest[..., k:, k]), where=pivot[..., None] > 0
         )
         lower[..., k:, k] = column
         rest[..., k:, k:] -= column[..., :, None] * column[..., None, :]

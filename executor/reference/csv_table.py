@@ -41,9 +41,7 @@ class Row:
         if found not in known:
             near = did_you_mean(found, known)
             self.fault(
-                column,
-                f"must be one of {', '.join(known)}",
-                mend=None if near is None else f"did you mean {near}?",
+                column, f"must be one of {', '.join(known)}", mend=None if near is None else f"did you mean {near}?"
             )
         return found
 
@@ -87,9 +85,7 @@ class Row:
 
     def fault(self, column: str, message: str, mend: str | None = None) -> NoReturn:
         """Raise FileError for a cell."""
-        raise FileError(
-            self.path, f"{column} {message}", row=self.number, found=self.cells[column], mend=mend
-        )
+        raise FileError(self.path, f"{column} {message}", row=self.number, found=self.cells[column], mend=mend)
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:

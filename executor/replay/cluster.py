@@ -42,9 +42,7 @@ RESERVE_SHARE = 0.01
 """Share of the pages, one a sequence at most, that an admission leaves free; as the engine does."""
 
 
-def replica_limits(
-    time: BatchTime, page_size: int = 64, max_batch: int = 256, prefix_caching: bool = True
-) -> Limits:
+def replica_limits(time: BatchTime, page_size: int = 64, max_batch: int = 256, prefix_caching: bool = True) -> Limits:
     """What a replica with that step time holds and does at once, as its engine would set it."""
     pages = time.kv_tokens // page_size
     if pages < 1:
@@ -83,9 +81,7 @@ def replay(
         raise UnknownNameError("router", str(route), ROUTES)
     found = limits or replica_limits(time, arrivals.block_tokens)
     with _without_collector():  # all that a replay made is gone again before it is back
-        return _served(
-            arrivals, time, found, [_Replica(found, time, jump) for _ in range(replicas)], route, computed
-        )
+        return _served(arrivals, time, found, [_Replica(found, time, jump) for _ in range(replicas)], route, computed)
 
 
 def _served(
@@ -99,8 +95,7 @@ def _served(
     requests = _requests(arrivals, limits.page_size)
     if computed is not None:
         requests = (
-            request._replace(computed=tokens)
-            for request, tokens in zip(requests, computed.tolist(), strict=True)
+            request._replace(computed=tokens) for request, tokens in zip(requests, computed.tolist(), strict=True)
         )
     router = _ROUTERS["round-robin" if len(servers) == 1 else route](servers)
     placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
@@ -136,8 +131,7 @@ def _requests(arrivals: Arrivals, page_size: int) -> Iterator[Request]:
         )
     parts = arrivals.block_tokens // page_size
     names = (
-        _page_names(blocks, parts, prompt // page_size)
-        for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
+        _page_names(blocks, parts, prompt // page_size) for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
     )
     return _made(prompts, outputs, names)
 

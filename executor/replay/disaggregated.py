@@ -80,11 +80,7 @@ class Disaggregated:
 
 
 def replay_disaggregated(
-    arrivals: Arrivals,
-    prefill: Side,
-    decode: Side,
-    transfer_s_per_token: float,
-    route: Route = "least-loaded",
+    arrivals: Arrivals, prefill: Side, decode: Side, transfer_s_per_token: float, route: Route = "least-loaded"
 ) -> Disaggregated:
     """Serve the requests on prefill replicas, then on decode replicas.
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 MOST_DOUBLINGS = 12
 
 
-def bracket(
-    good: Callable[[float], bool], start: float, doublings: int = MOST_DOUBLINGS
-) -> tuple[float, float | None]:
+def bracket(good: Callable[[float], bool], start: float, doublings: int = MOST_DOUBLINGS) -> tuple[float, float | None]:
     """A rate that is good and one of twice that is not; (0, rate) where none is, (rate, None) where all are."""
     rate = start
     if good(rate):

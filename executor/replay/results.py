@@ -131,9 +131,7 @@ class Replayed:
 
     def metrics(self, bounds: Bounds | None = None) -> dict[str, float]:
         """Counts, rates and percentiles under the names of ``vllm bench serve``, of all replicas together."""
-        return bench_metrics(
-            self.latencies, self.duration, self.refused, bounds, concurrent=self.most_in_flight()
-        )
+        return bench_metrics(self.latencies, self.duration, self.refused, bounds, concurrent=self.most_in_flight())
 
     def attained(self, bounds: Bounds, counted: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:
         """Shares of the requests that meet the TTFT bound, and the TPOT bound; refused ones meet neither.
@@ -144,10 +142,7 @@ class Replayed:
         ttft = self.first_token_s - self.arrivals.arrival_s
         output = self.arrivals.output
         tpot = np.where(output > 1, (self.end_s - self.first_token_s) / np.maximum(output - 1, 1), 0.0 * ttft)
-        met = (
-            (1e3 * ttft <= bounds.ttft_ms),
-            (1e3 * tpot <= bounds.tpot_ms),
-        )  # NaN, a refused one, meets nothing
+        met = ((1e3 * ttft <= bounds.ttft_ms), (1e3 * tpot <= bounds.tpot_ms))  # NaN, a refused one, meets nothing
         return float(met[0][first:stop].mean()), float(met[1][first:stop].mean())
 
     def most_in_flight(self) -> int:
@@ -195,9 +190,7 @@ def _gaps_inside(line: Line, spans: Spans) -> Ramps:
     before = np.concatenate([[0.0], ends[:-1]])
     across, zero = line.start + line.first - before, np.zeros(size)
     long = spans.steps > 1
-    change = np.zeros(
-        2 * size + 1, dtype=np.int64
-    )  # first step of a stretch, the others, the next stretch ..
+    change = np.zeros(2 * size + 1, dtype=np.int64)  # first step of a stretch, the others, the next stretch ..
     for numbers, sign in ((spans.step[long] + 2, 1), (spans.step[long] + spans.steps[long] + 1, -1)):
         at = np.searchsorted(line.last, numbers)
         part = 2 * at

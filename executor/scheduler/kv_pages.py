@@ -208,9 +208,7 @@ class CountedPages:
             found.append(name)
         return found
 
-    def publish_run(
-        self, table: list[Hashable | None], names: Sequence[Hashable], first: int, stop: int
-    ) -> None:
+    def publish_run(self, table: list[Hashable | None], names: Sequence[Hashable], first: int, stop: int) -> None:
         """Let the full pages first..stop of a table be found by their names, as far as they have one."""
         state = self._state
         new = names[first:stop]
@@ -251,9 +249,6 @@ class CountedPages:
     def _tidy(self) -> None:
         """Forget what was held again, so that the list of releases does not grow for ever."""
         state = self._state
-        left = (
-            (number, [name for name in names if state.get(name) == number])
-            for number, names in self._released
-        )
+        left = ((number, [name for name in names if state.get(name) == number]) for number, names in self._released)
         self._released = deque((number, names) for number, names in left if names)
         self._next_tidying = 2 * len(self._released) + TIDY_AFTER

@@ -247,12 +247,7 @@ class Scheduler:
         return self._pace * number * count - self._origins + count
 
     def _step(
-        self,
-        number: int,
-        decodes: tuple[Sequence, ...],
-        context: float,
-        chunks: list[Chunk],
-        closing: list[Sequence],
+        self, number: int, decodes: tuple[Sequence, ...], context: float, chunks: list[Chunk], closing: list[Sequence]
     ) -> Step:
         """The step of that number; the prompts that it completes decode from the next one on."""
         for chunk in chunks:

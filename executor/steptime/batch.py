@@ -102,9 +102,7 @@ class BatchTime:
     """(decoding sequences, seconds) that a step with so many takes on top, straight lines between; for timed engines
     whose kernels change with the number of rows."""
     _rests: dict[float, float] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _paces: dict[int, tuple[float, float, float]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _paces: dict[int, tuple[float, float, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _linears: dict[float, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decode(self, sequences: int, context: float) -> float:
@@ -219,10 +217,7 @@ def batch_time(setup: Setup, theta: Array, mean_tokens: float = 2048.0) -> Batch
     memory = step_times(work, theta)
     stages = float(work.cost.pp[0])
     probe = replace(
-        work,
-        halves=np.ones(3),
-        kv_tokens=np.full(3, np.inf),
-        concurrency=np.array([_VANISHING, stages, _BOUNDLESS]),
+        work, halves=np.ones(3), kv_tokens=np.full(3, np.inf), concurrency=np.array([_VANISHING, stages, _BOUNDLESS])
     )
     seen = step_times(probe, theta)
     # Plain floats: a single numpy one would spread through the replay's clock and make it several times slower.

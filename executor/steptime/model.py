@@ -11,14 +11,7 @@ from executor.model.cost import GPUS_PER_NODE
 from executor.portable import normal
 from executor.portable.elementary import exp, expm1, log, log1p, log2, power, whole_power
 from executor.steptime.parameters import EFFICIENCY_CAP, PARAMETERS, Array
-from executor.steptime.workload import (
-    CHUNK_TOKENS,
-    MOE_LAYER_FACTOR,
-    NIC_BYTES_S,
-    RESERVED_BYTES,
-    SHARE_SPREAD,
-    Work,
-)
+from executor.steptime.workload import CHUNK_TOKENS, MOE_LAYER_FACTOR, NIC_BYTES_S, RESERVED_BYTES, SHARE_SPREAD, Work
 
 
 @dataclass(frozen=True)

@@ -112,12 +112,7 @@ def engine(name: str) -> Engine:
     known = _stored_engines()
     key = str(name).strip().casefold()
     if key not in known:
-        raise UnknownNameError(
-            "engine",
-            str(name),
-            known_engines(),
-            "'generic' stands for an engine without a record",
-        )
+        raise UnknownNameError("engine", str(name), known_engines(), "'generic' stands for an engine without a record")
     return known[key]
 
 
@@ -132,10 +127,7 @@ def prior_for(engine_name: str) -> Prior:
     stored = _stored()["parameters"]
     if tuple(entry["name"] for entry in stored) != PARAMETERS:
         raise BadInputError("data/engines.json: the parameters are not those of this version")
-    medians = [
-        entry["by_engine"].get(engine_name, entry["median"]) * _UNIT.get(entry["unit"], 1.0)
-        for entry in stored
-    ]
+    medians = [entry["by_engine"].get(engine_name, entry["median"]) * _UNIT.get(entry["unit"], 1.0) for entry in stored]
     return Prior(log(np.array(medians)), np.array([entry["sd_of_log"] for entry in stored]))
 
 

@@ -155,9 +155,7 @@ def _moved(mode: Mode, source: Accelerator, target: Setup, family: Family) -> tu
         before = exp(float(mode.theta[PARAMETERS.index(name)]))
         after = compute_efficiency(min(before, 0.95), peak, own[floor][0], family.excess[0])
         move(name, after, min(1.0, after * peak / before), square(own[floor][1]))
-    gemm_after = compute_efficiency(
-        min(gemm_before * kernel, 0.95), linear_peak, own[narrow][0], family.excess[0]
-    )
+    gemm_after = compute_efficiency(min(gemm_before * kernel, 0.95), linear_peak, own[narrow][0], family.excess[0])
     for name in ("tau_l", "a_ar"):
         before = exp(float(mode.theta[PARAMETERS.index(name)]))
         move(name, before * family.latency[0], 1.0, square(family.latency[1]))

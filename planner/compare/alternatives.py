@@ -136,9 +136,7 @@ def _rivals(scenario: Scenario, samples: Samples, static: Promise) -> list[Job[R
 
 def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Rival:
     some = _some(samples)
-    return only_from(
-        name, samples.train, some.validate, samples.aim, purchases, judge=samples.confirm, polished=1
-    )
+    return only_from(name, samples.train, some.validate, samples.aim, purchases, judge=samples.confirm, polished=1)
 
 
 def _some(samples: Samples) -> Samples:
@@ -170,14 +168,10 @@ def later_or_elsewhere(
     gates = [gate.name for gate in scenario.gates]
     names = [*gates, *([None] if len(gates) > 1 else [])]
     worlds = {name: Job(_world, (name, scenario, serving, few, study)) for name in names}
-    goals = [
-        Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - samples.goal) > 1e-9
-    ]
+    goals = [Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - samples.goal) > 1e-9]
     closed = Job(study, (few,))
     information = Job(value_of_information, (few.train,))
-    done = side_by_side(
-        where, [waiting, *worlds.values(), *goals, *([closed] if worlds else []), information]
-    )
+    done = side_by_side(where, [waiting, *worlds.values(), *goals, *([closed] if worlds else []), information])
     own = point_of(few.confirm, _judged_on(few, choice.studied))
     return done[waiting], Worth(
         information=done[information],
@@ -201,11 +195,7 @@ def _judged_on(few: Samples, chosen: Calibration) -> Calibration:
 
 
 def _world(
-    name: str,
-    scenario: Scenario,
-    serving: Sequence[Capacity],
-    few: Samples,
-    study: Callable[[Samples], Calibration],
+    name: str, scenario: Scenario, serving: Sequence[Capacity], few: Samples, study: Callable[[Samples], Calibration]
 ) -> Calibration:
     """The study with a gate, or all of them, open throughout; under the same roots."""
     gates = [

@@ -130,11 +130,7 @@ def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | Non
     inputs = input_moves(before, after)
     found = causes or []
     return Changes(
-        sentence=_sentence(moves, orders, inputs, found),
-        moves=moves,
-        orders=orders,
-        inputs=inputs,
-        causes=found,
+        sentence=_sentence(moves, orders, inputs, found), moves=moves, orders=orders, inputs=inputs, causes=found
     )
 
 
@@ -146,15 +142,11 @@ def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
     yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
     yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
     yield _said("next order by", "date", _day(old.next_order_by), _day(new.next_order_by))
-    yield _said(
-        "demand outgrows what serves (median)", "date", _day(old.runs_out.p50), _day(new.runs_out.p50)
-    )
+    yield _said("demand outgrows what serves (median)", "date", _day(old.runs_out.p50), _day(new.runs_out.p50))
     currency = after.scenario.currency
     if currency == before.scenario.currency:
         yield _amount("mean cost", currency, before.kpis.mean_cost.value, after.kpis.mean_cost.value)
-        yield _amount(
-            "cost of waiting a month", currency, old.cost_of_waiting.value, new.cost_of_waiting.value
-        )
+        yield _amount("cost of waiting a month", currency, old.cost_of_waiting.value, new.cost_of_waiting.value)
         yield _amount("money at risk if the gates close", currency, before.kpis.at_risk, after.kpis.at_risk)
     yield _amount("GPUs ordered", "GPUs", before.kpis.gpus_ordered, after.kpis.gpus_ordered)
 
@@ -200,15 +192,11 @@ def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
     ]
 
 
-def order_changes(
-    before: "Iterable[Placed]", after: "Iterable[Placed]"
-) -> list[tuple[tuple[str, str, str], int, int]]:
+def order_changes(before: "Iterable[Placed]", after: "Iterable[Placed]") -> list[tuple[tuple[str, str, str], int, int]]:
     """(month, source, pool), GPUs before and GPUs after, where they differ, by month."""
     old, new = _ordered(before), _ordered(after)
     return [
-        (key, old.get(key, 0), new.get(key, 0))
-        for key in sorted({*old, *new})
-        if old.get(key, 0) != new.get(key, 0)
+        (key, old.get(key, 0), new.get(key, 0)) for key in sorted({*old, *new}) if old.get(key, 0) != new.get(key, 0)
     ]
 
 
@@ -298,9 +286,7 @@ def _swap_entries(
 # --- the sentence ----------------------------------------------------------------------------------
 
 
-def _sentence(
-    moves: list[Move], orders: list[OrderMove], inputs: list[InputMove], causes: list[Cause]
-) -> str:
+def _sentence(moves: list[Move], orders: list[OrderMove], inputs: list[InputMove], causes: list[Cause]) -> str:
     if not moves and not orders:
         unchanged = "Nothing changed" if not inputs else "The answer is the same, though inputs changed"
         return f"{unchanged} since the run before."

@@ -114,23 +114,14 @@ def story(record: PlanRecord, future: int) -> Story:
         for at, ((minute, state), end) in enumerate(zip(changes, ends, strict=True)):
             name = state.name.lower()
             gates.append(
-                {
-                    "gate": gate.name,
-                    "state": name,
-                    "start": _day(scenario, minute),
-                    "end": _day(scenario, end),
-                }
+                {"gate": gate.name, "state": name, "start": _day(scenario, minute), "end": _day(scenario, end)}
             )
             if at:
                 figures = {"gate": gate.name, "state": name}
-                happened.append(
-                    Happening(_day(scenario, minute), 1, "The gate {gate} is now {state}.", figures)
-                )
+                happened.append(Happening(_day(scenario, minute), 1, "The gate {gate} is now {state}.", figures))
     visits = _visits(scenario, spec, lines, made)
     happened += _fates(scenario, lines, made)
-    return Story(
-        future, tuple(visits), tuple(gates), tuple(sorted(happened, key=lambda item: (item.day, item.rank)))
-    )
+    return Story(future, tuple(visits), tuple(gates), tuple(sorted(happened, key=lambda item: (item.day, item.rank))))
 
 
 def _key(record: PlanRecord) -> Key:
@@ -146,9 +137,7 @@ def _carried(
     return spec, simulate(spec, orders, _key(record), futures, engine="simpy", trace=trace)
 
 
-def _visits(
-    scenario: Scenario, spec: SupplySpec, lines: tuple[OrderLine, ...], made: Deliveries
-) -> list[Row]:
+def _visits(scenario: Scenario, spec: SupplySpec, lines: tuple[OrderLine, ...], made: Deliveries) -> list[Row]:
     """Stretches of waiting and of work, in the order of the trace."""
     assert made.events is not None
     rows: list[Row] = []
@@ -184,9 +173,7 @@ def _fates(scenario: Scenario, lines: tuple[OrderLine, ...], made: Deliveries) -
             (made.released_at[0, at], 4, "{order}: leaves the factory."),
         )
         happened += [
-            Happening(_day(scenario, int(when)), rank, what, name)
-            for when, rank, what in moments
-            if when != UNSEEN
+            Happening(_day(scenario, int(when)), rank, what, name) for when, rank, what in moments if when != UNSEEN
         ]
     return happened
 

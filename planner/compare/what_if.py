@@ -145,9 +145,7 @@ class QuickAnswer:
         return self.probability(self.weakest).value >= self.goal
 
 
-def quick_answer(
-    record: PlanRecord, changes: Changes | None = None, *, memory: Memory | None = None
-) -> QuickAnswer:
+def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: Memory | None = None) -> QuickAnswer:
     """What a plan's scenario, with changes, would be answered on the small sample, without rivals and reasons.
 
     ``changes`` None: the baseline, as the same search finds it. ``memory``: where replayed goodputs are kept.

@@ -70,9 +70,7 @@ def draw_load(
     streams = tuple(traffic(pool, folder) for pool in pools)
     numbers = np.arange(replications) if isinstance(replications, int) else np.asarray(replications)
     z = growth_normals([pool.name for pool in pools], [pool.growth.shared for pool in pools], key, numbers)
-    logs = np.stack(
-        [log_ratio(pool.growth, z[:, at]) for at, pool in enumerate(pools)], axis=1
-    )  # [replication, pool]
+    logs = np.stack([log_ratio(pool.growth, z[:, at]) for at, pool in enumerate(pools)], axis=1)  # [replication, pool]
     months = month_starts(start, horizon_months)
     passed = months_passed(months)
     slowed = np.stack([grown(passed, pool.growth.half_life_months) for pool in pools])  # [pool, month]
@@ -82,9 +80,7 @@ def draw_load(
     return Load(months, streams, *map(_frozen, (mean, mean * busy[:, None], exp(logs))))
 
 
-def growth_normals(
-    names: Sequence[str], shared: Sequence[float], key: Key, replications: NDArray[np.int64]
-) -> Floats:
+def growth_normals(names: Sequence[str], shared: Sequence[float], key: Key, replications: NDArray[np.int64]) -> Floats:
     r"""Standard normal draws of each pool's growth, [replication, pool].
 
     z_p = s_p z_{market} + \sqrt{1 - s_p^2} z_{own}
@@ -129,9 +125,7 @@ def grown(passed: Floats, half_life_months: float) -> Floats:
 def months_passed(months: Sequence[dt.date]) -> Floats:
     """Months from the middle of the first reported month, which may be cut short, to the middle of each."""
     ends = [*months[1:], _month_after(months[-1])]
-    middle = np.array(
-        [(month.toordinal() + end.toordinal()) / 2 for month, end in zip(months, ends, strict=True)]
-    )
+    middle = np.array([(month.toordinal() + end.toordinal()) / 2 for month, end in zip(months, ends, strict=True)])
     return (middle - middle[0]) / DAYS_PER_MONTH
 
 

@@ -14,16 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from executor.errors import Problem, UserMistakeError
 from planner.demand.prefix import distinct_blocks, reuse_share
 from planner.demand.readers.textfile import read_json
-from planner.demand.readers.trace import (
-    HOUR_S,
-    MINUTE_S,
-    Floats,
-    Histogram,
-    Lengths,
-    RateSeries,
-    Requests,
-    Trace,
-)
+from planner.demand.readers.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
 from planner.reference.traces import trace_file
 from planner.scenario.errors import ScenarioError
 
@@ -78,9 +69,7 @@ class Margin(Part):
 
     def scaled(self, factor: float) -> Margin:
         """Every figure times ``factor``."""
-        return Margin(
-            **{name: value * factor for name, value in self.model_dump().items() if value is not None}
-        )
+        return Margin(**{name: value * factor for name, value in self.model_dump().items() if value is not None})
 
 
 class Cell(Part):
@@ -197,9 +186,7 @@ class TraceSummary(Part):
 
     def to_json(self) -> str:
         """The summary as a JSON text; what is not known is left out."""
-        return (
-            json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1) + "\n"
-        )
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1) + "\n"
 
 
 def summarise(
@@ -274,8 +261,7 @@ def joint_lengths(lengths: Lengths) -> JointLengths:
                     weight=round(total, 9),
                     input=_digits(float((mass[lengths.output.record] * out_share).sum()) / total),
                     output=_digits(
-                        float((of_record[lengths.output.record] * out_share * lengths.output.value).sum())
-                        / total
+                        float((of_record[lengths.output.record] * out_share * lengths.output.value).sum()) / total
                     ),
                 )
             )
@@ -299,9 +285,7 @@ def margin(histogram: Histogram, record_weight: Floats) -> Margin:
         for percent in (10, 25, 50, 75, 90, 95, 99)
     }
     return Margin(
-        mean=_digits(float((value * weight).sum() / weight.sum())),
-        largest=float(value[weight > 0][-1]),
-        **quantiles,
+        mean=_digits(float((value * weight).sum() / weight.sum())), largest=float(value[weight > 0][-1]), **quantiles
     )
 
 
@@ -312,9 +296,7 @@ def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> list[Floa
     edges = np.concatenate([[0.0], np.cumsum(mass)])
     bounds = np.linspace(0.0, edges[-1], steps + 1)
     inside = np.minimum(edges[1:, None], bounds[None, 1:]) - np.maximum(edges[:-1, None], bounds[None, :-1])
-    share = np.divide(
-        np.maximum(inside, 0.0), mass[:, None], out=np.zeros_like(inside), where=mass[:, None] > 0
-    )
+    share = np.divide(np.maximum(inside, 0.0), mass[:, None], out=np.zeros_like(inside), where=mass[:, None] > 0)
     return list(share[at].T)
 
 
@@ -359,9 +341,7 @@ def _duration(trace: Trace) -> float | None:
 def _mean_rps(trace: Trace, duration: float | None) -> float | None:
     if trace.rates is not None and trace.requests is None and trace.rates.unit == "requests/s":
         return _digits(trace.rates.mean)
-    return (
-        None if duration is None or trace.total_requests is None else _digits(trace.total_requests / duration)
-    )
+    return None if duration is None or trace.total_requests is None else _digits(trace.total_requests / duration)
 
 
 def _peak(rates: RateSeries) -> float | None:
@@ -388,9 +368,7 @@ def _prefix(requests: Requests) -> PrefixReuse:
         share=_digits(reuse_share(requests)),
         label=f"counted: one cache that never evicts, blocks of {requests.block_tokens} tokens",
         curve=tuple(
-            PrefixPoint(
-                cache_tokens=float(size * requests.block_tokens), share=_digits(reuse_share(requests, size))
-            )
+            PrefixPoint(cache_tokens=float(size * requests.block_tokens), share=_digits(reuse_share(requests, size)))
             for size in sizes
         ),
     )

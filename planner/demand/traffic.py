@@ -235,9 +235,7 @@ def _inside(name: object, folder: Path | None) -> Path:
 def _tokens(trace: Mapping[str, Any], field: str) -> float:
     found = trace[field]
     if isinstance(found, bool) or not isinstance(found, int | float) or not 1 <= found <= 1e9:
-        raise ScenarioError(
-            "load.trace", [Problem(field, "must be a number of tokens, 1 or more", found=found)]
-        )
+        raise ScenarioError("load.trace", [Problem(field, "must be a number of tokens, 1 or more", found=found)])
     return float(found)
 
 

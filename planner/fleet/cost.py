@@ -109,9 +109,7 @@ def purchased(terms: Terms, fate: Fate, horizon: float) -> Purchased:
     running = terms.running_per_day * days * fate.good
     value_left = np.maximum(0.0, 1.0 - days / terms.useful_life_days)
     under_way = was_accepted & ~was_delivered & (fate.ended < 0)
-    residual = np.where(
-        was_delivered, terms.price * value_left * fate.good, np.where(under_way, prepaid, 0.0)
-    )
+    residual = np.where(was_delivered, terms.price * value_left * fate.good, np.where(under_way, prepaid, 0.0))
 
     def today(minute: Array) -> Array:
         return discount(np.maximum(minute, 0.0), terms.discount_per_year)

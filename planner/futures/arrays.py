@@ -70,9 +70,7 @@ class Rental:
             if not np.all(values >= 0):
                 raise UserMistakeError(f"rental {self.name}: {what} must be 0 or more (got {np.min(values)})")
         if self.notice_months < 0:
-            raise UserMistakeError(
-                f"rental {self.name}: notice_months must be 0 or more (got {self.notice_months})"
-            )
+            raise UserMistakeError(f"rental {self.name}: notice_months must be 0 or more (got {self.notice_months})")
 
 
 @dataclass(frozen=True)

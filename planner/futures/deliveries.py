@@ -14,12 +14,7 @@ _WORTH_A_PROCESS = 600_000
 
 
 def carried_out(
-    spec: SupplySpec,
-    orders: Orders,
-    key: Key,
-    numbers: Sequence[int],
-    engine: Engine,
-    processes: int | Spread = 1,
+    spec: SupplySpec, orders: Orders, key: Key, numbers: Sequence[int], engine: Engine, processes: int | Spread = 1
 ) -> Deliveries:
     """The deliveries of some orders, by SimPy where the fast engine cannot express the spec."""
     if engine == "fast":

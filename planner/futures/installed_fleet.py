@@ -41,9 +41,7 @@ def in_service(scenario: Scenario, spec: SupplySpec, key: Key, numbers: Sequence
         for t, start in enumerate(starts):
             end = starts[t + 1] if t + 1 < len(starts) else spec.horizon_minutes
             if end <= stays:
-                found[:, place, t] = entry.gpus - (
-                    0 if pool is None else np.minimum(pool.missing(start), entry.gpus)
-                )
+                found[:, place, t] = entry.gpus - (0 if pool is None else np.minimum(pool.missing(start), entry.gpus))
     return found
 
 
@@ -172,9 +170,7 @@ def spare_needs(
                 failures_per_year=per_day * DAYS_PER_YEAR,
                 lead_days=lead,
                 held=pool.spares,
-                spares={
-                    f"{rate:g}": pool.sized(_in_service(scenario, spec, entry), rate) for rate in READY_RATES
-                },
+                spares={f"{rate:g}": pool.sized(_in_service(scenario, spec, entry), rate) for rate in READY_RATES},
                 by_palm=None
                 if lead is None
                 else {f"{rate:g}": base_stock(per_day * lead, rate) for rate in READY_RATES},

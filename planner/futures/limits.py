@@ -30,8 +30,7 @@ def _purchase_limits(scenario: Scenario, spec: SupplySpec, s: int, lots: Whole) 
     source = scenario.purchases[s]
     caps = [cap for members, cap in _caps_on_routes(spec) if s in members]
     serves = [
-        source.sku in pool.layouts and (source.pools is None or pool.name in source.pools)
-        for pool in scenario.pools
+        source.sku in pool.layouts and (source.pools is None or pool.name in source.pools) for pool in scenario.pools
     ]
     return PurchaseLimits(
         name=source.name,

@@ -68,9 +68,7 @@ def board_power(scenario: Scenario, sku: str) -> float:
         return scenario.costs.gpu_watts[sku]
     published = accelerator(sku).tdp_w
     if published is None:
-        problem = Problem(
-            "costs.gpu_watts", f"no power figure is published for {sku}", mend=f"add {sku}: WATTS"
-        )
+        problem = Problem("costs.gpu_watts", f"no power figure is published for {sku}", mend=f"add {sku}: WATTS")
         raise ScenarioError(scenario.name, [problem])
     return published
 

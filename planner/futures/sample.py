@@ -79,12 +79,9 @@ def draw_prospects(
         [process_yields(source, key, numbers).prod(axis=0) for source in spec.sources], dtype=np.float64
     ).reshape(len(spec.sources), replications)
     payments = tuple(
-        _payments(scenario, source, lot_of[s], deliveries, spec, good[s])
-        for s, source in enumerate(scenario.purchases)
+        _payments(scenario, source, lot_of[s], deliveries, spec, good[s]) for s, source in enumerate(scenario.purchases)
     )
-    standing = in_service(
-        scenario, spec, key, numbers, partial(carried_out, engine=engine, processes=processes)
-    )
+    standing = in_service(scenario, spec, key, numbers, partial(carried_out, engine=engine, processes=processes))
     owned = _owned(scenario, capacities, per_gpu, standing)
     futures = _futures(scenario, capacities, load, per_gpu, owned, deliveries, lot_of, payments, spec, good)
     progress(1.0)
@@ -154,11 +151,7 @@ def _carried(
     """[N, P, S] requests/s one GPU of each source carries in each pool it may serve."""
     carried = np.zeros((len(per_gpu), len(scenario.pools), len(sources)))
     for s, source in enumerate(sources):
-        up = (
-            availability(source.failures_per_year, source.repair_days)
-            if isinstance(source, Purchase)
-            else 1.0
-        )
+        up = availability(source.failures_per_year, source.repair_days) if isinstance(source, Purchase) else 1.0
         for p, pool in enumerate(scenario.pools):
             if source.sku in pool.layouts and (source.pools is None or pool.name in source.pools):
                 carried[:, p, s] = up * per_gpu[:, capacity_of(capacities, pool.name, source.sku)]

@@ -185,9 +185,5 @@ def paired(first: Array | Flags, second: Array | Flags, level: float = 0.9) -> D
     difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
     z = _z(level)
     mean = float(difference.mean())
-    half = (
-        z * float(difference.std(ddof=1)) / math.sqrt(len(difference))
-        if len(difference) > 1
-        else float("inf")
-    )
+    half = z * float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else float("inf")
     return Difference(mean, mean - half, mean + half)

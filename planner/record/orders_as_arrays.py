@@ -83,6 +83,4 @@ class Axes:
     def lines(self, orders: NDArray[Any]) -> list[Line]:
         """A line for each order of [P, S, M]."""
         pools, sources, months = (list(axis) for axis in (self.pools, self.sources, self.months))
-        return [
-            Line(pools[p], sources[s], months[m], int(orders[p, s, m])) for p, s, m in np.argwhere(orders > 0)
-        ]
+        return [Line(pools[p], sources[s], months[m], int(orders[p, s, m])) for p, s, m in np.argwhere(orders > 0)]

@@ -91,9 +91,7 @@ def events(product: str | None = None, until: dt.date | None = None) -> tuple[Ga
     )
 
 
-def states(
-    product: str, gate: str, as_of: dt.date | None = None, reading: str = "main"
-) -> tuple[GateState, ...]:
+def states(product: str, gate: str, as_of: dt.date | None = None, reading: str = "main") -> tuple[GateState, ...]:
     """The states one after another, as far as they were both in force and public on ``as_of``.
 
     The last one is the state on that day as the public knew it. UnknownNameError for an unknown name.
@@ -107,9 +105,7 @@ def states(
 
 def announced(product: str, gate: str, as_of: dt.date, reading: str = "main") -> tuple[GateState, ...]:
     """States that were public on ``as_of`` and take effect only later."""
-    return tuple(
-        state for state in _history(product, gate, reading) if state.published <= as_of < state.from_date
-    )
+    return tuple(state for state in _history(product, gate, reading) if state.published <= as_of < state.from_date)
 
 
 def rule_of(product: str, gate: str, as_of: dt.date, reading: str = "main") -> str:
@@ -154,10 +150,7 @@ def read_states(path: Path) -> tuple[GateState, ...]:
 def read_readings(path: Path) -> tuple[tuple[str, GateState], ...]:
     """(reading, state) for each row where a reading differs; an empty state takes the main entry away."""
     return tuple(
-        (
-            row.choice("reading", READINGS[1:]),
-            _state(row, row.choice("state", ("", *STATES)), row.needed("why")),
-        )
+        (row.choice("reading", READINGS[1:]), _state(row, row.choice("state", ("", *STATES)), row.needed("why")))
         for row in read_rows(path, READING_COLUMNS)
     )
 
@@ -189,9 +182,7 @@ def _history(product: str, gate: str, reading: str) -> tuple[GateState, ...]:
             raise UnknownNameError(kind, found, known)
     by_start = {_start(state): state for state in _main_states()}
     by_start.update({_start(state): state for name, state in _reading_rows() if name == reading})
-    chosen = (
-        state for state in by_start.values() if (state.product, state.gate) == (product, gate) and state.state
-    )
+    chosen = (state for state in by_start.values() if (state.product, state.gate) == (product, gate) and state.state)
     return tuple(sorted(chosen, key=lambda state: state.from_date))
 
 

@@ -48,9 +48,7 @@ def calendar(scenario: Scenario, choice: Choice) -> Calendar:
     """Everything settled beforehand: with conditions where they save, else the same in every future."""
     conditional = choice.policy is not None and choice.policy.recommended
     found = choice.of("if-then-calendar" if conditional else "fixed-calendar")
-    lines = (
-        choice.policy.lines if conditional and choice.policy is not None else _fixed_lines(scenario, found)
-    )
+    lines = choice.policy.lines if conditional and choice.policy is not None else _fixed_lines(scenario, found)
     month = weakest_required(scenario, found.outcome)
     starts = month_starts(scenario.start, scenario.horizon_months)
     saved = choice.static.confirmed.outcome.cost.total
@@ -141,15 +139,11 @@ def later_orders(scenario: Scenario, chosen: Calibration, firm: np.ndarray) -> l
     return rows
 
 
-def quarters(
-    scenario: Scenario, fresh: Prospects, chosen: Calibration, spend: dict[str, Array]
-) -> list[Quarter]:
+def quarters(scenario: Scenario, fresh: Prospects, chosen: Calibration, spend: dict[str, Array]) -> list[Quarter]:
     """Payments, commitments and money at risk by calendar quarter; ``spend`` [N, T] by kind."""
     ordered = monthly_commitments(scenario, chosen)
     risk = monthly_risk(scenario, fresh, chosen)
-    names = [
-        f"{day.year}-Q{(day.month + 2) // 3}" for day in month_starts(scenario.start, scenario.horizon_months)
-    ]
+    names = [f"{day.year}-Q{(day.month + 2) // 3}" for day in month_starts(scenario.start, scenario.horizon_months)]
     rows = []
     for name in dict.fromkeys(names):
         months = [t for t, each in enumerate(names) if each == name]

@@ -196,11 +196,7 @@ def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
 
 
 def _why(
-    scenario: Scenario,
-    chosen: Calibration,
-    fresh: Prospects,
-    budget: float | None,
-    settled: Settled | None,
+    scenario: Scenario, chosen: Calibration, fresh: Prospects, budget: float | None, settled: Settled | None
 ) -> Reasons:
     """Months out of reach and what would do; ``budget``: the one that would."""
     unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
@@ -227,11 +223,7 @@ def _missed(scenario: Scenario, out: OutOfReach) -> MissedMonth:
     return MissedMonth(
         month=month_label(month_starts(scenario.start, scenario.horizon_months)[out.month]),
         best=Interval(value=out.best, low=low, high=high),
-        missing={
-            pool.name: float(value)
-            for pool, value in zip(scenario.pools, out.missing, strict=True)
-            if value > 0
-        },
+        missing={pool.name: float(value) for pool, value in zip(scenario.pools, out.missing, strict=True) if value > 0},
     )
 
 
@@ -267,17 +259,9 @@ def _sources(scenario: Scenario, streams: Sequence[Traffic]) -> list[dict[str, s
 def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
     chosen, run = choice.chosen, scenario.run
-    made = (
-        choice.replanned.promise
-        if choice.replanned and choice.way == "monthly-re-planning"
-        else choice.static
-    )
+    made = choice.replanned.promise if choice.replanned and choice.way == "monthly-re-planning" else choice.static
     return {
-        "futures": {
-            "optimise": run.training_futures,
-            "validate": run.replications,
-            "confirm": len(fresh.futures.need),
-        },
+        "futures": {"optimise": run.training_futures, "validate": run.replications, "confirm": len(fresh.futures.need)},
         "engine": run.engine,
         "candidate_lots": len(candidate_orders(scenario)),
         "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},

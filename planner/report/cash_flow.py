@@ -99,9 +99,7 @@ def monthly_risk(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> A
             continue
         lot = fresh.lot_of[s, m]
         accepted = fresh.deliveries.accepted_at[:, lot][:, None]
-        through = np.maximum(fresh.deliveries.delivered_at[:, lot], fresh.deliveries.ended_at[:, lot])[
-            :, None
-        ]
+        through = np.maximum(fresh.deliveries.delivered_at[:, lot], fresh.deliveries.ended_at[:, lot])[:, None]
         waiting = (accepted >= 0) & (accepted <= starts) & ((through < 0) | (through > starts))
         owed = order_prices(scenario, source)[m] if source.binding else fresh.payments[s].prepaid[:, m]
         lost = gpus * (1.0 - source.refund) * owed

@@ -47,9 +47,7 @@ class Wording:
     def __call__(self, text: str, **figures: Any) -> str:
         """``text`` in this language with the figures put in; an unknown text stays English."""
         said = _words(self.language).get(text, text)
-        shown = {
-            name: displayable(value) if isinstance(value, str) else value for name, value in figures.items()
-        }
+        shown = {name: displayable(value) if isinstance(value, str) else value for name, value in figures.items()}
         return said.format(**shown) if shown else said
 
     def day(self, day: dt.date | None) -> str:
@@ -63,11 +61,7 @@ class Wording:
     def month(self, month: str) -> str:
         """A month given as YYYY-MM."""
         year, number = month.split("-")
-        return (
-            f"{year}年{int(number)}月"
-            if self.language == "zh"
-            else f"{_MONTHS[int(number) - 1]}{_BOUND}{year}"
-        )
+        return f"{year}年{int(number)}月" if self.language == "zh" else f"{_MONTHS[int(number) - 1]}{_BOUND}{year}"
 
     def percent(self, share: float, digits: int = 0) -> str:
         """A share as a percentage; 100 % is only said when nothing is missing."""

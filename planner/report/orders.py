@@ -14,13 +14,7 @@ from planner.optimise.evaluate import wilson
 from planner.optimise.intervals import LEVEL, quantiles
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.value.order_value import OrderReason
-from planner.record.models import (
-    Dates,
-    Interval,
-    LeadTime,
-    Order,
-    Reservation,
-)
+from planner.record.models import Dates, Interval, LeadTime, Order, Reservation
 from planner.scenario.models import Scenario
 
 
@@ -35,21 +29,14 @@ def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
 # --- orders ----------------------------------------------------------------------------------------------------
 
 
-def _orders(
-    scenario: Scenario, fresh: Prospects, chosen: Calibration, reasons: Sequence[OrderReason]
-) -> list[Order]:
+def _orders(scenario: Scenario, fresh: Prospects, chosen: Calibration, reasons: Sequence[OrderReason]) -> list[Order]:
     starts = month_starts(scenario.start, scenario.horizon_months)
     sources = {source.name: s for s, source in enumerate(scenario.purchases)}
     return [_order(scenario, fresh, chosen, reason, sources[reason.source], starts) for reason in reasons]
 
 
 def _order(
-    scenario: Scenario,
-    fresh: Prospects,
-    chosen: Calibration,
-    reason: OrderReason,
-    s: int,
-    starts: Sequence[dt.date],
+    scenario: Scenario, fresh: Prospects, chosen: Calibration, reason: OrderReason, s: int, starts: Sequence[dt.date]
 ) -> Order:
     source = scenario.purchases[s]
     delivered = fresh.deliveries.delivered_at[:, fresh.lot_of[s, reason.month]]

@@ -11,9 +11,7 @@ from planner.optimise.intervals import Array, difference, mean_of, probability
 from planner.optimise.policies.benchmarks import Rival
 from planner.optimise.policies.choice import Choice
 from planner.record.ids import PolicyId, Verdict
-from planner.record.models import (
-    Interval,
-)
+from planner.record.models import Interval
 from planner.record.models import Rival as RivalRow
 from planner.report import analysis_sections as findings
 from planner.scenario.models import Scenario
@@ -28,9 +26,7 @@ def shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
 def _rivals(scenario: Scenario, choice: Choice, rivals: Sequence[Rival]) -> list[RivalRow]:
     """The other ways to plan, then the rules of thumb and the narrower choices."""
     mine = choice.chosen.outcome
-    ways: list[tuple[PolicyId, Outcome]] = [
-        (way, choice.of(way).outcome) for way in choice.ways if way != choice.way
-    ]
+    ways: list[tuple[PolicyId, Outcome]] = [(way, choice.of(way).outcome) for way in choice.ways if way != choice.way]
     return [
         _rival(scenario, name, outcome, mine)
         for name, outcome in [*ways, *((rival.name, rival.outcome) for rival in rivals)]

@@ -9,31 +9,17 @@ from dataclasses import dataclass, replace
 
 from planner.clock import month_starts
 from planner.record.ids import LimitKind, PolicyId
-from planner.record.models import (
-    GateOdds,
-    MissedMonth,
-    Month,
-    Order,
-    PlanRecord,
-    Relaxation,
-    Unsellable,
-)
+from planner.record.models import GateOdds, MissedMonth, Month, Order, PlanRecord, Relaxation, Unsellable
 from planner.report.language import ENGLISH, Wording
 
 POLICIES: dict[PolicyId, tuple[str, str]] = {
     "fixed-calendar": ("fixed calendar", "orders settled now, the same whatever happens"),
-    "if-then-calendar": (
-        "if-then calendar",
-        "orders settled now, on conditions that the gates must be seen to meet",
-    ),
+    "if-then-calendar": ("if-then calendar", "orders settled now, on conditions that the gates must be seen to meet"),
     "monthly-re-planning": (
         "monthly re-planning",
         "orders of each month decided when it comes, from need, pipeline and gates as then seen",
     ),
-    "base-stock": (
-        "base-stock",
-        "orders up to a level each month, from the source cheapest at the start",
-    ),
+    "base-stock": ("base-stock", "orders up to a level each month, from the source cheapest at the start"),
     "nothing-until-cleared": (
         "nothing until cleared",
         "orders from a gated source only in months in which its gates are seen passing",
@@ -79,9 +65,7 @@ TELLING_POINTS = 0.005
 
 def with_sentences(record: PlanRecord) -> PlanRecord:
     """The record with its own sentences in English, for whoever reads its JSON."""
-    orders = [
-        order.model_copy(update={"why": in_plain(why(order, record, ENGLISH))}) for order in record.orders
-    ]
+    orders = [order.model_copy(update={"why": in_plain(why(order, record, ENGLISH))}) for order in record.orders]
     told = {
         "sentence": in_plain(answer(record, ENGLISH)),
         "waiting": in_plain(waiting(record, ENGLISH)),
@@ -179,9 +163,7 @@ def _ordered(record: PlanRecord, say: Wording) -> str:
         for (day, sku, source), gpus in lines[:MOST_NAMED]
     )
     more = sum(gpus for _, gpus in lines[MOST_NAMED:])
-    return (
-        say("{orders} (and {more} more later, see the calendar)", orders=named, more=more) if more else named
-    )
+    return say("{orders} (and {more} more later, see the calendar)", orders=named, more=more) if more else named
 
 
 def _rented(record: PlanRecord, say: Wording) -> str:
@@ -261,10 +243,7 @@ def waiting(record: PlanRecord, say: Wording) -> str:
     starts = month_starts(record.scenario.start, record.scenario.horizon_months)
     after, cost = say.day(starts[min(1, len(starts) - 1)]), found.cost_of_waiting
     if cost.low <= 0.0 <= cost.high and abs(found.waiting_takes) < TELLING_POINTS:
-        return say(
-            "Ordering nothing before {after} costs nothing that these futures can tell from zero.",
-            after=after,
-        )
+        return say("Ordering nothing before {after} costs nothing that these futures can tell from zero.", after=after)
     low, high = (cost.low, cost.high) if cost.value >= 0 else (-cost.high, -cost.low)
     words = say(
         "Ordering nothing before {after} costs {cost} on average ({low} to {high})"
@@ -309,14 +288,10 @@ def _gate_fact(gate: GateOdds, say: Wording) -> str:
     month, share = later[min(6, len(later) - 1)]
     said = say("{gate} is {state}", gate=gate.gate, state=say(gate.state))
     if gate.state in ("open", "conditional"):
-        said += say(
-            " and closes within 90 days in {share} futures", share=in_ten(gate.closes_within_90_days, say)
-        )
+        said += say(" and closes within 90 days in {share} futures", share=in_ten(gate.closes_within_90_days, say))
     elif share < ALWAYS:
         said += say(
-            " and has let goods pass by {month} in {share} futures",
-            month=say.month(month),
-            share=in_ten(share, say),
+            " and has let goods pass by {month} in {share} futures", month=say.month(month), share=in_ten(share, say)
         )
     return said + say(
         ": an order of today serves within the horizon in {odds} of futures; with this gate always open in {opened}.",
@@ -328,9 +303,7 @@ def _gate_fact(gate: GateOdds, say: Wording) -> str:
 def _decides_most(odds: Sequence[GateOdds], say: Wording) -> str:
     most = max(odds, key=lambda gate: gate.arrives_if_open.value)
     if most.arrives_if_open.value - most.arrives.value < 0.01:
-        return say(
-            "No single gate decides: opening any one alone hardly changes the odds, since the others stay shut."
-        )
+        return say("No single gate decides: opening any one alone hardly changes the odds, since the others stay shut.")
     return say("The gate that decides most is {gate}.", gate=most.gate)
 
 
@@ -408,13 +381,8 @@ def _missed(out: MissedMonth, say: Wording) -> str:
         month=say.month(out.month),
         odds=say.odds(out.best),
     )
-    missing = [
-        say("{rate} requests/s for {pool}", rate=f"{rate:.1f}", pool=pool)
-        for pool, rate in out.missing.items()
-    ]
-    return said + (
-        say("; still missing at the goal: {what}.", what=say.listed(missing)) if missing else say(".")
-    )
+    missing = [say("{rate} requests/s for {pool}", rate=f"{rate:.1f}", pool=pool) for pool, rate in out.missing.items()]
+    return said + (say("; still missing at the goal: {what}.", what=say.listed(missing)) if missing else say("."))
 
 
 def _would_do(month: str, found: Sequence[Relaxation], say: Wording) -> str:

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from planner.record.models import (
-    Interval,
-    Serving,
-)
+from planner.record.models import Interval, Serving
 from planner.sizing import Capacity
 
 # --- serving, supply, gates ------------------------------------------------------------------------------------
@@ -43,9 +40,7 @@ def serving_row(capacity: Capacity) -> Serving:
         layout={"tp": layout.tp, "pp": layout.pp, "attention_dp": layout.attention_dp},
         gpus_per_replica=layout.gpus,
         fits=found.memory.fits,
-        requests_per_s=Interval(
-            value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL
-        ),
+        requests_per_s=Interval(value=found.requests_per_s, low=found.low, high=found.high, level=SERVING_LEVEL),
         gpus_per_request_per_s=layout.gpus / found.requests_per_s,
         ttft_ms=found.ttft_ms,
         tpot_ms=found.tpot_ms,

@@ -121,9 +121,7 @@ def _limit(limit: BindingLimit, currency: str, say: Wording) -> str:
     if limit.month is None:
         return say("One GPU more in the {limit} of {name} would save {saves}.", **figures)
     return say(
-        "One GPU more in the {limit} of {name} in {month} would save {saves}.",
-        month=say.month(limit.month),
-        **figures,
+        "One GPU more in the {limit} of {name} in {month} would save {saves}.", month=say.month(limit.month), **figures
     )
 
 

@@ -42,9 +42,7 @@ class Law(ABC):
             raise ValueError(f"{self.kind}: {rule} (got {found})")
 
     def _must_be_finite(self) -> None:
-        self._must(
-            all(math.isfinite(getattr(self, f.name)) for f in fields(self)), "parameters must be finite"
-        )
+        self._must(all(math.isfinite(getattr(self, f.name)) for f in fields(self)), "parameters must be finite")
 
 
 @dataclass(frozen=True)

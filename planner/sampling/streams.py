@@ -47,12 +47,7 @@ class Key:
             raise ValueError(f"a root is a whole number from 0 to {WORDS - 1}, got {self.root}")
 
     def uniform(
-        self,
-        domain: str,
-        replication: ArrayLike,
-        entity: ArrayLike,
-        stage: ArrayLike = 0,
-        draw: ArrayLike = 0,
+        self, domain: str, replication: ArrayLike, entity: ArrayLike, stage: ArrayLike = 0, draw: ArrayLike = 0
     ) -> Floats:
         """The uniforms of these counters under this root; see ``uniform``."""
         return uniform(self.root, domain, replication, entity, stage, draw)
@@ -95,12 +90,7 @@ def philox4x32(counter: tuple[UInt64, UInt64, UInt64, UInt64], key: tuple[int, i
 
 
 def uniform(
-    root: int,
-    domain: str,
-    replication: ArrayLike,
-    entity: ArrayLike,
-    stage: ArrayLike = 0,
-    draw: ArrayLike = 0,
+    root: int, domain: str, replication: ArrayLike, entity: ArrayLike, stage: ArrayLike = 0, draw: ArrayLike = 0
 ) -> Floats:
     """Uniforms strictly between 0 and 1 for the counters, which broadcast against each other.
 
@@ -171,7 +161,5 @@ def _word(value: ArrayLike) -> UInt64:
     if words.dtype.kind not in "iu":
         raise ValueError(f"a counter is made of whole numbers, got {words.dtype}")
     if words.size and (int(words.min()) < 0 or int(words.max()) >= WORDS):
-        raise ValueError(
-            f"a counter word lies in 0 .. {WORDS - 1}, got {int(words.min())} .. {int(words.max())}"
-        )
+        raise ValueError(f"a counter word lies in 0 .. {WORDS - 1}, got {int(words.min())} .. {int(words.max())}")
     return words.astype(np.uint64)

@@ -65,13 +65,9 @@ def _replacement(place: str, entry: InService, scenario: Scenario) -> Iterator[P
     if entry.replacement is not None and entry.replacement not in sold:
         yield _no_such(f"{place}.replacement", "purchase", entry.replacement, sold)
     elif entry.replacement is not None and sold[entry.replacement] != entry.sku:
-        yield Problem(
-            f"{place}.replacement", f"sells {sold[entry.replacement]}", entry.replacement, entry.sku
-        )
+        yield Problem(f"{place}.replacement", f"sells {sold[entry.replacement]}", entry.replacement, entry.sku)
     if entry.retires is not None and entry.retires <= scenario.start:
-        yield Problem(
-            place, f"retires before the start, {scenario.start}", str(entry.retires), "leave it out"
-        )
+        yield Problem(place, f"retires before the start, {scenario.start}", str(entry.retires), "leave it out")
 
 
 def _sources(scenario: Scenario) -> Iterator[Problem]:
@@ -114,19 +110,14 @@ def _gates(scenario: Scenario) -> Iterator[Problem]:
     for at, gate in enumerate(scenario.gates):
         place = f"gates.{at}"
         if gate.product is None and gate.always is None and (gate.law is None or gate.state is None):
-            yield Problem(
-                place, "needs `product` (its history), or `always`, or both `state` and `law`", gate.name
-            )
+            yield Problem(place, "needs `product` (its history), or `always`, or both `state` and `law`", gate.name)
         yield from _own_law(place, gate)
         days = [event.date for event in gate.events]
         if days != sorted(set(days)):
             yield Problem(f"{place}.events", "dates must rise, one event a day", ", ".join(map(str, days)))
         if days and days[0] < scenario.start:
             yield Problem(
-                f"{place}.events",
-                "an event before the scenario's start",
-                str(days[0]),
-                "give `state` instead",
+                f"{place}.events", "an event before the scenario's start", str(days[0]), "give `state` instead"
             )
         if gate.as_of is not None and gate.as_of > scenario.start:
             yield Problem(f"{place}.as_of", "looks ahead of the scenario's start", str(gate.as_of))
@@ -139,9 +130,7 @@ def _own_law(place: str, gate: Gate) -> Iterator[Problem]:
             if follower == state:
                 yield Problem(f"{place}.law.{state}.next", "a state cannot follow itself", follower)
             elif follower not in (gate.law or {}):
-                yield Problem(
-                    f"{place}.law.{state}.next", "names a state that the law does not have", follower
-                )
+                yield Problem(f"{place}.law.{state}.next", "names a state that the law does not have", follower)
     if gate.law is not None and gate.state is not None and gate.state not in gate.law:
         yield Problem(f"{place}.state", "is not a state of the law", gate.state)
 
@@ -149,9 +138,7 @@ def _own_law(place: str, gate: Gate) -> Iterator[Problem]:
 def _goal(scenario: Scenario) -> Iterator[Problem]:
     if scenario.goal.from_month > scenario.horizon_months:
         yield Problem(
-            "goal.from_month",
-            f"lies beyond the horizon of {scenario.horizon_months} months",
-            scenario.goal.from_month,
+            "goal.from_month", f"lies beyond the horizon of {scenario.horizon_months} months", scenario.goal.from_month
         )
 
 
@@ -164,9 +151,7 @@ def _money(scenario: Scenario) -> Iterator[Problem]:
         if factor is None:
             broken = True
             yield Problem(
-                place,
-                f"no exchange rate from {money.currency} to {scenario.currency}",
-                mend="add it to `exchange`",
+                place, f"no exchange rate from {money.currency} to {scenario.currency}", mend="add it to `exchange`"
             )
     if not broken:
         yield from _unmet_above_spot(scenario)
@@ -215,9 +200,7 @@ def _dates(scenario: Scenario) -> Iterator[Problem]:
         if first is not None and last is not None and first > last:
             yield Problem(f"sources.{at}.latest_order", f"comes before earliest_order, {first}", str(last))
         if first is not None and first >= end:
-            yield Problem(
-                f"sources.{at}.earliest_order", f"lies beyond the horizon, which ends {end}", str(first)
-            )
+            yield Problem(f"sources.{at}.earliest_order", f"lies beyond the horizon, which ends {end}", str(first))
         if last is not None and last < scenario.start:
             yield Problem(f"sources.{at}.latest_order", f"lies before the start, {scenario.start}", str(last))
 

@@ -33,9 +33,7 @@ class InService(Model):
     ordered for it fills the shelf again."""
     ready_rate: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = None
     """Instead of a number: as many spares as keep one on the shelf with this probability when a month begins."""
-    in_service_since: Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2199, 12, 31))] | None = (
-        None
-    )
+    in_service_since: Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2199, 12, 31))] | None = None
     """Day on which they began to serve, for their age."""
     retire_after_months: Annotated[int, Field(ge=1, le=240)] | None = None
     """Age at which they are taken out of service; needs `in_service_since`. None: they stay."""

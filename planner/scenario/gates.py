@@ -55,9 +55,7 @@ class Dwell(Model):
     @model_validator(mode="after")
     def _adds_up(self) -> "Dwell":
         if self.next and abs(sum(self.next.values()) - 1) > 1e-6:
-            raise ValueError(
-                f"the probabilities of the next states must add to 1 (got {sum(self.next.values()):g})"
-            )
+            raise ValueError(f"the probabilities of the next states must add to 1 (got {sum(self.next.values()):g})")
         return self
 
 

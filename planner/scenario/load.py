@@ -120,9 +120,7 @@ def merge(base: Any, patch: Any) -> Any:
     """
     if isinstance(base, Mapping) and isinstance(patch, Mapping):
         merged = {key: merge(base.get(key), value) for key, value in patch.items() if value is not None}
-        return {
-            key: merged.get(key, base.get(key)) for key in [*base, *merged] if patch.get(key, 0) is not None
-        }
+        return {key: merged.get(key, base.get(key)) for key in [*base, *merged] if patch.get(key, 0) is not None}
     if isinstance(patch, list) and any(_addresses(entry) for entry in patch):
         return _merge_entries(list(base or []), patch)
     return patch
@@ -177,9 +175,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = getattr(key_node, "value", None)
             if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
@@ -293,9 +289,7 @@ def _problem(error: Any) -> Problem:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         near = did_you_mean(location[-1], model.model_fields) if model else None
-        mend = (
-            f"did you mean {near}?" if near else f"known: {', '.join(model.model_fields)}" if model else None
-        )
+        mend = f"did you mean {near}?" if near else f"known: {', '.join(model.model_fields)}" if model else None
         return Problem(place, "no such field", error["input"], mend)
     if error["type"] == "missing":
         return Problem(place, "is required")
@@ -318,9 +312,7 @@ def _walk(location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | N
             models = tagged
             holder = tagged[0]
             continue
-        if isinstance(step, str) and (
-            step.startswith("function-") or step in {model.__name__ for model in models}
-        ):
+        if isinstance(step, str) and (step.startswith("function-") or step in {model.__name__ for model in models}):
             continue
         places.append(str(step))
         field = next((model.model_fields[step] for model in models if step in model.model_fields), None)

@@ -71,9 +71,7 @@ class Run(Model):
     def _former_name(cls, body: Any) -> Any:
         """Version 0.1 called the training futures ``scenarios``."""
         if isinstance(body, dict) and "scenarios" in body and "training_futures" not in body:
-            return {
-                "training_futures" if name == "scenarios" else name: value for name, value in body.items()
-            }
+            return {"training_futures" if name == "scenarios" else name: value for name, value in body.items()}
         return body
 
 

@@ -52,9 +52,7 @@ class SourceDurations:
     pieces: Ints | None = None
 
 
-def draw_durations(
-    spec: SupplySpec, orders: Orders, key: Key, replications: Sequence[int]
-) -> list[SourceDurations]:
+def draw_durations(spec: SupplySpec, orders: Orders, key: Key, replications: Sequence[int]) -> list[SourceDurations]:
     """Durations of all lots in these replications, source by source."""
     reps = np.asarray(replications, dtype=np.int64)
     found = []
@@ -88,9 +86,7 @@ def _pieces(source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints) ->
         return None
     stages = len(source.route.stages)
     months, numbers = orders.month[lots].tolist(), orders.lot[lots].tolist()
-    entities = np.array(
-        [entity_id(source.name, m, k) for m, k in zip(months, numbers, strict=True)], dtype=np.int64
-    )
+    entities = np.array([entity_id(source.name, m, k) for m, k in zip(months, numbers, strict=True)], dtype=np.int64)
     part = uniform_stages(key.root, "piece", reps[:, None], entities[None, :], stages)
     shares = process_yields(source, key, reps)
     pieces = np.empty((1 + stages, len(reps), len(lots)), dtype=np.int64)
@@ -124,9 +120,7 @@ def _whole_minutes(days: Floats) -> Ints:
     return minutes.astype(np.int64)
 
 
-def _stage_minutes(
-    spec: SupplySpec, source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints
-) -> Ints:
+def _stage_minutes(spec: SupplySpec, source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints) -> Ints:
     """Stage durations; lots of one entity (two pools' lines) are drawn once."""
     route = source.route
     names = np.stack([orders.month[lots], orders.lot[lots]], axis=1)

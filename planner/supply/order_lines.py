@@ -63,9 +63,7 @@ def _columns(path: Path, row: int, head: Sequence[str]) -> list[str]:
     for name in COLUMNS:
         if names.count(name) != 1:
             said = f"lacks the column {name}" if name not in names else f"has the column {name} twice"
-            raise FileError(
-                path, said, row=row, mend=f"columns are {', '.join(COLUMNS)}, with commas between"
-            )
+            raise FileError(path, said, row=row, mend=f"columns are {', '.join(COLUMNS)}, with commas between")
     return names
 
 
@@ -88,14 +86,7 @@ def orders_of(lines: Sequence[OrderLine], scenario: Scenario) -> Orders:
     sources = {source.name: at for at, source in enumerate(scenario.purchases)}
     days = month_starts(scenario.start, scenario.horizon_months)
     return Orders.of(
-        (
-            sources[line.source],
-            line.month,
-            0,
-            pools[line.pool],
-            line.gpus,
-            minutes(scenario.start, days[line.month]),
-        )
+        (sources[line.source], line.month, 0, pools[line.pool], line.gpus, minutes(scenario.start, days[line.month]))
         for line in lines
     )
 

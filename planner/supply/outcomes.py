@@ -97,11 +97,7 @@ class Deliveries:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Every array but the trace, by its name; the first axis of each is the replication."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: array
-            for name, array in named.items()
-            if name not in ("orders", "events") and array is not None
-        }
+        return {name: array for name, array in named.items() if name not in ("orders", "events") and array is not None}
 
     @classmethod
     def joined(cls, parts: Sequence[Deliveries]) -> Deliveries:
@@ -145,14 +141,10 @@ def check_conservation(spec: SupplySpec, made: Deliveries) -> None:
     good = made.brought / np.maximum(orders.gpus, 1)
     good = np.where(orders.gpus == 0, 1.0, good)
     lost = np.array([source.owed_at_end for source in spec.sources])[orders.source]
-    due = np.where(
-        made.delivered, np.maximum(good, prepaid), np.where(accepted, np.where(ended, lost, prepaid), 0.0)
-    )
+    due = np.where(made.delivered, np.maximum(good, prepaid), np.where(accepted, np.where(ended, lost, prepaid), 0.0))
     assert np.allclose(made.paid_share, due, rtol=0, atol=1e-12), "money paid is the money due"
     kept = made.paid_share - made.refunded_share
     assert (kept >= -1e-12).all(), "no more comes back than was paid"
     back = np.where(made.delivered, np.maximum(prepaid - good, 0.0), made.refunded_share * ended)
-    assert np.allclose(made.refunded_share, back, rtol=0, atol=1e-12), (
-        "what ended or was scrapped is refunded"
-    )
+    assert np.allclose(made.refunded_share, back, rtol=0, atol=1e-12), "what ended or was scrapped is refunded"
     assert not ((made.fee_share != 0) & (made.released_at == UNSEEN)).any(), "fees are owed at release"

@@ -19,10 +19,7 @@ def same_form(name, figures, rows):
 
 def test_goodput():
     rate, none = SimpleNamespace(rate=2.0, reason="TPOT bound: p90"), SimpleNamespace(rate=0.0, reason="none")
-    formula, slo = (
-        SimpleNamespace(requests_per_s=3.0, low=1.0, high=4.0),
-        SimpleNamespace(ttft_ms=2e3, tpot_ms=50.0),
-    )
+    formula, slo = (SimpleNamespace(requests_per_s=3.0, low=1.0, high=4.0), SimpleNamespace(ttft_ms=2e3, tpot_ms=50.0))
     rows = [goodput.Row("ours", "trace", slo, formula, each, rate, 1.0, 0.1) for each in (rate, none)]
     told = same_form("goodput-replay", goodput.figures(rows, 4000), "set_ups")
     assert "| ours | trace | 2000 / 50 | 3 (1-4) | 2 | 1.50 | TPOT bound | 2 |" in told
@@ -58,8 +55,6 @@ def test_promise():
 def test_replay_engine():
     replay_engine = pytest.importorskip("benchmarks.replay_engine", exc_type=ImportError)
     measured = {name: 10.0 for name, *_ in replay_engine.SHOWN}
-    rounds = [
-        replay_engine.Compared(measured, dict.fromkeys(measured, 10.0 * off)) for off in (0.9, 1.1, 1.2)
-    ]
+    rounds = [replay_engine.Compared(measured, dict.fromkeys(measured, 10.0 * off)) for off in (0.9, 1.1, 1.2)]
     told = same_form("replay-engine", replay_engine.figures({2.0: rounds}, 100, 80, 3), "rows")
     assert "| 2.00 | mean_tpot_ms, ms | 10 | 11 | +10.0% (-10.0% to +20.0%) |" in told

@@ -16,6 +16,4 @@ def test_where_the_peer_is_missing_one_line_says_so(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     (line,) = chain.chain_rows()
     assert "\n" not in line
-    assert line.startswith(
-        "SupplyNetPy is not installed here (No module named 'SupplyNetPy.Components'; extra bench)"
-    )
+    assert line.startswith("SupplyNetPy is not installed here (No module named 'SupplyNetPy.Components'; extra bench)")

@@ -67,11 +67,7 @@ def test_every_family_is_checked_whole_before_anything_is_timed(result):
 
 def test_serving_and_steps_have_their_figures(result):
     found, _ = result
-    assert [row["name"] for row in found["serving"]] == [
-        "Qwen3-8B bf16 c=4",
-        "Llama-8B c=32",
-        "Qwen3-8B fp8 c=4",
-    ]
+    assert [row["name"] for row in found["serving"]] == ["Qwen3-8B bf16 c=4", "Llama-8B c=32", "Qwen3-8B fp8 c=4"]
     assert all(row["output_tokens_per_s"] > 0 and row["ttft_ms"] > 0 for row in found["serving"])
     steps = [row["name"] for row in found["steps"]]
     assert any("DeepSeek-V3 fp8-block EP32 uniform" in name for name in steps)
@@ -167,7 +163,5 @@ def test_every_built_in_model_has_a_miniature_of_its_kind():
 def test_transformers_runs_the_same_workload_beside_it():
     from benchmarks.gpu import serving
 
-    rows = [
-        run(serving.NANO, CPU, torch.device("cpu")) for run in (serving.run_loop, serving.run_transformers)
-    ]
+    rows = [run(serving.NANO, CPU, torch.device("cpu")) for run in (serving.run_loop, serving.run_transformers)]
     assert rows[0]["output_tokens"] == rows[1]["output_tokens"] > 0

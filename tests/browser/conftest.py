@@ -44,9 +44,7 @@ class Site:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium; without one the tests are skipped, unless WAFERLAG_REQUIRE_BROWSER asks for it."""
-    found = (
-        os.environ.get("WAFERLAG_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    )
+    found = os.environ.get("WAFERLAG_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found:
         return found
     if os.environ.get("WAFERLAG_REQUIRE_BROWSER") == "1":
@@ -66,9 +64,7 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'waferlag.sqlite'}"
     scenario = open_scenario("1-quickstart", replications=200).scenario
     record = plan(
-        scenario.model_copy(
-            update={"run": scenario.run.model_copy(update={"training_futures": 60, "engine": "fast"})}
-        ),
+        scenario.model_copy(update={"run": scenario.run.model_copy(update={"training_futures": 60, "engine": "fast"})}),
         depth="study",
     ).record
     renamed = record.model_dump_json().replace('"chat"', json.dumps(HOSTILE_POOL))
@@ -169,8 +165,7 @@ class Visitor:
             f"/{path}",
         )
         self.page.wait_for_function(
-            "before => { const now = document.querySelector('h1'); return now && now.innerText !== before }",
-            arg=before,
+            "before => { const now = document.querySelector('h1'); return now && now.innerText !== before }", arg=before
         )
         self.settle()
 

@@ -6,11 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PLAN_PAGES = ("", "orders", "supply", "demand", "serving")
 WORK_PAGES = ("whatif", "scenario", "runs", "accuracy")
@@ -38,9 +34,7 @@ def test_every_page_draws_without_errors_and_asks_nothing_of_the_internet(visit,
         assert main.evaluate("m => m.scrollWidth - m.clientWidth") <= 1, f"{path} runs out of the window"
         first = main.inner_text().strip().split("\n")[0].strip()
         assert first == heading, f"{path or 'answer'}: something of its source is drawn above the heading"
-        background = window.page.locator("[data-testid=stApp]").evaluate(
-            "a => getComputedStyle(a).backgroundColor"
-        )
+        background = window.page.locator("[data-testid=stApp]").evaluate("a => getComputedStyle(a).backgroundColor")
         assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(17, 22, 28)")
         if width == 1280:
             for kind, places in axe_problems(window.page).items():
@@ -179,9 +173,7 @@ def test_the_keyboard_reaches_the_pages_and_opens_one(visit):
     window.page.get_by_role("heading", level=1, name="Orders").wait_for()
 
 
-def test_from_an_empty_database_one_click_leads_to_a_plan(
-    browser, free_port, wait_until_healthy, patience, tmp_path
-):
+def test_from_an_empty_database_one_click_leads_to_a_plan(browser, free_port, wait_until_healthy, patience, tmp_path):
     """`waferlag dashboard` alone: it brings its own worker, and the page opens the plan when it is there."""
     port = free_port()
     command = [sys.executable, "-m", "waferlag", "dashboard", "--no-browser", "--port", str(port)]

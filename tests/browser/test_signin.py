@@ -22,11 +22,7 @@ for needed in ("authlib", "httpx", "joserfc"):
 
 from joserfc import jwk, jwt  # noqa: E402
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CLIENT, SECRET = "waferlag", "a-secret-of-the-test"
 PEOPLE = {
@@ -89,10 +85,7 @@ class Provider(BaseHTTPRequestHandler):
 
     def _who(self, asked: dict) -> None:
         assert asked["client_id"] == CLIENT
-        links = [
-            f'<p><a href="/chosen?{urlencode({**asked, "person": person})}">{person}</a></p>'
-            for person in PEOPLE
-        ]
+        links = [f'<p><a href="/chosen?{urlencode({**asked, "person": person})}">{person}</a></p>' for person in PEOPLE]
         self._say(200, "text/html", f"<title>Who are you?</title>{''.join(links)}".encode())
 
     def _send_back(self, asked: dict) -> None:

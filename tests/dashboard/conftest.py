@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.record.models import (
-    PlanRecord,
-)
+from planner.record.models import PlanRecord
 from tests.july import build
 
 HOSTILE_TITLE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
@@ -47,9 +45,7 @@ def components_are_looked_for_once() -> Iterator[None]:
     from streamlit.components.v2 import manifest_scanner
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
-        )
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
 
 

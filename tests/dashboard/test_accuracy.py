@@ -7,16 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.accuracy.figures import (
-    _PLACES,
-    gate_scores,
-    laid_out,
-    published_day,
-    read,
-    score_rows,
-    shipped,
-    stored,
-)
+from dashboard.accuracy.figures import _PLACES, gate_scores, laid_out, published_day, read, score_rows, shipped, stored
 from dashboard.accuracy.pages import SECTIONS, SUBJECTS, headlines, renewed, told, with_section
 from dashboard.charts.accuracy import day_compared, error_by_rows, gate_skill
 

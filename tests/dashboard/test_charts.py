@@ -39,10 +39,7 @@ EVERY: dict[str, Draw] = {
 def test_every_chart_draws_as_svg_in_both_looks(record: PlanRecord, draw: Draw, look: Look):
     svg = draw(record, look).svg(400, titled=True)
     assert svg.startswith("<svg")
-    assert set(re.findall(r"https?://[^\"' )]+", svg)) <= {
-        "http://www.w3.org/2000/svg",
-        "http://www.w3.org/1999/xlink",
-    }
+    assert set(re.findall(r"https?://[^\"' )]+", svg)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
 @pytest.mark.parametrize("draw", EVERY.values(), ids=EVERY.keys())
@@ -110,9 +107,7 @@ def test_gate_states_are_stacked_from_closed_to_open_and_add_up(record: PlanReco
 
 def test_the_plan_stands_on_top_of_its_rivals_only_if_it_is_best(record: PlanRecord):
     assert rival_rows(record)[0]["ours"]
-    cheap = record.rivals[1].model_copy(
-        update={"mean_cost": record.kpis.mean_cost.model_copy(update={"value": 1.0})}
-    )
+    cheap = record.rivals[1].model_copy(update={"mean_cost": record.kpis.mean_cost.model_copy(update={"value": 1.0})})
     beaten = record.model_copy(update={"rivals": [cheap]})
     assert not rival_rows(beaten)[0]["ours"]
     assert "not this plan" in charts.rivals_compared(beaten).takeaway

@@ -47,9 +47,7 @@ def test_a_report_is_written_in_both_formats_and_twice_alike(command, stored: st
     assert (page.read_bytes(), paper.read_bytes()) == first
 
 
-def test_without_a_file_named_the_report_lands_beside_the_user(
-    command, stored: str, tmp_path: Path, monkeypatch
-):
+def test_without_a_file_named_the_report_lands_beside_the_user(command, stored: str, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = command("report", stored[:17])
     assert code == 0, err
@@ -73,9 +71,7 @@ def test_a_plans_json_is_reported_without_a_database(command, record: PlanRecord
         (("RUN", "--html", "/no/such/folder/r.html"), "its folder does not exist"),
     ],
 )
-def test_a_users_mistake_ends_with_one_message_and_code_2(
-    command, stored: str, arguments: tuple[str, ...], said: str
-):
+def test_a_users_mistake_ends_with_one_message_and_code_2(command, stored: str, arguments: tuple[str, ...], said: str):
     code, _, err = command("report", *[stored if part == "RUN" else part for part in arguments])
     assert code == 2
     assert said in err

@@ -95,9 +95,7 @@ def test_every_page_opens_without_an_error_and_has_one_title(drawn, page: str):
 
 
 @pytest.mark.parametrize("page", ["answer", "orders", "whatif"])
-def test_a_plan_of_an_older_version_without_its_study_is_drawn(
-    screen, database, older: PlanRecord, page: str
-):
+def test_a_plan_of_an_older_version_without_its_study_is_drawn(screen, database, older: PlanRecord, page: str):
     text = visible(screen(page, run=RunRepository(database).add(older)))
     assert not re.search("Plan again|gates always open|nobody plans again|Cash by quarter|other goals", text)
 
@@ -125,11 +123,7 @@ def test_the_orders_page_holds_the_if_then_calendar_the_later_orders_and_the_cas
     app = drawn("orders")
     frames = [table.value for table in app.dataframe]
     calendar = next(frame for frame in frames if "placed" in frame)
-    assert list(calendar["placed"]) == [
-        "if at least promised",
-        "while H20 new wafers is closed",
-        "once cleared",
-    ]
+    assert list(calendar["placed"]) == ["if at least promised", "while H20 new wafers is closed", "once cleared"]
     assert list(calendar["GPUs"]) == [line.gpus for line in record.calendar.lines]
     later = next(frame for frame in frames if "GPUs, mean" in frame)
     assert list(later["GPUs, mean"]) == [round(order.mean_gpus, 1) for order in record.later]
@@ -153,9 +147,7 @@ def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanReco
     parts = [part for month in record.months for part in month.pools]
     for column, quantile in (("needed, P10", "p10"), ("needed, P50", "p50"), ("needed, P90", "p90")):
         assert list(need[column]) == [round(getattr(part.need_gpus, quantile), 1) for part in parts]
-    rates = next(
-        table.value for table in drawn("serving").dataframe if "requests/s per replica" in table.value
-    )
+    rates = next(table.value for table in drawn("serving").dataframe if "requests/s per replica" in table.value)
     known = [item.requests_per_s for item in record.sizing if item.requests_per_s is not None]
     assert list(rates["requests/s per replica"].dropna()) == [rate.value for rate in known]
     assert list(rates["low"].dropna()) == [rate.low for rate in known]
@@ -176,15 +168,9 @@ def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):
     assert [row["probability"] for row in strip] == [month.probability.value for month in months]
     spend = charts.spend_by_month(record).rows
     assert [row["p50"] for row in spend] == [month.spend.p50 for month in months]
-    assert [row["p90"] for row in charts.lead_times(record).rows] == [
-        lead.days.p90 for lead in record.lead_times
-    ]
-    assert [row["cost"] for row in charts.frontier(record).rows] == [
-        point.mean_cost.value for point in record.frontier
-    ]
-    assert [row["cost_high"] for row in charts.swings(record).rows] == [
-        swing.cost_high for swing in record.tornado
-    ]
+    assert [row["p90"] for row in charts.lead_times(record).rows] == [lead.days.p90 for lead in record.lead_times]
+    assert [row["cost"] for row in charts.frontier(record).rows] == [point.mean_cost.value for point in record.frontier]
+    assert [row["cost_high"] for row in charts.swings(record).rows] == [swing.cost_high for swing in record.tornado]
     cash = charts.cash_by_quarter(record).rows
     assert sum(row["amount"] for row in cash) == pytest.approx(
         sum(sum(quarter.mean.values()) for quarter in record.quarters), rel=1e-12
@@ -373,9 +359,7 @@ def test_a_file_that_is_no_benchmark_is_told_plainly(screen, database, quickstar
     assert queries.profiles(database) == []
 
 
-def test_where_sign_in_is_set_up_nobody_sees_a_plan_before(
-    screen, stored: str, record: PlanRecord, monkeypatch
-):
+def test_where_sign_in_is_set_up_nobody_sees_a_plan_before(screen, stored: str, record: PlanRecord, monkeypatch):
     from dashboard import components
 
     monkeypatch.setattr(components, "signing_in", lambda: True)
@@ -422,10 +406,7 @@ def test_a_plan_is_approved_and_the_approval_withdrawn(screen, stored: str, data
     assert queries.approval(database, stored).actor == audit.actor()
     next(button for button in app.button if button.label == "Withdraw the approval").click().run()
     assert queries.approval(database, stored) is None
-    assert [line.event for line in queries.audit_trail(database, stored)][:2] == [
-        "approval withdrawn",
-        "approved",
-    ]
+    assert [line.event for line in queries.audit_trail(database, stored)][:2] == ["approval withdrawn", "approved"]
 
 
 def test_what_a_signed_in_planner_does_is_noted_under_their_name(database, stored: str, monkeypatch):

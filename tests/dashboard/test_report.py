@@ -82,24 +82,10 @@ def test_the_page_opens_with_the_answer_sentence(page: Page, record: PlanRecord)
 
 
 def test_the_page_has_every_section(page: Page):
-    sections = [
-        "The odds",
-        "Orders",
-        "Money",
-        "Supply risk",
-        "Serving figures",
-        "Why this plan",
-        "Assumptions",
-    ]
-    sections += [
-        "Other ways to act, on the same futures",
-        "Where the figures come from",
-        "How to reproduce this",
-    ]
+    sections = ["The odds", "Orders", "Money", "Supply risk", "Serving figures", "Why this plan", "Assumptions"]
+    sections += ["Other ways to act, on the same futures", "Where the figures come from", "How to reproduce this"]
     assert all(section in page.text for section in sections)
-    assert (
-        page.tags.count("svg") == 15
-    )  # strip, two fans, two on orders, two on money, three gates, five more
+    assert page.tags.count("svg") == 15  # strip, two fans, two on orders, two on money, three gates, five more
 
 
 def test_the_page_tells_what_the_study_found_as_the_screen_does(page: Page, record: PlanRecord):
@@ -160,9 +146,7 @@ def test_the_paper_is_tagged_and_claims_pdf_ua(paper: bytes, tmp_path: Path):
     if shutil.which("pdfinfo") is None:
         pytest.skip("pdfinfo (poppler-utils) is not installed")
     (tmp_path / "report.pdf").write_bytes(paper)
-    info = subprocess.run(
-        ["pdfinfo", tmp_path / "report.pdf"], capture_output=True, check=True
-    ).stdout.decode()
+    info = subprocess.run(["pdfinfo", tmp_path / "report.pdf"], capture_output=True, check=True).stdout.decode()
     assert re.search(r"Tagged:\s+yes", info)
     meta = subprocess.run(
         ["pdfinfo", "-meta", tmp_path / "report.pdf"], capture_output=True, check=True
@@ -182,9 +166,7 @@ def test_hostile_names_are_plain_text_on_paper(hostile: PlanRecord, tmp_path: Pa
     assert "#panic(1) @ref *x* <b>b</b>" in text
 
 
-def test_page_and_paper_are_told_from_the_same_content(
-    record: PlanRecord, page: Page, paper: bytes, tmp_path: Path
-):
+def test_page_and_paper_are_told_from_the_same_content(record: PlanRecord, page: Page, paper: bytes, tmp_path: Path):
     text = text_of(paper, tmp_path)
     for section in report_data(record).sections:
         assert section.title in page.text

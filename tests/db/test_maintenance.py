@@ -35,9 +35,7 @@ def test_a_sound_database_has_no_problems(database, make_record):
 
 def test_each_kind_of_damage_is_found_and_named(database, make_record):
     repository = RunRepository(database)
-    lost, changed, empty, unreadable = (
-        repository.add(make_record(), {"need": [float(number)]}) for number in range(4)
-    )
+    lost, changed, empty, unreadable = (repository.add(make_record(), {"need": [float(number)]}) for number in range(4))
     (database.runs_folder / repository.artefact(lost).path).unlink()
     (database.runs_folder / repository.artefact(changed).path).write_bytes(b"PAR1")
     with database.write() as session:
@@ -59,9 +57,7 @@ def test_a_damaged_sqlite_file_is_found(sqlite_database, make_record):
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA writable_schema=ON")
-        root = connection.execute(
-            "SELECT rootpage FROM sqlite_master WHERE name='run_by_identity'"
-        ).fetchone()[0]
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name='run_by_identity'").fetchone()[0]
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     connection.close()
     with open(path, "r+b") as file:
@@ -71,9 +67,7 @@ def test_a_damaged_sqlite_file_is_found(sqlite_database, make_record):
         assert check(database).problems
 
 
-def test_a_backup_is_one_file_with_the_runs_beside_it_and_opens_as_a_database(
-    sqlite_database, make_record, tmp_path
-):
+def test_a_backup_is_one_file_with_the_runs_beside_it_and_opens_as_a_database(sqlite_database, make_record, tmp_path):
     repository = RunRepository(sqlite_database)
     run_id = repository.add(make_record(), {"need": [1.0, 2.0]})
     target = tmp_path / "copy" / "plans.db"
@@ -107,9 +101,7 @@ def test_a_backup_during_writing_is_of_one_moment(sqlite_database, make_record, 
 
 
 @pytest.mark.postgres
-def test_postgresql_without_its_client_is_told_how_to_back_up_without_its_password(
-    postgres_url, tmp_path, monkeypatch
-):
+def test_postgresql_without_its_client_is_told_how_to_back_up_without_its_password(postgres_url, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with (
         open_database(postgres_url, tmp_path / "runs") as database,

@@ -51,11 +51,7 @@ def test_a_run_that_ends_shows_its_state_and_its_history(database, queue):
     assert queue.finish(claim, "failed", "Traceback\n  somewhere\nValueError: no") is True
     run = queries.run(database, "a")
     assert (run.state, run.owner, run.progress) == ("failed", None, None)
-    assert [line.event for line in reversed(queries.audit_trail(database, "a"))] == [
-        "queued",
-        "started",
-        "failed",
-    ]
+    assert [line.event for line in reversed(queries.audit_trail(database, "a"))] == ["queued", "started", "failed"]
     assert queries.audit_trail(database, "a")[0].note == "ValueError: no"
 
 
@@ -211,9 +207,7 @@ def test_a_plan_that_was_never_queued_can_be_computed_again_with_its_overrides(d
     assert claim.scenario_hash is not None
 
 
-def test_an_identical_run_is_found_while_it_waits_and_when_it_is_done(
-    database, queue, make_scenario, make_record
-):
+def test_an_identical_run_is_found_while_it_waits_and_when_it_is_done(database, queue, make_scenario, make_record):
     scenario = make_scenario()
     run_id, new = queue.put_scenario(scenario, (), "0.1.0")
     assert new

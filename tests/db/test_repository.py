@@ -105,9 +105,7 @@ def test_a_summary_has_the_head_of_the_answer(database, make_record):
     assert summary.next_order_by == dt.date(2025, 8, 14)
 
 
-def test_the_latest_run_is_the_one_that_ended_last_of_the_scenario_asked_for(
-    database, make_record, make_scenario
-):
+def test_the_latest_run_is_the_one_that_ended_last_of_the_scenario_asked_for(database, make_record, make_scenario):
     repository = RunRepository(database)
     assert queries.latest_run(database) is None
     first = repository.add(make_record())
@@ -164,8 +162,7 @@ def test_a_profile_is_kept_once_and_comes_back(database):
 def test_text_in_a_number_column_is_refused_by_either_database(database):
     with pytest.raises((DatabaseError, IntegrityError)), database.write() as session:
         session.connection().exec_driver_sql(
-            "INSERT INTO run (id, kind, state, scenario_name, created) "
-            "VALUES ('a', 'plan', 'done', 's', 'yesterday')"
+            "INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a', 'plan', 'done', 's', 'yesterday')"
         )
     with database.read() as session:
         assert session.get(RunRow, "a") is None

@@ -23,9 +23,7 @@ from db.errors import (
 from db.repository import RunRepository
 from db.session import open_database
 
-INSERT_A_RUN = (
-    "INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a', 'plan', 'done', 's', 1)"
-)
+INSERT_A_RUN = "INSERT INTO run (id, kind, state, scenario_name, created) VALUES ('a', 'plan', 'done', 's', 1)"
 
 
 @pytest.fixture
@@ -199,9 +197,7 @@ def test_a_full_sqlite_file_says_so_and_keeps_what_was_stored(tmp_path, make_rec
             RunRepository(database).add(record, {"need": [1.0]})
         assert RunRepository(database).get(run_id) == make_record()
         stored = {run.artefact for run in queries.runs(database)} - {None}
-        on_disk = {
-            p.relative_to(database.runs_folder).as_posix() for p in database.runs_folder.rglob("*.parquet")
-        }
+        on_disk = {p.relative_to(database.runs_folder).as_posix() for p in database.runs_folder.rglob("*.parquet")}
         assert on_disk == stored
 
 

@@ -41,8 +41,7 @@ def test_the_latest_plan_is_one_row_per_scenario(database, make_record, make_sce
         run_id = repository.add(make_record(make_scenario(name=name)))
         with database.write() as session:
             session.execute(
-                text("UPDATE run SET ended = ended + (SELECT count(*) FROM run) WHERE id = :id"),
-                {"id": run_id},
+                text("UPDATE run SET ended = ended + (SELECT count(*) FROM run) WHERE id = :id"), {"id": run_id}
             )
     with database.read() as session:
         rows = session.execute(text("SELECT scenario, run FROM bi_latest_plan")).all()

@@ -56,9 +56,7 @@ PODS = dict(_pods())
 
 def test_every_manifest_is_whole():
     kinds = [document["kind"] for path in MANIFESTS for document in _documents(path)]
-    assert sorted(kinds) == [
-        *("ConfigMap", "CronJob", "Deployment", "Deployment", "PersistentVolumeClaim"),
-    ]
+    assert sorted(kinds) == [*("ConfigMap", "CronJob", "Deployment", "Deployment", "PersistentVolumeClaim")]
     for path in MANIFESTS:
         for document in _documents(path):
             assert document["apiVersion"]
@@ -86,11 +84,7 @@ def test_labels_of_a_deployment_select_its_pods():
 
 
 def test_what_pods_refer_to_is_there():
-    named = {
-        (document["kind"], document["metadata"]["name"])
-        for path in MANIFESTS
-        for document in _documents(path)
-    }
+    named = {(document["kind"], document["metadata"]["name"]) for path in MANIFESTS for document in _documents(path)}
     for spec in PODS.values():
         for container in spec["containers"]:
             for source in container["envFrom"]:

@@ -30,11 +30,7 @@ def test_a_scenario_error_tells_every_problem_at_once_in_the_form_of_the_style_g
         "quickstart.yaml",
         [
             Problem("vendors.0.lead_time_days", "Input should be greater than or equal to 0", found=-12),
-            Problem(
-                "vendors.1.leadtime_days",
-                "Extra inputs are not permitted",
-                mend="did you mean lead_time_days?",
-            ),
+            Problem("vendors.1.leadtime_days", "Extra inputs are not permitted", mend="did you mean lead_time_days?"),
         ],
     )
     assert str(error) == (

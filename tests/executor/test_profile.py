@@ -77,9 +77,7 @@ def test_a_metric_that_vllm_bench_does_not_write_is_refused(name):
         Point(1, 1, concurrency=1, metrics={name: 1.0})
 
 
-@pytest.mark.parametrize(
-    "name", ["median_itl_ms", "p99_e2el_ms", "std_tpot_ms", "request_goodput", "p99.9_ttft_ms"]
-)
+@pytest.mark.parametrize("name", ["median_itl_ms", "p99_e2el_ms", "std_tpot_ms", "request_goodput", "p99.9_ttft_ms"])
 def test_the_metrics_that_vllm_bench_writes_are_taken(name):
     assert Point(1, 1, concurrency=1, metrics={name: 1.0}).metrics == {name: 1.0}
 

@@ -33,9 +33,7 @@ def test_goodput_counts_what_met_every_bound():
 
 
 def test_a_metric_without_a_sample_is_left_out():
-    alone = Latencies(
-        *(np.array([1.0]), np.array([1.0])), *(np.array([5]), np.array([1])), Ramps.of(np.zeros(0))
-    )
+    alone = Latencies(*(np.array([1.0]), np.array([1.0])), *(np.array([5]), np.array([1])), Ramps.of(np.zeros(0)))
     found = bench_metrics(alone, 1.0, 0)
     assert "mean_tpot_ms" not in found
     assert "p99_itl_ms" not in found

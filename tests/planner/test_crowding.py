@@ -29,9 +29,7 @@ def test_more_of_our_own_orders_arrive_later():
     scenario = crowded(1)
     serving = capacities(scenario)
     shape = (len(scenario.purchases), scenario.horizon_months)
-    few, many = (
-        draw_prospects(scenario, serving, 7, 60, volume=np.full(shape, gpus)).futures for gpus in (8, 40)
-    )
+    few, many = (draw_prospects(scenario, serving, 7, 60, volume=np.full(shape, gpus)).futures for gpus in (8, 40))
     assert np.all(many.arrival_month >= few.arrival_month)
     assert many.arrival_month.mean() > few.arrival_month.mean()
 
@@ -40,9 +38,7 @@ def test_a_line_with_room_for_everyone_makes_no_difference():
     scenario = crowded(10_000)
     serving = capacities(scenario)
     shape = (len(scenario.purchases), scenario.horizon_months)
-    few, many = (
-        draw_prospects(scenario, serving, 7, 60, volume=np.full(shape, gpus)).futures for gpus in (8, 16)
-    )
+    few, many = (draw_prospects(scenario, serving, 7, 60, volume=np.full(shape, gpus)).futures for gpus in (8, 16))
     # The last of two lots has random numbers of its own; neither waits.
     assert abs(many.arrival_month.mean() - few.arrival_month.mean()) < 0.2
 

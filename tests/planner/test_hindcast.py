@@ -43,9 +43,7 @@ def test_targets_and_rivals_are_those_of_the_trial(replay):
     assert len(replay.targets) == 183
     assert replay.brier(LAWS[1]) == pytest.approx(0.620, abs=0.001)
     assert replay.log(LAWS[1]) == pytest.approx(1.505, abs=0.001)
-    assert replay.brier(LAWS[2]) == pytest.approx(
-        0.586, abs=0.005
-    )  # the trial's exact lag law is not on record
+    assert replay.brier(LAWS[2]) == pytest.approx(0.586, abs=0.005)  # the trial's exact lag law is not on record
     assert replay.log(LAWS[2]) == pytest.approx(1.414, abs=0.015)
     assert replay.brier(LAWS[3]) == pytest.approx(0.462, abs=0.001)
     assert replay.log(LAWS[3]) == pytest.approx(0.907, abs=0.001)
@@ -124,13 +122,7 @@ def test_monthly_dates_run_from_december_2023_to_april_2026():
 def test_the_page_tells_scores_rivals_bands_and_errors(replay):
     figures = hindcast_figures(replay, readings={"paper": hindcast(TWELVE_DATES[:3], "paper", 200)})
     page = section_text("hindcast", figures)
-    for words in (
-        "## Gates and deliveries",
-        "softened persistence",
-        "reached",
-        "Where it was wrong",
-        "| paper |",
-    ):
+    for words in ("## Gates and deliveries", "softened persistence", "reached", "Where it was wrong", "| paper |"):
         assert words in page
     assert "nan" not in page
     assert forecast_table(replay).count("\n") == len(replay.targets) + 1

@@ -20,9 +20,7 @@ from planner.scenario.models import Scenario
 from planner.sizing import capacities
 
 
-def small(
-    name: str, *overrides: str, scenarios: int = 80, replications: int = 160, **patch: object
-) -> Scenario:
+def small(name: str, *overrides: str, scenarios: int = 80, replications: int = 160, **patch: object) -> Scenario:
     """A shipped scenario with few futures, changed by ``patch``."""
     document = open_scenario(name, overrides).scenario.model_dump(mode="json")
     run = {"run": {"training_futures": scenarios, "replications": replications}}
@@ -63,9 +61,7 @@ def again(tmp_path_factory) -> Again:
     path.write_text(quick().record.model_dump_json(), encoding="utf-8")
     loaded = open_scenario(path)
     shares: list[float] = []
-    study = plan(
-        loaded.scenario, loaded.overrides, processes=2, progress=lambda share, _step: shares.append(share)
-    )
+    study = plan(loaded.scenario, loaded.overrides, processes=2, progress=lambda share, _step: shares.append(share))
     return Again(study.record, shares)
 
 
@@ -92,9 +88,7 @@ def test_the_record_survives_its_own_json():
 
 def test_json_holds_the_promised_keys():
     document = json.loads(quick().record.model_dump_json())
-    promised = (
-        "schema_version versions scenario seed roots answer months orders kpis rivals sizing profiles physics"
-    )
+    promised = "schema_version versions scenario seed roots answer months orders kpis rivals sizing profiles physics"
     assert set(promised.split()) | {"reasons"} <= set(document)
 
 

@@ -46,9 +46,7 @@ def assert_mean(found, expected):
 
 def test_a_two_state_gate_is_open_four_fifths_of_the_time_and_costs_five_days():
     """D14: open exponential with mean 200 days, closed exactly 50: mean wait 50^2 / (2 x 250)."""
-    law = OwnLaw(
-        OPEN, {OPEN: Dwell(Exponential(200.0), {CLOSED: 1.0}), CLOSED: Dwell(Constant(50.0), {OPEN: 1.0})}
-    )
+    law = OwnLaw(OPEN, {OPEN: Dwell(Exponential(200.0), {CLOSED: 1.0}), CLOSED: Dwell(Constant(50.0), {OPEN: 1.0})})
     wait, shares = mean_wait_and_shares(law, 100, 20_000)
     assert_mean(shares[OPEN], 0.8)
     assert_mean(wait, 5.0)

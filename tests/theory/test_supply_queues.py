@@ -51,10 +51,7 @@ def waits(law, servers, rate, runs, customers, engine="fast"):
         gaps = Exponential(UNIT / rate).quantile(Key(run).uniform("arrivals", np.arange(customers), 0))
         placed = np.cumsum(gaps).astype(np.int64)
         orders = Orders.of((0, 0, k, 0, 1, at) for k, at in enumerate(placed.tolist()))
-        times = [
-            simulate(world, orders, Key(run), range(1), engine=engine).delivered_at[0]
-            for world in (spec, free)
-        ]
+        times = [simulate(world, orders, Key(run), range(1), engine=engine).delivered_at[0] for world in (spec, free)]
         means.append((times[0] - times[1])[WARM_UP:].mean() / UNIT)
     return np.array(means)
 
@@ -66,8 +63,7 @@ def assert_mean(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("servers", "rate", "expected", "runs"),
-    [(1, 0.9, 9.0, 40), (3, 2.0, 0.444444, 10), (10, 9.0, 0.668732, 25)],
+    ("servers", "rate", "expected", "runs"), [(1, 0.9, 9.0, 40), (3, 2.0, 0.444444, 10), (10, 9.0, 0.668732, 25)]
 )
 @pytest.mark.slow
 def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected, runs):
@@ -77,11 +73,7 @@ def test_exponential_servers_wait_as_erlang_c_says(servers, rate, expected, runs
 
 @pytest.mark.parametrize(
     ("law", "rate", "expected"),
-    [
-        (Constant(1.0), 0.8, 2.0),
-        (Gamma(2.0, 2.0), 0.8, 3.0),
-        (LogNormal(1.0, 0.5), 0.7, 1.458333),
-    ],
+    [(Constant(1.0), 0.8, 2.0), (Gamma(2.0, 2.0), 0.8, 3.0), (LogNormal(1.0, 0.5), 0.7, 1.458333)],
     ids=["M/D/1", "M/E2/1", "M/lognormal/1"],
 )
 @pytest.mark.slow
@@ -90,9 +82,7 @@ def test_one_server_waits_as_pollaczek_and_khinchine_say(law, rate, expected):
 
 
 def test_both_engines_see_the_same_queue():
-    slow, fast = (
-        waits(Exponential(1.0), 3, 2.0, runs=2, customers=2000, engine=e) for e in ("simpy", "fast")
-    )
+    slow, fast = (waits(Exponential(1.0), 3, 2.0, runs=2, customers=2000, engine=e) for e in ("simpy", "fast"))
     assert slow.tolist() == fast.tolist()
 
 
@@ -115,9 +105,7 @@ def test_spares_on_order_are_poisson_whatever_the_lead_time_is_made_of(kind):
 
     failed = failure_minutes(0.5, days * UNIT, Key(1), runs, entity=1)
     never = lambda ended: np.full_like(ended, NEVER)  # noqa: E731  nothing ends an order here
-    pool = SparePool(
-        6, failed, replaced(failed, through(spec, "spares", "spares", Key(1), runs, carry), never)
-    )
+    pool = SparePool(6, failed, replaced(failed, through(spec, "spares", "spares", Key(1), runs, carry), never))
     at = range(200 * UNIT, days * UNIT, 40 * UNIT)  # five mean lead times apart: nearly independent looks
     on_order, missing = (np.stack([look(minute) for minute in at]) for look in (pool.on_order, pool.missing))
     on_hand = np.maximum(pool.spares - on_order, 0)
@@ -147,9 +135,7 @@ def test_more_servers_delay_nobody_and_longer_service_hurries_nobody():
     made = {}
     for servers, mean in ((2, 1.0), (3, 1.0), (2, 1.2)):
         route = Route((Stage("service", Exponential(mean), "line"), Stage("freight", Exponential(2.0))))
-        spec = SupplySpec(
-            START, 10_000 * UNIT, (Source("q", "H20-96GB", route),), (), (Line("line", servers),)
-        )
+        spec = SupplySpec(START, 10_000 * UNIT, (Source("q", "H20-96GB", route),), (), (Line("line", servers),))
         made[servers, mean] = simulate(spec, orders, Key(4), range(50), engine="fast").delivered_at
     assert (made[3, 1.0] <= made[2, 1.0]).all()
     assert (made[2, 1.2] >= made[2, 1.0]).all()

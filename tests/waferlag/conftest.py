@@ -44,9 +44,7 @@ TINY: dict[str, Any] = {
 def tiny(tmp_path: Path) -> Callable[..., Path]:
     """Write a scenario that plans in a blink; ``edit`` may change its body, keywords replace whole fields."""
 
-    def write(
-        edit: Callable[[dict[str, Any]], object] | None = None, name: str = "tiny.yaml", **fields: Any
-    ) -> Path:
+    def write(edit: Callable[[dict[str, Any]], object] | None = None, name: str = "tiny.yaml", **fields: Any) -> Path:
         body = copy.deepcopy({**TINY, **fields})
         if edit is not None:
             edit(body)

@@ -29,10 +29,7 @@ def as_json(document: Any) -> Any:
 def test_the_schema_accepts_every_shipped_scenario(command):
     schema = validator(command)
     for name, path in shipped().items():
-        found = [
-            f"{list(error.absolute_path)}: {error.message}"
-            for error in schema.iter_errors(as_json(read(path)))
-        ]
+        found = [f"{list(error.absolute_path)}: {error.message}" for error in schema.iter_errors(as_json(read(path)))]
         assert found == [], name
 
 
@@ -131,15 +128,7 @@ def test_a_name_that_cannot_be_shown_on_one_line_is_refused(command, tiny, name,
     assert not set(err) & {"\x1b", "\0", "\t", "\u202e"}
 
 
-NAMES = [
-    "<script>alert(1)</script>",
-    "🐈\u200d⬛ chat",
-    "مجموعة",
-    "推理集群" * 20,
-    "e\u0301" * 40,
-    "x" * 120,
-    "a|b`c`",
-]
+NAMES = ["<script>alert(1)</script>", "🐈\u200d⬛ chat", "مجموعة", "推理集群" * 20, "e\u0301" * 40, "x" * 120, "a|b`c`"]
 
 
 @pytest.mark.parametrize("name", NAMES)

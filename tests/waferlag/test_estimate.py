@@ -28,15 +28,7 @@ def answered(path):
 def test_one_set_up_prints_figures_with_interval_label_and_reason(run):
     code, out, _ = run(*ONE, "--isl", 2048, "--osl", 256, "--concurrency", 64)
     assert code == 0
-    for word in (
-        "TTFT",
-        "TPOT",
-        "80 %",
-        "calibrated",
-        "MFU",
-        "limited by",
-        "measured rows of H100-SXM sglang",
-    ):
+    for word in ("TTFT", "TPOT", "80 %", "calibrated", "MFU", "limited by", "measured rows of H100-SXM sglang"):
         assert word in out
 
 
@@ -102,11 +94,7 @@ def test_a_table_gains_predictions_beside_its_own_columns(run, tmp_path):
     assert (code, said) == (0, f"{out}: 1 of 1 rows estimated\n")
     (row,) = answered(out)
     assert list(row) == [*HEAD.strip().split(","), *PREDICTED]
-    assert (
-        float(row["predicted_tpot_ms_low"])
-        < float(row["predicted_tpot_ms"])
-        < float(row["predicted_tpot_ms_high"])
-    )
+    assert float(row["predicted_tpot_ms_low"]) < float(row["predicted_tpot_ms"]) < float(row["predicted_tpot_ms_high"])
     assert (row["label"], row["fits"]) == ("calibrated", "true")
     assert 0 < float(row["mfu"]) < 1
 

@@ -155,17 +155,7 @@ def test_the_key_is_sent_and_kept_out_of_the_record(run, served, tmp_path, monke
 
 
 def test_the_highest_rate_is_searched_and_a_bound_out_of_reach_told_at_once(run, served):
-    words = [
-        "measure",
-        "Qwen/Qwen3-8B",
-        "--endpoint",
-        served(),
-        *BEHIND,
-        *SMALL,
-        "--no-store",
-        "--search",
-        90,
-    ]
+    words = ["measure", "Qwen/Qwen3-8B", "--endpoint", served(), *BEHIND, *SMALL, "--no-store", "--search", 90]
     code, out, _ = run(*words, "--goodput", "e2el:400")
     assert code == 0
     assert "highest rate that keeps the bounds" in out

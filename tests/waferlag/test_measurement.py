@@ -97,9 +97,7 @@ def test_the_worker_measures_an_endpoint_and_keeps_the_profile(database, endpoin
     assert profile["layout"]["tp"] == 2
     assert profile["provenance"]["command"].startswith(f"waferlag measure Qwen/Qwen3-8B --endpoint {url}")
     assert len(seen) == 2 * (3 + 2)  # two warm-up requests before each
-    assert all("very-secret" not in str(headers) for headers, _ in seen), (
-        "whoever typed the address gets no key"
-    )
+    assert all("very-secret" not in str(headers) for headers, _ in seen), "whoever typed the address gets no key"
 
 
 def test_an_endpoint_that_is_not_there_fails_the_run_in_words(database):

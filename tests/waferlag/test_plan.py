@@ -78,16 +78,7 @@ def test_progress_goes_to_stderr_as_json_lines(command, tiny):
 
 def test_seed_and_replications_change_the_run_and_are_in_the_command_to_repeat_it(command, tiny, tmp_path):
     target = tmp_path / "a plan.json"
-    words = [
-        "plan",
-        tiny(name="a scenario.yaml"),
-        "--seed",
-        9,
-        "--replications",
-        30,
-        "--with",
-        "us-gate-closed",
-    ]
+    words = ["plan", tiny(name="a scenario.yaml"), "--seed", 9, "--replications", 30, "--with", "us-gate-closed"]
     _, out, _ = command(*words, "--no-save", "--quiet", "--json", target)
     record = json.loads(target.read_text())
     assert (record["seed"], record["scenario"]["run"]["replications"]) == (9, 30)

@@ -78,10 +78,7 @@ def test_prompts_and_answers_can_be_served_apart(run, tmp_path):
         (["azure-code-2023", *ONE, "--rate", "nan"], "positive number"),
         (["azure-code-2023", *ONE, "--burst", "-1"], "0 or more"),
         (["azure-code-2023", *ONE, "--json", "/no/such/folder/x.json"], "folder does not exist"),
-        (
-            ["azure-code-2023", "--model", "deepseek-r1", "--gpu", "h200-sxm", "--precision", "fp8"],
-            "do not fit",
-        ),
+        (["azure-code-2023", "--model", "deepseek-r1", "--gpu", "h200-sxm", "--precision", "fp8"], "do not fit"),
     ],
 )
 def test_a_mistake_is_told_with_its_mend_and_no_traceback(run, words, message):

@@ -19,9 +19,7 @@ def plan_file(make_record, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_report_is_written_where_it_is_asked_for_with_the_same_bytes_each_time(
-    command, plan_file, tmp_path
-):
+def test_a_report_is_written_where_it_is_asked_for_with_the_same_bytes_each_time(command, plan_file, tmp_path):
     first, second = tmp_path / "first.html", tmp_path / "second.html"
     for target in (first, second):
         code, out, err = command("report", plan_file(), "--html", target)

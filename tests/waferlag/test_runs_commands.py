@@ -104,10 +104,7 @@ def test_a_waiting_run_is_cancelled_and_retried(run):
         (["schedule", "add", "a/b", QUICK, "--cron", "0 7 * * *"], "name has letters"),
         (["schedule", "add", "w", QUICK, "--cron", "0 7 * * *", "--overlap", "skipp"], "did you mean skip"),
         (["schedule", "add", "w", QUICK, "--cron", "0 7 * * *", "--sink", "ftp://x"], "is no sink"),
-        (
-            ["schedule", "add", "w", QUICK, "--cron", "0 7 * * *", "--sink", "https://x", "--tell", "goals"],
-            "goal",
-        ),
+        (["schedule", "add", "w", QUICK, "--cron", "0 7 * * *", "--sink", "https://x", "--tell", "goals"], "goal"),
         (["schedule", "pause", "w"], "unknown schedule"),
     ],
 )
@@ -123,14 +120,7 @@ def test_limits_are_kept_before_anything_is_queued(run, monkeypatch):
 
 
 def test_a_schedule_is_added_listed_paused_resumed_and_removed(run, tmp_path):
-    words = [
-        "--cron",
-        "0 7 * * MON",
-        "--zone",
-        "Asia/Shanghai",
-        "--sink",
-        "https://hooks.example/T?key=sesame",
-    ]
+    words = ["--cron", "0 7 * * MON", "--zone", "Asia/Shanghai", "--sink", "https://hooks.example/T?key=sesame"]
     code, out, _ = run("schedule", "add", "weekly", QUICK, *words)
     assert code == 0
     assert re.fullmatch(r"weekly runs first at \d{4}-\d\d-\d\d 07:00 CST\n", out)
@@ -202,16 +192,7 @@ def test_a_schedule_that_is_due_is_run_compared_and_told(run, database, tiny, tm
 
     scenario = tiny(horizon_months=4)
     told = tmp_path / "told.jsonl"
-    words = [
-        "--cron",
-        "0 7 * * *",
-        "--replications",
-        "40",
-        "--sink",
-        f"file:{told}",
-        "--tell",
-        "changed,goal",
-    ]
+    words = ["--cron", "0 7 * * *", "--replications", "40", "--sink", f"file:{told}", "--tell", "changed,goal"]
     assert run("schedule", "add", "daily", str(scenario), *words)[0] == 0
 
     with database.write() as session:
@@ -236,16 +217,12 @@ def test_a_schedule_that_is_due_is_run_compared_and_told(run, database, tiny, tm
 
 def test_help_loads_no_database():
     code = "import sys, waferlag.main; print(sorted({'sqlalchemy', 'alembic', 'cronsim'} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 
 
 def test_a_worker_loads_nothing_of_what_its_runs_need():
     heavy = {"numpy", "scipy", "pyarrow", "planner.plan", "planner.record.models", "highspy"}
     code = f"import sys, waferlag.worker.loop; print(sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"

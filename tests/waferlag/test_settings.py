@@ -28,9 +28,7 @@ def test_by_default_the_database_is_a_file_in_the_users_data_folder(tmp_path):
 
 def test_an_argument_goes_before_the_environment_and_the_environment_before_the_file(monkeypatch):
     config_file().parent.mkdir(parents=True)
-    config_file().write_text(
-        "lease_seconds = 20\nbeat_seconds = 5\nwarn_days = 3\n[smtp]\nhost = 'mail.example'\n"
-    )
+    config_file().write_text("lease_seconds = 20\nbeat_seconds = 5\nwarn_days = 3\n[smtp]\nhost = 'mail.example'\n")
     monkeypatch.setenv("WAFERLAG_BEAT_SECONDS", "4")
     monkeypatch.setenv("WAFERLAG_LEASE_SECONDS", "30")
     found = read_settings(lease_seconds=60)
@@ -90,9 +88,7 @@ def test_a_scenario_beyond_the_limits_is_refused_and_the_setting_is_named(make_s
 
 
 def test_every_setting_is_on_the_page_with_its_meaning():
-    told = dict(
-        re.findall(r"^\| `([a-z_.]+)` \| .* \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    told = dict(re.findall(r"^\| `([a-z_.]+)` \| .* \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     expected = {name: field.description for name, field in Settings.model_fields.items() if name != "smtp"}
     expected |= {f"smtp.{name}": field.description for name, field in Smtp.model_fields.items()}
     assert {name: told.get(name) for name in expected} == expected

@@ -33,9 +33,7 @@ def test_each_line_is_told_with_its_arrival_and_the_account_adds_up(command, tin
     trial = json.loads(target.read_text())
     gpus = trial["gpus"]
     assert gpus["ordered"] == 24
-    assert sum(value for name, value in gpus.items() if name != "ordered") == pytest.approx(
-        24
-    )  # rounding of means
+    assert sum(value for name, value in gpus.items() if name != "ordered") == pytest.approx(24)  # rounding of means
     assert trial["replications"] == 48
 
 

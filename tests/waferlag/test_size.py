@@ -12,14 +12,7 @@ SIX = ("H20-96GB", "H100-SXM", "H200-SXM", "H800-SXM", "A800-80GB-SXM", "Ascend-
 def test_the_need_is_told_with_label_interval_and_what_limits_it(command, tiny):
     code, out, err = command("size", tiny())
     assert (code, err) == (0, "")
-    for part in (
-        "requests/s (80 %)",
-        "MFU",
-        "MBU",
-        "extrapolated",
-        "GPUs needed at the busy hour",
-        "2026-02",
-    ):
+    for part in ("requests/s (80 %)", "MFU", "MBU", "extrapolated", "GPUs needed at the busy hour", "2026-02"):
         assert part in out
     assert max(map(displayed_width, out.splitlines())) <= 80
 

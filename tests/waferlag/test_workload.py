@@ -54,10 +54,7 @@ def test_margins_alone_are_drawn_independently():
 
 def test_a_file_is_replayed_as_observed_with_its_prefixes(tmp_path):
     path = tmp_path / "own.jsonl.gz"
-    rows = [
-        {"timestamp": 1000 * at, "input_length": 600, "output_length": at, "hash_ids": [0, at]}
-        for at in range(4)
-    ]
+    rows = [{"timestamp": 1000 * at, "input_length": 600, "output_length": at, "hash_ids": [0, at]} for at in range(4)]
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     found = workload(str(path), MOST)
     assert found.arrivals.arrival_s.tolist() == [0, 1, 2, 3]

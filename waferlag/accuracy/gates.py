@@ -49,9 +49,7 @@ def hindcast_figures(
     }
 
 
-def _law(
-    law: str, twelve: Hindcast, monthly: Hindcast | None, readings: Mapping[str, Hindcast]
-) -> dict[str, Any]:
+def _law(law: str, twelve: Hindcast, monthly: Hindcast | None, readings: Mapping[str, Hindcast]) -> dict[str, Any]:
     """Scores of one law, whole and cut; the differences are the gate law's score less this one's."""
     months = {"monthly_brier": monthly.brier(law), "monthly_log": monthly.log(law)} if monthly else {}
     scores = ("brier", "log") if law != LAWS[0] else ()

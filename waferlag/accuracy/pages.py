@@ -16,9 +16,7 @@ def write_figures(index: Path, name: str, figures: Figures) -> None:
     :raises FileError: the index is no .md file, or what is there cannot be read or written.
     """
     if index.suffix != ".md":
-        raise FileError(
-            index, "must end in .md", mend="its figures and pages go into the folder of that name"
-        )
+        raise FileError(index, "must end in .md", mend="its figures and pages go into the folder of that name")
     try:
         texts = renewed(index, name, figures)
         index.with_suffix("").mkdir(exist_ok=True)

@@ -53,9 +53,7 @@ def _record(path: Path) -> "PlanRecord":
     try:
         return PlanRecord.model_validate_json(path.read_bytes())
     except ValueError:
-        raise FileError(
-            path, "is no whole plan", mend="write one with `waferlag plan SCENARIO --json FILE`"
-        ) from None
+        raise FileError(path, "is no whole plan", mend="write one with `waferlag plan SCENARIO --json FILE`") from None
 
 
 def _text(found: "Audit") -> str:

@@ -50,9 +50,7 @@ def scenarios(
         str | None, typer.Option("--copy", help="Name of a shipped scenario to copy into the folder.")
     ] = None,
     to: Annotated[Path, typer.Option("--to", help="Folder to copy into.")] = Path(),
-    overrides: Annotated[
-        bool, typer.Option("--overrides", help="List the overrides that fit any scenario.")
-    ] = False,
+    overrides: Annotated[bool, typer.Option("--overrides", help="List the overrides that fit any scenario.")] = False,
     gpus: Annotated[bool, typer.Option("--gpus", help="List the GPUs a scenario may name.")] = False,
     models: Annotated[bool, typer.Option("--models", help="List the models a scenario may name.")] = False,
     traces: Annotated[bool, typer.Option("--traces", help="List the shipped traces.")] = False,

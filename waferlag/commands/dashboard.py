@@ -26,9 +26,7 @@ TAKEN = (errno.EADDRINUSE, errno.EACCES)
 def dashboard(
     port: Annotated[
         int | None,
-        typer.Option(
-            "--port", help="Port on this machine; default: 8501, or the next free one.", min=1, max=65535
-        ),
+        typer.Option("--port", help="Port on this machine; default: 8501, or the next free one.", min=1, max=65535),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
     worker: Annotated[
@@ -54,8 +52,7 @@ def dashboard(
         children[0].kill()
         raise
     print(
-        f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)",
-        flush=True,
+        f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)", flush=True
     )
     if worker:
         work = [sys.executable, "-m", "waferlag", "worker"]
@@ -116,9 +113,7 @@ def _free_port(host: str, wanted: int | None) -> int:
                     ) from None
                 if wanted:
                     raise UserMistakeError(f"--port {port}: {error.strerror} (choose another port)") from None
-    raise UserMistakeError(
-        f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all taken (give --port)"
-    )
+    raise UserMistakeError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all taken (give --port)")
 
 
 def _until_stopped(children: list[subprocess.Popen[bytes]]) -> int:

@@ -32,8 +32,7 @@ def init(db: Db = None) -> None:
 
 @app.command()
 def upgrade(
-    db: Db = None,
-    to: Annotated[str | None, typer.Option("--to", help="Revision; default: this version's.")] = None,
+    db: Db = None, to: Annotated[str | None, typer.Option("--to", help="Revision; default: this version's.")] = None
 ) -> None:
     """Bring the tables to this version, or up or down to a revision."""
     from db.version import REVISIONS, change_version
@@ -70,10 +69,7 @@ def check(db: Db = None) -> None:
 
 
 @app.command()
-def backup(
-    target: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
-    db: Db = None,
-) -> None:
+def backup(target: Annotated[Path, typer.Argument(help="File to write; it must not exist.")], db: Db = None) -> None:
     """Copy the database as of one moment, with the files of its runs, while others go on using it."""
     from db.maintenance import backup as copy
 
@@ -86,8 +82,7 @@ def backup(
 def gc(
     db: Db = None,
     keep_days: Annotated[
-        float | None,
-        typer.Option("--keep-days", min=0, help="Remove runs that ended earlier; default: the setting."),
+        float | None, typer.Option("--keep-days", min=0, help="Remove runs that ended earlier; default: the setting.")
     ] = None,
 ) -> None:
     """Remove old runs, and files that no run knows any more."""

@@ -45,9 +45,7 @@ def estimate(
             help="CSV of set-ups: gpu, engine, model, precision, input_tokens, output_tokens, concurrency, tp ..",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Where --cases writes; without it stdout.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where --cases writes; without it stdout.")] = None,
 ) -> None:
     """Estimate TTFT, TPOT and throughput per GPU of one replica, or of every row of a table."""
     from executor.estimate.closed_loop import estimate as estimated
@@ -146,9 +144,7 @@ def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
         write_whole(out, csv_text(columns, rows))
         print(f"{out}: {answered} of {len(rows)} rows estimated")
     if answered < len(rows):
-        print(
-            f"{len(rows) - answered} row(s) without an estimate; the column reason says why", file=sys.stderr
-        )
+        print(f"{len(rows) - answered} row(s) without an estimate; the column reason says why", file=sys.stderr)
 
 
 def predicted_cells(line: int, cells: Any, figures: dict[str, float]) -> dict[str, str]:
@@ -176,9 +172,7 @@ def _cells_of(found: "Estimate", notes: Iterable[str]) -> dict[str, str]:
     ends = {"": "value", "_low": "low", "_high": "high"}
     return {
         **{
-            name + end: f"{getattr(figure, side):.6g}"
-            for name, figure in figures.items()
-            for end, side in ends.items()
+            name + end: f"{getattr(figure, side):.6g}" for name, figure in figures.items() for end, side in ends.items()
         },
         "label": found.label,
         "fits": "true",

@@ -16,24 +16,15 @@ def generate(
     temperature: Annotated[
         float, typer.Option("--temperature", min=0.0, help="0: always the most probable token.")
     ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", help="Only the most probable tokens up to this share.")
-    ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option("--top-k", min=0, help="Only so many most probable tokens; 0: all.")
-    ] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", help="Only the most probable tokens up to this share.")] = 1.0,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Only so many most probable tokens; 0: all.")] = 0,
     seed: Annotated[int | None, typer.Option("--seed", help="Makes a sampled text repeatable.")] = None,
     dtype: Annotated[
-        str,
-        typer.Option("--dtype", help="float32, bfloat16, float16; auto: float32 on the CPU, else bfloat16."),
+        str, typer.Option("--dtype", help="float32, bfloat16, float16; auto: float32 on the CPU, else bfloat16.")
     ] = "auto",
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
-    stop: Annotated[
-        list[str] | None, typer.Option("--stop", help="End before this text; may be given again.")
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Continue the prompt; leave the chat template out.")
-    ] = False,
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given again.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt; leave the chat template out.")] = False,
 ) -> None:
     """Generate text with the weights in a directory, as an answer where it has a chat template.
 
@@ -41,9 +32,7 @@ def generate(
     """
     from executor.engine.text import TextSettings, stream_text
 
-    settings = TextSettings(
-        max_tokens, temperature, top_p, top_k, seed, dtype, device, raw, tuple(stop or ())
-    )
+    settings = TextSettings(max_tokens, temperature, top_p, top_k, seed, dtype, device, raw, tuple(stop or ()))
     try:
         for piece in stream_text(weights, prompt, settings):
             sys.stdout.write(piece)

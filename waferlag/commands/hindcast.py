@@ -25,9 +25,7 @@ def hindcast(
     json_file: JsonFile = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(
-            "--markdown", help="Index page; figures and pages go into the folder of its name beside it."
-        ),
+        typer.Option("--markdown", help="Index page; figures and pages go into the folder of its name beside it."),
     ] = None,
 ) -> None:
     """Forecast the gates from past days with what was public then, and score it against what happened."""
@@ -68,9 +66,7 @@ def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
     first = dt.date(2022, 11, 8)
     for day in days:
         if not first <= day < END:
-            raise UserMistakeError(
-                f"--as-of: the record can be replayed from {first} to before {END} (got {day})"
-            )
+            raise UserMistakeError(f"--as-of: the record can be replayed from {first} to before {END} (got {day})")
     return days
 
 

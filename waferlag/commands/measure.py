@@ -27,14 +27,7 @@ from waferlag.commands.options import (
 )
 from waferlag.commands.profiles import store_profile
 from waferlag.files import report_json, require_folders
-from waferlag.measurement import (
-    built_in_bench,
-    endpoint_bench,
-    endpoint_of,
-    own_device,
-    own_version,
-    provenance_of,
-)
+from waferlag.measurement import built_in_bench, endpoint_bench, endpoint_of, own_device, own_version, provenance_of
 from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
@@ -53,26 +46,22 @@ SCHEMA_VERSION = 1
 class Server:
     """The endpoint that is measured, and how it is asked; without ``endpoint`` the built-in engine."""
 
-    endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="OpenAI-compatible server, http://HOST:PORT.")
-    ] = None
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="OpenAI-compatible server, http://HOST:PORT.")] = (
+        None
+    )
     served_as: Annotated[
         str | None, typer.Option("--served-as", help="Name in the request; without it the server's first.")
     ] = None
     api: Annotated[str, typer.Option("--api", help="completions or chat.")] = "completions"
     prompts: Annotated[str, typer.Option("--prompts", help="words, or ids below --vocab.")] = "words"
-    vocab: Annotated[int, typer.Option("--vocab", min=1, help="Ids of --prompts ids are below this.")] = (
-        30_000
-    )
+    vocab: Annotated[int, typer.Option("--vocab", min=1, help="Ids of --prompts ids are below this.")] = 30_000
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos/--may-stop", help="Ask for answers of full length (vLLM, SGLang).")
     ] = True
     key_variable: Annotated[
         str, typer.Option("--key-variable", help="Environment variable that holds the API key.")
     ] = "OPENAI_API_KEY"
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which an answer is slow.")] = (
-        600.0
-    )
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds after which an answer is slow.")] = 600.0
     warmup: Annotated[int, typer.Option("--warmup", min=0, help="Requests before it that do not count.")] = 2
 
     def bench(self, model: str, precision: str, seed: int) -> "Bench":
@@ -90,12 +79,8 @@ class Loads:
 
     isl: Annotated[int, typer.Option("--isl", min=1, help="Prompt tokens.")] = 1024
     osl: Annotated[int, typer.Option("--osl", min=1, help="Output tokens.")] = 256
-    concurrency: Annotated[
-        str | None, typer.Option("--concurrency", help="Closed loops: clients, like 1,8,32.")
-    ] = None
-    rate: Annotated[
-        str | None, typer.Option("--rate", help="Open loops: requests/s, Poisson, like 0.5,1,2.")
-    ] = None
+    concurrency: Annotated[str | None, typer.Option("--concurrency", help="Closed loops: clients, like 1,8,32.")] = None
+    rate: Annotated[str | None, typer.Option("--rate", help="Open loops: requests/s, Poisson, like 0.5,1,2.")] = None
     trace: Annotated[
         str | None, typer.Option("--trace", help="Open loop: a shipped trace or a file, at its own times.")
     ] = None
@@ -137,8 +122,7 @@ class Loads:
 @grouped
 def measure(
     model: Annotated[
-        str,
-        typer.Argument(help="The model's name in the profile; without --endpoint, or a weights directory."),
+        str, typer.Argument(help="The model's name in the profile; without --endpoint, or a weights directory.")
     ],
     server: Server,
     loads: Loads,
@@ -155,9 +139,7 @@ def measure(
     gpu: Annotated[str | None, typer.Option("--gpu", help="GPU that serves, for the profile.")] = None,
     precision: WeightPrecision = "bf16",
     kv_precision: CachePrecision = "bf16",
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="Engine that serves, for the profile.")
-    ] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="Engine that serves, for the profile.")] = None,
     engine_version: EngineVersion = "",
     tp: Tp = 1,
     pp: Pp = 1,
@@ -228,9 +210,7 @@ def _clients(option: str, given: str, what: str) -> tuple[int, ...]:
     return tuple(map(int, given.split(",")))
 
 
-def _parts(
-    model: str, precision: str, batches: tuple[int, ...], context: int, json_file: "Path | None"
-) -> None:
+def _parts(model: str, precision: str, batches: tuple[int, ...], context: int, json_file: "Path | None") -> None:
     """A step and its operators on the terminal, and with where and how they were timed in a file."""
     from executor.measure.inprocess import built_in
     from executor.measure.parts import step_parts

@@ -36,8 +36,7 @@ Scheduler = Annotated[
     str | None, typer.Option("--scheduler", help="Address of the dask scheduler, as tcp://HOST:8786.")
 ]
 Db = Annotated[
-    str | None,
-    typer.Option("--db", help="sqlite:///FILE or postgresql://USER@HOST/NAME; default: WAFERLAG_DB."),
+    str | None, typer.Option("--db", help="sqlite:///FILE or postgresql://USER@HOST/NAME; default: WAFERLAG_DB.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the whole result here as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
@@ -56,16 +55,13 @@ MoeEp = Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut
 KvPrecision = Annotated[
     str | None, typer.Option("--kv-precision", help="bf16 or fp8; without it the engine's default.")
 ]
-KvTokens = Annotated[
-    float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
-]
+KvTokens = Annotated[float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")]
 DraftTokens = Annotated[
     int, typer.Option("--draft-tokens", help="Tokens drafted per step (speculative decoding, MTP).")
 ]
 Acceptance = Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")]
 Figures = Annotated[
-    list[str] | None,
-    typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again."),
+    list[str] | None, typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again.")
 ]
 
 # The profile of what was measured
@@ -74,12 +70,10 @@ CachePrecision = Annotated[str, typer.Option("--kv-precision", help="bf16 or fp8
 
 # Requests, and the bounds they must meet
 Goodput = Annotated[
-    list[str] | None,
-    typer.Option("--goodput", help="Bounds in ms, like 'ttft:2000 tpot:50'; may be given again."),
+    list[str] | None, typer.Option("--goodput", help="Bounds in ms, like 'ttft:2000 tpot:50'; may be given again.")
 ]
 Search = Annotated[
-    float | None,
-    typer.Option("--search", help="Find the highest rate at which so many per cent meet --goodput."),
+    float | None, typer.Option("--search", help="Find the highest rate at which so many per cent meet --goodput.")
 ]
 
 
@@ -159,9 +153,7 @@ class Served:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the fields of its group (``Asked``, ``Served``) as options, in the group's place."""
     groups = {
-        name: kind
-        for name, kind in get_type_hints(command).items()
-        if isinstance(kind, type) and is_dataclass(kind)
+        name: kind for name, kind in get_type_hints(command).items() if isinstance(kind, type) and is_dataclass(kind)
     }
     options: list[Parameter] = []
     for each in signature(command).parameters.values():

@@ -28,15 +28,13 @@ def plan(
     asked: Asked,
     json_file: JsonFile = None,
     report: Annotated[
-        list[Path] | None,
-        typer.Option("--report", help="Write a report here: .html or .pdf; may be given again."),
+        list[Path] | None, typer.Option("--report", help="Write a report here: .html or .pdf; may be given again.")
     ] = None,
     training_futures: Annotated[
         int | None, typer.Option("--training-futures", "--scenarios", help="Futures that the optimiser sees.")
     ] = None,
     full: Annotated[
-        bool,
-        typer.Option("--full", help="Plan on 10,000 futures and judge on 20,000, unless told otherwise."),
+        bool, typer.Option("--full", help="Plan on 10,000 futures and judge on 20,000, unless told otherwise.")
     ] = False,
     save: Annotated[bool, typer.Option("--save/--no-save", help="Keep the plan in the database.")] = True,
     quiet: Quiet = False,
@@ -70,9 +68,7 @@ def plan(
         raise typer.Exit(GOAL_NOT_MET)
 
 
-def _require_outlets(
-    scenario: str, json_file: Path | None, reports: list[Path], save: bool, db: str | None
-) -> None:
+def _require_outlets(scenario: str, json_file: Path | None, reports: list[Path], save: bool, db: str | None) -> None:
     """Refuse before the work what would fail after it: files, report formats, the database."""
     for path in reports:
         report_format(path)
@@ -96,11 +92,7 @@ def _keep(study: "Study", seconds: float, db: str | None) -> str:
 
 
 def _command(asked: Asked, training_futures: int | None) -> str:
-    numbers = {
-        "--training-futures": training_futures,
-        "--replications": asked.replications,
-        "--seed": asked.seed,
-    }
+    numbers = {"--training-futures": training_futures, "--replications": asked.replications, "--seed": asked.seed}
     pairs = [("--with", name) for name in asked.overrides]
     pairs += [(option, str(value)) for option, value in numbers.items() if value is not None]
     return shlex.join(["waferlag", "plan", asked.scenario, *(word for pair in pairs for word in pair)])

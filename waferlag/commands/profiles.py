@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from waferlag.commands.db import open_chosen
-from waferlag.commands.options import (
-    AttentionDp,
-    CachePrecision,
-    Db,
-    EngineVersion,
-    JsonFile,
-    Pp,
-    Tp,
-    WeightPrecision,
-)
+from waferlag.commands.options import AttentionDp, CachePrecision, Db, EngineVersion, JsonFile, Pp, Tp, WeightPrecision
 from waferlag.files import require_folders, write_json
 from waferlag.text.tables import say, table, wrapped
 
@@ -47,17 +38,14 @@ def list_profiles(db: Db = None, json_file: JsonFile = None) -> None:
         return
     head = ["id", "model", "GPU", "engine", "precision", "label", "stored"]
     rows_shown = [
-        [p.id, p.model.split("/")[-1], p.gpu, p.engine, p.precision, p.label, f"{p.created:%Y-%m-%d}"]
-        for p in found
+        [p.id, p.model.split("/")[-1], p.gpu, p.engine, p.precision, p.label, f"{p.created:%Y-%m-%d}"] for p in found
     ]
     say(table(head, rows_shown, whole=[0, 5, 6]))
 
 
 @app.command()
 def show(
-    profile: Annotated[str, typer.Argument(help="The profile's id.")],
-    db: Db = None,
-    json_file: JsonFile = None,
+    profile: Annotated[str, typer.Argument(help="The profile's id.")], db: Db = None, json_file: JsonFile = None
 ) -> None:
     """Show one profile: what was measured, at which loads, where and by what command."""
     require_folders([json_file])
@@ -89,9 +77,7 @@ def import_profile(
     ],
     gpu: Annotated[str, typer.Option("--gpu", help="GPU that served.")],
     engine: Annotated[str, typer.Option("--engine", help="Engine that served.")],
-    model: Annotated[
-        str | None, typer.Option("--model", help="Model, where the file does not name it.")
-    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model, where the file does not name it.")] = None,
     engine_version: EngineVersion = "",
     precision: WeightPrecision = "bf16",
     kv_precision: CachePrecision = "bf16",

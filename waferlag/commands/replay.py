@@ -8,15 +8,7 @@ import typer
 
 from executor.errors import UnknownNameError, UserMistakeError
 from waferlag import __version__
-from waferlag.commands.options import (
-    Db,
-    Goodput,
-    JsonFile,
-    Search,
-    Served,
-    bounds_to_search,
-    grouped,
-)
+from waferlag.commands.options import Db, Goodput, JsonFile, Search, Served, bounds_to_search, grouped
 from waferlag.commands.profiles import stored_profile
 from waferlag.files import report_json, require_folders
 from waferlag.text.tables import say, table, wrapped
@@ -38,25 +30,19 @@ def replay(
     trace: Annotated[str, typer.Argument(help="A shipped trace's name, or a trace file.")],
     served: Served,
     profile: Annotated[
-        str | None,
-        typer.Option("--profile", help="Id of a stored serving profile, instead of --model and --gpu."),
+        str | None, typer.Option("--profile", help="Id of a stored serving profile, instead of --model and --gpu.")
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", min=1, max=10_000, help="Equal replicas.")] = 1,
     prefill_replicas: Annotated[
-        int,
-        typer.Option("--prefill-replicas", min=0, help="So many more do prompts only, --replicas the rest."),
+        int, typer.Option("--prefill-replicas", min=0, help="So many more do prompts only, --replicas the rest.")
     ] = 0,
-    route: Annotated[
-        str, typer.Option("--route", help="least-loaded, cache-aware or round-robin.")
-    ] = "least-loaded",
+    route: Annotated[str, typer.Option("--route", help="least-loaded, cache-aware or round-robin.")] = "least-loaded",
     rate: Annotated[
         float | None, typer.Option("--rate", help="Mean requests/s of all replicas; without it the trace's.")
     ] = None,
     requests: Annotated[
         int | None,
-        typer.Option(
-            "--requests", min=1, max=2_000_000, help="The first so many, or so many drawn (10,000)."
-        ),
+        typer.Option("--requests", min=1, max=2_000_000, help="The first so many, or so many drawn (10,000)."),
     ] = None,
     burst: Annotated[
         float | None, typer.Option("--burst", help="Standard deviation / mean of drawn gaps; 1 is Poisson.")
@@ -241,8 +227,7 @@ def _latencies(metrics: "dict[str, Figure]") -> str:
 def _side_text(side: "Replayed", kv_tokens: int) -> list[str]:
     hits = side.prompt_tokens_cached / max(1, side.prompt_tokens_cached + side.prompt_tokens_computed)
     return [
-        f"{'KV cache':17s} {side.kv_mean:.1%} held on average, {side.kv_peak:.1%} at most,"
-        f" of {kv_tokens:,} tokens",
+        f"{'KV cache':17s} {side.kv_mean:.1%} held on average, {side.kv_peak:.1%} at most, of {kv_tokens:,} tokens",
         f"{'prefix hits':17s} {hits:.1%} of prompt tokens",
         f"{'preemptions':17s} {int(side.preemptions.sum()):,}",
         f"{'busy':17s} {side.busy:.1%} of the time",
@@ -292,18 +277,14 @@ def _document(seen: _Seen, seed: int) -> dict[str, Any]:
         "requests": len(arrivals),
         "rate": arrivals.rate,
         "replica": _replica_document(asked),
-        **{
-            name: getattr(asked, name)
-            for name in ("replicas", "prefill_replicas", "route", "max_batch", "draws")
-        },
+        **{name: getattr(asked, name) for name in ("replicas", "prefill_replicas", "route", "max_batch", "draws")},
         "bounds": None if asked.bounds is None else _finite(asdict(asked.bounds)),
         "label": belief.label,
         "reason": belief.reason,
         "interval": 0.8,
         "metrics": {name: asdict(figure) for name, figure in seen.metrics.items()},
         "sides": [
-            _side_document(phase, side, asked.time.kv_tokens)
-            for phase, side in zip(phases, seen.sides, strict=False)
+            _side_document(phase, side, asked.time.kv_tokens) for phase, side in zip(phases, seen.sides, strict=False)
         ],
         "highest_rate": None
         if peak is None

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def report(
     run: Annotated[str, typer.Argument(help="Run id (or its beginning), or the path of a plan's JSON.")],
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write one self-contained HTML file here.")
-    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained HTML file here.")] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", help="Write a tagged PDF here.")] = None,
     language: Annotated[str, typer.Option("--language", help="en or zh.")] = "en",
     db: Db = None,
@@ -36,11 +34,7 @@ def report(
 
 
 def rendered(
-    record: "PlanRecord",
-    path: Path,
-    language: str = "en",
-    changed: tuple[str, ...] = (),
-    suffix: str | None = None,
+    record: "PlanRecord", path: Path, language: str = "en", changed: tuple[str, ...] = (), suffix: str | None = None
 ) -> str | bytes:
     """A plan's report in the format that ``suffix``, else the ending of ``path``, names.
 

@@ -27,9 +27,7 @@ RunId = Annotated[str, typer.Argument(help="The run's id, or a beginning that no
 @app.command("list")
 def list_runs(
     db: Db = None,
-    state: Annotated[
-        str | None, typer.Option("--state", help="queued, running, done, failed or cancelled.")
-    ] = None,
+    state: Annotated[str | None, typer.Option("--state", help="queued, running, done, failed or cancelled.")] = None,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Runs of this scenario only.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="Runs of this schedule only.")] = None,
     everything: Annotated[
@@ -78,9 +76,7 @@ def show(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
 @grouped
 def add(
     asked: Asked,
-    again: Annotated[
-        bool, typer.Option("--again", help="Compute it even if an identical run is there.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute it even if an identical run is there.")] = False,
     db: Db = None,
 ) -> None:
     """Queue a run for the workers and print its id; an identical run is found instead of computed again."""
@@ -135,8 +131,7 @@ def changes(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
 def export(
     run_id: RunId,
     what: Annotated[
-        str,
-        typer.Option("--what", help="plan, months, pools, gates, orders, deliveries, futures, ..."),
+        str, typer.Option("--what", help="plan, months, pools, gates, orders, deliveries, futures, ...")
     ] = "orders",
     out: Annotated[
         Path | None, typer.Option("--out", help="File: .csv, .parquet or .json; default: CSV on stdout.")
@@ -168,9 +163,7 @@ def _table(found: list["RunSummary"]) -> list[str]:
         return ["No runs yet: `waferlag plan SCENARIO` makes one, `waferlag runs add SCENARIO` queues one."]
     width = max(len(run.id) for run in found)
     lines = [f"{'run':<{width}}  {'state':<9}  {'scenario':<20}  answer"]
-    lines += [
-        f"{run.id:<{width}}  {run.state:<9}  {run.scenario[:20]:<20}  {_headline(run)}" for run in found
-    ]
+    lines += [f"{run.id:<{width}}  {run.state:<9}  {run.scenario[:20]:<20}  {_headline(run)}" for run in found]
     return lines
 
 

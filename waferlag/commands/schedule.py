@@ -46,8 +46,7 @@ def add(
         float | None, typer.Option("--late-limit", min=0, help="Drop an instant missed by more seconds.")
     ] = None,
     sink: Annotated[
-        list[str] | None,
-        typer.Option("--sink", help="file:PATH, https://... or mailto:ADDRESS; may be given again."),
+        list[str] | None, typer.Option("--sink", help="file:PATH, https://... or mailto:ADDRESS; may be given again.")
     ] = None,
     tell: Annotated[
         str, typer.Option("--tell", help="What the sinks are told of: goal, order-by, failed, changed.")
@@ -102,9 +101,7 @@ def _args(asked: Asked, zone: str, start_on_due_date: bool, pin: bool) -> dict[s
     path = locate(asked.scenario)
     source = asked.scenario if path in shipped().values() else str(path.absolute())
     # A worker has another working folder: files among the overrides need their whole path.
-    args["overrides"] = [
-        str(Path(name).absolute()) if Path(name).is_file() else name for name in asked.overrides
-    ]
+    args["overrides"] = [str(Path(name).absolute()) if Path(name).is_file() else name for name in asked.overrides]
     return args | {"source": source, "replications": asked.replications, "seed": asked.seed}
 
 
@@ -132,9 +129,7 @@ def _table(found: list["ScheduleSummary"]) -> list[str]:
         return ["No schedules yet: `waferlag schedule add NAME SCENARIO --cron '0 7 * * MON'` makes one."]
     lines = [f"{'schedule':<20}  {'when':<20}  {'next':<22}  last"]
     for row in found:
-        upcoming = (
-            _moment(row.next_at.timestamp() if row.next_at else None, row.zone) if row.active else "paused"
-        )
+        upcoming = _moment(row.next_at.timestamp() if row.next_at else None, row.zone) if row.active else "paused"
         last = f"{row.last_at:%Y-%m-%d %H:%M} UTC, {row.last_note}" if row.last_at else "never yet"
         lines.append(f"{row.name:<20}  {row.cron:<20}  {upcoming:<22}  {last}")
     return lines

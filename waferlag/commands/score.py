@@ -26,21 +26,16 @@ def score(
     cases: Annotated[Path, typer.Option("--cases", help="CSV of measured rows, with ttft_ms and tpot_ms.")],
     calibration_rows: Annotated[
         list[int] | None,
-        typer.Option(
-            "--calibration-rows", help="Rows per group that calibrate, at most; may be given again."
-        ),
+        typer.Option("--calibration-rows", help="Rows per group that calibrate, at most; may be given again."),
     ] = None,
     figure: Figures = None,
     held_out: Annotated[
-        bool,
-        typer.Option("--held-out", help="Score each group also with a prior made from the others alone."),
+        bool, typer.Option("--held-out", help="Score each group also with a prior made from the others alone.")
     ] = False,
     json_file: JsonFile = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(
-            "--markdown", help="Index page; figures and pages go into the folder of its name beside it."
-        ),
+        typer.Option("--markdown", help="Index page; figures and pages go into the folder of its name beside it."),
     ] = None,
     rows_out: Annotated[
         Path | None, typer.Option("--rows-out", help="Write the rows that calibrate here as CSV.")
@@ -71,9 +66,7 @@ def _counts(given: "Sequence[int]") -> tuple[int, ...]:
     """Rows per group that calibrate, each number once."""
     for count in given:
         if not 0 <= count <= MOST_CALIBRATION_ROWS:
-            raise UserMistakeError(
-                f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})"
-            )
+            raise UserMistakeError(f"--calibration-rows must be from 0 to {MOST_CALIBRATION_ROWS} (got {count})")
     return tuple(dict.fromkeys(given))
 
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 def worker(
-    drain: Annotated[
-        bool, typer.Option("--drain", help="Stop when nothing waits or runs any more, anywhere.")
-    ] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Stop when nothing waits or runs any more, anywhere.")] = False,
     db: Db = None,
 ) -> None:
     """Compute what is queued and fire what is due, until stopped. Any number may share a database."""
@@ -29,8 +27,7 @@ def worker(
 
 def run_due(
     once: Annotated[
-        bool,
-        typer.Option("--once", help="Fire what is due, work until the queue is empty, and stop."),
+        bool, typer.Option("--once", help="Fire what is due, work until the queue is empty, and stop.")
     ] = False,
     db: Db = None,
 ) -> None:

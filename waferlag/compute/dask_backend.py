@@ -127,9 +127,7 @@ def _check_workers(client: Client) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError as error:
-        raise ClusterError(
-            "the Dask scheduler has no workers: start some with `dask worker ADDRESS`"
-        ) from error
+        raise ClusterError("the Dask scheduler has no workers: start some with `dask worker ADDRESS`") from error
     own = versions()
     for address, found in client.run(versions).items():
         if found != own:

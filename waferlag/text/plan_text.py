@@ -83,13 +83,7 @@ def _later(record: PlanRecord) -> str:
         return ""
     most = sorted(record.later, key=lambda order: -order.mean_gpus)[:MOST_LATER]
     rows = [
-        [
-            order.month,
-            cut(order.source, 24),
-            cut(order.pool, 14),
-            f"{100 * order.placed:.0f} %",
-            spread(order.gpus),
-        ]
+        [order.month, cut(order.source, 24), cut(order.pool, 14), f"{100 * order.placed:.0f} %", spread(order.gpus)]
         for order in sorted(most, key=lambda order: (order.month, order.source, order.pool))
     ]
     left = len(record.later) - len(rows)
@@ -120,12 +114,7 @@ def _conditional(record: PlanRecord) -> str:
 
 def _reservations(record: PlanRecord) -> str:
     rows = [
-        [
-            " to ".join(dict.fromkeys((span.first, span.last))),
-            cut(span.source, 24),
-            cut(span.pool, 14),
-            str(span.gpus),
-        ]
+        [" to ".join(dict.fromkeys((span.first, span.last))), cut(span.source, 24), cut(span.pool, 14), str(span.gpus)]
         for span in rental_spans(record)
     ]
     drawn = table(["months", "source", "for", "GPUs"], sorted(rows), right=[3], whole=[0])
@@ -154,14 +143,7 @@ def _month_row(month: Month, goal: float) -> list[str]:
     needed = _sum([pool.need_gpus for pool in month.pools])
     serving = _sum([pool.in_service_gpus for pool in month.pools])
     rented = sum(pool.reserved_gpus + pool.spot_gpus.p50 for pool in month.pools)
-    return [
-        month.month,
-        f"{share(met)}{short}",
-        f"[{bar:<{BAR}}]",
-        spread(needed),
-        spread(serving),
-        count(rented),
-    ]
+    return [month.month, f"{share(met)}{short}", f"[{bar:<{BAR}}]", spread(needed), spread(serving), count(rented)]
 
 
 def _rivals(record: PlanRecord) -> str:
@@ -174,11 +156,7 @@ def _rivals(record: PlanRecord) -> str:
         against = _against(rival.cost_difference.value)
         rows.append(
             _rival_row(
-                policy(rival.name, ENGLISH),
-                rival.mean_cost.value,
-                against,
-                rival.probability,
-                rival.shortfall_share,
+                policy(rival.name, ENGLISH), rival.mean_cost.value, against, rival.probability, rival.shortfall_share
             )
         )
     ties = ", ".join(policy(rival.name, ENGLISH) for rival in record.rivals if rival.verdict == "ties")
@@ -254,9 +232,7 @@ def _serving(record: PlanRecord) -> str:
         layout = " ".join(f"{SHORT.get(key, key)}{n}" for key, n in item.layout.items() if n > 1) or "one GPU"
         figure = f"{goodput.value:.2f} ({goodput.low:.2f}-{goodput.high:.2f})" if goodput else "none"
         usage = f"{item.mfu:.2f} {item.mbu:.2f}" if item.mfu is not None and item.mbu is not None else ""
-        rows.append(
-            [cut(item.pool, 12), cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"]
-        )
+        rows.append([cut(item.pool, 12), cut(item.sku, 14), layout, figure, usage, item.label or "does not fit"])
     head = ["pool", "GPU", "replica", "requests/s (80 %)", "MFU MBU", "label"]
     return "Serving, one replica at the SLO\n" + table(head, rows, right=[3], whole=[4])
 
@@ -298,7 +274,5 @@ def count(value: float) -> str:
 def _sum(parts: Sequence[Quantiles]) -> Quantiles:
     """Quantiles of pools side by side: as if they rose and fell together, which is the wider reading."""
     return Quantiles(
-        p10=sum(part.p10 for part in parts),
-        p50=sum(part.p50 for part in parts),
-        p90=sum(part.p90 for part in parts),
+        p10=sum(part.p10 for part in parts), p50=sum(part.p50 for part in parts), p90=sum(part.p90 for part in parts)
     )

@@ -38,10 +38,7 @@ def _cells(character: str) -> int:
 
 
 def table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    right: Iterable[int] = (),
-    whole: Iterable[int] = (),
+    head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = (), whole: Iterable[int] = ()
 ) -> str:
     """A plain table: a head, a rule, rows; the columns in ``right`` are flush right.
 
@@ -60,9 +57,7 @@ def table(
     widths = _fitted([max(map(displayed_width, column)) for column in columns], words)
 
     def laid(line: Sequence[str]) -> str:
-        cells = (
-            _padded(cut(c, w), w, at in flush) for at, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
+        cells = (_padded(cut(c, w), w, at in flush) for at, (c, w) in enumerate(zip(line, widths, strict=True)))
         return GAP.join(cells).rstrip()
 
     rule = ["-" * width for width in widths]

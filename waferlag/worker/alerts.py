@@ -22,9 +22,7 @@ class Message:
     body: dict[str, Any]
 
 
-def about_plan(
-    run_id: str, schedule: str, record: "PlanRecord", today: dt.date, warn_days: float
-) -> list[Message]:
+def about_plan(run_id: str, schedule: str, record: "PlanRecord", today: dt.date, warn_days: float) -> list[Message]:
     """What the sinks of a schedule must know of a plan."""
     from planner.report.language import ENGLISH
     from planner.report.sentences import goal_missed, in_plain, order_due
@@ -43,8 +41,7 @@ def about_plan(
     if answer.next_order_by is not None and (answer.next_order_by - today).days <= warn_days:
         about["order-by"] = order_due(answer.next_order_by, today, ENGLISH)
     return [
-        _message(topic, f"{schedule}: {in_plain(words)}", run_id, schedule, figures)
-        for topic, words in about.items()
+        _message(topic, f"{schedule}: {in_plain(words)}", run_id, schedule, figures) for topic, words in about.items()
     ]
 
 

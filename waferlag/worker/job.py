@@ -91,10 +91,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     study = plan(scenario, overrides, link.progress, spread(scenario), memory=goodputs())
     store = ArtefactStore(Path(job["runs_folder"]))
     artefact = store.write(job["run_id"], job["epoch"], study.arrays) if study.arrays else None
-    return {
-        "record": study.record.model_dump(mode="json"),
-        "artefact": asdict(artefact) if artefact else None,
-    }
+    return {"record": study.record.model_dump(mode="json"), "artefact": asdict(artefact) if artefact else None}
 
 
 def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:

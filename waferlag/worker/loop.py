@@ -103,9 +103,7 @@ class Worker:
             verdict = self._watch(claim, child)
         finally:
             child.kill()
-        log.info(
-            "run %s: %s", claim.run_id, self.patience.during(lambda: self._conclude(claim, child, verdict))
-        )
+        log.info("run %s: %s", claim.run_id, self.patience.during(lambda: self._conclude(claim, child, verdict)))
 
     def _watch(self, claim: Claim, child: Child) -> str:
         """Beat for a run while its process works.

@@ -73,9 +73,7 @@ def tell_of_failure(session: Transaction, run_id: str, schedule: str | None, err
     _tell(session, run_id, schedule, [about_failure(run_id, schedule, error)])
 
 
-def _plan_of(
-    database: Database, claim: Claim, result: dict[str, Any]
-) -> tuple[PlanRecord, Artefact | None] | None:
+def _plan_of(database: Database, claim: Claim, result: dict[str, Any]) -> tuple[PlanRecord, Artefact | None] | None:
     """The plan that a process computed, or that of the identical run; None: that one is gone."""
     if "known" not in result:
         artefact = result["artefact"]

@@ -119,12 +119,7 @@ def _make_tables() -> None:
         *_maybe(Real, "due"),
         sa.CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="run_state"),
     )
-    _table(
-        "gate_month",
-        _of_run(),
-        *_keys("month gate state"),
-        *_given(Real, "share"),
-    )
+    _table("gate_month", _of_run(), *_keys("month gate state"), *_given(Real, "share"))
     _table(
         "month",
         _of_run(),
@@ -189,8 +184,7 @@ def _make_tables() -> None:
         *_given(Real, "mean_cost cost_difference cost_difference_low cost_difference_high"),
         *_given(TEXT, "weakest_month"),
         *_given(
-            Real,
-            "probability probability_low probability_high shortfall_share worst_tenth_shortfall gpus_ordered",
+            Real, "probability probability_low probability_high shortfall_share worst_tenth_shortfall gpus_ordered"
         ),
     )
     _table(
@@ -242,9 +236,7 @@ def _make_indexes() -> None:
     op.create_index("run_by_schedule", "run", ["schedule", "created"])
     op.create_index("run_dedup", "run", ["dedup"], unique=True)
     running = sa.text("state = 'running'")
-    op.create_index(
-        "run_one_per_lane", "run", ["lane"], unique=True, sqlite_where=running, postgresql_where=running
-    )
+    op.create_index("run_one_per_lane", "run", ["lane"], unique=True, sqlite_where=running, postgresql_where=running)
 
 
 def _in_dialect(query: str, postgresql: bool) -> str:

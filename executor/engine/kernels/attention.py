@@ -37,12 +37,7 @@ class DecodeShape:
     """Query heads a program, MLA only: GQA takes all that share a KV head."""
 
 
-GQA_SHAPES = (
-    DecodeShape(64, 4, 3, 2),
-    DecodeShape(64, 4, 5, 2),
-    DecodeShape(32, 4, 6, 4),
-    DecodeShape(64, 8, 5, 2),
-)
+GQA_SHAPES = (DecodeShape(64, 4, 3, 2), DecodeShape(64, 4, 5, 2), DecodeShape(32, 4, 6, 4), DecodeShape(64, 8, 5, 2))
 """The page's number is loaded before the page: of two stages one holds numbers, so 3 keep one block of keys and
 values ahead and 5 keep two (read off the compiled kernels' shared memory, Triton 3.7).
 """
@@ -171,9 +166,7 @@ def _mla_kernel(
     mask = (head < heads)[:, None] & (column < RANK)[None, :]
     tail_mask = (head < heads)[:, None] & (tail < ROPE)[None, :]
     query = tl.load(absorbed + row * q_row + head[:, None] * q_head + column[None, :], mask=mask, other=0.0)
-    rotated = tl.load(
-        q_rope + row * rope_row + head[:, None] * rope_head + tail[None, :], mask=tail_mask, other=0.0
-    )
+    rotated = tl.load(q_rope + row * rope_row + head[:, None] * rope_head + tail[None, :], mask=tail_mask, other=0.0)
     offsets = tl.arange(0, BLOCK)
     largest = tl.full([BLOCK_H], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_H], tl.float32)
@@ -253,9 +246,7 @@ def decode_mla(
     block = max(16, min(shape.block, page))
     per_program = max(16, min(shape.heads, power_of_two(heads)))
     head_blocks = -(-heads // per_program)
-    splits = split_count(
-        rows * head_blocks, -(-tables.shape[1] * page // block), absorbed.device, shape.waves
-    )
+    splits = split_count(rows * head_blocks, -(-tables.shape[1] * page // block), absorbed.device, shape.waves)
     out = torch.empty(rows, heads, rank, dtype=absorbed.dtype, device=absorbed.device)
     partial, log_sums = _split_space(rows, heads, splits, rank, absorbed.device)
     _mla_kernel[(rows, head_blocks, splits)](
@@ -269,9 +260,7 @@ def decode_mla(
     return _combined(out, partial, log_sums, splits)
 
 
-def _split_space(
-    rows: int, heads: int, splits: int, width: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _split_space(rows: int, heads: int, splits: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """FP32 room for the splits' results and log-sums; one element where there is a single split."""
     shape = (rows, heads, splits) if splits > 1 else (1, 1, 1)
     return (

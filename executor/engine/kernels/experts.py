@@ -110,9 +110,7 @@ def plan(ids: Tensor, experts: int, rows: int) -> Plan:
     pairs = ids.numel()
     tiles = pairs // rows + min(pairs, experts)
     space = torch.empty(pairs + 2 * (experts + 1) + 2 * tiles, dtype=torch.int32, device=ids.device)
-    order, offsets, cursors, tile_expert, tile_first = space.split(
-        [pairs, experts + 1, experts + 1, tiles, tiles]
-    )
+    order, offsets, cursors, tile_expert, tile_first = space.split([pairs, experts + 1, experts + 1, tiles, tiles])
     flat = ids.reshape(-1)
     _count_kernel[(1,)](
         flat, offsets, cursors, tile_expert, tile_first, pairs, experts, tiles,
@@ -264,9 +262,7 @@ def quantised(x: Tensor, weight: Weight) -> tuple[Tensor, Tensor | None]:
     return quantise_tokens(x, BLOCK if weight.scaling == "block" else None)
 
 
-def run_experts(
-    x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, shape: ProductShape | None = None
-) -> Tensor:
+def run_experts(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, shape: ProductShape | None = None) -> Tensor:
     """x [T, H] through the experts ids [T, k], added up with weights [T, k]: [T, H]."""
     ids = ids.contiguous()
     pairs, count = ids.numel(), experts.count

@@ -48,9 +48,7 @@ def read_azure_hourly(path: Path, name: str | None = None, max_bytes: int = MAX_
     for row, (when, count, peak) in rows_under(path, HOURLY_HEADER, max_bytes):
         times.append(_time(path, row, "hour_start_utc", when))
         if len(times) > 1 and times[-1] - times[-2] != dt.timedelta(hours=1):
-            raise FileError(
-                path, "hour_start_utc must follow the row before by one hour", row=row, found=when
-            )
+            raise FileError(path, "hour_start_utc must follow the row before by one hour", row=row, found=when)
         counts.append(number(path, row, "requests", count))
         peaks.append(number(path, row, "peak_requests_per_minute", peak))
     if not sum(counts):

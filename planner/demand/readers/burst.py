@@ -41,24 +41,18 @@ def superposed(streams: Streams, window_s: float) -> Burst | None:
     total = streams.rate.sum(axis=0)
     seen = np.flatnonzero(total > 0)
     chosen = seen[np.linspace(0, seen.size - 1, min(WINDOWS, seen.size)).round().astype(np.int64)]
-    found = [
-        (total[window], _cv(streams, int(window), min(window_s, REQUESTS / total[window])))
-        for window in chosen
-    ]
+    found = [(total[window], _cv(streams, int(window), min(window_s, REQUESTS / total[window]))) for window in chosen]
     known = np.array([pair for pair in found if np.isfinite(pair[1])])
     if not known.size:
         return None
     mean = float(np.average(known[:, 1], weights=known[:, 0]))
-    return Burst(
-        mean, f"clients laid over one another, {len(known)} windows, gaps by each client's published law"
-    )
+    return Burst(mean, f"clients laid over one another, {len(known)} windows, gaps by each client's published law")
 
 
 def _cv(streams: Streams, window: int, span_s: float) -> float:
     """One window, after a warm-up of the same length that lets every stream forget its start."""
     arrivals = [
-        _arrivals(streams, int(client), window, span_s)
-        for client in np.flatnonzero(streams.rate[:, window] > 0)
+        _arrivals(streams, int(client), window, span_s) for client in np.flatnonzero(streams.rate[:, window] > 0)
     ]
     merged = np.sort(np.concatenate(arrivals))
     inside = merged[(merged >= span_s) & (merged < 2 * span_s)]

@@ -27,16 +27,12 @@ def read_deepseek(path: Path, name: str | None = None, max_bytes: int = MAX_BYTE
     for row, (when, usd, nodes) in rows_under(path, HEADER, max_bytes):
         hours.append(_hour(path, row, when))
         if len(hours) > 1 and hours[-1] - hours[-2] != dt.timedelta(hours=1):
-            raise FileError(
-                path, "hour_start_beijing must follow the row before by one hour", row=row, found=when
-            )
+            raise FileError(path, "hour_start_beijing must follow the row before by one hour", row=row, found=when)
         income.append(number(path, row, "theoretical_income_usd", usd))
         number(path, row, "mean_h800_nodes", nodes)
     if not sum(income):
         raise FileError(path, "has no load in any hour")
-    rates = RateSeries(
-        HOUR_S, np.array(income) / HOUR_S, hours[0].hour, "Beijing", unit="weighted tokens, USD/s"
-    )
+    rates = RateSeries(HOUR_S, np.array(income) / HOUR_S, hours[0].hour, "Beijing", unit="weighted tokens, USD/s")
     return Trace(name or path.name, rates=rates)
 
 

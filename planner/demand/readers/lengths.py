@@ -42,10 +42,7 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
 def lengths_of_cdf(name: str, inputs: Floats, outputs: Floats) -> Trace:
     """A trace of lengths alone from equally likely input and output lengths, independent of each other."""
     lengths = Lengths(
-        weight=np.ones(1),
-        input=_even(inputs),
-        output=_even(outputs),
-        pairing="independent: only margins given",
+        weight=np.ones(1), input=_even(inputs), output=_even(outputs), pairing="independent: only margins given"
     )
     return Trace(name, lengths=lengths)
 

@@ -8,15 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from executor.errors import FileError
-from planner.demand.readers.textfile import (
-    LONGEST_S,
-    MAX_BYTES,
-    MOST_TOKENS,
-    json_of,
-    number,
-    read_lines,
-    whole,
-)
+from planner.demand.readers.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, json_of, number, read_lines, whole
 from planner.demand.readers.trace import Requests, Trace, trace_of
 
 BLOCK_TOKENS = 512

@@ -74,9 +74,7 @@ def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
     if line.startswith("{") and "input_length" in _fields(line):
         return "mooncake"
     known = "; ".join(("a JSON object with timestamp, input_length, output_length", *map(",".join, HEADERS)))
-    raise FileError(
-        path, "is no trace format that is known", row=row, found=line, mend=f"first lines known: {known}"
-    )
+    raise FileError(path, "is no trace format that is known", row=row, found=line, mend=f"first lines known: {known}")
 
 
 def _fields(line: str) -> set[str]:

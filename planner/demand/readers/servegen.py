@@ -41,9 +41,7 @@ class Clients:
         if row is None:
             return 0.0
         first = int(since_s // RATE_WINDOW_S)
-        return float(
-            self.streams.rate[row, first : first + int(span_s // RATE_WINDOW_S)].sum() * RATE_WINDOW_S
-        )
+        return float(self.streams.rate[row, first : first + int(span_s // RATE_WINDOW_S)].sum() * RATE_WINDOW_S)
 
 
 def read_servegen(
@@ -62,9 +60,7 @@ def read_servegen(
     clients = _clients(rates, rows)
     records = chunk_records(rates, max_bytes) if folder else line_records(lengths, max_bytes)
     total = clients.streams.rate.sum(axis=0)
-    series = RateSeries(
-        RATE_WINDOW_S, np.where(total > 0, total, np.nan), 0, "the trace's own clock, weekday unknown"
-    )
+    series = RateSeries(RATE_WINDOW_S, np.where(total > 0, total, np.nan), 0, "the trace's own clock, weekday unknown")
     return Trace(
         name or rates.name,
         rates=series,

@@ -87,9 +87,7 @@ def number(
     return value
 
 
-def whole(
-    path: Path, row: int | None, name: str, found: object, *, least: int = 0, most: float = LARGEST
-) -> int:
+def whole(path: Path, row: int | None, name: str, found: object, *, least: int = 0, most: float = LARGEST) -> int:
     """A whole number from ``least`` to ``most``; FileError otherwise."""
     value = number(path, row, name, found, least=least, most=most)
     if value != int(value):
@@ -111,19 +109,13 @@ def cells(path: Path, row: int, line: str, columns: tuple[str, ...]) -> list[str
     return found
 
 
-def rows_under(
-    path: Path, header: tuple[str, ...], max_bytes: int = MAX_BYTES
-) -> Iterator[tuple[int, list[str]]]:
+def rows_under(path: Path, header: tuple[str, ...], max_bytes: int = MAX_BYTES) -> Iterator[tuple[int, list[str]]]:
     """(row, cells) of a CSV file that begins with this header; FileError otherwise."""
     lines = read_lines(path, max_bytes)
     row, first = next(lines)
     if first != ",".join(header):
         raise FileError(
-            path,
-            "has another header than expected",
-            row=row,
-            found=first,
-            mend=f"expected {','.join(header)}",
+            path, "has another header than expected", row=row, found=first, mend=f"expected {','.join(header)}"
         )
     seen = False
     for row, line in lines:

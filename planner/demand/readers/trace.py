@@ -126,9 +126,7 @@ def rates_of(requests: Requests, window_s: float) -> RateSeries:
     has no mean.
     """
     start = requests.start
-    late = (
-        0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds()
-    )
+    late = 0.0 if start is None else (start - start.replace(minute=0, second=0, microsecond=0)).total_seconds()
     at = requests.arrival_s + late
     counts = np.bincount((at // window_s).astype(np.int64)).astype(np.float64)
     edge = np.arange(counts.size) * window_s

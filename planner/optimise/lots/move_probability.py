@@ -51,9 +51,7 @@ class _Moves:
 
     def and_(self, other: _Moves) -> _Moves:
         """These, then the others."""
-        return _Moves(
-            np.r_[self.less, other.less], np.r_[self.more, other.more], np.r_[self.saving, other.saving]
-        )
+        return _Moves(np.r_[self.less, other.less], np.r_[self.more, other.more], np.r_[self.saving, other.saving])
 
 
 class _Odds:

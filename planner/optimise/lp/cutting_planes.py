@@ -272,9 +272,7 @@ class Master:
 
     def cuts(self) -> Cuts:
         """All cuts now in the master."""
-        return Cuts(
-            np.concatenate(self._functions), np.concatenate(self._offsets), np.concatenate(self._slopes)
-        )
+        return Cuts(np.concatenate(self._functions), np.concatenate(self._offsets), np.concatenate(self._slopes))
 
     def hard_price(self) -> Array:
         """[H] change of the optimum per unit of right-hand side of the hard rows."""

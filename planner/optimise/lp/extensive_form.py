@@ -150,9 +150,7 @@ class _Writer:
         order = np.argsort(row, kind="stable")
         starts = np.searchsorted(row[order], np.arange(self.rows)).astype(np.int32)
         row_lower, row_upper = np.concatenate(self.row_lower), np.concatenate(self.row_upper)
-        highs.addRows(
-            self.rows, row_lower, row_upper, len(row), starts, column[order].astype(np.int32), value[order]
-        )
+        highs.addRows(self.rows, row_lower, row_upper, len(row), starts, column[order].astype(np.int32), value[order])
         highs.run()
         feasible = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
         point = np.array(highs.getSolution().col_value)[: len(self.formulation.outlay)]

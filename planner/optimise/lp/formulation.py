@@ -123,9 +123,7 @@ class Formulation:
         caps: list[float] = []
         self.limits: list[tuple[LimitKind, tuple[str, ...], int | None]] = []
 
-        def add(
-            chosen: Array, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None
-        ) -> None:
+        def add(chosen: Array, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None) -> None:
             if np.isfinite(cap) and chosen.any():
                 rows.append(chosen)
                 caps.append(cap)
@@ -167,9 +165,9 @@ class Formulation:
 
     def point(self, plan: Orders) -> Array:
         """Orders and reserved as columns; what no column stands for is left out."""
-        return np.r_[
-            plan.orders[tuple(self.order_columns.T)], plan.reserved[tuple(self.reserve_columns.T)]
-        ].astype(float)
+        return np.r_[plan.orders[tuple(self.order_columns.T)], plan.reserved[tuple(self.reserve_columns.T)]].astype(
+            float
+        )
 
     def deficit(self, plan: Orders) -> Array:
         """[N, P, T] requests/s that owned, delivered and reserved GPUs leave open; negative: spare."""
@@ -199,9 +197,7 @@ class Formulation:
         )
 
     @contextmanager
-    def oracle(
-        self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None
-    ) -> Iterator[Oracle]:
+    def oracle(self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None) -> Iterator[Oracle]:
         """Values and subgradients of the convex functions at a point (oracle.py).
 
         ``emphasis`` [T] weighs the months in the shortfall share. ``kept`` [N, T] prices unmet demand of
@@ -210,12 +206,7 @@ class Formulation:
         N = self.futures.count
         parts = [slice(first, min(first + SHARD, N)) for first in range(0, N, SHARD)]
         shards = [
-            Shard(
-                self if len(parts) == 1 else self.over(part),
-                emphasis,
-                None if kept is None else kept[part],
-                bounded,
-            )
+            Shard(self if len(parts) == 1 else self.over(part), emphasis, None if kept is None else kept[part], bounded)
             for part in parts
         ]
         weights = (lambda shortfall: tail_weights(shortfall, cvar_level)) if bounded else None

@@ -99,12 +99,7 @@ class Shard:
         return -self.part.slopes_by_month(price).sum(axis=0)
 
 
-def oracle_of(
-    shards: Held,
-    sizes: list[int],
-    money: float,
-    tail_weights: Callable[[Array], Array] | None,
-) -> Oracle:
+def oracle_of(shards: Held, sizes: list[int], money: float, tail_weights: Callable[[Array], Array] | None) -> Oracle:
     """The oracle of all shards together. ``tail_weights``: of shortfall shares [N]; None: no CVaR is asked for."""
     asked: list[Array] = []
     count, ends = sum(sizes), np.cumsum(sizes)[:-1]

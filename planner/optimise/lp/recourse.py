@@ -236,9 +236,7 @@ class Sharing:
             bases.known[cell[stale]] = True
         return self._answer(columns, inverse, np.maximum(basic, 0.0))
 
-    def _answer(
-        self, columns: NDArray[np.intp], inverse: Array, basic: Array
-    ) -> tuple[Array, Array, Array, Array]:
+    def _answer(self, columns: NDArray[np.intp], inverse: Array, basic: Array) -> tuple[Array, Array, Array, Array]:
         P, R = self.P, self.R
         B = len(basic)
         price_of = np.zeros((B, P * R + 2 * P + R))

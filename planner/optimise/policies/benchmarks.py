@@ -63,9 +63,7 @@ def first_cleared(futures: Futures) -> NDArray[np.int64]:
     """[N, S, M] first month from m on in which the source passes and sells; T: none in the horizon."""
     assert futures.passing is not None, "the policy needs to know when gates are seen passing"
     T = futures.months
-    sells = np.array([source.may_order.any(axis=0) for source in futures.purchases], dtype=bool).reshape(
-        -1, T
-    )
+    sells = np.array([source.may_order.any(axis=0) for source in futures.purchases], dtype=bool).reshape(-1, T)
     month = np.where(futures.passing & sells, np.arange(T), T)
     return np.minimum.accumulate(month[:, :, ::-1], axis=2)[:, :, ::-1]
 

@@ -151,9 +151,7 @@ def _with_rental(
     start, effort = None, effort_of(samples)
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
-    found = calibrate(
-        seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished
-    )
+    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished)
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 
@@ -271,9 +269,7 @@ def replanned(futures: Futures, beliefs: Beliefs) -> Whole:
                 if beliefs.longest_lead is not None:
                     serves = np.where(serves - m <= beliefs.longest_lead, serves, T)
                 shared = [
-                    left_over
-                    for left_over, (members, _) in zip(joint, futures.joint_caps, strict=True)
-                    if s in members
+                    left_over for left_over, (members, _) in zip(joint, futures.joint_caps, strict=True) if s in members
                 ]
                 most = np.minimum.reduce([room[group[s]], *shared])
                 gpus = _wanted(futures, beliefs, gap, serves, p, s, m, most)

@@ -163,13 +163,7 @@ def roughly(train: Futures, goal_probability: float) -> Orders:
 
 class _Calibrator:
     def __init__(
-        self,
-        formulation: Formulation,
-        unseen: Formulation,
-        goal: float,
-        level: float,
-        bound: float,
-        polished: int = 2,
+        self, formulation: Formulation, unseen: Formulation, goal: float, level: float, bound: float, polished: int = 2
     ) -> None:
         self.formulation, self.unseen = formulation, unseen
         few = formulation.futures.count <= _SEARCHED

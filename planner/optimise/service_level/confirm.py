@@ -130,13 +130,7 @@ def promise(samples: Samples, start: Orders | None = None, spread: Spread | None
     judge = Formulation(samples.confirm)
     effort, level = effort_of(samples), samples.cvar_level
     found = calibrate(
-        train,
-        validate,
-        samples.aim,
-        cvar_level=level,
-        start=start,
-        turns=effort.turns,
-        polished=effort.polished,
+        train, validate, samples.aim, cvar_level=level, start=start, turns=effort.turns, polished=effort.polished
     )
     best = made = judged(judge, found, samples.goal, 0)
     while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:

@@ -90,9 +90,7 @@ def unmet_with_everything(futures: Futures, month: int) -> Array:
     """[N, P] requests/s unmet in the month with everything ordered, reserved and rented that may be."""
     owed = np.maximum(futures.base_deficit[:, :, month], 0.0)
     carries = np.concatenate([futures.per_gpu, futures.rental_per_gpu, futures.rental_per_gpu], axis=2)
-    available = np.concatenate(
-        [_orders_in_service(futures, month), _reserved_and_spot(futures, month)], axis=1
-    )
+    available = np.concatenate([_orders_in_service(futures, month), _reserved_and_spot(futures, month)], axis=1)
     alone = (carries * available[:, None, :]).sum(axis=2)
     if owed.shape[1] == 1 or carries.shape[2] == 0:
         return np.maximum(owed - alone, 0.0)
@@ -174,9 +172,7 @@ _RELAXED: dict[LimitKind, Callable[[Futures, float], Futures]] = {
     "reserved-cap": lambda futures, factor: replace(
         futures, rentals=tuple(replace(r, reserved_cap=r.reserved_cap * factor) for r in futures.rentals)
     ),
-    "notice": lambda futures, _: replace(
-        futures, rentals=tuple(replace(r, notice_months=0) for r in futures.rentals)
-    ),
+    "notice": lambda futures, _: replace(futures, rentals=tuple(replace(r, notice_months=0) for r in futures.rentals)),
     "monthly-cap": lambda futures, factor: replace(
         futures, purchases=tuple(replace(s, monthly_cap=s.monthly_cap * factor) for s in futures.purchases)
     ),

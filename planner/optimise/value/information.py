@@ -54,8 +54,7 @@ def value_of_information(futures: Futures, foretold: int = _FORETOLD) -> Informa
     recourse = formulation.solve(gap=_GAP).plan
     mean_plan = Formulation(mean_future(futures)).solve(gap=_GAP).plan
     allowed = Orders(
-        np.where(futures.may_order, mean_plan.orders, 0.0),
-        np.where(futures.may_reserve, mean_plan.reserved, 0.0),
+        np.where(futures.may_order, mean_plan.orders, 0.0), np.where(futures.may_reserve, mean_plan.reserved, 0.0)
     )
     known, naive = _costs(formulation, recourse), _costs(formulation, allowed)
     count = min(foretold, futures.count)

@@ -157,9 +157,7 @@ class Waiting:
     meets_goal: bool
 
 
-def value_of_waiting(
-    now: Calibration, again: Callable[[], Calibration], first_order_month: int = 1
-) -> Waiting:
+def value_of_waiting(now: Calibration, again: Callable[[], Calibration], first_order_month: int = 1) -> Waiting:
     """The study made ``again`` with no order before ``first_order_month``, against the plan as it stands ``now``.
 
     Nothing is made again where nothing was to be ordered before that month.

@@ -48,13 +48,7 @@ class Convoy:
     """All lots of one source in all replications of the chunk; arrays are [replication, lot]."""
 
     def __init__(
-        self,
-        spec: SupplySpec,
-        source: Source,
-        border: Border,
-        orders: Orders,
-        durations: SourceDurations,
-        rows: int,
+        self, spec: SupplySpec, source: Source, border: Border, orders: Orders, durations: SourceDurations, rows: int
     ) -> None:
         self.source, self.route, self.border, self.durations = source, source.route, border, durations
         gates = [gate.name for gate in spec.gates]
@@ -236,9 +230,7 @@ class Convoy:
         """The order ends; the first end stands."""
         who = who & (minute < self.ended)
         self.ended = np.where(who, minute, self.ended)
-        self.outcome = np.where(
-            who, np.int8(outcome) if isinstance(outcome, Outcome) else outcome, self.outcome
-        )
+        self.outcome = np.where(who, np.int8(outcome) if isinstance(outcome, Outcome) else outcome, self.outcome)
         self.refund = np.where(who, np.where(np.isnan(refund), self.source.refund, refund), self.refund)
 
     def _run(self, minute: Ints) -> Ints:
@@ -301,20 +293,14 @@ def _advance(spec: SupplySpec, convoys: list[Convoy], backlog: Mapping[str, Ints
     """Run every convoy to its end; a line serves when all who will ever come to it have come."""
     journeys = [convoy.journey() for convoy in convoys]
     waiting = {k: first for k, journey in enumerate(journeys) if (first := next(journey, None)) is not None}
-    visitors = {
-        line.name: [k for k, convoy in enumerate(convoys) if line.name in convoy.lines] for line in spec.lines
-    }
+    visitors = {line.name: [k for k, convoy in enumerate(convoys) if line.name in convoy.lines] for line in spec.lines}
     while waiting:
         ready = [
-            name
-            for name, who in visitors.items()
-            if who and all(k in waiting and waiting[k].line == name for k in who)
+            name for name, who in visitors.items() if who and all(k in waiting and waiting[k].line == name for k in who)
         ]
         if not ready:
             stuck = sorted({arrival.line for arrival in waiting.values()})
-            raise CannotExpressError(
-                f"routes visit these lines in different orders, or twice: {', '.join(stuck)}"
-            )
+            raise CannotExpressError(f"routes visit these lines in different orders, or twice: {', '.join(stuck)}")
         name = ready[0]
         who = visitors.pop(name)
         ends = _served(spec, name, [waiting.pop(k) for k in who], backlog)
@@ -326,18 +312,11 @@ def _advance(spec: SupplySpec, convoys: list[Convoy], backlog: Mapping[str, Ints
 
 
 def _deliveries(
-    spec: SupplySpec,
-    orders: Orders,
-    paths: Sequence[GatePath],
-    convoys: list[Convoy],
-    replications: Sequence[int],
+    spec: SupplySpec, orders: Orders, paths: Sequence[GatePath], convoys: list[Convoy], replications: Sequence[int]
 ) -> Deliveries:
     """Put the convoys' lots back in the orders' places; what the horizon hides is UNSEEN."""
     shape = len(replications), len(orders)
-    minutes = {
-        name: np.full(shape, UNSEEN, dtype=np.int64)
-        for name in ("accepted", "released", "delivered", "ended")
-    }
+    minutes = {name: np.full(shape, UNSEEN, dtype=np.int64) for name in ("accepted", "released", "delivered", "ended")}
     shares = {name: np.zeros(shape) for name in ("paid", "refunded", "fee")}
     outcome = np.full(shape, int(Outcome.IN_PIPELINE), dtype=np.int8)
     brought = np.zeros(shape, dtype=np.int64) if any(c.route.scraps for c in convoys) else None

@@ -27,9 +27,7 @@ class Border:
     ``end`` is the horizon; times at or after it are all the same to the caller and may come back as any of them.
     """
 
-    def __init__(
-        self, gates: Sequence[tuple[int, Gate]], paths: Sequence[GatePath], rows: int, end: int
-    ) -> None:
+    def __init__(self, gates: Sequence[tuple[int, Gate]], paths: Sequence[GatePath], rows: int, end: int) -> None:
         self.places = [place for place, _ in gates]
         self.effects = [gate.effects for _, gate in gates]
         self.end, self.rows = end, rows

@@ -199,7 +199,5 @@ def _finish(arrivals: Sequence[Arrivals], start: Ints, needs: Ints, group: Ints)
     for k, arrival in enumerate(arrivals):
         if arrival.fate is not None and arrival.border.stops(arrival.fate):
             work = arrival.border.worked(arrival.fate, start[:, None]) + needs[:, None]
-            finish = np.where(
-                group == k, arrival.border.done(arrival.fate, work, before_gates=True)[:, 0], finish
-            )
+            finish = np.where(group == k, arrival.border.done(arrival.fate, work, before_gates=True)[:, 0], finish)
     return finish

@@ -64,9 +64,7 @@ class GatePath:
         return [(minute, State(state)) for minute, state in zip(times, states, strict=True)]
 
 
-def draw_paths(
-    gates: Sequence[Gate], horizon_minutes: int, key: Key, replications: Sequence[int]
-) -> list[GatePath]:
+def draw_paths(gates: Sequence[Gate], horizon_minutes: int, key: Key, replications: Sequence[int]) -> list[GatePath]:
     """The path of every gate, in the gates' order, for these replications, up to the horizon."""
     reps = np.asarray(replications, dtype=np.int64)
     drawn: dict[int, GatePath] = {}
@@ -182,9 +180,7 @@ class _Stream:
     def _block(self, block: int, draw: int) -> Floats:
         if (block, draw) not in self.blocks:
             stages = np.arange(block * _AHEAD, (block + 1) * _AHEAD)[:, None]
-            self.blocks[block, draw] = self.key.uniform(
-                _DOMAIN, self.reps[None, :], self.entity, stages, draw
-            )
+            self.blocks[block, draw] = self.key.uniform(_DOMAIN, self.reps[None, :], self.entity, stages, draw)
         return self.blocks[block, draw]
 
 

@@ -189,9 +189,7 @@ def learn(record: Record, as_of: dt.date, priors: Priors | None = None) -> Syste
     """The posterior of the gate law from a record that ends on ``as_of``."""
     priors = priors or Priors()
     stays = [stay for key, entries in record.items() for stay in _stays(*key, entries)]
-    trials = [
-        trial for product in dict.fromkeys(p for p, _ in record) for trial in _trials(product, record, as_of)
-    ]
+    trials = [trial for product in dict.fromkeys(p for p, _ in record) for trial in _trials(product, record, as_of)]
     explained = {(trial.product, "cn" if trial.link == "cn" else "vendor", trial.answer) for trial in trials}
     free = [s for s in stays if s.followed_by is not None and (s.product, s.gate, s.end) not in explained]
     keys = [(gate, state) for gate in GATES for state in range(4)]
@@ -204,9 +202,7 @@ def learn(record: Record, as_of: dt.date, priors: Priors | None = None) -> Syste
         pending={
             (t.product, t.link): (as_of - t.trigger).days
             for t in trials
-            if t.answer is None
-            and t.trigger + dt.timedelta(days=t.waited) == as_of
-            and t.waited < WINDOW_DAYS
+            if t.answer is None and t.trigger + dt.timedelta(days=t.waited) == as_of and t.waited < WINDOW_DAYS
         },
     )
 
@@ -219,9 +215,7 @@ def _stays(product: str, gate: str, entries: Sequence[Entry]) -> list[Stay]:
         if entry is None or entry.state is None:
             continue
         end = following.from_date if following else None
-        found.append(
-            Stay(product, gate, entry.state, entry.from_date, end, following.state if following else None)
-        )
+        found.append(Stay(product, gate, entry.state, entry.from_date, end, following.state if following else None))
     return found
 
 
@@ -277,9 +271,7 @@ def _trials(product: str, record: Record, as_of: dt.date) -> list[Trial]:
         "vu": [day for day, before, _ in changes["vendor"] if before == CLOSED],
     }
     return [
-        trial
-        for link in LINKS
-        for trial in _answered(link, product, sorted(set(triggers[link])), answers[link], as_of)
+        trial for link in LINKS for trial in _answered(link, product, sorted(set(triggers[link])), answers[link], as_of)
     ]
 
 
@@ -298,9 +290,7 @@ def _state_before(entries: Sequence[Entry], day: dt.date) -> int | None:
     return in_force[-1] if in_force else None
 
 
-def _answered(
-    link: str, product: str, triggers: list[dt.date], answers: list[dt.date], as_of: dt.date
-) -> list[Trial]:
+def _answered(link: str, product: str, triggers: list[dt.date], answers: list[dt.date], as_of: dt.date) -> list[Trial]:
     """Each trigger waits for its answer until the next trigger, the as-of date or the window's end."""
     early, window = dt.timedelta(days=ANTICIPATION_DAYS), dt.timedelta(days=WINDOW_DAYS)
     found = []

@@ -45,9 +45,7 @@ def allocate(quantity: int, asked: Sequence[int], rule: Rule) -> list[int]:
 
 def _uniform(quantity: int, asked: Sequence[int]) -> list[int]:
     """The highest level that suffices for all; what is left over goes by one to those who ask for more, in turn."""
-    level = max(
-        height for height in _levels(quantity, asked) if sum(min(one, height) for one in asked) <= quantity
-    )
+    level = max(height for height in _levels(quantity, asked) if sum(min(one, height) for one in asked) <= quantity)
     given = [min(one, level) for one in asked]
     return _rounded(quantity, given, [int(one > level) for one in asked])
 

@@ -104,8 +104,7 @@ def record(as_of: dt.date, reading: str = "main") -> Record:
             states = gate_history.states(product, gate, as_of, reading)
             if states:
                 found[product, gate] = [
-                    Entry(row.from_date, None if row.state == "na" else int(State.named(row.state)))
-                    for row in states
+                    Entry(row.from_date, None if row.state == "na" else int(State.named(row.state))) for row in states
                 ]
     return found
 
@@ -175,8 +174,7 @@ def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
     if problems:
         raise ScenarioError(scenario.name, problems)
     steps = (
-        replace(step, line=purchase.lines.get(step.name)) if isinstance(step, Stage) else step
-        for step in route.steps
+        replace(step, line=purchase.lines.get(step.name)) if isinstance(step, Stage) else step for step in route.steps
     )
     return replace(route, steps=tuple(steps))
 
@@ -214,9 +212,7 @@ def _line(scenario: Scenario, place: int, line: LineModel) -> Capacity:
     if line.servers is not None:
         return Line(line.name, line.servers, line.backlog_lots, Constant(line.backlog_days))
     ours = our_part(line)
-    binds = (
-        None if line.gate is None else While(line.gate, tuple(State.named(state) for state in line.states))
-    )
+    binds = None if line.gate is None else While(line.gate, tuple(State.named(state) for state in line.states))
     if line.gpus_total is not None:
         return Cap(line.name, ours, binds)
     if ours == 0:
@@ -230,14 +226,10 @@ def our_part(line: LineModel) -> int:
     whole = line.gpus_per_period if line.gpus_total is None else line.gpus_total
     assert whole is not None, "servers are not divided"
     quantity = math.floor(line.share * whole)
-    return allocate(
-        quantity, [*line.others, quantity if line.asked is None else line.asked], line.allocation
-    )[-1]
+    return allocate(quantity, [*line.others, quantity if line.asked is None else line.asked], line.allocation)[-1]
 
 
-def first_delivery(
-    product: str | None, as_of: dt.date, of: tuple[str, ...], reading: str = "main"
-) -> FirstDelivery:
+def first_delivery(product: str | None, as_of: dt.date, of: tuple[str, ...], reading: str = "main") -> FirstDelivery:
     """The law of the first delivery after both governments' gates let goods pass, with at least one case by case.
 
     Lomax(1, 60 d + days seen in that condition without a delivery): the prior is one delivery in 60 days, ours
@@ -249,8 +241,7 @@ def first_delivery(
     while day < as_of:
         states = [_on(known.get((product or "", gate), ()), day) for gate in ("us", "cn")]
         seen += (
-            all(state is not None and state >= State.CONDITIONAL for state in states)
-            and State.CONDITIONAL in states
+            all(state is not None and state >= State.CONDITIONAL for state in states) and State.CONDITIONAL in states
         )
         day += dt.timedelta(days=1)
     return FirstDelivery(of, shape=1.0, days=60.0 + seen)
@@ -287,9 +278,7 @@ def _first_delivery_gates(scenario: Scenario) -> tuple[Gate, ...]:
 def _gate(scenario: Scenario, place: int, gate: GateModel) -> Gate:
     as_of = gate.as_of or scenario.start
     announced = _announced(scenario, gate, as_of)
-    events = announced + [
-        Scripted(minutes(scenario.start, e.date), State.named(e.state)) for e in gate.events
-    ]
+    events = announced + [Scripted(minutes(scenario.start, e.date), State.named(e.state)) for e in gate.events]
     return Gate(
         name=gate.name,
         authority=gate.authority,
@@ -317,9 +306,7 @@ def _law(scenario: Scenario, place: int, gate: GateModel, as_of: dt.date) -> Gat
     )
 
 
-def _own_medians(
-    scenario: Scenario, gate: GateModel, as_of: dt.date
-) -> tuple[tuple[tuple[str, int], float], ...]:
+def _own_medians(scenario: Scenario, gate: GateModel, as_of: dt.date) -> tuple[tuple[tuple[str, int], float], ...]:
     """Prior medians that the scenario gives to any gate of the same product, reading and day: they move together."""
     same = (gate.product, gate.reading, as_of)
     return tuple(

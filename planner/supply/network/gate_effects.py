@@ -62,9 +62,7 @@ def default_effects(authority: Authority, product: str | None = None, as_of: dt.
     stopped = _STOPPED[authority]
     conditional = Effect()
     if authority == "us":
-        conditional = Effect(
-            review=Review(us_review(), approval=US_APPROVAL), fee=_fee(authority, product, as_of)
-        )
+        conditional = Effect(review=Review(us_review(), approval=US_APPROVAL), fee=_fee(authority, product, as_of))
     return stopped, stopped, conditional, Effect()
 
 
@@ -72,8 +70,7 @@ def _fee(authority: Authority, product: str | None, as_of: dt.date | None) -> fl
     known = [
         term.share
         for term in FEES
-        if (term.authority, term.product) == (authority, product)
-        and (as_of is None or term.published <= as_of)
+        if (term.authority, term.product) == (authority, product) and (as_of is None or term.published <= as_of)
     ]
     return known[-1] if known else 0.0
 

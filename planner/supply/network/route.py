@@ -72,18 +72,14 @@ class Route:
     def __post_init__(self) -> None:
         points = [step for step in self.steps if isinstance(step, Point)]
         if Point.ORDER in points or points != sorted(set(points)):
-            raise ValueError(
-                "points of a route are release, transit, receipt, in this order, each at most once"
-            )
+            raise ValueError("points of a route are release, transit, receipt, in this order, each at most once")
         if self.steps and isinstance(self.steps[0], Point):
             raise ValueError("a route begins with a stage")
         names = [stage.name for stage in self.stages] + [side.stage.name for side in self.sides]
         if not self.stages or len(set(names)) != len(names):
             raise ValueError(f"a route has stages, each with its own name (got {', '.join(names) or 'none'})")
         if not 0 <= self.shared <= 1:
-            raise ValueError(
-                f"a correlation of a shared random number lies between 0 and 1 (got {self.shared})"
-            )
+            raise ValueError(f"a correlation of a shared random number lies between 0 and 1 (got {self.shared})")
         inside = [stage.name for stage in self.in_process]
         for side in self.sides:
             ends = (side.starts_with, side.joins_at)

@@ -147,12 +147,8 @@ class SupplySpec:
                 raise ValueError(f"names of {kind} must differ (got {', '.join(names)})")
         for gate in self.gates:
             for name in gate.law.of if isinstance(gate.law, FirstDelivery) else ():
-                if name not in {
-                    other.name for other in self.gates if not isinstance(other.law, FirstDelivery)
-                }:
-                    raise UnknownNameError(
-                        f"gate that {gate.name} follows", name, (g.name for g in self.gates)
-                    )
+                if name not in {other.name for other in self.gates if not isinstance(other.law, FirstDelivery)}:
+                    raise UnknownNameError(f"gate that {gate.name} follows", name, (g.name for g in self.gates))
         gates, lines = {gate.name for gate in self.gates}, {line.name for line in self.lines}
         for source in self.sources:
             for name in source.gates:

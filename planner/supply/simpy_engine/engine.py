@@ -54,13 +54,7 @@ class Journey:
     )  # fmt: skip
 
     def __init__(
-        self,
-        world: World,
-        lot: int,
-        border: Border,
-        column: int,
-        minutes: list[int],
-        pieces: list[int] | None,
+        self, world: World, lot: int, border: Border, column: int, minutes: list[int], pieces: list[int] | None
     ) -> None:
         self.world, self.env, self.lot, self.border = world, world.env, lot, border
         self.rank = world.ranks[lot]
@@ -138,10 +132,7 @@ class Journey:
             effect = self.border.effects[k][state]
             if k not in self.reviewed and effect.review is not None:
                 self.reviewed.add(k)
-                durations, at = (
-                    self.world.durations[self.lot].reviews[k, state],
-                    (self.world.place, self.column),
-                )
+                durations, at = (self.world.durations[self.lot].reviews[k, state], (self.world.place, self.column))
                 reviews.append(
                     (int(durations.minutes[at]), bool(durations.approved[at]), self.border.refund_of(effect))
                 )
@@ -285,9 +276,7 @@ class World:
         self.change(self.calendar.pop(0, {}))
         for border, source_durations in zip(borders, durations, strict=True):
             times = source_durations.minutes[:, place, :].T.tolist()
-            pieces = (
-                None if source_durations.pieces is None else source_durations.pieces[:, place, :].T.tolist()
-            )
+            pieces = None if source_durations.pieces is None else source_durations.pieces[:, place, :].T.tolist()
             for column, lot in enumerate(source_durations.lots.tolist()):
                 self.durations[lot] = source_durations
                 Journey(self, lot, border, column, times[column], None if pieces is None else pieces[column])
@@ -432,9 +421,7 @@ class Book:
             [[UNSEEN] * lots for _ in range(reps)] for _ in range(4)
         )
         self.outcome = [[int(Outcome.IN_PIPELINE)] * lots for _ in range(reps)]
-        self.paid_share, self.refunded_share, self.fee_share = (
-            [[0.0] * lots for _ in range(reps)] for _ in range(3)
-        )
+        self.paid_share, self.refunded_share, self.fee_share = ([[0.0] * lots for _ in range(reps)] for _ in range(3))
         self.brought = [[0] * lots for _ in range(reps)]
         self.rows: list[Row] | None = [] if trace else None
         self.orders = orders

@@ -201,9 +201,7 @@ class Border:
     clocks                  of the two, and of what no gate can reach
     """
 
-    def __init__(
-        self, env: simpy.Environment, source: Source, effects: Mapping[int, Sequence[Effect]]
-    ) -> None:
+    def __init__(self, env: simpy.Environment, source: Source, effects: Mapping[int, Sequence[Effect]]) -> None:
         self.source, self.effects = source, effects
         fates = [effect for four in effects.values() for effect in four]
         self.in_process: dict[simpy.Process, None] = {}

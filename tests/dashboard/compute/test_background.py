@@ -24,9 +24,7 @@ def test_a_mistake_comes_back_as_a_message(background: Background, record: PlanR
         background.ask("no such question", record)
 
 
-def test_after_a_process_was_killed_the_next_question_starts_a_new_one(
-    background: Background, record: PlanRecord
-):
+def test_after_a_process_was_killed_the_next_question_starts_a_new_one(background: Background, record: PlanRecord):
     background.ask("story", record, 0)
     process = background._free.get()
     process._process.kill()
@@ -35,9 +33,7 @@ def test_after_a_process_was_killed_the_next_question_starts_a_new_one(
     assert background.ask("story", record, 0).future == 0
 
 
-def test_a_named_question_is_asked_once_and_again_only_after_a_failure(
-    background: Background, record: PlanRecord
-):
+def test_a_named_question_is_asked_once_and_again_only_after_a_failure(background: Background, record: PlanRecord):
     first = background.begin("seventh", "story", record, 7)
     assert background.begin("seventh", "story", record, 7) is first
     assert first.result().future == 7

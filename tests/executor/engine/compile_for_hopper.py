@@ -39,28 +39,15 @@ def compiled(name, kernel, pointers, constants, warps=4, stages=3, floats=(), al
         file.write(ptx)
         file.flush()
         told = subprocess.run(
-            [PTXAS, "-arch=sm_90a", "-v", file.name, "-o", "/dev/null"],
-            capture_output=True,
-            text=True,
-            check=True,
+            [PTXAS, "-arch=sm_90a", "-v", file.name, "-o", "/dev/null"], capture_output=True, text=True, check=True
         ).stderr
     spilled = sum(int(number) for number in re.findall(r"(\d+) bytes spill stores", told))
     matrix = "wgmma" if "wgmma.mma_async" in ptx else "mma" if "mma.sync" in ptx else ""
-    print(
-        json.dumps({"name": name, "shared": found.metadata.shared, "spilled": spilled, "matrix": matrix}),
-        flush=True,
-    )
+    print(json.dumps({"name": name, "shared": found.metadata.shared, "spilled": spilled, "matrix": matrix}), flush=True)
 
 
 def decoding():
-    common = {
-        "tables": "i32",
-        "slots": "i32",
-        "positions": "i32",
-        "out": "bf16",
-        "partial": "fp32",
-        "log_sums": "fp32",
-    }
+    common = {"tables": "i32", "slots": "i32", "positions": "i32", "out": "bf16", "partial": "fp32", "log_sums": "fp32"}
     strides = ("q_row", "q_head", "cell", "kv_head_stride", "out_row", "rope_row", "rope_head")
     for kv in ("bf16", "fp8e4nv"):
         for shape in attention.GQA_SHAPES[: None if kv == "bf16" else 1]:
@@ -116,9 +103,7 @@ def routed():
         "count", experts._count_kernel, {"ids": "i32", "cursors": "i32", **plan},
         {"ROWS": 16, "BLOCK_E": 512, "BLOCK_P": 1024}, 8,
     )  # fmt: skip
-    compiled(
-        "place", experts._place_kernel, dict.fromkeys(("ids", "cursors", "order"), "i32"), {"BLOCK_P": 256}
-    )
+    compiled("place", experts._place_kernel, dict.fromkeys(("ids", "cursors", "order"), "i32"), {"BLOCK_P": 256})
     compiled(
         "combine pairs", experts._combine_kernel,
         {"pairs": "bf16", "ids": "i32", "weights": "bf16", "out": "bf16"}, {"K": 8, "BLOCK": 1024},

@@ -76,10 +76,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("Qwen2", {"num_key_value_heads": 2}),
     "llama linear rope": (
         "Llama",
-        {
-            "num_key_value_heads": 2,
-            "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0},
-        },
+        {"num_key_value_heads": 2, "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
     ),
     "qwen3_moe": ("Qwen3Moe", {"num_key_value_heads": 2, "head_dim": 16, "norm_topk_prob": True, **QWEN_MOE}),
     "qwen3_moe unnormalised": ("Qwen3Moe", {"num_key_value_heads": 2, "head_dim": 16, **QWEN_MOE}),
@@ -183,12 +180,7 @@ def random_fields(family: str, chance: random.Random) -> dict[str, Any]:
             [
                 {"rope_type": "default", "rope_theta": pick([1e4, 5e5])},
                 {"rope_type": "linear", "rope_theta": 1e4, "factor": 3.0},
-                {
-                    "rope_type": "yarn",
-                    "rope_theta": 1e4,
-                    "factor": 4.0,
-                    "original_max_position_embeddings": 64,
-                },
+                {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64},
                 {**YARN, "mscale": pick([0.7, 1.0]), "mscale_all_dim": pick([0.7, 1.0])},
                 LLAMA3,
             ]

@@ -92,9 +92,7 @@ def test_tokens_do_not_depend_on_the_chunk_size(small_model, main_family, budget
 
 def test_tokens_do_not_depend_on_preemption(small_model, main_family):
     model = small_model(main_family)
-    settings = Settings(
-        max_batch=4, token_budget=16, page_size=4, pages=25, max_length=100, prefix_caching=False
-    )
+    settings = Settings(max_batch=4, token_budget=16, page_size=4, pages=25, max_length=100, prefix_caching=False)
     engine = engine_for(model, settings)
     tokens = engine.generate(PROMPTS, Sampling(max_tokens=60))
     assert engine.scheduler.counters.preemptions > 0

@@ -33,9 +33,7 @@ def test_the_first_right_candidate_is_chosen_and_the_others_faults_are_kept():
         return x
 
     x = torch.ones(4)
-    chosen = backends.first_right(
-        "sum", [absent, wrong, nan, right], lambda call: backends._relative(call(x), x)
-    )
+    chosen = backends.first_right("sum", [absent, wrong, nan, right], lambda call: backends._relative(call(x), x))
     assert chosen is right
     report = backends.REPORT.pop("sum")
     assert report.startswith("right (error 0.0000); absent: ImportError: no such wheel; wrong: error 1.000")
@@ -76,9 +74,7 @@ def test_the_check_of_fp8_products_passes_the_exact_one_and_notices_a_wrong_scal
 
     generator = torch.Generator().manual_seed(0)
     assert backends._product_error(exact, scaling, CPU, generator) < 1e-6
-    assert (
-        backends._product_error(lambda x, w: 1.1 * exact(x, w), scaling, CPU, generator) > backends.TOLERANCE
-    )
+    assert backends._product_error(lambda x, w: 1.1 * exact(x, w), scaling, CPU, generator) > backends.TOLERANCE
 
 
 def test_the_cpu_gets_plain_torch_unless_kernels_are_asked_for():

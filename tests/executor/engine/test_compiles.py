@@ -16,18 +16,13 @@ MOST_SHARED = 227 * 1024
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (Path(triton.__file__).parent / "backends/nvidia/bin/ptxas").exists(), reason="no ptxas"
-)
+@pytest.mark.skipif(not (Path(triton.__file__).parent / "backends/nvidia/bin/ptxas").exists(), reason="no ptxas")
 @pytest.mark.parametrize("part", ["decoding", "between", "routed"])
 def test_every_kernel_compiles_for_hopper_and_fits(part):
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = str(HERE.parents[2])
     done = subprocess.run(
-        [sys.executable, HERE / "compile_for_hopper.py", part],
-        capture_output=True,
-        text=True,
-        env=environment,
+        [sys.executable, HERE / "compile_for_hopper.py", part], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [json.loads(line) for line in done.stdout.splitlines()]

@@ -21,20 +21,13 @@ TINY = ModelSpec(
 
 
 def tiny(**changes):
-    chosen = Settings(
-        **{"max_batch": 4, "token_budget": 16, "page_size": 4, "pages": 40, "max_length": 100, **changes}
-    )
+    chosen = Settings(**{"max_batch": 4, "token_budget": 16, "page_size": 4, "pages": 40, "max_length": 100, **changes})
     return Engine.dummy(TINY, torch.float32, settings=chosen)
 
 
 def is_empty(engine):
     scheduler = engine.scheduler
-    return (scheduler.pool.held, scheduler.running, scheduler.unfinished, len(engine._samplings)) == (
-        0,
-        0,
-        0,
-        0,
-    )
+    return (scheduler.pool.held, scheduler.running, scheduler.unfinished, len(engine._samplings)) == (0, 0, 0, 0)
 
 
 # -- sampling ----------------------------------------------------------------------------------------------
@@ -102,15 +95,10 @@ def test_uniform_numbers_look_uniform_and_depend_on_seed_and_position_alone():
         assert 0 <= u[0] <= u[-1] < 1
         grid = (torch.arange(count).double() + 0.5) / count
         assert (u - grid).abs().max() < 1.95 / count**0.5
-    assert (
-        uniform(torch.tensor([5]), torch.tensor([9]))
-        == uniform(torch.tensor([1, 5]), torch.tensor([9, 9]))[1]
-    )
+    assert uniform(torch.tensor([5]), torch.tensor([9])) == uniform(torch.tensor([1, 5]), torch.tensor([9, 9]))[1]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"max_batch": 1}, {"token_budget": 5}, {"pages": 27}, {"look_ahead": True}]
-)
+@pytest.mark.parametrize("changes", [{"max_batch": 1}, {"token_budget": 5}, {"pages": 27}, {"look_ahead": True}])
 def test_a_seeded_request_gets_the_same_tokens_however_it_is_run(changes):
     prompts = [[1, 2, 3], [4] * 20, list(range(9))]
     each = [Sampling(temperature=1.0, top_p=0.9, seed=seed, max_tokens=30) for seed in (1, 2, 3)]

@@ -20,8 +20,7 @@ COMMAND = (
     "app = typer.Typer(pretty_exceptions_enable=False); app.command()(generate); app()"
 )
 TEMPLATE = (
-    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-    "{% if add_generation_prompt %}<a>{% endif %}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
 )
 
 
@@ -59,10 +58,7 @@ def reference(directory, prompt, count, template=False):
     model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     if template:
         ids = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            add_generation_prompt=True,
-            return_tensors="pt",
-            return_dict=True,
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_tensors="pt", return_dict=True
         )["input_ids"]
     else:
         ids = tokenizer(prompt, return_tensors="pt").input_ids
@@ -236,11 +232,7 @@ def save_as_safetensors(model, folder):
 
     tied = model.config.tie_word_embeddings
     save_file(
-        {
-            name: tensor
-            for name, tensor in model.state_dict().items()
-            if not (tied and name == "lm_head.weight")
-        },
+        {name: tensor for name, tensor in model.state_dict().items() if not (tied and name == "lm_head.weight")},
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )

@@ -115,9 +115,7 @@ def test_bfloat16_decoding_is_as_exact_as_bfloat16_weights_allow():
 def test_the_norm_of_a_sum(rows):
     x, residual, weight = randn(rows, 37), randn(rows, 37), randn(37)
     for found, expected in zip(
-        elementwise.add_rms_norm(x, residual, weight, 1e-6),
-        layers.add_rms_norm(x, residual, weight, 1e-6),
-        strict=True,
+        elementwise.add_rms_norm(x, residual, weight, 1e-6), layers.add_rms_norm(x, residual, weight, 1e-6), strict=True
     ):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
@@ -153,9 +151,7 @@ def test_preparing_gqa_norms_rotates_and_stores(normed, kv_dtype):
     rope = rope_table(width)
     expected = TorchOperators().prepare_gqa(qkv.clone(), heads, *norms, 1e-6, rope, batch, other)
     found = elementwise.prepare_gqa(qkv, heads, *norms, 1e-6, rope, batch.positions, batch.cells, cache)
-    for one, two in zip(
-        (*found, cache.keys, cache.values), (*expected, other.keys, other.values), strict=True
-    ):
+    for one, two in zip((*found, cache.keys, cache.values), (*expected, other.keys, other.values), strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-2 if one.dtype == torch.bfloat16 else 1e-5)
 
 
@@ -291,9 +287,7 @@ def test_fp8_experts_are_as_near_as_e4m3_activations_allow(scaling, monkeypatch)
 @pytest.mark.parametrize(
     ("spec", "count"),
     [
-        pytest.param(
-            MoeSpec(16, 4, 8, groups=4, topk_groups=2, scoring="sigmoid", bias=True, scaling=2.5), 16
-        ),
+        pytest.param(MoeSpec(16, 4, 8, groups=4, topk_groups=2, scoring="sigmoid", bias=True, scaling=2.5), 16),
         pytest.param(MoeSpec(12, 3, 8, scoring="sigmoid", bias=True), 12),
         pytest.param(MoeSpec(9, 2, 8, norm_topk=False), 9),
         pytest.param(MoeSpec(8, 8, 8), 8),

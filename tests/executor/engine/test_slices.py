@@ -25,9 +25,7 @@ def shrunk(name):
     widths = {"layers": 3, "hidden": 64, "heads": 8, "intermediate": 64, "vocab": 96, "max_position": 512}
     moe, mla = spec.moe, spec.mla
     if moe is not None:
-        moe = replace(
-            moe, experts=16, top_k=4, expert_intermediate=16, groups=min(moe.groups, 4), topk_groups=1
-        )
+        moe = replace(moe, experts=16, top_k=4, expert_intermediate=16, groups=min(moe.groups, 4), topk_groups=1)
         moe = replace(moe, topk_groups=min(2, moe.groups), first_dense_layers=min(1, moe.first_dense_layers))
     if mla is not None:
         mla = MlaSpec(24, 32, 16, 8, 12)
@@ -63,14 +61,8 @@ class Cut:
         return replace(whole, data=data, bias=added)
 
     def experts(self, layer, spec, part):
-        whole, mine, inner = (
-            self.source.experts(layer, spec, WHOLE),
-            part.experts(spec),
-            part.expert_columns(spec),
-        )
-        gate_up = whole.gate_up.data[mine.start : mine.stop].unflatten(1, (2, -1))[
-            :, :, inner.start : inner.stop
-        ]
+        whole, mine, inner = (self.source.experts(layer, spec, WHOLE), part.experts(spec), part.expert_columns(spec))
+        gate_up = whole.gate_up.data[mine.start : mine.stop].unflatten(1, (2, -1))[:, :, inner.start : inner.stop]
         down = whole.down.data[mine.start : mine.stop, :, inner.start : inner.stop]
         return replace(
             whole,

@@ -226,10 +226,7 @@ def test_a_config_that_is_no_object_is_told(copy_of, content):
         ({"num_hidden_layers": 10**9}, "is missing"),
         ({"num_hidden_layers": 10**12}, "num_hidden_layers must be a whole number of at most"),
         ({"vocab_size": 10**9}, "config.json asks for"),
-        (
-            {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "attention_factor": 3.0}},
-            "attention_factor",
-        ),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "attention_factor": 3.0}}, "attention_factor"),
         ({"head_dim": 31}, "rotary width must be even"),
         ({"num_attention_heads": 3}, "cannot share"),
         ({"model_type": "gpt2"}, "is not modelled"),
@@ -265,14 +262,7 @@ def test_any_odd_value_of_any_field_loads_or_gives_one_of_our_errors(copy_of, na
     directory = copy_of(name)
     path = directory / "config.json"
     config = json.loads(path.read_text())
-    fields = [
-        *config,
-        "rope_scaling",
-        "quantization_config",
-        "text_config",
-        "scoring_func",
-        "partial_rotary_factor",
-    ]
+    fields = [*config, "rope_scaling", "quantization_config", "text_config", "scoring_func", "partial_rotary_factor"]
     skipped = {"architectures", "transformers_version", "dtype", "initializer_range", "use_cache"}
     refused = 0
     for field in fields:
@@ -404,9 +394,7 @@ def test_weights_larger_than_the_memory_are_refused_before_they_are_read(copy_of
 def test_int4_weights_are_told_to_be_unsupported(copy_of):
     directory = copy_of("qwen3")
     groups = {"group_0": {"weights": {"num_bits": 4, "group_size": 32}}}
-    change_config(
-        directory, quantization_config={"quant_method": "compressed-tensors", "config_groups": groups}
-    )
+    change_config(directory, quantization_config={"quant_method": "compressed-tensors", "config_groups": groups})
     assert "int4 weights cannot be run" in refusal(directory, UnsupportedModelError)
 
 
@@ -422,9 +410,7 @@ def small(spec, **changes):
 @pytest.mark.parametrize("scaling", ["none", "tensor", "row", "block"])
 def test_dummy_weights_are_seeded_and_keep_activations_near_one(scaling):
     spec = small(model_spec("Qwen3-8B"), heads=4, kv_heads=2, head_dim=32)
-    one, two, other = (
-        build(spec, WHOLE, DummyWeights(torch.float32, CPU, scaling, seed)) for seed in (1, 1, 2)
-    )
+    one, two, other = (build(spec, WHOLE, DummyWeights(torch.float32, CPU, scaling, seed)) for seed in (1, 1, 2))
     gate_up = [weights.layers[1].mlp.gate_up for weights in (one, two, other)]
     assert torch.equal(gate_up[0].data.float(), gate_up[1].data.float())
     assert not torch.equal(gate_up[0].data.float(), gate_up[2].data.float())

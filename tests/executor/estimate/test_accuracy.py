@@ -7,13 +7,7 @@ import pytest
 
 from dashboard.accuracy.figures import shipped, stored
 from dashboard.accuracy.pages import section_text
-from executor.estimate.accuracy import (
-    METRICS,
-    calibration_table,
-    choose_rows,
-    score,
-    score_held_out,
-)
+from executor.estimate.accuracy import METRICS, calibration_table, choose_rows, score, score_held_out
 from executor.estimate.closed_loop import estimate
 from executor.estimate.measured_points import by_group, case_of, read_measured, shipped_points
 from executor.steptime.parameters import UNCALIBRATED_FACTOR
@@ -96,10 +90,7 @@ def test_groups_never_seen_are_scored_too():
 
 def test_new_figures_have_the_form_of_those_that_ship():
     rows = made()
-    new, kept = (
-        stored(serving_figures(score(rows, [0, 2]), read_nothing(rows), "made.csv")),
-        shipped()["serving"],
-    )
+    new, kept = (stored(serving_figures(score(rows, [0, 2]), read_nothing(rows), "made.csv")), shipped()["serving"])
     assert list(new) == list(kept)
     for name in ("settings", "groups", "published"):
         assert list(new[name][0]) == list(kept[name][0])
@@ -139,8 +130,7 @@ def settings(cleaned):
 
 
 @pytest.mark.parametrize(
-    ("place", "tpot", "throughput", "ttft"),
-    [(0, 0.25, 0.30, None), (1, 0.10, 0.12, 0.40), (2, 0.08, 0.09, 0.31)],
+    ("place", "tpot", "throughput", "ttft"), [(0, 0.25, 0.30, None), (1, 0.10, 0.12, 0.40), (2, 0.08, 0.09, 0.31)]
 )
 def test_the_claimed_accuracy_is_reached(settings, place, tpot, throughput, ttft):
     """The bounds are the project's targets, as means over groups, on rows that did not calibrate."""

@@ -123,10 +123,7 @@ def test_h20_of_141_gb_asks_for_its_bandwidth():
     assert fast.tpot_ms.value < slow.tpot_ms.value
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"gpu": "H300"}, {"gpu": "H20"}, {"engine": "sglangg"}, {"precision": "fp7"}],
-)
+@pytest.mark.parametrize("change", [{"gpu": "H300"}, {"gpu": "H20"}, {"engine": "sglangg"}, {"precision": "fp7"}])
 def test_an_unknown_or_ambiguous_name_is_an_error(change):
     with pytest.raises(UserMistakeError):
         qwen(**change)
@@ -166,9 +163,7 @@ def test_an_estimate_can_be_kept_as_a_profile():
 def test_accepted_drafts_shorten_a_token_and_refused_ones_lengthen_it():
     def r1(acceptance):
         drafting = None if acceptance is None else Drafting(1, acceptance)
-        return estimate(
-            "DeepSeek-R1", "H200-SXM", "fp8", "sglang", Layout(8), 1024, 1024, 16, drafting=drafting
-        )
+        return estimate("DeepSeek-R1", "H200-SXM", "fp8", "sglang", Layout(8), 1024, 1024, 16, drafting=drafting)
 
     plain, kept, refused = (r1(a) for a in (None, 0.8, 0.0))
     assert kept.tpot_ms.value < plain.tpot_ms.value < refused.tpot_ms.value
@@ -281,9 +276,7 @@ def test_a_length_grid_keeps_the_mean_and_the_order():
     assert np.all(np.diff(grid) >= 0)
 
 
-@pytest.mark.parametrize(
-    "bad", [(0, 50, 90), (100, -1, 90), (100, 50, 0), (100, 50, 100), (float("nan"), 50, 90)]
-)
+@pytest.mark.parametrize("bad", [(0, 50, 90), (100, -1, 90), (100, 50, 0), (100, 50, 100), (float("nan"), 50, 90)])
 def test_an_slo_that_is_none_is_refused(bad):
     with pytest.raises(BadInputError, match="SLO"):
         Slo(*bad)

@@ -81,8 +81,7 @@ def test_an_unknown_engine_takes_the_generic_prior_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
-    [("", "bf16"), ("FP16", "bf16"), ("fp8_block", "fp8"), ("W4A16", "int4"), ("int8", "int8")],
+    ("text", "name"), [("", "bf16"), ("FP16", "bf16"), ("fp8_block", "fp8"), ("W4A16", "int4"), ("int8", "int8")]
 )
 def test_other_spellings_of_a_precision_are_known(text, name):
     assert precision_name(text) == name

@@ -135,8 +135,7 @@ def test_a_fit_that_ends_elsewhere_asks_the_same_question(monkeypatch):
     key = asked().key
     believed = belief(SETUP)
     modes = tuple(
-        replace(mode, theta=mode.theta + 0.01, covariance=mode.covariance * 1.01)
-        for mode in believed.calibration.modes
+        replace(mode, theta=mode.theta + 0.01, covariance=mode.covariance * 1.01) for mode in believed.calibration.modes
     )
     nudged = replace(believed, calibration=replace(believed.calibration, modes=modes))
     monkeypatch.setattr(module, "belief", lambda *_: nudged)
@@ -189,17 +188,13 @@ def test_a_table_of_another_version_answers_nothing(monkeypatch):
         shipped_answers.cache_clear()
 
 
-@pytest.mark.parametrize(
-    ("name", "sku"), [("1-quickstart", "H20-96GB"), ("4-domestic-first", "Ascend-950PR-server")]
-)
+@pytest.mark.parametrize(("name", "sku"), [("1-quickstart", "H20-96GB"), ("4-domestic-first", "Ascend-950PR-server")])
 def test_a_row_of_the_shipped_table_is_what_the_replay_gives(name, sku):
     pool = open_scenario(name, []).scenario.pools[0]
     question_ = asked_of(pool, sku, pool.layouts[sku], traffic(pool))
     row = table()[question_.key]
     found = replayed(question_)
     kept = Answer(
-        float(row["requests_per_s"]),
-        row["bound"],
-        *(float(row[key]) for key in ("concurrency", "ttft_ms", "tpot_ms")),
+        float(row["requests_per_s"]), row["bound"], *(float(row[key]) for key in ("concurrency", "ttft_ms", "tpot_ms"))
     )
     assert found == kept

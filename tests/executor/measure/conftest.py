@@ -57,8 +57,7 @@ class Server:
             writer.write(b"hello\r\n\r\n")
             return False
         writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         await asyncio.sleep(5.0 if behaviour == "stuck" else self.first_s)
         times = []

@@ -57,18 +57,12 @@ def test_a_fit_recovers_the_coefficients_and_survives_hiccups():
     for at in range(400):
         batch, context, tokens = (int(n) for n in chance.integers(0, (20, 9000, 500)))
         square, completed = float(tokens**2), int(chance.integers(0, 3))
-        seconds = (
-            0.004 + 1e-4 * batch + 2e-7 * context + 3e-5 * (batch + tokens) + 1e-9 * square + 5e-4 * completed
-        )
-        samples.append(
-            StepSample(batch, context, tokens, square, completed, seconds * (9 if at % 97 == 0 else 1))
-        )
+        seconds = 0.004 + 1e-4 * batch + 2e-7 * context + 3e-5 * (batch + tokens) + 1e-9 * square + 5e-4 * completed
+        samples.append(StepSample(batch, context, tokens, square, completed, seconds * (9 if at % 97 == 0 else 1)))
     found = fitted_batch_time(samples, 1000, 512)
     assert found.fixed == pytest.approx(0.004, rel=1e-6)
     assert found.context == pytest.approx(2e-7, rel=1e-4)
-    assert found.step(7, 300, 40, 1600.0, 1) == pytest.approx(
-        0.004 + 7e-4 + 6e-5 + 47 * 3e-5 + 1.6e-6 + 5e-4, rel=1e-6
-    )
+    assert found.step(7, 300, 40, 1600.0, 1) == pytest.approx(0.004 + 7e-4 + 6e-5 + 47 * 3e-5 + 1.6e-6 + 5e-4, rel=1e-6)
 
 
 def test_a_fit_follows_kernels_that_change_with_the_number_of_rows():
@@ -83,9 +77,7 @@ def test_a_fit_follows_kernels_that_change_with_the_number_of_rows():
     found = fitted_batch_time(samples, 1000, 512)
     for batch in (1, 2, 3, 4, 6, 8, 12, 16):
         expected = base.get(batch, 0.020 + 0.001 * batch) + 2e-6 * 1000
-        assert found.decode(batch, 1000) == pytest.approx(
-            expected, rel=0.03
-        )  # noise of 2 %, lines between knots
+        assert found.decode(batch, 1000) == pytest.approx(expected, rel=0.03)  # noise of 2 %, lines between knots
 
 
 def test_too_few_steps_and_an_engine_with_look_ahead_are_errors(engine):

@@ -109,10 +109,7 @@ def test_the_key_is_shown_nowhere():
 
 def test_a_closed_loop_keeps_its_concurrency_and_counts_what_went_wrong(with_server):
     async def use(server):
-        async with (
-            Client(Endpoint(server.url, "tiny")) as good,
-            Client(Endpoint(server.url, "hangs-up")) as bad,
-        ):
+        async with Client(Endpoint(server.url, "tiny")) as good, Client(Endpoint(server.url, "hangs-up")) as bad:
             turn = iter(range(100))
 
             async def ask(prompt):

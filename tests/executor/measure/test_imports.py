@@ -57,9 +57,7 @@ AIPERF = {
 
 
 def spread(mean, **more):
-    return {
-        "successful": {"mean": mean, "median": mean, "std_dev": 0.1, "percentiles": {"p99": 2 * mean}, **more}
-    }
+    return {"successful": {"mean": mean, "median": mean, "std_dev": 0.1, "percentiles": {"p99": 2 * mean}, **more}}
 
 
 GUIDELLM = {

@@ -18,12 +18,7 @@ def test_a_step_is_timed_with_its_operators_by_batch_size(tiny_engine):
         ("head", 4),
     ]
     layers = len(engine.decoder.weights.layers)
-    assert {part.name: part.calls for part in found} == {
-        "step": 1,
-        "attention": layers,
-        "mlp": layers,
-        "head": 1,
-    }
+    assert {part.name: part.calls for part in found} == {"step": 1, "attention": layers, "mlp": layers, "head": 1}
     for part in found:
         assert 0 < part.timing.low <= part.timing.median <= part.timing.high
     # A step does all of it and the norms besides; half of the sum allows for a busy machine.

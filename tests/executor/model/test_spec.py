@@ -81,22 +81,14 @@ def test_a_built_in_model_has_its_published_number_of_parameters(name, published
     ("name", "active_billions"),
     [("Qwen3-30B-A3B", 3.0), ("Qwen3-235B-A22B", 21.6), ("DeepSeek-V3", 36.6), ("Kimi-K2", 31.7)],
 )
-def test_a_token_uses_the_weights_of_its_experts_and_of_the_head_but_not_of_the_embedding(
-    name, active_billions
-):
+def test_a_token_uses_the_weights_of_its_experts_and_of_the_head_but_not_of_the_embedding(name, active_billions):
     """Within 1.5 %: the expected figures have two or three digits."""
     assert model_spec(name).active_params / 1e9 == pytest.approx(active_billions, rel=0.015)
 
 
 @pytest.mark.parametrize(
     ("name", "kib"),
-    [
-        ("Qwen3-8B", 144),
-        ("Qwen3-32B", 256),
-        ("Qwen3-30B-A3B", 96),
-        ("DeepSeek-V3", 68.625),
-        ("Kimi-K2", 68.625),
-    ],
+    [("Qwen3-8B", 144), ("Qwen3-32B", 256), ("Qwen3-30B-A3B", 96), ("DeepSeek-V3", 68.625), ("Kimi-K2", 68.625)],
 )
 def test_the_kv_cache_takes_the_textbook_bytes_per_token(name, kib):
     assert model_spec(name).kv_bytes_per_token() == kib * 1024
@@ -147,9 +139,7 @@ def test_kimi_k25_keeps_everything_but_the_experts_out_of_int4():
 
 
 def test_a_language_model_nested_in_a_multimodal_config_is_read():
-    assert from_hf_config({"model_type": "wrapper", "text_config": QWEN}, "nested") == from_hf_config(
-        QWEN, "nested"
-    )
+    assert from_hf_config({"model_type": "wrapper", "text_config": QWEN}, "nested") == from_hf_config(QWEN, "nested")
 
 
 def test_rope_is_read_in_both_spellings():
@@ -199,12 +189,7 @@ def test_an_impossible_field_is_named(change, message):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"first_k_dense_replace": 3},
-        {"num_experts_per_tok": 9},
-        {"topk_group": 5},
-        {"n_group": 3, "topk_group": 2},
-    ],
+    [{"first_k_dense_replace": 3}, {"num_experts_per_tok": 9}, {"topk_group": 5}, {"n_group": 3, "topk_group": 2}],
 )
 def test_a_contradiction_between_expert_fields_is_refused(change):
     with pytest.raises(BadInputError):

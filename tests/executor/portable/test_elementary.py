@@ -12,45 +12,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from executor.portable import elementary
-from executor.portable.elementary import (
-    BLOCK,
-    hypot,
-    interpolated,
-    log2,
-    power,
-    square,
-    whole_power,
-)
+from executor.portable.elementary import BLOCK, hypot, interpolated, log2, power, square, whole_power
 
 CLOSE = 1e-15
 RNG = np.random.default_rng(7)
 SPREAD = {
     "exp": np.r_[RNG.uniform(-700, 700, 20_000), RNG.uniform(-1, 1, 20_000)],
-    "expm1": np.r_[
-        RNG.uniform(-700, 700, 20_000), RNG.uniform(-2, 2, 20_000), RNG.uniform(-1, 1, 5_000) * 1e-9
-    ],
+    "expm1": np.r_[RNG.uniform(-700, 700, 20_000), RNG.uniform(-2, 2, 20_000), RNG.uniform(-1, 1, 5_000) * 1e-9],
     "log": np.r_[np.exp(RNG.uniform(-700, 700, 20_000)), RNG.uniform(0.5, 2, 20_000)],
-    "log1p": np.r_[
-        RNG.uniform(-1, 1, 20_000), RNG.uniform(-1, 1, 5_000) * 1e-9, np.exp(RNG.uniform(0, 700, 5_000))
-    ],
+    "log1p": np.r_[RNG.uniform(-1, 1, 20_000), RNG.uniform(-1, 1, 5_000) * 1e-9, np.exp(RNG.uniform(0, 700, 5_000))],
 }
-EDGES = [
-    0.0,
-    -0.0,
-    1.0,
-    -1.0,
-    math.inf,
-    -math.inf,
-    math.nan,
-    1e-310,
-    5e-324,
-    709.7,
-    710.0,
-    -744.0,
-    -750.0,
-    1e9,
-    -1e9,
-]
+EDGES = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e-310, 5e-324, 709.7, 710.0, -744.0, -750.0, 1e9, -1e9]
 
 
 @pytest.mark.parametrize("name", SPREAD)

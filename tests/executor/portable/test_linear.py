@@ -21,9 +21,7 @@ def positive(*shape):
 def test_factors_solutions_and_inverses_are_numpys(shape):
     matrix, right = positive(*shape), RNG.normal(size=(*shape[:-1], 3))
     np.testing.assert_allclose(linear.cholesky(matrix), np.linalg.cholesky(matrix), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(
-        linear.solve(matrix, right), np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-11
-    )
+    np.testing.assert_allclose(linear.solve(matrix, right), np.linalg.solve(matrix, right), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(linear.inverse(matrix), np.linalg.inv(matrix), rtol=1e-9, atol=1e-11)
 
 

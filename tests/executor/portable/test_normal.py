@@ -64,9 +64,7 @@ def test_the_median_is_ln_2_over_the_distance_far_below_0_and_the_mean_far_above
 def test_stratified_draws_have_the_laws_mean_and_spread_and_rows_that_do_not_go_together():
     drawn = stratified(np.random.default_rng(3), 4, 1000)
     np.testing.assert_array_equal(drawn, stratified(np.random.default_rng(3), 4, 1000))
-    np.testing.assert_array_equal(
-        np.sort(drawn, axis=1), np.tile(quantile((np.arange(1000) + 0.5) / 1000), (4, 1))
-    )
+    np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(quantile((np.arange(1000) + 0.5) / 1000), (4, 1)))
     # Beyond the outermost quantiles some variance is missing: 0.2 % at a thousand.
     np.testing.assert_allclose(drawn.std(axis=1), 1.0, rtol=3e-3)
     # Four standard errors, 1 / sqrt(1000), of a correlation.

@@ -38,9 +38,7 @@ PLAIN = BatchTime(
 
 
 def arrivals(times, prompts, outputs, **more):
-    return Arrivals(
-        np.array(times, dtype=float), np.array(prompts, dtype=int), np.array(outputs, dtype=int), **more
-    )
+    return Arrivals(np.array(times, dtype=float), np.array(prompts, dtype=int), np.array(outputs, dtype=int), **more)
 
 
 def limits(**changes):
@@ -118,8 +116,7 @@ def families(count, kinds, seed=4):
     chance = np.random.default_rng(seed)
     kind = chance.integers(0, kinds, count)
     blocks = tuple(
-        (*((k, at) for at in range(8)), (k, 8, number), (k, 9, number))
-        for number, k in enumerate(kind.tolist())
+        (*((k, at) for at in range(8)), (k, 8, number), (k, 9, number)) for number, k in enumerate(kind.tolist())
     )
     times = arrival_times(count, 4.0, 1.0, chance)
     return arrivals(times, [160] * count, [20] * count, blocks=blocks, block_tokens=16)
@@ -157,9 +154,7 @@ def test_a_cache_smaller_than_a_page_is_an_error():
 
 def test_gaps_between_tokens_are_those_of_the_token_times():
     chance = np.random.default_rng(3)
-    given = arrivals(
-        np.sort(chance.uniform(0, 2, 120)), chance.integers(1, 200, 120), chance.integers(1, 90, 120)
-    )
+    given = arrivals(np.sort(chance.uniform(0, 2, 120)), chance.integers(1, 200, 120), chance.integers(1, 90, 120))
     for prefill_first, emitted in ((False, 1.0), (True, 1.0), (False, 1.7), (True, 2.0)):
         time = replace(PLAIN, prefill_first=prefill_first, emitted=emitted)
         bound = limits(pages=40, prefill_first=prefill_first, prefix_caching=False, tokens_per_step=emitted)
@@ -194,9 +189,7 @@ def loads(draw):
     st.booleans(),
     st.sampled_from([1, 2, 3]),
     st.sampled_from(["round-robin", "least-loaded", "cache-aware"]),
-    st.sampled_from(
-        [PLAIN, replace(PLAIN, front_end=0.004), replace(PLAIN, halves=2), replace(PLAIN, stages=2)]
-    ),
+    st.sampled_from([PLAIN, replace(PLAIN, front_end=0.004), replace(PLAIN, halves=2), replace(PLAIN, stages=2)]),
     st.sampled_from([1.0, 2.0, 1.75, 2.4391]),
 )
 def test_jumping_from_event_to_event_gives_the_same_token_times(
@@ -247,9 +240,7 @@ def test_drafts_are_for_lengths_alone():
 
 def test_every_request_gets_all_its_tokens_in_order():
     chance = np.random.default_rng(1)
-    given = arrivals(
-        np.sort(chance.uniform(0, 20, 200)), chance.integers(1, 700, 200), chance.integers(1, 90, 200)
-    )
+    given = arrivals(np.sort(chance.uniform(0, 20, 200)), chance.integers(1, 700, 200), chance.integers(1, 90, 200))
     found = replay(given, PLAIN, limits(pages=120), replicas=3)
     for at, times in enumerate(token_times(found)):
         assert times.size == given.output[at]

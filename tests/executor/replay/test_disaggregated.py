@@ -15,14 +15,7 @@ from executor.steptime.batch import SECONDS, BatchTime
 TIME = BatchTime(
     **{
         **dict.fromkeys(SECONDS, 0.0),
-        **{
-            "fixed": 0.01,
-            "sequence": 1e-4,
-            "context": 1e-7,
-            "collective": 1e-5,
-            "square": 1e-9,
-            "request": 0.001,
-        },
+        **{"fixed": 0.01, "sequence": 1e-4, "context": 1e-7, "collective": 1e-5, "square": 1e-9, "request": 0.001},
     },
     untouched_log=0.0,
     halves=1,

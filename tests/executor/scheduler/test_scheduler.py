@@ -295,9 +295,7 @@ def test_a_thousand_mixed_requests_each_end_once_and_leave_no_page(
             prompt = chance.randrange(1, max(2, min(40, longest // 2)))
             ids = [chance.randrange(3) for _ in range(prompt)] if known else prompt
             scheduler.add(
-                Request(
-                    request_id, ids, chance.randrange(1, max(2, min(40, longest - prompt))), frozenset({7})
-                )
+                Request(request_id, ids, chance.randrange(1, max(2, min(40, longest - prompt))), frozenset({7}))
             )
         if chance.random() < 0.1:
             sequence = scheduler.cancel(chance.randrange(1000))

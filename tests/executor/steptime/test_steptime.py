@@ -32,9 +32,7 @@ def work(rows, **given):
 
 def theta(**given):
     """The common prior's medians with h_req in ms and phi as given."""
-    return (
-        prior_for("generic").with_(h_req=(given["h_req_ms"] / 1e3, 1.0), phi=(given["phi"], 1.0)).log_median
-    )
+    return prior_for("generic").with_(h_req=(given["h_req_ms"] / 1e3, 1.0), phi=(given["phi"], 1.0)).log_median
 
 
 CHECKS = [
@@ -89,9 +87,7 @@ def test_rows_and_draws_together_equal_rows_one_by_one():
             alone = step_times(work([row]), draws[:, draw, 0])
             for field in fields(StepTimes):
                 whole = np.broadcast_to(getattr(together, field.name), (5, 3))
-                np.testing.assert_allclose(
-                    whole[draw, place], np.broadcast_to(getattr(alone, field.name), 1)[0]
-                )
+                np.testing.assert_allclose(whole[draw, place], np.broadcast_to(getattr(alone, field.name), 1)[0])
 
 
 def test_little_s_law_holds_between_cycle_and_throughput():
@@ -183,9 +179,7 @@ def test_drafts_that_are_all_accepted_double_the_tokens_of_a_step():
     assert Drafting(3, 0.0).emitted == 1.0
     mode = prior_for("sglang").log_median
     plain, drafted = (
-        step_times(
-            work([(1024, 1024, 4)], model="DeepSeek-V3", precision="fp8", layout=Layout(8), drafting=d), mode
-        )
+        step_times(work([(1024, 1024, 4)], model="DeepSeek-V3", precision="fp8", layout=Layout(8), drafting=d), mode)
         for d in (None, kept)
     )
     assert drafted.decode_step[0] > plain.decode_step[0]
@@ -341,8 +335,7 @@ def test_every_engine_s_readings_share_one_probability():
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [(float("nan"), 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, -4), (1, 1, float("inf")), (1e10, 1, 1)],
+    "bad", [(float("nan"), 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, -4), (1, 1, float("inf")), (1e10, 1, 1)]
 )
 def test_an_impossible_load_is_refused(bad):
     with pytest.raises(BadInputError):

@@ -10,13 +10,7 @@ from executor.model.spec import model_spec
 from executor.steptime.fit import predict, uncalibrated
 from executor.steptime.model import step_times
 from executor.steptime.parameters import engine, prior_for
-from executor.steptime.transfer import (
-    carry,
-    compute_efficiency,
-    family_of,
-    memory_efficiency,
-    reference_accelerator,
-)
+from executor.steptime.transfer import carry, compute_efficiency, family_of, memory_efficiency, reference_accelerator
 from executor.steptime.workload import Load, Setup, work_of
 
 H100 = Accelerator(
@@ -25,9 +19,7 @@ H100 = Accelerator(
 H200 = Accelerator(
     "H200-SXM", memory_gb=141, bandwidth_tb_s=4.8, bf16_tflops=989, fp8_tflops=1979, interconnect_gb_s=900
 )
-H20 = Accelerator(
-    "H20-96GB", memory_gb=96, bandwidth_tb_s=4.0, bf16_tflops=148, fp8_tflops=296, interconnect_gb_s=900
-)
+H20 = Accelerator("H20-96GB", memory_gb=96, bandwidth_tb_s=4.0, bf16_tflops=148, fp8_tflops=296, interconnect_gb_s=900)
 
 
 def setup(card, model="Qwen3-32B", precision="bf16", tp=4):
@@ -90,9 +82,7 @@ def test_h20_reaches_its_own_share_of_its_small_peak():
 
 @pytest.mark.parametrize("name", ["H20-96GB", "Ascend-910C"])
 def test_what_was_never_measured_has_a_wider_interval(name):
-    card = Accelerator(
-        name, memory_gb=128, bandwidth_tb_s=3.2, bf16_tflops=800, int8_tops=1504, interconnect_gb_s=700
-    )
+    card = Accelerator(name, memory_gb=128, bandwidth_tb_s=3.2, bf16_tflops=800, int8_tops=1504, interconnect_gb_s=700)
     load = Load(1024, 256, 32)
     _, here = predict(work_of([(setup(H100), load)]), belief())
     moved = carry(belief(), H100, setup(card))

@@ -24,9 +24,7 @@ def plan(make_record):
         record = make_record(scenario, probability=probability)
         return record.model_copy(
             update={
-                "kpis": record.kpis.model_copy(
-                    update={"mean_cost": record.answer.probability.model_copy(update=cost)}
-                )
+                "kpis": record.kpis.model_copy(update={"mean_cost": record.answer.probability.model_copy(update=cost)})
             }
         )
 
@@ -69,12 +67,8 @@ def test_several_groups_are_measured_alone_and_the_rest_is_said_to_be_together(p
 
 def test_a_change_of_version_is_measured_by_planning_the_old_scenario_anew(plan, make_scenario):
     old = plan(_scenario(make_scenario))
-    shifted = old.answer.model_copy(
-        update={"probability": old.answer.probability.model_copy(update={"value": 0.5})}
-    )
-    old = old.model_copy(
-        update={"answer": shifted, "versions": old.versions.model_copy(update={"waferlag": "0.0.9"})}
-    )
+    shifted = old.answer.model_copy(update={"probability": old.answer.probability.model_copy(update={"value": 0.5})})
+    old = old.model_copy(update={"answer": shifted, "versions": old.versions.model_copy(update={"waferlag": "0.0.9"})})
     new = plan(_scenario(make_scenario, rate=4.5))
     found = {cause.group: cause for cause in causes(old, new, plan)}
     assert found["version"].probability == pytest.approx(0.823 - 0.5)

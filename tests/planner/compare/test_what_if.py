@@ -5,13 +5,7 @@ import datetime as dt
 import pytest
 
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
-from planner.compare.answers import (
-    FullAnswer,
-    compare,
-    compare_in_full,
-    input_differences,
-    order_differences,
-)
+from planner.compare.answers import FullAnswer, compare, compare_in_full, input_differences, order_differences
 from planner.compare.one_at_a_time import levers, tornado_row, widest_first
 from planner.compare.what_if import Changes, QuickAnswer, quick_answer
 from planner.record.models import PlanRecord
@@ -116,13 +110,7 @@ def test_the_comparison_is_told_with_signs_and_intervals(base: QuickAnswer, doub
 
 def test_the_tornado_puts_the_widest_on_top_and_draws():
     rows = [
-        {
-            "input": "caps, halved or doubled",
-            "gate": "",
-            "cost_base": 10.0,
-            "cost_low": 2.0,
-            "cost_high": 14.0,
-        }
+        {"input": "caps, halved or doubled", "gate": "", "cost_base": 10.0, "cost_low": 2.0, "cost_high": 14.0}
         | {"probability_base": 0.9, "probability_low": 0.8, "probability_high": 0.95}
     ]
     figure = tornado_bars(rows, "CNY")
@@ -141,9 +129,7 @@ def test_a_lever_holds_low_and_high_against_the_baseline(
 
 def test_two_records_are_compared_by_their_own_figures(record: PlanRecord):
     cheaper = record.kpis.model_copy(
-        update={
-            "mean_cost": record.kpis.mean_cost.model_copy(update={"value": 70e6, "low": 69e6, "high": 71e6})
-        }
+        update={"mean_cost": record.kpis.mean_cost.model_copy(update={"value": 70e6, "low": 69e6, "high": 71e6})}
     )
     base, changed = FullAnswer(record), FullAnswer(record.model_copy(update={"kpis": cheaper}))
     found = compare_in_full(base, changed)

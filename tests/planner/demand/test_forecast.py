@@ -12,9 +12,7 @@ from planner.sampling import Key
 from planner.scenario.pools import Growth
 
 START = dt.date(2025, 7, 16)
-growths = (
-    st.tuples(*[st.floats(0.5, 3.0)] * 3).map(sorted).map(lambda g: Growth(low=g[0], base=g[1], high=g[2]))
-)
+growths = st.tuples(*[st.floats(0.5, 3.0)] * 3).map(sorted).map(lambda g: Growth(low=g[0], base=g[1], high=g[2]))
 
 
 def test_the_first_month_is_what_the_scenario_says(pool_of):
@@ -26,9 +24,7 @@ def test_the_first_month_is_what_the_scenario_says(pool_of):
 
 
 def test_the_busy_hour_is_the_mean_times_the_factor_of_the_rhythm(pool_of):
-    load = draw_load(
-        [pool_of(busy_hour=1.5), pool_of("r1", trace="servegen-deepseek-r1")], START, 3, Key(1), 20
-    )
+    load = draw_load([pool_of(busy_hour=1.5), pool_of("r1", trace="servegen-deepseek-r1")], START, 3, Key(1), 20)
     factors = load.peak_rps / load.mean_rps
     assert factors[:, 0] == pytest.approx(1.5)
     assert factors[:, 1] == pytest.approx(2.19382)

@@ -14,8 +14,7 @@ ORIGIN = Origin(title="t", source="s", date="2025", licence="l", attribution="a"
 
 WHOLE = {
     "mooncake": "".join(
-        json.dumps({"timestamp": 700 * n, "input_length": 9 + n, "output_length": n, "hash_ids": [0, n]})
-        + "\n"
+        json.dumps({"timestamp": 700 * n, "input_length": 9 + n, "output_length": n, "hash_ids": [0, n]}) + "\n"
         for n in range(9)
     ),
     "azure": "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -27,29 +26,9 @@ WHOLE = {
     "servegen": "client_id,timestamp,rate,cv,pat_name,pat_arg1,pat_arg2\n"
     + "".join(f"{n % 2},{600 * (n // 2)},1.5,1.0,Gamma,0.5,1.0\n" for n in range(8)),
 }
-BITS = [
-    "",
-    "-",
-    "0",
-    "9" * 30,
-    "1e308",
-    "nan",
-    "inf",
-    "null",
-    ",",
-    "\n",
-    "{",
-    "]",
-    '"',
-    "\x00",
-    "é",
-    "٣",
-    "true",
-]
+BITS = ["", "-", "0", "9" * 30, "1e308", "nan", "inf", "null", ",", "\n", "{", "]", '"', "\x00", "é", "٣", "true"]
 
-damaged = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(BITS)), min_size=1, max_size=4
-)
+damaged = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(BITS)), min_size=1, max_size=4)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,9 +26,7 @@ ORIGIN = Origin(title="t", source="s", date="2025-07", licence="l", attribution=
 
 
 def paired(inputs, outputs):
-    return Lengths(
-        np.ones(len(inputs)), Histogram.of_points(inputs), Histogram.of_points(outputs), "observed"
-    )
+    return Lengths(np.ones(len(inputs)), Histogram.of_points(inputs), Histogram.of_points(outputs), "observed")
 
 
 @given(pairs=st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 10**5)), min_size=1, max_size=60))
@@ -38,9 +36,7 @@ def test_the_cells_keep_the_means_and_the_order_of_the_lengths(pairs):
     weight = np.array([cell.weight for cell in joint.cells])
     assert len(joint.cells) == INPUT_STEPS * OUTPUT_STEPS
     assert weight.sum() == pytest.approx(1)
-    by_cells = [
-        float(np.dot(weight, [getattr(cell, side) for cell in joint.cells])) for side in ("input", "output")
-    ]
+    by_cells = [float(np.dot(weight, [getattr(cell, side) for cell in joint.cells])) for side in ("input", "output")]
     # cells carry six digits
     assert by_cells[0] == pytest.approx(inputs.mean(), rel=1e-5)
     assert by_cells[1] == pytest.approx(outputs.mean(), rel=1e-5, abs=1e-6)

@@ -95,9 +95,7 @@ def test_many_clients_together_are_about_as_bursty_as_another_simulation_says(st
 
 @pytest.mark.parametrize("name", ["servegen-deepseek-r1", "servegen-mm-image", "deepseek-online"])
 def test_the_hours_of_a_day_agree_with_an_independent_count(shapes, name):
-    said = {
-        int(row["hour"]): float(row["load_to_trace_mean"]) for row in shapes if row["trace"] == STATS[name]
-    }
+    said = {int(row["hour"]): float(row["load_to_trace_mean"]) for row in shapes if row["trace"] == STATS[name]}
     assert len(said) == 24
     for hour, found in enumerate(shipped_summary(name).rhythm.hours):
         assert found == pytest.approx(said[hour], abs=0.002)

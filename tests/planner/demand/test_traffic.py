@@ -26,13 +26,7 @@ def test_a_shipped_trace_gives_lengths_rhythm_and_reuse_with_their_labels(pool_o
 
 def test_the_scenario_comes_before_the_trace(pool_of):
     found = traffic(
-        pool_of(
-            trace="mooncake-conversation",
-            busy_hour=2.5,
-            prefix_reuse=0.1,
-            input_tokens=1000,
-            output_tokens=100,
-        )
+        pool_of(trace="mooncake-conversation", busy_hour=2.5, prefix_reuse=0.1, input_tokens=1000, output_tokens=100)
     )
     assert (found.busy_hour.value, found.busy_hour.label) == (2.5, "given in the scenario")
     assert (found.prefix_reuse.value, found.prefix_reuse.label) == (0.1, "given in the scenario")
@@ -128,11 +122,7 @@ def test_a_file_without_a_folder_is_refused():
         ({}, ScenarioError, "is empty"),
         ({"rythm": "deepseek-online"}, ScenarioError, r"rythm: is no part of a trace \(did you mean rhythm"),
         ({"rhythm": "deepsek-online"}, UnknownNameError, "did you mean deepseek-online"),
-        (
-            {"input_tokens": "many", "output_tokens": 5},
-            ScenarioError,
-            "input_tokens: must be a number of tokens",
-        ),
+        ({"input_tokens": "many", "output_tokens": 5}, ScenarioError, "input_tokens: must be a number of tokens"),
         ({"input_tokens": 0, "output_tokens": 5}, ScenarioError, "must be a number of tokens, 1 or more"),
         ({"input_cdf": 5, "output_cdf": "x.json"}, ScenarioError, "must be the name of a file"),
         ({"rhythm": 5}, ScenarioError, "must be a name or a trace"),

@@ -62,12 +62,7 @@ def test_running_cost_of_an_h20_is_hosting_and_power_of_its_share_of_the_server(
     assert running_cost_per_day(400, 1.6, 1.25, 900, 0.6) == pytest.approx(by_hand)
 
 
-@given(
-    accepted=st.floats(0, 1e5),
-    travel=st.floats(0, 1e5),
-    prepayment=st.floats(0, 1),
-    rate=st.floats(0, 0.5),
-)
+@given(accepted=st.floats(0, 1e5), travel=st.floats(0, 1e5), prepayment=st.floats(0, 1), rate=st.floats(0, 0.5))
 def test_a_delivered_gpu_is_paid_in_full_whatever_the_terms(accepted, travel, prepayment, rate):
     delivered = accepted + travel
     made = purchased(terms(rate, prepayment), fate(accepted, delivered, delivered), horizon=float(YEAR))

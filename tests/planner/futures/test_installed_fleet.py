@@ -156,10 +156,7 @@ def test_needs_of_spares_grow_with_the_ready_rate_and_exceed_palms_where_gates_h
     ("fields", "message"),
     [
         ({"replacement": None}, "`replaced_share` and `replacement` go together"),
-        (
-            {"replaced_share": 0.0, "replacement": None, "spares": 3},
-            "spares wait for failures beyond repair",
-        ),
+        ({"replaced_share": 0.0, "replacement": None, "spares": 3}, "spares wait for failures beyond repair"),
         ({"spares": 3, "ready_rate": 0.9}, "give either `spares` or `ready_rate`"),
         ({"retire_after_months": 3}, "`retire_after_months` needs `in_service_since`"),
         ({"replacement": "h20-stok"}, "no such purchase (got 'h20-stok') (did you mean h20-stock?)"),

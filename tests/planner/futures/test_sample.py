@@ -52,9 +52,7 @@ def test_a_yield_takes_capacity_and_money_in_its_share(july):
     assert np.array_equal(part.futures.arrival_month, whole.futures.arrival_month)
     came = whole.deliveries.delivered_at[:, whole.lot_of[ALLOCATION, 0]] >= 0
     before, after = (p.payments[ALLOCATION] for p in (whole, part))
-    paid_before, paid_after = (
-        p.prepaid[came, 0] + p.balance[came, 0] - p.refund[came, 0] for p in (before, after)
-    )
+    paid_before, paid_after = (p.prepaid[came, 0] + p.balance[came, 0] - p.refund[came, 0] for p in (before, after))
     assert paid_after == pytest.approx(paid_before * shares[came])
     assert after.running[came, 0] == pytest.approx(before.running[came, 0] * shares[came])
 

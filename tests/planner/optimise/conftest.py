@@ -70,9 +70,7 @@ def synthetic(
         pools=tuple(f"pool-{p}" for p in range(P)),
         need=need,
         owned=owned,
-        purchases=tuple(
-            Purchase(f"source-{s}", "GPU", 8, float(cap[s]), float("inf"), every) for s in range(S)
-        ),
+        purchases=tuple(Purchase(f"source-{s}", "GPU", 8, float(cap[s]), float("inf"), every) for s in range(S)),
         rentals=rentals,
         per_gpu=per_gpu,
         rental_per_gpu=rental_per_gpu,

@@ -6,11 +6,7 @@ from collections import Counter
 import pytest
 
 from executor.errors import UnknownNameError
-from planner.reference.demand_series import (
-    demand_series,
-    observations,
-    series_names,
-)
+from planner.reference.demand_series import demand_series, observations, series_names
 
 
 def monthly_growth(name, first, last):

@@ -38,11 +38,7 @@ def passes(product, gate, day, reading="main"):
 
 
 def both_pass(product, start, reading="main"):
-    return [
-        day
-        for day in days(start)
-        if passes(product, "us", day, reading) and passes(product, "cn", day, reading)
-    ]
+    return [day for day in days(start) if passes(product, "us", day, reading) and passes(product, "cn", day, reading)]
 
 
 def test_the_record_holds_26_changes_of_state():
@@ -62,9 +58,7 @@ def test_h20_had_both_gates_passable_on_521_of_935_days_and_on_4_after_the_april
     assert len(days(start)) == 935
     passable = both_pass("H20", start)
     assert len(passable) == 521
-    assert [day for day in passable if day >= dt.date(2025, 4, 9)] == [
-        dt.date(2025, 8, d) for d in (8, 9, 10, 11)
-    ]
+    assert [day for day in passable if day >= dt.date(2025, 4, 9)] == [dt.date(2025, 8, d) for d in (8, 9, 10, 11)]
 
 
 def test_h200_had_both_gates_passable_on_107_days_and_freely_open_on_none():
@@ -92,9 +86,7 @@ def test_an_act_announced_for_a_later_day_is_known_but_not_yet_in_force():
 def test_events_are_cut_by_the_day_they_became_public():
     known_in_april = events("H20", until=dt.date(2025, 4, 30))
     assert all(event.published <= dt.date(2025, 4, 30) for event in known_in_april)
-    given_back = [
-        event for event in events("H20") if event.event.startswith("Nvidia gives booked TSMC capacity")
-    ]
+    given_back = [event for event in events("H20") if event.event.startswith("Nvidia gives booked TSMC capacity")]
     assert [event.published for event in given_back] == [dt.date(2025, 7, 19)]
     assert given_back[0] not in known_in_april
 

@@ -38,8 +38,7 @@ def test_hbm_needs_longer_than_the_stages_beside_which_it_runs():
 
 def test_goods_that_exist_already_are_faster():
     new, part, stock = (
-        sum(stage.mode_days for stage in chain(name))
-        for name in ("nvidia_new_wafers", "nvidia_wip", "nvidia_stock")
+        sum(stage.mode_days for stage in chain(name)) for name in ("nvidia_new_wafers", "nvidia_wip", "nvidia_stock")
     )
     assert new > part == 75 > stock == 14
 

@@ -56,11 +56,7 @@ def variants(record: PlanRecord) -> dict[str, PlanRecord]:
         "looks first": record.model_copy(update={"answer": looking}),
         "nothing now": record.model_copy(update={"answer": idle, "orders": [], "why": settled}),
         "nothing at all": record.model_copy(
-            update={
-                "answer": idle.model_copy(update={"way": "fixed-calendar"}),
-                "orders": [],
-                "reservations": [],
-            }
+            update={"answer": idle.model_copy(update={"way": "fixed-calendar"}), "orders": [], "reservations": []}
         ),
     }
 
@@ -71,9 +67,7 @@ def test_both_languages_say_the_same_with_the_same_figures(kind: str, record: Pl
         english, chinese = Overheard("en"), Overheard("zh")
         KINDS[kind](each, english)
         KINDS[kind](each, chinese)
-        pairs = [
-            [(text, names) for text, names, _ in say.__dict__.get("heard", [])] for say in (english, chinese)
-        ]
+        pairs = [[(text, names) for text, names, _ in say.__dict__.get("heard", [])] for say in (english, chinese)]
         assert pairs[0] == pairs[1], name
         for text, names, said in chinese.__dict__.get("heard", []):
             assert said != text or not re.search("[a-z]{3}", text), (name, text)

@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from planner.sampling import (
-    Constant,
-    Exponential,
-    Law,
-    Lomax,
-    Triangular,
-)
+from planner.sampling import Constant, Exponential, Law, Lomax, Triangular
 
 PAIRS = [
     (Triangular(14, 45, 90), stats.triang((45 - 14) / 76, 14, 76)),

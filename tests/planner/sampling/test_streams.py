@@ -32,9 +32,7 @@ def test_blocks_equal_the_known_answers_published_with_random123(counter, key, e
 def test_arrays_give_the_same_numbers_as_one_call_for_each_counter():
     replication, entity = np.arange(5)[:, None], np.array([7, 2**32 - 1, entity_id("H20", 3, 0)])[None, :]
     together = uniform(11, "lot", replication, entity, stage=3, draw=2)
-    one_by_one = [
-        [float(uniform(11, "lot", int(r), int(e), 3, 2)) for e in entity[0]] for r in replication[:, 0]
-    ]
+    one_by_one = [[float(uniform(11, "lot", int(r), int(e), 3, 2)) for e in entity[0]] for r in replication[:, 0]]
     assert np.array_equal(together, np.array(one_by_one))
 
 
@@ -88,9 +86,7 @@ def test_a_root_outside_one_word_is_refused(root):
         uniform(root, "lot", 0, 0)
 
 
-@pytest.mark.parametrize(
-    ("replication", "message"), [(-1, "lies in"), (2**32, "lies in"), (0.5, "whole numbers")]
-)
+@pytest.mark.parametrize(("replication", "message"), [(-1, "lies in"), (2**32, "lies in"), (0.5, "whole numbers")])
 def test_a_counter_that_is_no_word_is_refused(replication, message):
     with pytest.raises(ValueError, match=message):
         uniform(1, "lot", replication, 0)

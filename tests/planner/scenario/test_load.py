@@ -62,16 +62,12 @@ def test_a_bare_number_is_money_in_the_scenarios_currency(tmp_path):
 
 
 def test_a_source_with_an_hourly_price_is_a_rental(tmp_path):
-    path = changed(
-        tmp_path, sources=[{"name": "cloud", "sku": "H20-96GB", "price_per_gpu_hour": 9, "max_gpus": 8}]
-    )
+    path = changed(tmp_path, sources=[{"name": "cloud", "sku": "H20-96GB", "price_per_gpu_hour": 9, "max_gpus": 8}])
     assert [source.name for source in load(path).scenario.rentals] == ["cloud"]
 
 
 def test_all_mistakes_are_told_at_once_with_place_value_and_nearest_name(tmp_path):
-    text = MINIMAL.replace("horizon_months: 6", "horizon_months: -6").replace(
-        "price: 150000", "prise: 150000"
-    )
+    text = MINIMAL.replace("horizon_months: 6", "horizon_months: -6").replace("price: 150000", "prise: 150000")
     told = problems(write(tmp_path, text))
     assert any("horizon_months" in line and "-6" in line for line in told)
     assert any("sources.0.prise" in line and "did you mean price?" in line for line in told)
@@ -93,10 +89,7 @@ def test_the_place_of_a_mistake_does_not_show_the_tag_of_a_union(tmp_path):
         ({"fleet": [{"name": "x", "sku": "H20-96GB", "pool": "chat", "gpus": 8}]}, "no such field"),
         ({"goal": {"from_month": 7}}, "horizon of 6"),
         ({"gates": [{"name": "us", "product": None}]}, "needs `product`"),
-        (
-            {"sources": [{"name": "h20", "price": {"amount": 1, "currency": "XAU"}}]},
-            "no exchange rate from XAU",
-        ),
+        ({"sources": [{"name": "h20", "price": {"amount": 1, "currency": "XAU"}}]}, "no exchange rate from XAU"),
         ({"sources": [{"name": "h20", "latest_order": "2025-01-01"}]}, "before the start"),
         (
             {"gates": [{"name": "us", "events": [{"date": "2025-01-01", "state": "open"}]}]},

@@ -36,12 +36,8 @@ def world():
 
     def make(steps, placed=(0,), gates=(), lines=(), horizon_days=1000, sides=(), **terms):
         steps = tuple(Stage(s[0], Constant(s[1]), *s[2:]) if isinstance(s, tuple) else s for s in steps)
-        source = Source(
-            "plain", "H20-96GB", Route(steps, tuple(sides)), tuple(g.name for g in gates), **terms
-        )
-        spec = SupplySpec(
-            dt.date(2025, 1, 1), round(horizon_days * DAY), (source,), tuple(gates), tuple(lines)
-        )
+        source = Source("plain", "H20-96GB", Route(steps, tuple(sides)), tuple(g.name for g in gates), **terms)
+        spec = SupplySpec(dt.date(2025, 1, 1), round(horizon_days * DAY), (source,), tuple(gates), tuple(lines))
         return spec, Orders.of((0, 0, k, 0, 8, round(at * DAY)) for k, at in enumerate(placed))
 
     return make

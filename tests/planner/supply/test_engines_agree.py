@@ -108,9 +108,7 @@ def routes(draw, with_lines):
         begins = draw(st.integers(0, at - 2))
         sides = (
             Side(
-                Stage("beside", draw(laws(1, 9))),
-                f"stage {begins}",
-                f"stage {draw(st.integers(begins + 1, at - 1))}",
+                Stage("beside", draw(laws(1, 9))), f"stage {begins}", f"stage {draw(st.integers(begins + 1, at - 1))}"
             ),
         )
     total = draw(st.sampled_from([None, Empirical((3 / 1440, 9 / 1440))]))
@@ -153,9 +151,7 @@ def worlds(draw, with_lines=False):
     )  # fmt: skip
     lines = tuple(draw(lines_of(name, names)) for name in LINES)
     sources = tuple(_passing_what_binds(source, lines) for source in sources)
-    spec = SupplySpec(
-        START, draw(st.integers(5, 60)), sources, tuple(their_gates), lines if with_lines else ()
-    )
+    spec = SupplySpec(START, draw(st.integers(5, 60)), sources, tuple(their_gates), lines if with_lines else ())
     rows = draw(
         st.lists(
             st.tuples(
@@ -209,9 +205,7 @@ few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChec
 def test_a_replication_alone_is_what_it_is_inside_a_batch(world, root, place):
     spec, orders = world
     batch = simulate(spec, orders, Key(root), range(4), engine="fast")
-    alone = simulate(
-        spec, orders.of_replications(slice(place, place + 1)), Key(root), [place], engine="simpy"
-    )
+    alone = simulate(spec, orders.of_replications(slice(place, place + 1)), Key(root), [place], engine="simpy")
     for name in ARRAYS:
         assert getattr(alone, name)[0].tolist() == getattr(batch, name)[place].tolist(), name
 
@@ -283,9 +277,7 @@ def test_lines_visited_in_two_orders_are_refused_with_the_reason():
     sources = (Source("one", "H20-96GB", there), Source("two", "H20-96GB", back))
     spec = SupplySpec(START, 100_000, sources, (), (Line("fab", 1), Line("cowos", 1)))
     orders = Orders.of([(0, 0, 0, 0, 8, 0), (1, 0, 0, 0, 8, 0)])
-    with pytest.raises(
-        CannotExpressError, match="visit these lines in different orders, or twice: cowos, fab"
-    ):
+    with pytest.raises(CannotExpressError, match="visit these lines in different orders, or twice: cowos, fab"):
         simulate(spec, orders, Key(1), range(2), engine="fast")
     assert simulate(spec, orders, Key(1), range(2)).delivered.all()
 

@@ -8,15 +8,7 @@ from planner.supply.network.gate import Effect, Fate, Passage, Point, Review, St
 from planner.supply.network.route import Side, Stage
 from planner.supply.outcomes import Outcome
 
-ROUTE = (
-    ("fab", 10),
-    Point.RELEASE,
-    ("pack", 2),
-    Point.TRANSIT,
-    ("freight", 5),
-    Point.RECEIPT,
-    ("install", 3),
-)
+ROUTE = (("fab", 10), Point.RELEASE, ("pack", 2), Point.TRANSIT, ("freight", 5), Point.RECEIPT, ("install", 3))
 CLOSED, PROMISED, CONDITIONAL, OPEN = State
 
 
@@ -58,8 +50,7 @@ def test_a_hold_costs_the_days_that_it_overlaps(plain, script, engine, effect, c
 
 
 @pytest.mark.parametrize(
-    ("point", "closes", "ended"),
-    [("order", 0, 0), ("release", 3, 10), ("transit", 3, 12), ("receipt", 3, 17)],
+    ("point", "closes", "ended"), [("order", 0, 0), ("release", 3, 10), ("transit", 3, 12), ("receipt", 3, 17)]
 )
 def test_a_refusal_ends_the_order_where_it_stands(plain, script, engine, point, closes, ended):
     gate = script({CLOSED: Effect(**{point: Passage.REFUSE})}, [(closes, CLOSED)])
@@ -81,9 +72,7 @@ def test_one_who_waits_is_refused_when_the_gate_turns_from_hold_to_refuse(plain,
 @pytest.mark.parametrize(
     ("fate", "enters", "ended"), [("in_process", 6, 6), ("in_process", 10, 10), ("in_transit", 12, 12)]
 )
-def test_a_revocation_ends_what_is_there_with_the_gates_own_refund(
-    plain, script, engine, fate, enters, ended
-):
+def test_a_revocation_ends_what_is_there_with_the_gates_own_refund(plain, script, engine, fate, enters, ended):
     gate = script({CLOSED: Effect(**{fate: Fate.REVOKE}, refund=0.25)}, [(enters, CLOSED)])
     made = plain(ROUTE, gates=[gate], prepayment=0.8, refund=1.0, engine=engine)
     assert made.outcome.tolist() == [[Outcome.CANCELLED]]
@@ -106,9 +95,7 @@ def test_a_binding_order_owes_the_whole_price_when_a_gate_ends_it(plain, script,
     assert made.refunded_share.tolist() == [[pytest.approx(back)]]
 
 
-def test_a_binding_order_that_nobody_accepted_or_that_arrives_costs_no_more_than_another(
-    plain, script, engine
-):
+def test_a_binding_order_that_nobody_accepted_or_that_arrives_costs_no_more_than_another(plain, script, engine):
     gate = script({CLOSED: Effect(order=Passage.HOLD)}, [], start=CLOSED)
     lapsed = plain(ROUTE, gates=[gate], prepayment=0.3, binding=True, order_valid_days=30, engine=engine)
     assert days(lapsed.ended_at) == [30]
@@ -175,9 +162,7 @@ def test_hbm_beside_the_first_stages_delays_only_what_it_outlasts(plain, engine)
 def test_work_beside_the_route_stands_still_with_it(plain, script, engine):
     steps = (("fab", 10), ("cowos", 5), Point.RELEASE, ("freight", 1))
     hbm = Side(Stage("hbm", Constant(14)), "fab", "cowos")
-    gate = script(
-        {CLOSED: Effect(in_process=Fate.HOLD)}, [(10, CLOSED), (13, OPEN), (15, CLOSED), (16, OPEN)]
-    )
+    gate = script({CLOSED: Effect(in_process=Fate.HOLD)}, [(10, CLOSED), (13, OPEN), (15, CLOSED), (16, OPEN)])
     made = plain(steps, sides=(hbm,), gates=[gate], engine=engine)
     assert days(made.delivered_at) == [24]  # 14 days of HBM + 5 + 1, and 3 + 1 days stood still
 

@@ -47,13 +47,7 @@ def test_a_lot_that_does_not_fit_holds_up_a_smaller_one_behind_it(engine):
 def test_one_who_leaves_the_line_lets_in_those_behind_it(engine):
     """Revoked on day 10, the lot of 12 makes room for the lot of 4, which came on day 11 from another order."""
     shut = (Effect(in_process=Fate.REVOKE), Effect(), Effect(), Effect())
-    gate = Gate(
-        "g",
-        "us",
-        Always(State.OPEN),
-        shut,
-        (Scripted(10 * DAY, State.CLOSED), Scripted(11 * DAY, State.OPEN)),
-    )
+    gate = Gate("g", "us", Always(State.OPEN), shut, (Scripted(10 * DAY, State.CLOSED), Scripted(11 * DAY, State.OPEN)))
     assert days(QUOTA, [(0, 8), (1, 12), (11, 4)], engine, [gate]) == [2, None, 13]
 
 
@@ -62,9 +56,7 @@ def test_work_under_an_allotment_holds_no_server(engine):
 
 
 def test_a_lot_larger_than_the_allotment_is_the_users_mistake(engine):
-    with pytest.raises(
-        UserMistakeError, match="a lot of 24 GPUs never fits the allotment quota of 16 a period"
-    ):
+    with pytest.raises(UserMistakeError, match="a lot of 24 GPUs never fits the allotment quota of 16 a period"):
         days(QUOTA, [(0, 24)], engine)
 
 
@@ -132,9 +124,7 @@ def test_a_revocation_in_the_minute_of_arrival_takes_nothing_of_a_cap(engine):
     changes = (Scripted(3 * DAY, State.CLOSED), Scripted(4 * DAY, State.OPEN))
     gate = Gate("g", "us", Always(State.OPEN), shut, changes)
     route = Route((Stage("slot", Constant(3.0)), Stage("work", Constant(2.0), "cap")))
-    spec = SupplySpec(
-        START, 1000 * DAY, (Source("s", "H20-96GB", route, ("g",)),), (gate,), (Cap("cap", 16),)
-    )
+    spec = SupplySpec(START, 1000 * DAY, (Source("s", "H20-96GB", route, ("g",)),), (gate,), (Cap("cap", 16),))
     orders = Orders.of([(0, 0, 0, 0, 16, 0), (0, 0, 1, 0, 16, 4 * DAY)])
     made = simulate(spec, orders, Key(1), range(1), engine=engine)
     assert made.outcome[0].tolist() == [Outcome.CANCELLED, Outcome.DELIVERED]
@@ -177,16 +167,10 @@ def test_what_passed_uncounted_leaves_the_period_whole(engine):
 
 def test_a_lot_revoked_in_the_minute_in_which_the_allotment_stops_binding_takes_nothing(engine):
     """The gate opens the quota on day 20 as another gate revokes all that is in process; the period is whole after."""
-    quota_gate, case_by_case = conditional_from(
-        (20, State.OPEN), (21, State.CONDITIONAL), start=State.CONDITIONAL
-    )
+    quota_gate, case_by_case = conditional_from((20, State.OPEN), (21, State.CONDITIONAL), start=State.CONDITIONAL)
     shut = (Effect(in_process=Fate.REVOKE), Effect(), Effect(), Effect())
     other = Gate(
-        "h",
-        "cn",
-        Always(State.OPEN),
-        shut,
-        (Scripted(20 * DAY, State.CLOSED), Scripted(21 * DAY, State.OPEN)),
+        "h", "cn", Always(State.OPEN), shut, (Scripted(20 * DAY, State.CLOSED), Scripted(21 * DAY, State.OPEN))
     )
     quota = Allotment("quota", 16, 30.0, case_by_case)
     lots = [(0, 16), (1, 16), (31, 16), (32, 16)]

@@ -56,20 +56,14 @@ def test_the_usual_ways_to_write_a_csv_are_read_alike(read, content):
         ("pool;source;month;gpus\nchat;h20;2025-08;8\n", "row 1: lacks the column pool"),
         ("pool,source,month,gpus,gpus\nchat,h20,2025-08,8,9\n", "row 1: has the column gpus twice"),
         (HEAD + "chatt,h20,2025-08,8\n", "row 2: no such pool (got 'chatt') (did you mean chat?)"),
-        (
-            HEAD + "chat,h20,2025-08,8\nchat,h21,2025-08,8\n",
-            "row 3: no such source (got 'h21') (did you mean h20?)",
-        ),
+        (HEAD + "chat,h20,2025-08,8\nchat,h21,2025-08,8\n", "row 3: no such source (got 'h21') (did you mean h20?)"),
         (HEAD + "\n\nchat,h21,2025-08,8\n", "row 4: no such source"),
         (HEAD + "chat,cloud,2025-08,8\n", "row 2: no such source (got 'cloud') (known: h20)"),
         (HEAD + "chat,h20,2025-06,8\n", "row 2: no such month (got '2025-06')"),
         (HEAD + "chat,h20,August,8\n", "(known: 2025-07, 2025-08, 2025-09)"),
         (HEAD + "chat,h20\n", "row 2: names no month"),
         (HEAD + ",h20,2025-08,8\n", "row 2: names no pool (known: chat)"),
-        (
-            HEAD + "chat,h20,2025-08,1,024\n",
-            "row 2: has 5 cells for 4 columns (write numbers without separators)",
-        ),
+        (HEAD + "chat,h20,2025-08,1,024\n", "row 2: has 5 cells for 4 columns (write numbers without separators)"),
         (HEAD + "chat,h20,2025-08,\n", "row 2: gpus must be a whole number"),
         (HEAD + "chat,h20,2025-08,nan\n", "row 2: gpus must be a whole number (got 'nan')"),
         (HEAD + "chat,h20,2025-08,inf\n", "gpus must be a whole number (got 'inf')"),
@@ -104,9 +98,7 @@ def test_what_is_no_file_is_told(tmp_path, scenario, name):
 
 def test_a_source_serves_only_its_own_pools(tmp_path, make_scenario):
     chat = make_scenario().pools[0].model_dump(exclude_none=True)
-    scenario = make_scenario(
-        pools=[chat, {**chat, "name": "code", "layouts": {"H100-SXM": {"tp": 2}}}],
-    )
+    scenario = make_scenario(pools=[chat, {**chat, "name": "code", "layouts": {"H100-SXM": {"tp": 2}}}])
     path = tmp_path / "orders.csv"
     path.write_text(HEAD + "code,h20,2025-08,8\n")
     with pytest.raises(FileError, match="row 2: source h20 does not serve pool code"):
@@ -115,25 +107,13 @@ def test_a_source_serves_only_its_own_pools(tmp_path, make_scenario):
 
 def test_the_lines_of_a_plan_are_those_it_orders(tmp_path, scenario):
     path = tmp_path / "plan.json"
-    path.write_text(
-        json.dumps({"orders": [{"pool": "chat", "source": "h20", "month": "2025-09", "gpus": 8}]})
-    )
+    path.write_text(json.dumps({"orders": [{"pool": "chat", "source": "h20", "month": "2025-09", "gpus": 8}]}))
     assert lines_of_plan(path, scenario) == (OrderLine("chat", "h20", 2, 8),)
 
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "",
-        "{",
-        "[]",
-        "3",
-        "{}",
-        '{"orders": 3}',
-        '{"orders": [3]}',
-        '{"orders": [{"pool": "chat"}]}',
-        "[" * 90_000,
-    ],
+    ["", "{", "[]", "3", "{}", '{"orders": 3}', '{"orders": [3]}', '{"orders": [{"pool": "chat"}]}', "[" * 90_000],
 )
 def test_a_json_that_holds_no_orders_is_no_plan(tmp_path, scenario, content):
     path = tmp_path / "plan.json"

@@ -23,10 +23,7 @@ def told(spec, made):
     """(stage or point, day entered, day of the beginning, day left) of every visit of one replication's one lot."""
     visits = spec.sources[0].route.visits
     return [
-        (
-            visits[event["visit"]],
-            *(int(event[name]) / MINUTES_PER_DAY for name in ("enter", "start", "leave")),
-        )
+        (visits[event["visit"]], *(int(event[name]) / MINUTES_PER_DAY for name in ("enter", "start", "leave")))
         for event in made.events
     ]
 
@@ -56,9 +53,7 @@ def test_littles_law_time_in_system_is_the_integral_of_the_number_in_system(july
     foundry = made.orders.source == 4  # the foundry's Ascend lots meet no gate, so all arrive
     early = foundry & (made.orders.month < 4)
     assert made.delivered[:, early].all()
-    events = np.concatenate(
-        [np.repeat(made.orders.placed_at[early], 20), made.delivered_at[:, early].ravel()]
-    )
+    events = np.concatenate([np.repeat(made.orders.placed_at[early], 20), made.delivered_at[:, early].ravel()])
     steps = np.concatenate([np.ones(events.size // 2), -np.ones(events.size // 2)])
     order = np.argsort(events, kind="stable")
     number = np.cumsum(steps[order])[:-1]

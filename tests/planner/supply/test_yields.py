@@ -41,9 +41,7 @@ def test_sixteen_pieces_through_three_quarters_and_a_half_leave_six(engine):
     assert [made.gpus(outcome)[0] for outcome in Outcome] == [0, 6, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("prepaid", "paid", "back"), [(0.3, 0.375, 0.0), (0.375, 0.375, 0.0), (1.0, 1.0, 0.625)]
-)
+@pytest.mark.parametrize(("prepaid", "paid", "back"), [(0.3, 0.375, 0.0), (0.375, 0.375, 0.0), (1.0, 1.0, 0.625)])
 def test_only_what_is_good_is_paid_for(engine, prepaid, paid, back):
     made = run(engine, [FAB, TEST], prepayment=prepaid)
     assert made.paid_share[0, 0] == pytest.approx(paid)
@@ -103,8 +101,7 @@ def test_what_a_process_yields_is_common_to_its_lots_and_differs_between_replica
 def test_yields_change_no_duration_and_lines_of_two_pools_lose_alike():
     law = Triangular(3.0, 5.0, 9.0)
     lossy, whole = (
-        run("fast", [Stage("fab", law, yields=share)], [(0, 8), (4, 8)], 50)
-        for share in (Constant(0.3), None)
+        run("fast", [Stage("fab", law, yields=share)], [(0, 8), (4, 8)], 50) for share in (Constant(0.3), None)
     )
     assert np.array_equal(lossy.delivered_at, whole.delivered_at)
     assert whole.good_gpus is None

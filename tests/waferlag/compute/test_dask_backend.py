@@ -47,10 +47,7 @@ class Cluster:
 
     def _start(self, *words: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *words],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "dask", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.processes.append(process)
         return process
@@ -169,9 +166,7 @@ def _wait_until_busy(address: str) -> None:
         client.wait_for_workers(2, timeout=120)
         end = time.monotonic() + 120
         while time.monotonic() < end:
-            told = client.run_on_scheduler(
-                lambda dask_scheduler: [t.state for t in dask_scheduler.tasks.values()]
-            )
+            told = client.run_on_scheduler(lambda dask_scheduler: [t.state for t in dask_scheduler.tasks.values()])
             if "memory" in told and "processing" in told:
                 return
             time.sleep(0.02)

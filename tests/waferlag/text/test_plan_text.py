@@ -36,14 +36,10 @@ def renamed(record, name: str):
     change = {"pool": name, "source": name, "sku": name}
     orders = [order.model_copy(update=change) for order in record.orders]
     sizing = [
-        item.model_copy(
-            update={"pool": name, "sku": name, "layout": {"tp": 16, "attention_dp": 128, "moe_ep": 144}}
-        )
+        item.model_copy(update={"pool": name, "sku": name, "layout": {"tp": 16, "attention_dp": 128, "moe_ep": 144}})
         for item in record.sizing
     ]
-    answer = record.answer.model_copy(
-        update={"sentence": f"Order 8 of {name} by 1 August 2025.", "rests_on": [name]}
-    )
+    answer = record.answer.model_copy(update={"sentence": f"Order 8 of {name} by 1 August 2025.", "rests_on": [name]})
     return record.model_copy(update={"orders": orders, "sizing": sizing, "answer": answer, "reasons": [name]})
 
 
@@ -60,9 +56,7 @@ def test_months_fit_80_columns_whatever_the_counts(make_record, factor):
     assert "2025-09" in text
 
 
-@pytest.mark.parametrize(
-    "name", ["x" * 120, "推理集群" * 30, "<b>bold</b>", "مجموعة " * 15, "🐈\u200d⬛" * 20]
-)
+@pytest.mark.parametrize("name", ["x" * 120, "推理集群" * 30, "<b>bold</b>", "مجموعة " * 15, "🐈\u200d⬛" * 20])
 def test_names_fit_80_columns_in_cells(make_record, name):
     text = plan_text(renamed(make_record(), name))
     assert max(map(displayed_width, text.splitlines())) <= WIDTH
@@ -107,8 +101,7 @@ def test_counts_keep_three_places_where_a_table_has_no_room(value, text):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(12, "12"), (45_000, "45 k"), (1_400_000, "1.4 M"), (2.5e9, "2.5 bn"), (-3e6, "-3.0 M")],
+    ("value", "text"), [(12, "12"), (45_000, "45 k"), (1_400_000, "1.4 M"), (2.5e9, "2.5 bn"), (-3e6, "-3.0 M")]
 )
 def test_money_is_told_in_its_size(value, text):
     assert money(value) == text
@@ -125,9 +118,7 @@ def test_small_parts_of_the_table():
 def test_reserved_rental_is_told_in_runs_of_months(make_record):
     base: dict[str, Any] = {"pool": "chat", "source": "cloud", "sku": "H20-96GB", "price": 1.0}
     months = [("2025-11", 8), ("2025-12", 8), ("2026-01", 8), ("2026-02", 16), ("2026-04", 16)]
-    rent = [
-        {**base, "month": month, "reserve_by": dt.date(2025, 10, 1), "gpus": gpus} for month, gpus in months
-    ]
+    rent = [{**base, "month": month, "reserve_by": dt.date(2025, 10, 1), "gpus": gpus} for month, gpus in months]
     text = plan_text(make_record(reservations=rent))
     for line in ("2025-11 to 2026-01  cloud   chat     8", "2026-02 ", "2026-04 "):
         assert line in text

@@ -73,11 +73,7 @@ def test_a_reader_that_left_does_not_stop_the_work():
         "print('done', file=sys.stderr)\n"
     )
     running = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert running.stdin is not None
     assert running.stdout is not None

@@ -320,9 +320,7 @@ def _processes_of(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("code", "says"), [(2, "error: unknown GPU 'H21'"), (3, "Traceback\nValueError: our mistake")]
-)
+@pytest.mark.parametrize(("code", "says"), [(2, "error: unknown GPU 'H21'"), (3, "Traceback\nValueError: our mistake")])
 def test_a_run_that_fails_shows_its_own_message(database, worker, put, code, says):
     put("a", exit=code, says=says)
     worker.work(drain=True)
@@ -349,9 +347,7 @@ def test_a_run_whose_process_is_killed_each_time_has_failed(database, worker, pu
 
 
 @pytest.mark.slow
-def test_a_run_that_finds_no_room_waits_for_some_and_fails_only_after_many_attempts(
-    database, worker, put, monkeypatch
-):
+def test_a_run_that_finds_no_room_waits_for_some_and_fails_only_after_many_attempts(database, worker, put, monkeypatch):
     monkeypatch.setattr("db.queue.MAX_ATTEMPTS", 4)
     put("a", exit=NO_ROOM)
     put("b", exit=NO_ROOM, once=True)
@@ -432,9 +428,7 @@ def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fl
     working = [fleet.start() for _ in range(workers)]
     for kill in range(KILLS):
         if kill % 5:
-            _wait_until(
-                lambda: bool(queries.runs(database, state="running")) or RunQueue(database).is_empty()
-            )
+            _wait_until(lambda: bool(queries.runs(database, state="running")) or RunQueue(database).is_empty())
         if RunQueue(database).is_empty():
             run_ids += [put(f"r{kill:03}-{more}", seconds=0.25) for more in range(workers)]
         time.sleep(chance.uniform(0.0, 0.8))
@@ -525,9 +519,7 @@ def test_a_locked_database_is_waited_for_and_nothing_is_lost(tmp_path, job_file,
     for name, value in SPEED.items():
         monkeypatch.setenv(name, value)
     with open_database(str(tmp_path / "w.db")) as database:
-        RunQueue(database).put(
-            Request(kind="plan", args={"record": record_file}, scenario_name="s", run_id="a")
-        )
+        RunQueue(database).put(Request(kind="plan", args={"record": record_file}, scenario_name="s", run_id="a"))
         worker = Worker(database, read_settings(), (sys.executable, str(job_file)))
         working = threading.Thread(target=worker.work, kwargs={"drain": True})
         working.start()

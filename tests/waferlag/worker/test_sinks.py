@@ -202,14 +202,7 @@ def certificate(tmp_path):
         pytest.skip("openssl is not installed: no certificate can be made")
     file = tmp_path / "own.pem"
     words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-    words += [
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        str(file),
-        "-out",
-        str(tmp_path / "c.pem"),
-    ]
+    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(file), "-out", str(tmp_path / "c.pem")]
     subprocess.run(["openssl", "req", *words], check=True, capture_output=True)
     file.write_text(file.read_text() + (tmp_path / "c.pem").read_text())
     return file
@@ -244,8 +237,7 @@ def test_without_a_mail_server_the_message_waits_and_says_which_setting_is_missi
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["", "ftp://host/x", "https://", "mailto:nobody", "mailto:a@b\nBcc: c@d", "file:", "file:/no/such/a"],
+    "address", ["", "ftp://host/x", "https://", "mailto:nobody", "mailto:a@b\nBcc: c@d", "file:", "file:/no/such/a"]
 )
 def test_an_address_that_is_no_sink_is_refused(address):
     with pytest.raises(UserMistakeError):

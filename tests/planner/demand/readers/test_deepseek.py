@@ -12,9 +12,7 @@ HEADER = "hour_start_beijing,theoretical_income_usd,mean_h800_nodes\n"
 
 
 def test_hours_are_read_in_beijing_time(written):
-    trace = read_deepseek(
-        written(HEADER + "2025-02-27T12:00+08:00,27030,278\n2025-02-27T13:00+08:00,28520,278\n")
-    )
+    trace = read_deepseek(written(HEADER + "2025-02-27T12:00+08:00,27030,278\n2025-02-27T13:00+08:00,28520,278\n"))
     assert trace.rates.first_hour == 12
     assert trace.rates.clock == "Beijing"
     assert trace.rates.rate * 3600 == pytest.approx([27030, 28520])

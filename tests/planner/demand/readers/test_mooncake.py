@@ -10,9 +10,7 @@ from planner.demand.readers.mooncake import read_mooncake
 
 
 def line(timestamp=0, **fields):
-    return json.dumps(
-        {"timestamp": timestamp, "input_length": 700, "output_length": 20, "hash_ids": [0, 1], **fields}
-    )
+    return json.dumps({"timestamp": timestamp, "input_length": 700, "output_length": 20, "hash_ids": [0, 1], **fields})
 
 
 def test_a_trace_is_read_in_seconds_and_tokens(packed):
@@ -55,9 +53,7 @@ def test_a_wrong_line_is_told_with_its_row(written, bad, message):
 
 
 def test_lines_out_of_order_are_told_with_their_mend(written):
-    with pytest.raises(
-        FileError, match=r"row 3: timestamp falls \(got 4.0\) \(sort the lines by timestamp\)"
-    ):
+    with pytest.raises(FileError, match=r"row 3: timestamp falls \(got 4.0\) \(sort the lines by timestamp\)"):
         read_mooncake(written("\n".join([line(0), line(5), line(4)])))
 
 

@@ -33,9 +33,7 @@ def test_the_length_file_beside_a_rates_file_is_found(written):
     assert read_trace(rates).lengths.input.value.tolist() == [8]
 
 
-@pytest.mark.parametrize(
-    "text", ["time,tokens\n1,2\n", "{}\n", '{"a": 1}', "{broken", "\x00\x01", "[[10, 1.0]]"]
-)
+@pytest.mark.parametrize("text", ["time,tokens\n1,2\n", "{}\n", '{"a": 1}', "{broken", "\x00\x01", "[[10, 1.0]]"])
 def test_an_unknown_format_is_told_with_the_known_ones(written, text):
     with pytest.raises(FileError, match=r"is no trace format that is known.*ContextTokens"):
         read_trace(written(text))
@@ -50,6 +48,4 @@ def test_the_size_limit_holds_for_every_format(written):
     with pytest.raises(LimitError):
         read_trace(written((MOONCAKE + "\n") * 100), max_bytes=1_000)
     with pytest.raises(LimitError):
-        read_cdf_pair(
-            written("[[10, 1.0]]" + " " * 5_000), written("[[9, 1.0]]", "other"), "x", max_bytes=1_000
-        )
+        read_cdf_pair(written("[[10, 1.0]]" + " " * 5_000), written("[[9, 1.0]]", "other"), "x", max_bytes=1_000)

@@ -15,13 +15,7 @@ RATES = HEADER + "0,0,1.0,1.0,Gamma,1.0,1.0\n7,0,3.0,1.0,Weibull,1.0,0.33\n0,600
 
 def lengths(client=0, **fields):
     return json.dumps(
-        {
-            "client_id": client,
-            "timestamp": 0,
-            "input_tokens": {"10": 1.0},
-            "output_tokens": {"5": 1.0},
-            **fields,
-        }
+        {"client_id": client, "timestamp": 0, "input_tokens": {"10": 1.0}, "output_tokens": {"5": 1.0}, **fields}
     )
 
 
@@ -36,8 +30,7 @@ def test_rates_of_all_clients_add_and_an_empty_window_is_a_gap(written):
 def test_lengths_are_mixed_by_the_requests_of_their_clients(written):
     rates = written(RATES, "rates")
     both = written(
-        lengths(0, input_tokens={"100": 1.0}) + "\n" + lengths(7, input_tokens={"20": 0.5, "40": 0.5}),
-        "lengths",
+        lengths(0, input_tokens={"100": 1.0}) + "\n" + lengths(7, input_tokens={"20": 0.5, "40": 0.5}), "lengths"
     )
     joint = joint_lengths(read_servegen(rates, both).lengths)
     assert joint.input.mean == pytest.approx(0.25 * 100 + 0.75 * 30)
@@ -93,11 +86,7 @@ def test_a_folder_as_published_reads_like_the_joined_files(tmp_path, written):
     [
         ("chunk-1-dataset.json", "[]", "must map seconds to histograms"),
         ("chunk-1-dataset.json", '{"0": []}', "second 0 must map fields to histograms"),
-        (
-            "chunk-1-dataset.json",
-            '{"0": {"input_tokens": "__import__(\'os\')"}}',
-            "input_tokens is no histogram",
-        ),
+        ("chunk-1-dataset.json", '{"0": {"input_tokens": "__import__(\'os\')"}}', "input_tokens is no histogram"),
         ("chunk-1-trace.csv", "0,1.0,1.0,Gamma,1.0\n", "has 5 cells instead of 6"),
     ],
 )
@@ -118,9 +107,7 @@ def test_a_folder_without_chunks_and_a_table_without_traffic_are_told(tmp_path, 
 
 def test_poisson_clients_are_a_poisson_stream_together(written):
     """Shape 1 of either law is exponential, and so is their superposition: CV 1."""
-    rows = "".join(
-        f"{client},0,5.0,1.0,{law},1.0,0.2\n" for client, law in enumerate(["Gamma", "Weibull"] * 3)
-    )
+    rows = "".join(f"{client},0,5.0,1.0,{law},1.0,0.2\n" for client, law in enumerate(["Gamma", "Weibull"] * 3))
     cv = read_servegen(written(HEADER + rows)).burst.cv
     assert cv == pytest.approx(1.0, abs=0.05)  # about 18,000 gaps: standard error of a CV 1/sqrt(18000)
 

@@ -38,11 +38,7 @@ def test_another_encoding_is_told_with_its_row(written, content, row):
 
 @pytest.mark.parametrize(
     "content",
-    [
-        b"",
-        b"\n \n",
-        gzip.compress(b"", mtime=0),
-    ],  # a header that holds the time would name each worker's test apart
+    [b"", b"\n \n", gzip.compress(b"", mtime=0)],  # a header that holds the time would name each worker's test apart
     ids=["nothing", "blank lines", "nothing, packed"],
 )
 def test_an_empty_file_is_told(written, content):

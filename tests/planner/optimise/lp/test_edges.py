@@ -70,9 +70,7 @@ def test_every_part_of_a_study_answers(synthetic, shape, goal):
 
 def test_no_need_needs_no_order(synthetic):
     futures = synthetic(30, P=1, S=3, R=1, T=5)
-    found = calibrate(
-        replace(futures, need=np.zeros_like(futures.need)), replace(futures, need=futures.need * 0), 0.9
-    )
+    found = calibrate(replace(futures, need=np.zeros_like(futures.need)), replace(futures, need=futures.need * 0), 0.9)
     assert found.meets_goal
     assert found.plan.nothing
     assert found.outcome.expected_cost == 0.0
@@ -80,9 +78,7 @@ def test_no_need_needs_no_order(synthetic):
 
 def test_need_beyond_all_supply_is_out_of_reach_in_every_month(synthetic):
     futures = synthetic(30, P=1, S=3, R=1, T=5)
-    found = calibrate(
-        replace(futures, need=futures.need * 1e6), replace(futures, need=futures.need * 1e6), 0.9
-    )
+    found = calibrate(replace(futures, need=futures.need * 1e6), replace(futures, need=futures.need * 1e6), 0.9)
     assert [month.month for month in found.out_of_reach] == [0, 1, 2, 3, 4]
     assert all(month.best == 0.0 for month in found.out_of_reach)
 

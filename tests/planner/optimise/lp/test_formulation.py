@@ -84,12 +84,9 @@ def test_one_future_gives_the_deterministic_plan(synthetic):
 def test_money_in_another_unit_gives_the_same_plan(synthetic, factor):
     futures = synthetic(60, T=10)
     rentals = tuple(
-        replace(r, reserved_price=r.reserved_price * factor, spot_price=r.spot_price * factor)
-        for r in futures.rentals
+        replace(r, reserved_price=r.reserved_price * factor, spot_price=r.spot_price * factor) for r in futures.rentals
     )
-    other = replace(
-        futures, outlay=futures.outlay * factor, unmet_price=futures.unmet_price * factor, rentals=rentals
-    )
+    other = replace(futures, outlay=futures.outlay * factor, unmet_price=futures.unmet_price * factor, rentals=rentals)
     here, there = optimise(futures, gap=1e-7), optimise(other, gap=1e-7)
     assert there.expected_cost == pytest.approx(here.expected_cost * factor, rel=1e-6)
     np.testing.assert_allclose(there.plan.orders, here.plan.orders, atol=1e-3)  # GPUs; whole lots are eight
@@ -142,18 +139,14 @@ def test_more_supply_never_costs_more(synthetic, seed, more):
 def test_shadow_price_of_a_cap_is_what_one_gpu_more_saves(synthetic):
     futures = synthetic(60, T=10)
     found = optimise(futures, gap=1e-8)
-    limit = max(
-        (lim for lim in found.limits if lim.kind == "total-cap" or lim.kind == "monthly-cap"), key=price
-    )
+    limit = max((lim for lim in found.limits if lim.kind == "total-cap" or lim.kind == "monthly-cap"), key=price)
     s = [source.name for source in futures.purchases].index(limit.names[0])
     # Widening all months of the source by a little must save at least what the one month promises, convexly.
     source = futures.purchases[s]
     wider = replace(source, monthly_cap=source.monthly_cap + 0.01)
     purchases = (*futures.purchases[:s], wider, *futures.purchases[s + 1 :])
     saved = found.expected_cost - optimise(replace(futures, purchases=purchases), gap=1e-8).expected_cost
-    of_source = sum(
-        lim.price for lim in found.limits if lim.names == limit.names and lim.kind == "monthly-cap"
-    )
+    of_source = sum(lim.price for lim in found.limits if lim.names == limit.names and lim.kind == "monthly-cap")
     assert saved / 0.01 == pytest.approx(of_source, rel=0.05)
 
 

@@ -69,9 +69,7 @@ def test_one_rental_shared_in_closed_form_costs_what_a_linear_programme_says(see
     cap = wanted * rng.uniform(0, 1, 4)  # the pools want more than there is
     gpus, unmet, _, cost = share_one_rental(owed, carries, rent, unmet_price, cap)
     for b in range(4):
-        expected = cheapest_by_linprog(
-            owed[b], carries[b, :, None], rent[b : b + 1], unmet_price[b], cap[b : b + 1]
-        )
+        expected = cheapest_by_linprog(owed[b], carries[b, :, None], rent[b : b + 1], unmet_price[b], cap[b : b + 1])
         assert cost[b] == pytest.approx(expected, rel=1e-7, abs=1e-7)
     assert np.all(gpus.sum(axis=1) <= cap + 1e-9)
     np.testing.assert_allclose(gpus * carries + unmet, owed, atol=1e-9)

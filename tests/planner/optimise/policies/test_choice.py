@@ -44,8 +44,7 @@ def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(wa
     poor = replace(
         static,
         confirmed=replace(
-            static.confirmed,
-            outcome=replace(static.confirmed.outcome, met=np.zeros_like(static.confirmed.outcome.met)),
+            static.confirmed, outcome=replace(static.confirmed.outcome, met=np.zeros_like(static.confirmed.outcome.met))
         ),
     )
     assert choose(samples, poor, None, replanned).way == "monthly-re-planning"

@@ -123,9 +123,7 @@ def test_the_policy_is_recommended_only_where_it_beats_the_static_plan(made):
     assert found.cost.mean == pytest.approx(change, rel=1e-9, abs=1e-6)
     if found.recommended:
         assert found.cost.high < 0
-        missing = [
-            np.maximum(there.accepted - seen.probability, 0).sum() for seen in (found.outcome, there.outcome)
-        ]
+        missing = [np.maximum(there.accepted - seen.probability, 0).sum() for seen in (found.outcome, there.outcome)]
         assert missing[0] <= missing[1] + 1e-12
     assert sum(line.gpus for line in found.lines) == found.calibration.plan.orders.sum()
     assert all(0 <= line.placed <= 1 for line in found.lines)
@@ -148,8 +146,7 @@ def test_a_policy_that_looks_at_nothing_is_a_static_plan(made):
     blind = replace(
         found,
         calibration=replace(
-            found.calibration,
-            solution=replace(found.calibration.solution, plan=_always(found, static)),
+            found.calibration, solution=replace(found.calibration.solution, plan=_always(found, static))
         ),
     )
     assert not blind.conditional

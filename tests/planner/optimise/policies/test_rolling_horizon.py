@@ -46,8 +46,7 @@ def test_what_to_order_today_is_certain(futures, beliefs):
 
 def test_caps_and_lots_are_kept(futures, beliefs):
     capped = replace(
-        futures,
-        purchases=tuple(replace(s, monthly_cap=32.0, total_cap=72.0, lot_gpus=8) for s in futures.purchases),
+        futures, purchases=tuple(replace(s, monthly_cap=32.0, total_cap=72.0, lot_gpus=8) for s in futures.purchases)
     )
     orders = replanned(capped, beliefs)
     assert np.all(orders % 8 == 0)
@@ -57,17 +56,12 @@ def test_caps_and_lots_are_kept(futures, beliefs):
 
 
 def test_sources_of_one_allotment_share_its_caps(futures, beliefs):
-    shared = replace(
-        futures,
-        purchases=tuple(replace(s, monthly_cap=16.0, allotment="one") for s in futures.purchases),
-    )
+    shared = replace(futures, purchases=tuple(replace(s, monthly_cap=16.0, allotment="one") for s in futures.purchases))
     assert replanned(shared, beliefs).sum(axis=(1, 2)).max() == 16
 
 
 def test_need_that_grows_faster_is_met_with_more(futures, beliefs):
-    free = replace(
-        futures, purchases=tuple(replace(source, monthly_cap=np.inf) for source in futures.purchases)
-    )
+    free = replace(futures, purchases=tuple(replace(source, monthly_cap=np.inf) for source in futures.purchases))
     more = replace(free, need=futures.need * np.linspace(1, 1.5, 12))
     assert replanned(more, beliefs).sum() > replanned(free, beliefs).sum()
 

@@ -81,9 +81,7 @@ def cut_spot(futures):
 
 def test_a_goal_of_one_is_either_met_in_every_future_or_said_to_be_out_of_reach(synthetic):
     shape = {"P": 1, "S": 4, "R": 1, "T": 6}
-    roomy = calibrate(
-        synthetic(100, spot_cap=500, **shape), synthetic(100, seed=2, spot_cap=500, **shape), 1.0
-    )
+    roomy = calibrate(synthetic(100, spot_cap=500, **shape), synthetic(100, seed=2, spot_cap=500, **shape), 1.0)
     assert roomy.meets_goal
     assert roomy.outcome.met.all()
     tight = calibrate(synthetic(100, spot_cap=20, **shape), synthetic(100, seed=2, spot_cap=20, **shape), 1.0)

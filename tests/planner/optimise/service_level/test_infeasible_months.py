@@ -14,10 +14,7 @@ from planner.optimise.service_level.infeasible_months import out_of_reach, relax
 def test_no_plan_beats_what_everything_allows(synthetic):
     futures = synthetic(200, T=10)
     formulation = Formulation(futures)
-    best = [
-        (unmet_with_everything(futures, t) <= 1e-6 * futures.need[:, :, t]).all(axis=1).mean()
-        for t in range(10)
-    ]
+    best = [(unmet_with_everything(futures, t) <= 1e-6 * futures.need[:, :, t]).all(axis=1).mean() for t in range(10)]
     rng = np.random.default_rng(4)
     for _ in range(20):
         orders = np.zeros(futures.may_order.shape)

@@ -11,14 +11,7 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate
 from planner.optimise.service_level.confirm import Samples, promise
-from planner.optimise.value.information import (
-    efficient,
-    mean_future,
-    point_of,
-    tornado,
-    value_of_information,
-    worth_of,
-)
+from planner.optimise.value.information import efficient, mean_future, point_of, tornado, value_of_information, worth_of
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 10, "spot_cap": 110}
 
@@ -53,10 +46,7 @@ def test_a_world_with_cheaper_rent_is_cheaper_with_common_random_numbers(synthet
     here = calibrate(train, validate, 0.85)
 
     def cheaper(futures):
-        half = [
-            replace(r, spot_price=r.spot_price / 2, reserved_price=r.reserved_price / 2)
-            for r in futures.rentals
-        ]
+        half = [replace(r, spot_price=r.spot_price / 2, reserved_price=r.reserved_price / 2) for r in futures.rentals]
         return replace(futures, rentals=tuple(half))
 
     there = worth_of("rent at half price", calibrate(cheaper(train), cheaper(validate), 0.85), here)
@@ -71,8 +61,7 @@ def test_the_frontier_rises(synthetic):
         replace(synthetic(n, seed=n, **scarce), required=np.arange(10) >= 4) for n in (150, 200, 250)
     )
     points = [
-        point_of(confirm, promise(Samples(train, validate, confirm, goal)).confirmed)
-        for goal in (0.6, 0.8, 0.95)
+        point_of(confirm, promise(Samples(train, validate, confirm, goal)).confirmed) for goal in (0.6, 0.8, 0.95)
     ]
     kept = efficient([*points, points[0]])
     assert 2 <= len(kept) <= 3

@@ -9,12 +9,7 @@ from planner.futures.arrays import Orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.service_level.calibrate import calibrate
 from planner.optimise.service_level.confirm import Samples, promise
-from planner.optimise.value.order_value import (
-    budget_that_would_do,
-    firm_orders,
-    order_reasons,
-    value_of_waiting,
-)
+from planner.optimise.value.order_value import budget_that_would_do, firm_orders, order_reasons, value_of_waiting
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 100}
 

@@ -12,16 +12,7 @@ from planner.scenario.models import Scenario
 from planner.supply.gates.paths import NEVER, draw_paths
 from planner.supply.gates.posterior import GATES, Priors, learn
 from planner.supply.network.from_scenario import posterior, record, supply_spec
-from planner.supply.network.gate import (
-    Always,
-    Dwell,
-    FirstDelivery,
-    FromHistory,
-    Gate,
-    OwnLaw,
-    Scripted,
-    State,
-)
+from planner.supply.network.gate import Always, Dwell, FirstDelivery, FromHistory, Gate, OwnLaw, Scripted, State
 
 END = dt.date(2026, 5, 31)
 DAY = 1440
@@ -40,9 +31,7 @@ def gates_of(product, as_of, system=None, **scripts):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("product", "pinned"), [("H20", (0.02, 0.08, 0.13, 0.19)), ("H200", (0.02, 0.07, 0.12, 0.18))]
-)
+@pytest.mark.parametrize(("product", "pinned"), [("H20", (0.02, 0.08, 0.13, 0.19)), ("H200", (0.02, 0.07, 0.12, 0.18))])
 @pytest.mark.slow
 def test_probability_that_both_gates_pass_equals_the_pinned_forecast(product, pinned):
     us, cn, _ = draw_paths(gates_of(product, END), 366 * DAY, Key(7), MANY)
@@ -115,11 +104,7 @@ def test_products_share_parameters_but_not_paths():
 
 
 def test_scripted_events_take_effect_on_their_minute_and_repeats_change_nothing():
-    script = (
-        Scripted(10 * DAY, State.OPEN),
-        Scripted(12 * DAY, State.OPEN),
-        Scripted(20 * DAY, State.CLOSED),
-    )
+    script = (Scripted(10 * DAY, State.OPEN), Scripted(12 * DAY, State.OPEN), Scripted(20 * DAY, State.CLOSED))
     (path,) = draw_paths([Gate("g", "us", Always(State.CLOSED), events=script)], 50 * DAY, Key(1), [4])
     assert path.changes(0) == [(0, State.CLOSED), (10 * DAY, State.OPEN), (20 * DAY, State.CLOSED)]
 
@@ -138,12 +123,7 @@ def test_history_known_before_the_start_is_run_up_to_it():
 
 
 def test_first_delivery_comes_after_the_days_that_all_gates_passed_added_up():
-    us = Gate(
-        "us",
-        "us",
-        Always(State.OPEN),
-        events=(Scripted(10 * DAY, State.CLOSED), Scripted(30 * DAY, State.OPEN)),
-    )
+    us = Gate("us", "us", Always(State.OPEN), events=(Scripted(10 * DAY, State.CLOSED), Scripted(30 * DAY, State.OPEN)))
     cn = Gate("cn", "cn", Always(State.CLOSED), events=(Scripted(5 * DAY, State.CONDITIONAL),))
     flow = Gate("flow", "vendor", FirstDelivery(("us", "cn"), shape=1.0, days=60.0))
     path = draw_paths([us, cn, flow], 4000 * DAY, Key(1), MANY)[2]
@@ -192,12 +172,7 @@ def both_products(start, **h20):
     raw = load("3-h200-2026").scenario.model_dump(mode="json")
     raw["start"] = start
     raw["gates"] += [
-        {
-            "name": f"{authority}-h20",
-            "authority": authority,
-            "product": "H20",
-            **(h20 if authority == "us" else {}),
-        }
+        {"name": f"{authority}-h20", "authority": authority, "product": "H20", **(h20 if authority == "us" else {})}
         for authority in GATES
     ]
     return supply_spec(Scenario.model_validate(raw)).gates
@@ -206,9 +181,7 @@ def both_products(start, **h20):
 def test_one_rule_moves_the_us_gate_for_all_its_products_at_once():
     """The rule of 15 January 2026 covers H200 and H20; China and the vendor decide on each."""
     gates = both_products("2026-03-18")
-    paths = dict(
-        zip((gate.name for gate in gates), draw_paths(gates, 500 * DAY, Key(1), range(400)), strict=True)
-    )
+    paths = dict(zip((gate.name for gate in gates), draw_paths(gates, 500 * DAY, Key(1), range(400)), strict=True))
     for replication in range(400):
         assert paths["us-h200"].changes(replication) == paths["us-h20"].changes(replication)
     assert any(paths["cn-h200"].changes(r) != paths["cn-h20"].changes(r) for r in range(400))
@@ -216,9 +189,7 @@ def test_one_rule_moves_the_us_gate_for_all_its_products_at_once():
 
 def test_before_the_rule_or_in_another_state_each_product_has_its_own_path():
     for gates in (both_products("2025-12-20"), both_products("2026-03-18", state="closed")):
-        named = dict(
-            zip((g.name for g in gates), draw_paths(gates, 500 * DAY, Key(1), range(50)), strict=True)
-        )
+        named = dict(zip((g.name for g in gates), draw_paths(gates, 500 * DAY, Key(1), range(50)), strict=True))
         later = [[named[name].changes(r)[1:] for r in range(50)] for name in ("us-h200", "us-h20")]
         assert later[0] != later[1]
 

@@ -104,11 +104,7 @@ def test_a_scenario_changes_effects_laws_and_events(changed):
     spec = supply_spec(changed(change))
     effect = spec.gates[0].effects[State.CONDITIONAL]
     assert effect.review is not None
-    assert (effect.review.law, effect.review.approval, effect.review.resubmissions) == (
-        Exponential(10),
-        0.5,
-        2,
-    )
+    assert (effect.review.law, effect.review.approval, effect.review.resubmissions) == (Exponential(10), 0.5, 2)
     assert effect.refund == 0.2
     law = spec.gates[1].law
     assert isinstance(law, OwnLaw)
@@ -136,9 +132,7 @@ def test_a_prior_of_the_users_own_moves_its_gate_and_no_other(changed):
     ours, theirs = supply_spec(load(JULY).scenario), supply_spec(changed(change))
     before, after = (spec.gates[1].law.system.rates for spec in (ours, theirs))
     assert after["us", State.PROMISED].rate < before["us", State.PROMISED].rate
-    assert {k: v for k, v in after.items() if k != ("us", 1)} == {
-        k: v for k, v in before.items() if k != ("us", 1)
-    }
+    assert {k: v for k, v in after.items() if k != ("us", 1)} == {k: v for k, v in before.items() if k != ("us", 1)}
     paths = [draw_paths(spec.gates, 91 * 1440, Key(1), range(2000))[0] for spec in (ours, theirs)]
     passes = [(path.at(90 * 1440) >= State.CONDITIONAL).mean() for path in paths]
     assert passes[1] > passes[0] + 0.1
@@ -197,8 +191,7 @@ def test_a_first_delivery_is_one_more_gate_that_follows_the_governments(changed)
     assert [name in source.gates for source in spec.sources] == [True, True, False, False, False]
     orders = candidate_orders(scenario)
     free, held = (
-        simulate(supply_spec(s), orders, Key(1), range(100), engine="fast")
-        for s in (load(JULY).scenario, scenario)
+        simulate(supply_spec(s), orders, Key(1), range(100), engine="fast") for s in (load(JULY).scenario, scenario)
     )
     assert same(held, simulate(spec, orders, Key(1), range(100)))
     first = orders.source == 0
@@ -207,11 +200,7 @@ def test_a_first_delivery_is_one_more_gate_that_follows_the_governments(changed)
 
 @pytest.mark.parametrize(
     ("product", "as_of", "days"),
-    [
-        ("H200", dt.date(2026, 5, 31), 167),
-        ("H200", dt.date(2026, 1, 28), 60),
-        ("H20", dt.date(2025, 7, 16), 60),
-    ],
+    [("H200", dt.date(2026, 5, 31), 167), ("H200", dt.date(2026, 1, 28), 60), ("H20", dt.date(2025, 7, 16), 60)],
 )
 def test_days_in_which_gates_stood_ajar_and_nothing_came_lengthen_the_first_delivery(product, as_of, days):
     """H200: 107 days without one; 0.35 within 90 days after them, 0.60 before."""
@@ -226,15 +215,7 @@ def test_days_in_which_gates_stood_ajar_and_nothing_came_lengthen_the_first_deli
         ({"gpus_total": 1_000_001, "share": 0.5}, 500_000),  # half of the US volume, whole GPUs
         ({"gpus_total": 75_000, "others": [160_000, 100_000], "asked": 40_000}, 25_000),
         ({"gpus_total": 75_000, "others": [160_000, 100_000], "asked": 10_000}, 10_000),
-        (
-            {
-                "gpus_total": 75_000,
-                "others": [160_000, 100_000],
-                "asked": 40_000,
-                "allocation": "proportional",
-            },
-            10_000,
-        ),
+        ({"gpus_total": 75_000, "others": [160_000, 100_000], "asked": 40_000, "allocation": "proportional"}, 10_000),
         ({"gpus_total": 75_000, "others": [60_000], "allocation": "in-turn"}, 15_000),
         ({"gpus_total": 75_000, "others": [100_000], "allocation": "in-turn"}, 0),
     ],
@@ -262,24 +243,14 @@ def test_servers_are_not_divided_and_a_line_is_of_one_kind(changed):
 
 def test_stages_of_a_route_carry_their_yields(changed):
     stages = [
-        {
-            "name": "wafers",
-            "low": 60,
-            "mode": 75,
-            "high": 100,
-            "yield_low": 0.2,
-            "yield_share": 0.3,
-            "yield_high": 0.4,
-        },
+        {"name": "wafers", "low": 60, "mode": 75, "high": 100, "yield_low": 0.2, "yield_share": 0.3, "yield_high": 0.4},
         {"name": "package", "low": 20, "mode": 30, "high": 40, "yield_share": 0.9},
         {"name": "test", "low": 5, "mode": 7, "high": 9},
     ]
     spec = supply_spec(changed(lambda raw: raw["sources"][0].update(route=stages)))
     first = [stage.yields for stage in spec.sources[0].route.stages[:3]]
     assert first == [Triangular(0.2, 0.3, 0.4), Constant(0.9), None]
-    with pytest.raises(
-        ValueError, match=r"yield_low, yield_share and yield_high must rise \(got 0.95, 0.9, 0.9\)"
-    ):
+    with pytest.raises(ValueError, match=r"yield_low, yield_share and yield_high must rise \(got 0.95, 0.9, 0.9\)"):
         changed(lambda raw: raw["sources"][0].update(route=[{**stages[1], "yield_low": 0.95}]))
 
 
@@ -287,19 +258,14 @@ def test_a_cap_may_bind_only_in_states_of_a_gate_that_the_source_passes(changed)
     line = {"name": "cap", "gpus_total": 75_000, "gate": "us-h20", "states": ["conditional"]}
 
     def named(source):
-        return lambda raw: (
-            raw.update(lines=[line]),
-            raw["sources"][source].update(lines={"installation": "cap"}),
-        )
+        return lambda raw: (raw.update(lines=[line]), raw["sources"][source].update(lines={"installation": "cap"}))
 
     spec = supply_spec(changed(named(0)))
     assert spec.lines == (Cap("cap", 75_000, While("us-h20", (State.CONDITIONAL,))),)
     with pytest.raises(ValueError, match="`gate` and `states` go together"):
         changed(lambda raw: raw.update(lines=[{**line, "states": []}]))
     with pytest.raises(ValueError, match="servers always bind"):
-        changed(
-            lambda raw: raw.update(lines=[{"name": "x", "servers": 2, "gate": "us-h20", "states": ["open"]}])
-        )
+        changed(lambda raw: raw.update(lines=[{"name": "x", "servers": 2, "gate": "us-h20", "states": ["open"]}]))
     told = [problem.message for problem in problems_across_fields(changed(named(3)))]
     assert told == ["binds in states of us-h20, which is not among this source's gates"]
     unknown = changed(lambda raw: raw.update(lines=[{**line, "gate": "us-h2"}]))

@@ -80,9 +80,7 @@ def test_lots_of_one_quarter_are_slow_together_and_lots_of_two_quarters_are_not(
     (durations,) = draw_durations(spec, orders, Key(1), MANY)
     days = longest_chain(spec.sources[0].route, durations.minutes).astype(float)
     correlation = np.corrcoef(days.T)
-    assert correlation[0, 1] == pytest.approx(
-        0.7, abs=0.05
-    )  # 0.7 on the normal scale; the triangle bends it a little
+    assert correlation[0, 1] == pytest.approx(0.7, abs=0.05)  # 0.7 on the normal scale; the triangle bends it a little
     assert correlation[0, 2] == pytest.approx(0.7, abs=0.05)
     assert abs(correlation[0, 6]) < 0.07  # independent: four standard errors of 4,000 draws
 
