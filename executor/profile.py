@@ -1,10 +1,8 @@
-"""A serving profile: what a replica was measured, or is estimated, to serve, with provenance, label,
-interval.
+"""A serving profile: what a replica was measured, or is estimated, to serve, with provenance, label, interval.
 
 The record is frozen and goes to JSON and back unchanged. Metric names are those of ``vllm bench serve``:
-request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so that its results are stored
-as they are. TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is
-a single gap.
+request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so that its results are stored as they are.
+TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is a single gap.
 """
 
 from __future__ import annotations
@@ -23,9 +21,7 @@ SCHEMA_VERSION = 1
 
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """measured: this model, GPU and engine. calibrated: a step-time model through two or more measured points.
-extrapolated: carried over from another GPU, engine version or precision. estimated: from priors and the
-data sheet.
-"""
+extrapolated: carried over from another GPU, engine version or precision. estimated: from priors and the data sheet."""
 LABELS: tuple[Label, ...] = get_args(Label)
 
 COUNTED = (
@@ -55,11 +51,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Point:
-    """One load and what came out. Exactly one of ``concurrency`` (closed loop) and ``request_rate`` (open)
-    is given.
+    """One load and what came out. Exactly one of ``concurrency`` (closed loop) and ``request_rate`` (open) is given.
 
-    ``metrics`` as measured; ``estimates`` as predicted, each with low and high. Rates are of the whole
-    replica.
+    ``metrics`` as measured; ``estimates`` as predicted, each with low and high. Rates are of the whole replica.
     """
 
     input_tokens: float

@@ -1,5 +1,4 @@
-"""Weights from a directory of safetensors files, as published models have them. Never pickle, never remote
-code.
+"""Weights from a directory of safetensors files, as published models have them. Never pickle, never remote code.
 
 Everything is checked against the headers first: files, names, shapes and data types, all problems told at
 once, and whether the weights fit the memory. Only then are tensors read, and each is checked for NaN.
@@ -151,8 +150,7 @@ class Shards:
         return tuple(stored.get_shape()), str(stored.get_dtype())
 
     def read(self, name: str, rows: range | None, columns: range | None) -> Tensor:
-        """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not
-        finite."""
+        """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not finite."""
         stored = self._files[self._file_of[name]].get_slice(name)
         dimensions = len(stored.get_shape())
         cut = [slice(None)] * dimensions

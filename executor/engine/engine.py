@@ -1,9 +1,8 @@
 """The engine: requests in, tokens out. One step is schedule, launch, collect.
 
-With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits
-for it: decoding rows take their input from the device's table of last tokens, and a row that turns out to
-have stopped is computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by
-default.
+With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits for it:
+decoding rows take their input from the device's table of last tokens, and a row that turns out to have stopped is
+computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by default.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ from executor.scheduler.scheduler import Limits, Scheduler
 from executor.scheduler.sequence import Request, Step
 
 MEMORY_SHARE = 0.92
-"""Share of the device's memory that weights, workspace and KV pages may fill together; the rest is left to
-the
-driver and to fragmentation. vLLM's gpu_memory_utilization is 0.9 by default (0.10, 2025-08, published)."""
+"""Share of the device's memory that weights, workspace and KV pages may fill together; the rest is left to the driver
+and to fragmentation. vLLM's gpu_memory_utilization is 0.9 by default (0.10, 2025-08, published)."""
 
 
 @dataclass(frozen=True)

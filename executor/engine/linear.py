@@ -131,8 +131,7 @@ def quantise(matrix: Tensor, scaling: Scaling) -> Weight:
 
 
 def quantise_tokens(x: Tensor, group: int | None = None) -> tuple[Tensor, Tensor]:
-    """Activations [tokens, K] as e4m3 with one FP32 scale a token [tokens, 1], or a token and group of
-    inputs."""
+    """Activations [tokens, K] as e4m3 with one FP32 scale a token [tokens, 1], or a token and group of inputs."""
     values = x.float() if group is None else x.float().unflatten(-1, (-1, group))
     scale = _positive(values.abs().amax(dim=-1, keepdim=True))
     data = (values / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)

@@ -1,5 +1,4 @@
-"""The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and
-MoE."""
+"""The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and MoE."""
 
 from __future__ import annotations
 

@@ -77,8 +77,7 @@ class TorchOperators:
     def decode_mla(
         self, absorbed: Tensor, q_rope: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float
     ) -> Tensor:
-        """Absorbed queries [D, H, rank] and their rotated tails [D, H, rope] against the latents: [D, H,
-        rank]."""
+        """Absorbed queries [D, H, rank] and their rotated tails [D, H, rope] against the latents: [D, H, rank]."""
         q = torch.cat([absorbed, q_rope], dim=-1)
         return attention.decode_rows(q, cache, batch, tables, scale, value_width=absorbed.shape[-1])
 

@@ -1,5 +1,4 @@
-"""Choosing the next token on the device: greedy, temperature, top-k and top-p, each request with its own
-seed.
+"""Choosing the next token on the device: greedy, temperature, top-k and top-p, each request with its own seed.
 
 A sampled token is the inverse of the cumulative distribution at a number u in [0, 1) that depends on the
 request's seed and the token's position alone. So a request gets the same tokens whatever it is batched with,
@@ -100,8 +99,7 @@ def sample(logits: Tensor, numbers: Tensor, seeds: Tensor, positions: Tensor, tr
 
 
 def uniform(seeds: Tensor, positions: Tensor) -> Tensor:
-    """A number in [0, 1) per (seed, position), by two rounds of the splitmix64 finaliser (Steele et al.,
-    2014)."""
+    """A number in [0, 1) per (seed, position), by two rounds of the splitmix64 finaliser (Steele et al., 2014)."""
     mixed = _mix(seeds + positions.long() * _signed(0x9E3779B97F4A7C15))
     mixed = _mix(mixed + seeds)
     return ((mixed >> 40) & 0xFFFFFF).float() * 2.0**-24

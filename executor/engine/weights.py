@@ -320,8 +320,7 @@ class DummyWeights:
         return Weight(data, scales, first.scaling)
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> Weight:
-        """Normal numbers; for FP8 drawn at a third of the format's range, and the scale carries the
-        fan-in."""
+        """Normal numbers; for FP8 drawn at a third of the format's range, and the scale carries the fan-in."""
         noise = self._normal(name, shape)
         if self.scaling == "none":
             return Weight(noise.mul_(shape[1] ** -0.5))

@@ -1,5 +1,4 @@
-"""How well the step-time model predicts measured rows: error, bias and interval coverage per group and
-metric.
+"""How well the step-time model predicts measured rows: error, bias and interval coverage per group and metric.
 
 Calibration rows are chosen by a stated rule that looks at no outcome, and are never scored.
 """
@@ -36,9 +35,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class MetricScore:
-    """Mean absolute error and mean error of predicted against measured, and the share inside the 80 %
-    interval.
-    """
+    """Mean absolute error and mean error of predicted against measured, and the share inside the 80 % interval."""
 
     error: float
     bias: float
@@ -68,9 +65,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over groups of one setting; ``worst`` is the largest group mean. Coverage over groups and over
-    rows.
-    """
+    """Means over groups of one setting; ``worst`` is the largest group mean. Coverage over groups and over rows."""
 
     groups: int
     calibration_rows: int

@@ -77,10 +77,9 @@ def setup_of(
 def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) -> Belief:
     """What is believed about the parameters on this set-up's GPU, from the rows that speak for it.
 
-    In this order: two or more rows of this model, GPU, engine and precision (calibrated; of the version
-    asked for, else of the version with most rows); rows of the same on another GPU, carried over
-    (extrapolated); the engine's prior (estimated), carried over where the GPU is none of those it was
-    fitted on. ``rows`` replaces the shipped ones.
+    In this order: two or more rows of this model, GPU, engine and precision (calibrated; of the version asked for, else
+    of the version with most rows); rows of the same on another GPU, carried over (extrapolated); the engine's prior
+    (estimated), carried over where the GPU is none of those it was fitted on. ``rows`` replaces the shipped ones.
     """
     asked = replace(setup, layout=Layout(), kv_precision=None, kv_tokens=None, drafting=None)
     return _belief(asked, version, None if rows is None else tuple(rows))

@@ -155,9 +155,7 @@ def _figure(band: Band, metric: int) -> Figure:
 
 
 def parts_ms(times: StepTimes) -> dict[str, float]:
-    """What one output token's time goes into, ms; weights and GEMM, KV and attention shared by their fourth
-    powers.
-    """
+    """What one output token's time goes into, ms; weights and GEMM, KV and attention shared by their fourth powers."""
 
     def split(whole: Array, memory: Array, compute: Array) -> tuple[float, float]:
         of_memory, of_compute = whole_power(memory, 4), whole_power(compute, 4)
@@ -209,8 +207,7 @@ def phase_rate(
     version: str = "",
     rows: Sequence[Case] | None = None,
 ) -> tuple[Figure, Belief]:
-    """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 %
-    interval.
+    """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 % interval.
 
     prefill   i / t_pre / g        prompt tokens, ``requests_per_gpu`` prompts of ``tokens`` in one step
     decode    S e / t_dec / g      output tokens, ``requests_per_gpu`` sequences with ``tokens`` in the cache

@@ -1,9 +1,8 @@
 """Measured serving points: rows of (GPU, engine, model, precision, layout, load) with TTFT and TPOT.
 
-Reads the benchmark tables that calibrate and score the step-time model, and cleans them by rules that look at
-no prediction. The columns are those of the public file they come from: gpu, engine, engine_version, model,
-precision, input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms,
-repeats.
+Reads the benchmark tables that calibrate and score the step-time model, and cleans them by rules that look at no
+prediction. The columns are those of the public file they come from: gpu, engine, engine_version, model, precision,
+input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms, repeats.
 """
 
 from __future__ import annotations
@@ -46,21 +45,16 @@ PER_RANK_ENGINES = ("trtllm",)
 """Engines whose attention-DP rows count concurrency per rank.
 
 In the public file each such row has a twin filed under 64 GPUs that carries the concurrency divided by the
-ratio of the ranks, with TTFT and TPOT equal to the microsecond.
-"""
+ratio of the ranks, with TTFT and TPOT equal to the microsecond."""
 
 FLOPS_GATE = {"Hopper, full die": 0.75}
-"""Useful flops of a cycle / peak above which a row cannot be plain serving (prefix hits are the likely
-cause): the
-best other row of the public file has 0.52. Where a chip's own units are known to reach more,
-OTHER_FLOPS_GATE."""
+"""Useful flops of a cycle / peak above which a row cannot be plain serving (prefix hits are the likely cause): the best
+other row of the public file has 0.52. Where a chip's own units are known to reach more, OTHER_FLOPS_GATE."""
 OTHER_FLOPS_GATE = 0.95
 COPIES_SHARE = 0.75
-"""Share of a layout's rows that equal another layout's to the microsecond, from which all of them are
-copies."""
+"""Share of a layout's rows that equal another layout's to the microsecond, from which all of them are copies."""
 MERGED_RATIO = 1.3
-"""Ratio of TPOT between a merged row and a single run of the same set-up from which two set-ups were
-merged."""
+"""Ratio of TPOT between a merged row and a single run of the same set-up from which two set-ups were merged."""
 
 
 @dataclass(frozen=True)
@@ -175,9 +169,8 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mappin
     """One row as a case; UserMistakeError or ExecutorError says what is wrong with it.
 
     Optional columns: engine_version, the layout, kv_precision, kv_tokens (from the engine's start-up log),
-    prefix_reuse. An unknown engine is timed with the generic prior, and the case says so; an unknown model,
-    GPU or precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not
-    stated".
+    prefix_reuse. An unknown engine is timed with the generic prior, and the case says so; an unknown model, GPU or
+    precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not stated".
     """
     spec = model_spec(cells["model"])
     card, given = _with_figures(accelerator(cells["gpu"]), figures or {})

@@ -123,9 +123,8 @@ class _Search:
 def replayed_goodput(asked: Question, memory: Memory | None = None) -> Goodput:
     """``executor.estimate.open_loop.goodput`` with its level brought to what the replay serves within the SLO.
 
-    ``memory``: where the replay's answer is looked for before it is made, and kept. The spread stays the closed
-    form's, and so do label and memory fit. Raises as ``goodput`` does. Where the closed form finds no rate, its
-    answer stands.
+    ``memory``: where the replay's answer is looked for before it is made, and kept. The spread stays the closed form's,
+    and so do label and memory fit. Raises as ``goodput`` does. Where the closed form finds no rate, its answer stands.
     """
     return _found(_Search(asked, memory))
 

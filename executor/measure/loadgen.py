@@ -21,8 +21,7 @@ from executor.serving_metrics import Bounds, Latencies, bench_metrics
 
 Outcome = Literal["completed", "refused", "slow", "broken-off", "malformed"]
 """refused: no connection, or an HTTP status other than 200. slow: not done within the time allowed.
-broken-off: the stream ended before the answer did. malformed: the answer is no stream of tokens.
-"""
+broken-off: the stream ended before the answer did. malformed: the answer is no stream of tokens."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 SAMPLE_MESSAGES = 5
 """Messages of failures that a record keeps."""

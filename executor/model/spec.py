@@ -1,7 +1,6 @@
 """What a model is made of: a Hugging Face ``config.json`` read into a frozen record, and the built-in models.
 
-Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into
-layers.
+Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into layers.
 """
 
 from __future__ import annotations
@@ -127,9 +126,7 @@ class ModelSpec:
     tie_embeddings: bool = False
     qk_norm: bool = False
     attention_bias: bool = False
-    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind
-    attention.
-    """
+    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind attention."""
     output_bias: bool = False
     mla: MlaSpec | None = None
     moe: MoeSpec | None = None

@@ -479,9 +479,8 @@ def highest_rate(
     """The highest rate that keeps the bounds, by doubling or halving from ``start`` and then bisection.
 
     ``at_rate`` gives the requests at a rate; with the same random numbers at every rate (common random numbers) the
-    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are
-    ``counted`` (as in ``attained``); ``computed`` as in ``replay``. Ends when the bracket is within
-    ``precision`` of its upper end.
+    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are ``counted``
+    (as in ``attained``); ``computed`` as in ``replay``. Ends when the bracket is within ``precision`` of its upper end.
     """
     if not 0 < share <= 1:
         raise BadInputError(f"share must be above 0 and at most 1 (got {share!r})")
@@ -532,12 +531,10 @@ def goodput_by_replay(
 ) -> Peak:
     """The highest Poisson rate that one replica serves with TTFT and TPOT each met by ``share`` of requests.
 
-    The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely
-    lengths, drawn independently of one another, or together where they are ``paired``; the random numbers are the
-    same at
-    every rate. The first fifth of the
-    requests (warm-up) and the last tenth (the load ends) are served and not counted. ``prefix_reuse`` of every
-    prompt need not be computed; its pages are held all the same.
+    The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely lengths, drawn
+    independently of one another, or together where they are ``paired``; the random numbers are the same at every rate.
+    The first fifth of the requests (warm-up) and the last tenth (the load ends) are served and not counted.
+    ``prefix_reuse`` of every prompt need not be computed; its pages are held all the same.
     """
     if not 0 <= prefix_reuse < 1:
         raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")

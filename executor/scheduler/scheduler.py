@@ -1,5 +1,4 @@
-"""Which sequences run in the next step, with how many tokens each: continuous batching without torch or
-clock.
+"""Which sequences run in the next step, with how many tokens each: continuous batching without torch or clock.
 
 The engine runs it on a device and the replay on a modelled clock; both do
 

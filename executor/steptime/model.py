@@ -35,9 +35,7 @@ class StepTimes:
     emitted: Array
     """Tokens that a sequence gains per step: 1, or more where drafts are accepted."""
     prefill: Array
-    """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its
-    length.
-    """
+    """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its length."""
     prefill_attention: Array
     engine_cycle: Array
     front_end: Array
@@ -72,10 +70,9 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
-    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``kv_room``).
-    w = (b+1)/(2b) with b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S
-    in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
-    waves.
+    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``kv_room``). w = (b+1)/(2b) with
+    b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S in the engine's terms.
+    ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step waves.
 
     ``theta``: logarithms of the parameters in SI units, (16,) or (16, draws, 1), or ``parameters`` of them. Holds
     for dense and MoE decoders on one node; across nodes the network port is an assumption that no public row tests.
@@ -237,9 +234,7 @@ def _linear_parts(work: Work, p: Mapping[str, Array], tokens: Array) -> tuple[Ar
 
 
 def _collective_seconds(work: Work, p: Mapping[str, Array]) -> Array:
-    """Seconds of one collective per token on a rank: inside the node, and over the network where it leaves
-    it.
-    """
+    """Seconds of one collective per token on a rank: inside the node, and over the network where it leaves it."""
     c = work.cost
     return c.all_reduce_bytes / (work.link * p["e_net"]) + c.cross_node_bytes / (NIC_BYTES_S * p["e_net"])
 
