@@ -21,8 +21,8 @@ from torch import Tensor
 from executor.engine.linear import BLOCK, FP8, Weight, by_row, dequantise
 from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.weights import ModelWeights, build, check_memory
-from executor.errors import BadInputError, UnsupportedModelError, nearest_names
+from executor.engine.weights import Cut, ModelWeights, build, check_memory
+from executor.errors import BadInputError, UnsupportedModelError, did_you_mean
 from executor.model.spec import ModelSpec, from_hf_config
 
 INDEX = "model.safetensors.index.json"
@@ -110,23 +110,18 @@ class Shards:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._stack = ExitStack()
         self._files: dict[str, Any] = {}
         self._file_of: dict[str, str] = {}
 
     def __enter__(self) -> Shards:
-        try:
-            stated = self._stated_files()
-            names = sorted(set(stated.values())) if stated is not None else self._single_file()
-            for name in names:
-                self._open(name)
-        except BaseException:
-            self._stack.close()
-            raise
-        absent = sorted(t for t in (stated or {}) if t not in self._file_of)
-        if absent:
-            self._stack.close()
-            raise BadInputError(f"{self.directory / INDEX}: names {absent[0]}, which no file holds")
+        stated = self._stated_files()
+        with ExitStack() as opened:  # closed again where something is wrong
+            for name in sorted(set(stated.values())) if stated is not None else self._single_file():
+                self._open(opened, name)
+            absent = sorted(t for t in (stated or {}) if t not in self._file_of)
+            if absent:
+                raise BadInputError(f"{self.directory / INDEX}: names {absent[0]}, which no file holds")
+            self._stack = opened.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -149,7 +144,7 @@ class Shards:
         stored = self._files[self._file_of[name]].get_slice(name)
         return tuple(stored.get_shape()), str(stored.get_dtype())
 
-    def read(self, name: str, rows: range | None, columns: range | None) -> Tensor:
+    def read(self, name: str, rows: Cut, columns: Cut) -> Tensor:
         """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not finite."""
         stored = self._files[self._file_of[name]].get_slice(name)
         dimensions = len(stored.get_shape())
@@ -193,12 +188,12 @@ class Shards:
         mend = f"; {pickles[0]} may be a pickle and is never read: convert it to safetensors" if pickles else ""
         raise BadInputError(f"{self.directory} has no safetensors file{mend}")
 
-    def _open(self, name: str) -> None:
+    def _open(self, stack: ExitStack, name: str) -> None:
         path = self.directory / name
         if not path.is_file():
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
-            opened = self._stack.enter_context(safe_open(path, framework="pt", device="cpu"))
+            opened = stack.enter_context(safe_open(path, framework="pt", device="cpu"))
         except (SafetensorError, OSError, ValueError) as problem:
             raise BadInputError(f"{path}: not a whole safetensors file ({problem})") from problem
         self._files[name] = opened
@@ -217,7 +212,7 @@ class Checkpoint:
         self.problems: list[str] = []
         self._asked: set[str] = set()
 
-    def tensor(self, name: str, shape: tuple[int, ...], rows: range | None = None) -> Tensor:
+    def tensor(self, name: str, shape: tuple[int, ...], rows: Cut = None) -> Tensor:
         """In the model's data type."""
         return self._read(name, shape, rows, None, self.dtype)
 
@@ -226,12 +221,7 @@ class Checkpoint:
         return self._read(name, shape, None, None, torch.float32)
 
     def linear(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        rows: range | None = None,
-        columns: range | None = None,
-        bias: bool = False,
+        self, name: str, shape: tuple[int, int], rows: Cut = None, columns: Cut = None, bias: bool = False
     ) -> Weight:
         """FP8 with its scale where it is stored so, else in the model's data type."""
         weight = self._matrix(f"{name}.weight", shape, rows, columns)
@@ -273,7 +263,7 @@ class Checkpoint:
             gate_up, down = halves.flatten(1, 2), down[..., columns.start : columns.stop].contiguous()
         return Experts(Weight(gate_up), Weight(down))
 
-    def _matrix(self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None) -> Weight:
+    def _matrix(self, name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """A linear weight with whatever scale is stored beside it."""
         if name in self.shards and self.shards.header(name)[1] == "F8_E4M3":
             block = f"{name}_scale_inv"
@@ -282,9 +272,7 @@ class Checkpoint:
             return self._scaled_matrix(name, shape, rows, columns)
         return Weight(self._read(name, shape, rows, columns, self.dtype))
 
-    def _block_matrix(
-        self, name: str, scale_name: str, shape: tuple[int, int], rows: range | None, columns: range | None
-    ) -> Weight:
+    def _block_matrix(self, name: str, scale_name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """Scales per 128-block; a slice must cut between blocks."""
         blocks = (math.ceil(shape[0] / BLOCK), math.ceil(shape[1] / BLOCK))
         cuts = [(rows, shape[0]), (columns, shape[1])]
@@ -298,7 +286,7 @@ class Checkpoint:
             f"{self.shards.place(name)}: this slice cuts through a {BLOCK}-block; use fewer ranks"
         )
 
-    def _scaled_matrix(self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None) -> Weight:
+    def _scaled_matrix(self, name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """One scale for the matrix, or one a row, stored as ``weight_scale``."""
         data = self._read(name, shape, rows, columns, FP8)
         scale_name = f"{name}_scale"
@@ -307,9 +295,7 @@ class Checkpoint:
             return Weight(data, self._read(scale_name, stored, None, None, torch.float32).reshape(()), "tensor")
         return Weight(data, self._read(scale_name, (shape[0], 1), rows, None, torch.float32), "row")
 
-    def _read(
-        self, name: str, shape: tuple[int, ...], rows: range | None, columns: range | None, dtype: torch.dtype
-    ) -> Tensor:
+    def _read(self, name: str, shape: tuple[int, ...], rows: Cut, columns: Cut, dtype: torch.dtype) -> Tensor:
         if self.device.type != "meta":
             tensor = self.shards.read(name, rows, columns)
             return tensor.to(self.device, dtype)
@@ -324,8 +310,8 @@ class Checkpoint:
     def _survey(self, name: str, shape: tuple[int, ...]) -> None:
         """Compare a tensor's header with what the config asks for."""
         if name not in self.shards:
-            near = nearest_names(name, self.shards.names, 1) if len(self.problems) < 3 else ()
-            hint = f" (the nearest is {near[0]})" if near else ""
+            near = did_you_mean(name, self.shards.names) if len(self.problems) < 3 else None
+            hint = f" (the nearest is {near})" if near else ""
             self.problems.append(f"{name} is missing{hint}")
         else:
             stored, kind = self.shards.header(name)
@@ -386,7 +372,7 @@ def _place(stack: Tensor | None, part: Tensor, count: int, place: int, half: int
     return stack
 
 
-def _blocks(cut: range | None) -> range | None:
+def _blocks(cut: Cut) -> Cut:
     return None if cut is None else range(cut.start // BLOCK, math.ceil(cut.stop / BLOCK))
 
 

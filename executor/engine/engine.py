@@ -24,7 +24,7 @@ from executor.engine.layers import rope_table
 from executor.engine.linear import Scaling
 from executor.engine.model import Decoder
 from executor.engine.routing import LEARNED, Routing, routing_tables
-from executor.engine.sampling import GREEDY, Sampling, SlotSettings
+from executor.engine.sampling import GREEDY, Sampling, SlotSettings, signed
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build, check_memory
 from executor.errors import BadInputError, DoesNotFitError
@@ -173,7 +173,7 @@ class Engine:
             )
         )
         seed = int(self._chance.integers(1 << 62)) if sampling.seed is None else sampling.seed
-        self._samplings[request_id] = sampling, _signed_seed(seed)
+        self._samplings[request_id] = sampling, signed(seed)
         return request_id
 
     def cancel(self, request_id: Hashable) -> Output | None:
@@ -361,9 +361,3 @@ def _workspace(
     del probe
     torch.cuda.empty_cache()
     return taken
-
-
-def _signed_seed(seed: int) -> int:
-    """Any integer as a signed 64-bit number."""
-    seed &= (1 << 64) - 1
-    return seed - (1 << 64) if seed >= 1 << 63 else seed

@@ -131,12 +131,15 @@ def prior_belief(setup: Setup) -> Belief:
         f"uncalibrated: the prior of engine {setup.engine.name}, with no two measured rows of"
         f" {setup.spec.name.split('/')[-1]} in {setup.precision}"
     )
+    return estimated(calibration, setup, reason)
+
+
+def estimated(calibration: Calibration, setup: Setup, reason: str) -> Belief:
+    """What a prior says of a set-up: itself where it was fitted, else carried over."""
     if setup.accelerator.name in PRIOR_GPUS:
         return Belief(calibration, setup.kernel_factor, 0.0, "estimated", reason)
     moved = carry(calibration, reference_accelerator(), setup)
-    return Belief(
-        moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", f"{reason}; {moved.reason}"
-    )
+    return Belief(moved.calibration, moved.kernel_factor, moved.extra_sd, "estimated", f"{reason}; {moved.reason}")
 
 
 def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
@@ -144,7 +147,7 @@ def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
     there = rows[0].setup
     moved = carry(from_prior(rows), there.accelerator, setup)
     reason = f"{len(rows)} measured rows of {rows[0].group}{remark}; {moved.reason}"
-    return Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
+    return Belief(moved.calibration, moved.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
 
 
 def measured_of(rows: Sequence[Case]) -> Measured:

@@ -7,7 +7,6 @@ input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from executor.model.roofline import PRECISIONS, Accelerator
 from executor.model.spec import model_spec
 from executor.reference import SHIPPED
 from executor.reference.accelerators import accelerator
+from executor.reference.csv_table import csv_lines
 from executor.steptime.parameters import Engine, engine
 from executor.steptime.transfer import family_of
 from executor.steptime.workload import Load, Setup
@@ -94,10 +94,6 @@ class Case:
         cycle = (self.ttft_ms + self.tpot_ms * (self.load.osl - 1)) / 1e3
         return self.load.concurrency * self.load.osl / cycle / self.setup.layout.gpus
 
-    def noted(self, note: str) -> Case:
-        """The same row with one more remark."""
-        return replace(self, notes=(*self.notes, note))
-
 
 @dataclass(frozen=True)
 class Rejected:
@@ -129,20 +125,8 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
 
     FileError where it is missing, no text, empty, or lacks a column; LimitError where it is too long.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _checked(path, csv.reader(file, strict=True), needed, most_rows)
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is not UTF-8 text", mend="save it as UTF-8") from error
-    except csv.Error as error:
-        raise FileError(path, f"is no CSV file: {error}") from error
-
-
-def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most_rows: int) -> Table:
-    reader = iter(lines)
-    header = [name.strip() for name in next(reader, [])]
+    lines = csv_lines(path)
+    header = [name.strip() for name in next(lines, [])]
     if not any(header):
         raise FileError(path, "is empty", mend=f"give at least the columns {', '.join(needed)}")
     lacking = [name for name in needed if name not in header]
@@ -153,7 +137,7 @@ def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most
     if len(set(header)) < len(header):
         raise FileError(path, "has a column twice", row=1, found=header)
     rows: list[tuple[int, Mapping[str, str]]] = []
-    for line, cells in enumerate(reader, start=2):
+    for line, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(rows) >= most_rows:
@@ -343,8 +327,8 @@ def _unmerged(case: Case, copies: Sequence[Case]) -> Case:
         assert case.tpot_ms is not None
         ratio = max(single.tpot_ms, case.tpot_ms) / min(single.tpot_ms, case.tpot_ms)
         if ratio > MERGED_RATIO:
-            taken = replace(case, ttft_ms=single.ttft_ms, tpot_ms=single.tpot_ms, repeats=single.repeats)
-            return taken.noted(f"two merged set-ups: the single run of line {single.line} stands for it")
+            notes = (*case.notes, f"two merged set-ups: the single run of line {single.line} stands for it")
+            return replace(case, ttft_ms=single.ttft_ms, tpot_ms=single.tpot_ms, repeats=single.repeats, notes=notes)
     return case
 
 

@@ -105,7 +105,6 @@ class _State:
     """Share of requests that meet the TTFT bound."""
     tpot_at_percentile: Array
     occupancy_at_percentile: Array
-    prefill_load: Array
 
 
 def _open_replica(setup: Setup, believed: Belief, lengths: Lengths, slo: Slo, prefix_reuse: float) -> _OpenReplica:
@@ -181,7 +180,6 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
         attained=attained,
         tpot_at_percentile=tpot / replica.scale,
         occupancy_at_percentile=occupancy + z * np.sqrt(occupancy),
-        prefill_load=load,
     )
 
 

@@ -64,11 +64,9 @@ class _Source:
 
     def number(self, *path: str) -> float | None:
         """The number at a path, or None where there is none; BadInputError for anything else, NaN, negative."""
-        found: Any = self.content
-        for name in path:
-            if not isinstance(found, Mapping) or found.get(name) is None:
-                return None
-            found = found[name]
+        found = self._at(path)
+        if found is None:
+            return None
         where = f"{self.place}: {'.'.join(path)}"
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise BadInputError(f"{where} must be a number (got {found!r:.60})")
@@ -85,25 +83,25 @@ class _Source:
 
     def part(self, *path: str) -> _Source:
         """The object at a path; an empty one where there is none."""
-        found: Any = self.content
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
+        found = self._at(path)
         inside = found if isinstance(found, Mapping) else {}
         return _Source(f"{self.place}: {'.'.join(path)}", inside)
 
     def text(self, *path: str) -> str:
         """The text at a path; empty where there is none."""
-        found: Any = self.content
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
+        found = self._at(path)
         return found if isinstance(found, str) else ""
 
     def list(self, *path: str) -> Sequence[Any]:
         """The list at a path; empty where there is none."""
+        found = self._at(path)
+        return found if isinstance(found, list) else []
+
+    def _at(self, path: Sequence[str]) -> Any:
         found: Any = self.content
         for name in path:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return found if isinstance(found, list) else []
+        return found
 
 
 def imported_profile(

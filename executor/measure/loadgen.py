@@ -14,9 +14,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from executor.arithmetic_series import Ramps
+from executor.arithmetic_series import Floats, Ramps
 from executor.errors import BadInputError
-from executor.replay.arrivals import Floats
 from executor.serving_metrics import Bounds, Latencies, bench_metrics
 
 Outcome = Literal["completed", "refused", "slow", "broken-off", "malformed"]

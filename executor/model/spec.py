@@ -193,17 +193,13 @@ class ModelSpec:
         """Elements cached per token and layer on one whole replica."""
         return self.mla.cache_width if self.mla is not None else 2 * self.kv_heads * self.head_dim
 
-    def kv_bytes_per_token_per_layer(self, bytes_per_element: float = 2.0) -> float:
-        """Bytes cached per token and layer on one whole replica; 2 bytes an element is BF16."""
-        return self.kv_elements_per_token_per_layer * bytes_per_element
-
     def kv_bytes_per_token(self, bytes_per_element: float = 2.0) -> float:
-        """Bytes cached per token over all layers.
+        """Bytes cached per token over all layers on one whole replica; 2 bytes an element is BF16.
 
         >>> model_spec("Qwen3-8B").kv_bytes_per_token() / 1024
         144.0
         """
-        return self.layers * self.kv_bytes_per_token_per_layer(bytes_per_element)
+        return self.layers * (self.kv_elements_per_token_per_layer * bytes_per_element)
 
 
 def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:

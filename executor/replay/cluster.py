@@ -18,10 +18,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from executor.arithmetic_series import Floats, Ints
 from executor.errors import BadInputError, UnknownNameError
 from executor.portable.elementary import log1p
 from executor.portable.normal import uniforms
-from executor.replay.arrivals import Arrivals, Floats, Ints
+from executor.replay.arrivals import Arrivals
 from executor.replay.rate_search import bracket, narrowed
 from executor.replay.results import Line, Replayed, Spans
 from executor.scheduler.kv_pages import CountedPages
@@ -79,29 +80,18 @@ def replay(
         raise BadInputError(f"replicas must be at least 1 (got {replicas})")
     if route not in ROUTES:
         raise UnknownNameError("router", str(route), ROUTES)
-    found = limits or replica_limits(time, arrivals.block_tokens)
+    limits = limits or replica_limits(time, arrivals.block_tokens)
     with _without_collector():  # all that a replay made is gone again before it is back
-        return _served(arrivals, time, found, [_Replica(found, time, jump) for _ in range(replicas)], route, computed)
-
-
-def _served(
-    arrivals: Arrivals,
-    time: BatchTime,
-    limits: Limits,
-    servers: Sequence[_Replica],
-    route: Route,
-    computed: Ints | None,
-) -> Replayed:
-    requests = _requests(arrivals, limits.page_size)
-    if computed is not None:
-        requests = (
-            request._replace(computed=tokens) for request, tokens in zip(requests, computed.tolist(), strict=True)
-        )
-    router = _ROUTERS["round-robin" if len(servers) == 1 else route](servers)
-    placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
-    for server in servers:
-        server.run_until(math.inf)
-    return _replayed(arrivals, time, limits, servers, np.array(placed))
+        servers = [_Replica(limits, time, jump) for _ in range(replicas)]
+        requests = _requests(arrivals, limits.page_size)
+        if computed is not None:
+            known = zip(requests, computed.tolist(), strict=True)
+            requests = (request._replace(computed=tokens) for request, tokens in known)
+        router = _ROUTERS["round-robin" if replicas == 1 else route](servers)
+        placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
+        for server in servers:
+            server.run_until(math.inf)
+        return _replayed(arrivals, time, limits, servers, np.array(placed))
 
 
 @contextmanager
@@ -435,7 +425,6 @@ def _replayed(
         busy=busy / (last * len(servers)) if last > 0 else 0.0,
         _lines=tuple(server.line.line() for server in servers),
         _spans=tuple(spans),
-        _delay=delay,
     )
 
 

@@ -43,11 +43,6 @@ class Measured:
         """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
         return log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
 
-    def at(self, index: Array | Sequence[int]) -> Measured:
-        """The chosen rows."""
-        chosen = np.asarray(index, dtype=int)
-        return Measured(self.ttft[chosen], self.tpot[chosen], self.osl[chosen])
-
 
 @dataclass(frozen=True)
 class Mode:

@@ -15,23 +15,31 @@ from executor.steptime.workload import CHUNK_TOKENS, MOE_LAYER_FACTOR, NIC_BYTES
 
 
 @dataclass(frozen=True)
-class StepTimes:
+class DecodeStep:
+    """Parts of one decode step of each row (and of each parameter draw, leading axis). Seconds."""
+
+    weights: Array
+    gemm: Array
+    """Weight reads and GEMM flops; ``linear`` is the smooth larger of the two."""
+    linear: Array
+    kv: Array
+    attention_compute: Array
+    attention: Array
+    latency: Array
+    collectives: Array
+    """Of which ``latency``, however little they carry."""
+    host: Array
+    decode_step: Array
+
+
+@dataclass(frozen=True)
+class StepTimes(DecodeStep):
     """Timing of each row (and of each parameter draw, leading axis). Seconds."""
 
     slots: Array
     """Requests that the KV cache holds at once."""
     in_service: Array
     """Requests in service, S: the concurrency or the slots, whichever is less."""
-    weights: Array
-    gemm: Array
-    """Weight reads and GEMM flops of a decode step; ``linear`` is the smooth larger of the two."""
-    linear: Array
-    kv: Array
-    attention_compute: Array
-    attention: Array
-    collectives: Array
-    host: Array
-    decode_step: Array
     emitted: Array
     """Tokens that a sequence gains per step: 1, or more where drafts are accepted."""
     prefill: Array
@@ -85,7 +93,7 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     step = _decode(work, p, batch)
     prefill, prefill_attention = _prefill(work, p, batch, step)
 
-    engine = batch * prefill + o / work.emitted * step.total
+    engine = batch * prefill + o / work.emitted * step.decode_step
     # Each node of a replica has a front end of its own.
     front_end = served * o * p["f_tok"] / np.maximum(1.0, c.gpus / GPUS_PER_NODE)
     cycle = _pnorm(engine, front_end, 6)
@@ -93,22 +101,14 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     phi = p["phi"] if burst_share is None else burst_share
     waves = np.maximum(1.0, batch * work.computed / CHUNK_TOKENS / c.attention_dp)
     burst = phi * np.maximum(batch - 1.0, 0.0) * prefill * (waves + 1.0) / (2.0 * waves)
-    ttft = p["tau0"] + 1.5 * step.total + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
+    ttft = p["tau0"] + 1.5 * step.decode_step + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
     ttft = _smooth_min(ttft, 0.9 * whole)
     queued = work.concurrency / served
     total = whole * queued
     return StepTimes(
+        **vars(step),
         slots=slots,
         in_service=served,
-        weights=step.weights,
-        gemm=step.gemm,
-        linear=step.linear,
-        kv=step.kv,
-        attention_compute=step.attention_compute,
-        attention=step.attention,
-        collectives=step.collectives,
-        host=step.host,
-        decode_step=step.total,
         emitted=work.emitted,
         prefill=prefill,
         prefill_attention=prefill_attention,
@@ -121,23 +121,7 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     )
 
 
-@dataclass(frozen=True)
-class _Step:
-    """Parts of one decode step, seconds."""
-
-    weights: Array
-    gemm: Array
-    linear: Array
-    kv: Array
-    attention_compute: Array
-    attention: Array
-    latency: Array
-    collectives: Array
-    host: Array
-    total: Array
-
-
-def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
+def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> DecodeStep:
     r"""One decode step of ``batch`` sequences.
 
         lin(B) = [ ((W_dense + W_exp (1-(1-k/E)^B) m_moe) / (BW e_w))^4 + (2 B a / (peak x e_p))^4 ]^(1/4)
@@ -165,10 +149,10 @@ def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
     rest = linear + attention + host + drafted * (linear + attention + launch)
     moved = collectives * (1.0 + drafted)
     total = np.where(halves > 1, _pnorm(rest, moved, 4), rest + moved)
-    return _Step(weights, gemm, linear, kv, compute, attention, latency, collectives, host, total)
+    return DecodeStep(weights, gemm, linear, kv, compute, attention, latency, collectives, host, total)
 
 
-def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> tuple[Array, Array]:
+def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: DecodeStep) -> tuple[Array, Array]:
     r"""Engine time of one request's prefill, and of its attention alone.
 
     n      = s (1 - exp(-S max(1, i/8192/d) / s)),  m = S i / n,  s = o/e     steps with prefill, tokens in each

@@ -44,8 +44,8 @@ class Carried:
     """A calibration moved to another GPU."""
 
     calibration: Calibration
-    setup: Setup
-    """The set-up on the target, with the kernel factor that its own efficiency implies."""
+    kernel_factor: float
+    """On the target, as its own efficiency implies."""
     extra_sd: float
     reason: str
 
@@ -113,7 +113,7 @@ def carry(calibration: Calibration, source: Accelerator, target: Setup) -> Carri
     extra = family.extra_sd
     return Carried(
         calibration=replace(calibration, modes=tuple(mode for mode, _ in moves)),
-        setup=replace(target, kernel_factor=moves[0][1]),
+        kernel_factor=moves[0][1],
         extra_sd=extra,
         reason=(
             f"carried over from {source.name} to {target.accelerator.name}, never measured"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,13 +63,6 @@ class Work:
     """Tokens that each sequence puts through a step: 1 and those drafted."""
     emitted: Array
     """Tokens of them that are kept on average."""
-
-    def at(self, index: Array | Sequence[int]) -> Work:
-        """The chosen rows."""
-        chosen = np.asarray(index, dtype=int)
-        values = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "cost"}
-        cost = ReplicaCost(**{f.name: getattr(self.cost, f.name)[chosen] for f in fields(ReplicaCost)})
-        return Work(cost=cost, **values)
 
     def __len__(self) -> int:
         return len(self.isl)
