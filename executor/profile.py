@@ -11,10 +11,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from executor.errors import BadInputError
+from executor.errors import BadInputError, shown
+from executor.json_input import parsed
 from executor.model.cost import Layout
 
 SCHEMA_VERSION = 1
@@ -94,6 +95,9 @@ class Provenance:
     commit: str = ""
     command: str = ""
 
+    def __post_init__(self) -> None:
+        _check_texts(self)
+
 
 @dataclass(frozen=True)
 class ServingProfile:
@@ -115,7 +119,8 @@ class ServingProfile:
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
-            raise BadInputError(f"label must be one of {', '.join(LABELS)} (got {self.label!r})")
+            raise BadInputError(f"label must be one of {', '.join(LABELS)} (got {shown(self.label)})")
+        _check_texts(self)
         if not self.points:
             raise BadInputError("a profile needs at least one point")
         if self.label == "measured" and not all(point.metrics for point in self.points):
@@ -130,15 +135,12 @@ class ServingProfile:
 
 def profile_from_json(text: str, origin: str = "profile") -> ServingProfile:
     """Read a profile back; BadInputError names the place, the value found and what was expected."""
-    try:
-        stored = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as problem:
-        raise BadInputError(f"{origin}: not JSON ({problem})") from problem
+    stored = parsed(text, origin)
     if not isinstance(stored, dict):
         raise BadInputError(f"{origin}: must hold an object, found {type(stored).__name__}")
     version = stored.pop("schema_version", None)
     if version != SCHEMA_VERSION:
-        raise BadInputError(f"{origin}: schema_version must be {SCHEMA_VERSION} (got {version!r})")
+        raise BadInputError(f"{origin}: schema_version must be {SCHEMA_VERSION} (got {shown(version)})")
     try:
         return ServingProfile(
             **{
@@ -154,6 +156,14 @@ def profile_from_json(text: str, origin: str = "profile") -> ServingProfile:
         raise BadInputError(f"{origin}: {str(problem).replace('__init__() ', '')}") from problem
     except BadInputError as problem:
         raise BadInputError(f"{origin}: {problem}") from problem
+
+
+def _check_texts(record: Provenance | ServingProfile) -> None:
+    """BadInputError for the first field that should be text and is none."""
+    for field_ in fields(record):
+        value = getattr(record, field_.name)
+        if field_.type == "str" and not isinstance(value, str):
+            raise BadInputError(f"{field_.name} must be text (got {shown(value)})")
 
 
 def _point(stored: Mapping[str, Any]) -> Point:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
 from executor.errors import FileError, did_you_mean
+from executor.json_input import MOST_BYTES, file_bytes
 
 Evidence = Literal["official", "reported", "estimate"]
 """official: filing, rule, testimony, agency or vendor; reported: press or analysts from sources;
@@ -106,8 +108,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def csv_lines(path: Path) -> Iterator[list[str]]:
     """The cells of each line of a CSV file in UTF-8; FileError where it cannot be read, is no text or no CSV."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.reader(file, strict=True)
+        text = file_bytes(path, MOST_BYTES).decode("utf-8-sig")
+        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
