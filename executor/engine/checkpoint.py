@@ -6,8 +6,8 @@ once, and whether the weights fit the memory. Only then are tensors read, and ea
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,15 +22,13 @@ from executor.engine.linear import BLOCK, FP8, Weight, by_row, dequantise
 from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import Cut, ModelWeights, build, check_memory
-from executor.errors import BadInputError, UnsupportedModelError, did_you_mean
+from executor.errors import BadInputError, UnsupportedModelError, did_you_mean, shown
+from executor.json_input import inside, read_json
 from executor.model.spec import ModelSpec, from_hf_config
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 MOST_PROBLEMS = 10
-LARGEST_JSON = 64 * 10**6
-"""Bytes of a JSON file read whole. The largest index known, Kimi K2's, has about 13 MB."""
-
 TYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E4M3": FP8}
 IGNORED = re.compile(r"rotary_emb\.inv_freq$|self_attn\.[kv]_scale$")
 """Tensors of old checkpoints that hold nothing a model needs."""
@@ -56,26 +54,14 @@ def load(
 
 def read_spec(directory: Path) -> ModelSpec:
     """The spec of the model in ``directory``; UnsupportedModelError for parts the engine does not compute."""
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise BadInputError(f"{directory}: no such directory; give the folder that holds config.json")
-    config = read_json(directory / "config.json")
+    config = read_json(inside(directory, "config.json"))
     if not isinstance(config, Mapping):
         raise BadInputError(f"{directory / 'config.json'}: must hold an object")
     spec = from_hf_config(config, directory.resolve().name)
     _check_computable(spec, config)
     return spec
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of bounded size; BadInputError where it is missing, too large or not JSON."""
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise BadInputError(f"{path}: larger than {LARGEST_JSON // 10**6} MB, not a model's description")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInputError(f"{path.parent} has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as problem:
-        raise BadInputError(f"{path}: not readable as JSON ({problem})") from problem
 
 
 def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
@@ -99,7 +85,7 @@ def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
         if rope.get(field) not in (None, True):
             raise UnsupportedModelError(f"{spec.name}: rope scaling with {field} is not computed by the engine")
     for field in (name for name, found in odd.items() if found):
-        raise UnsupportedModelError(f"{spec.name}: {field} {text.get(field)!r} is not computed by the engine")
+        raise UnsupportedModelError(f"{spec.name}: {field} {shown(text.get(field))} is not computed by the engine")
     width = spec.mla.qk_rope if spec.mla is not None else spec.head_dim
     if width % 2:
         raise BadInputError(f"{spec.name}: rotary width must be even (got {width})")
@@ -160,7 +146,7 @@ class Shards:
 
     def _stated_files(self) -> dict[str, str] | None:
         """The index's map from tensor to file; None where there is no index."""
-        path = self.directory / INDEX
+        path = inside(self.directory, INDEX)
         if not path.exists():
             return None
         index = read_json(path)
@@ -171,7 +157,7 @@ class Shards:
             plain = isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
             if not plain:
                 raise BadInputError(
-                    f"{path}: {tensor} is said to be in {name!r};"
+                    f"{path}: {tensor} is said to be in {shown(name)};"
                     " only safetensors files in the directory itself are read"
                 )
         return files
@@ -189,7 +175,7 @@ class Shards:
         raise BadInputError(f"{self.directory} has no safetensors file{mend}")
 
     def _open(self, stack: ExitStack, name: str) -> None:
-        path = self.directory / name
+        path = inside(self.directory, name)
         if not path.is_file():
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
