@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from executor.errors import BadInputError, shown
 from executor.json_input import parsed
@@ -97,6 +97,17 @@ class Provenance:
 
     def __post_init__(self) -> None:
         _check_texts(self)
+
+
+class Served(TypedDict):
+    """The fields of a profile that say what served, and that no measurement finds out."""
+
+    gpu: str
+    precision: str
+    engine: str
+    engine_version: str
+    layout: Layout
+    kv_precision: str
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from executor.model.spec import ModelSpec
 
 @dataclass(frozen=True)
 class LayerCache:
-    """One layer's pages. GQA: keys and values [pages, page_size, kv_heads, head_dim]; MLA: the latent
+    """One layer's pages: keys and values [pages, page_size, kv_heads, head_dim].
 
-    [pages, page_size, 1, kv_lora_rank + qk_rope] in ``keys``, whose first kv_lora_rank elements serve as the
-    values too, and ``values`` is empty.
+    MLA: the latent [pages, page_size, 1, kv_lora_rank + qk_rope] in ``keys``, whose first kv_lora_rank elements serve
+    as the values too, and ``values`` is empty.
     """
 
     keys: Tensor

@@ -37,10 +37,10 @@ class GqaWeights:
 
 @dataclass(frozen=True)
 class MlaWeights:
-    """Multi-head latent attention. ``down`` makes q's latent and the KV latent from the same input;
+    """Multi-head latent attention. ``down`` makes q's latent and the KV latent from the same input.
 
-    without q_lora_rank ``q`` takes the hidden state itself and ``down`` makes the KV latent alone.
-    ``kv_up`` [heads * (nope + v), kv_lora_rank] is kept in the model's data type for the absorbed products.
+    Without q_lora_rank ``q`` takes the hidden state itself and ``down`` makes the KV latent alone. ``kv_up`` [heads *
+    (nope + v), kv_lora_rank] is kept in the model's data type for the absorbed products.
     """
 
     down: Linear

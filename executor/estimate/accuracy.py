@@ -39,6 +39,8 @@ class MetricScore:
     error: float
     bias: float
     coverage: float
+    half_width: float
+    """Mean of (high/median - 1), the upper half-width of the interval."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,7 @@ def _score_rows(group: Group, chosen: Sequence[Case], left: Sequence[Case], beli
             error=float(np.mean(np.abs(ratio - 1))),
             bias=float(np.mean(ratio - 1)),
             coverage=float(np.mean((low <= found[name]) & (found[name] <= high))),
+            half_width=float(np.mean(high / medians[place] - 1)),
         )
     lines = tuple(sorted(case.line for case in chosen))
     return GroupScore(group, lines, len(left), believed.label, reason=believed.reason, **metrics)

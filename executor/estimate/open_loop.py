@@ -241,17 +241,9 @@ def _unreachable(setup: Setup, memory: MemoryFit, kv_tokens: float, believed: Be
     )
     named = " and ".join(broken) or "half of the posterior draws"
     return Goodput(
-        requests_per_s=0.0,
-        sigma_log=0.0,
-        low=0.0,
-        high=0.0,
-        concurrency=0.0,
         gpus=setup.layout.gpus,
-        output_tokens_per_s_per_gpu=0.0,
         ttft_ms=ttft,
         tpot_ms=tpot,
-        mfu=0.0,
-        mbu=0.0,
         kv_tokens=kv_tokens,
         memory=memory,
         label=believed.label,

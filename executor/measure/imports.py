@@ -18,12 +18,11 @@ import errno
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from executor.errors import BadInputError, shown
 from executor.json_input import file_bytes, parsed
-from executor.model.cost import Layout
-from executor.profile import COUNTED, Point, Provenance, ServingProfile
+from executor.profile import COUNTED, Point, Provenance, Served, ServingProfile
 
 MOST_BYTES = 256 << 20
 """A result file with every request's text can be large; a larger one is refused."""
@@ -105,17 +104,7 @@ class _Source:
         return found
 
 
-def imported_profile(
-    files: Sequence[Path],
-    *,
-    gpu: str,
-    precision: str,
-    engine: str,
-    engine_version: str,
-    layout: Layout,
-    kv_precision: str,
-    model: str | None = None,
-) -> ServingProfile:
+def imported_profile(files: Sequence[Path], *, model: str | None = None, **served: Unpack[Served]) -> ServingProfile:
     """One measured profile from result files of one set-up, whichever of the three tools wrote them.
 
     BadInputError with file, place and mend for anything that is no such file, or where the files name
@@ -130,12 +119,7 @@ def imported_profile(
     dates = sorted({date for _, _, date, _ in found if date})
     return ServingProfile(
         model=model or named[0],
-        gpu=gpu,
-        precision=precision,
-        engine=engine,
-        engine_version=engine_version,
-        layout=layout,
-        kv_precision=kv_precision,
+        **served,
         label="measured",
         points=tuple(point for _, _, _, point in found),
         provenance=Provenance(

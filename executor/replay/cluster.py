@@ -112,25 +112,18 @@ def _requests(arrivals: Arrivals, page_size: int) -> Iterator[Request]:
     One is made when it arrives: those that ended have left their room to it, and the processor's cache still has it.
     """
     prompts, outputs = arrivals.prompt.tolist(), arrivals.output.tolist()
-    if arrivals.blocks is None:
-        return _made(prompts, outputs, repeat(()))
-    if arrivals.block_tokens % page_size:
-        raise BadInputError(
-            f"pages of {page_size} tokens do not divide the trace's blocks of {arrivals.block_tokens};"
-            " choose a page size that does"
-        )
-    parts = arrivals.block_tokens // page_size
-    names = (
-        _page_names(blocks, parts, prompt // page_size) for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
-    )
-    return _made(prompts, outputs, names)
-
-
-def _made(prompts: list[int], outputs: list[int], names: Iterable[Sequence[Hashable]]) -> Iterator[Request]:
-    """Requests by place; half a microsecond each less than by name."""
+    names: Iterable[Sequence[Hashable]] = repeat(())
+    if arrivals.blocks is not None:
+        if arrivals.block_tokens % page_size:
+            raise BadInputError(
+                f"pages of {page_size} tokens do not divide the trace's blocks of {arrivals.block_tokens};"
+                " choose a page size that does"
+            )
+        parts, each = arrivals.block_tokens // page_size, zip(arrivals.blocks, prompts, strict=True)
+        names = (_page_names(blocks, parts, prompt // page_size) for blocks, prompt in each)
     stop: frozenset[int] = frozenset()
     rows = zip(count(), prompts, outputs, repeat(stop), repeat(0), names, repeat(0), strict=False)
-    return map(Request._make, rows)
+    return map(Request._make, rows)  # by place: half a microsecond each less than by name
 
 
 def _page_names(blocks: Sequence[Hashable], parts: int, full: int) -> Sequence[Hashable]:

@@ -234,10 +234,8 @@ def decode_mla(
     absorbed: Tensor, q_rope: Tensor, latents: Tensor, tables: Tensor, slots: Tensor, positions: Tensor,
     scale: float, shape: DecodeShape = MLA_SHAPES[0],
 ) -> Tensor:  # fmt: skip
-    """Absorbed queries [D, heads, rank] and rotated tails [D, heads, rope] against the latents
-
-    [pages, page, 1, rank + rope]: the weighted sum of latents [D, heads, rank].
-    """
+    """Absorbed queries [D, heads, rank] and rotated tails [D, heads, rope] against the latents [pages, page, 1, rank +
+    rope]: the weighted sum of latents [D, heads, rank]."""
     rows, heads, rank = absorbed.shape
     page = latents.shape[1]
     block = max(16, min(shape.block, page))

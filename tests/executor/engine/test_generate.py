@@ -246,7 +246,10 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
     ("template", "message"),
     [
         (ENDLESS, "took more than 3 s"),
-        ("{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "512 MiB"),
+        (
+            "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+            "took more than",
+        ),
         ("{{ lipsum(n=100000000) }}", "took more than"),
         ("{{ 'x' * 20000000 }}", "more than 10,000,000 characters"),
     ],
