@@ -29,22 +29,21 @@ class SettingsError(UserMistakeError):
 
 def data_folder() -> Path:
     """Where this system keeps a user's data."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "waferlag"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "waferlag"
+    return _folder("Application Support", "", "XDG_DATA_HOME", ".local/share")
 
 
 def cache_folder() -> Path:
     """Where this system keeps what a program can find again."""
+    return _folder("Caches", "cache", "XDG_CACHE_HOME", ".cache")
+
+
+def _folder(mac: str, windows: str, variable: str, otherwise: str) -> Path:
     home = Path.home()
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "waferlag"
+        return home / "Library" / mac / "waferlag"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "waferlag"
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag" / windows
+    return Path(os.environ.get(variable) or home / otherwise) / "waferlag"
 
 
 def config_file() -> Path:

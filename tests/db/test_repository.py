@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db import queries
 from db.errors import ArtefactError, DatabaseError
+from db.identity import run_identity
 from db.repository import ProfileRepository, RunRepository
 from db.schema import Base, RunRow, ScenarioRow
 from executor.errors import UnknownNameError
@@ -130,9 +131,9 @@ def test_changed_content_under_the_same_name_is_a_new_version_and_equal_content_
 def test_an_identical_run_is_found_whatever_the_number_of_processes(database, make_record, make_scenario):
     repository = RunRepository(database)
     run_id = repository.add(make_record(make_scenario(run={"processes": 2})))
-    assert repository.find(make_scenario(run={"processes": 8}), "0.1.0") == run_id
-    assert repository.find(make_scenario(), "0.2.0") is None
-    assert repository.find(make_scenario(seed=8), "0.1.0") is None
+    assert repository.find_identity(run_identity(make_scenario(run={"processes": 8}), "0.1.0")) == run_id
+    assert repository.find_identity(run_identity(make_scenario(), "0.2.0")) is None
+    assert repository.find_identity(run_identity(make_scenario(seed=8), "0.1.0")) is None
 
 
 def test_a_beginning_of_an_id_is_enough_where_it_is_unique(database, make_record):
