@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.columns import now
 from db.connection import Database
+from db.notices import sealed
 from db.repository import APPROVED, WITHDRAWN, full_run_id
 from db.schema import (
     AuditRow,
@@ -137,11 +138,16 @@ _MOMENTS = ("at", "created", "started", "ended", "due", "next_at", "last_at")
 
 
 def _plain(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    """Columns by name, the database's seconds made into moments in UTC."""
-    return {
-        name: dt.datetime.fromtimestamp(value, dt.UTC) if name in _MOMENTS and value is not None else value
-        for name, value in row._mapping.items()
-    }
+    """Columns by name: the database's seconds made into moments in UTC, addresses of webhooks sealed."""
+    return {name: _told(name, value) for name, value in row._mapping.items()}
+
+
+def _told(name: str, value: Any) -> Any:
+    if name in _MOMENTS and value is not None:
+        return dt.datetime.fromtimestamp(value, dt.UTC)
+    if name == "sinks":
+        return {"sinks": [sealed(sink) for sink in value["sinks"]]}
+    return sealed(value) if name == "sink" else value
 
 
 def moment(database: Database) -> float:

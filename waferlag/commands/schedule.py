@@ -111,8 +111,8 @@ def _args(asked: Asked, zone: str, start_on_due_date: bool, pin: bool) -> dict[s
 @app.command("list")
 def list_schedules(db: Db = None, json_file: JsonFile = None) -> None:
     """List the schedules, when each runs next, and how it went last."""
+    from db.notices import shown_sink
     from db.queries import schedules
-    from waferlag.worker.sinks import shown_sink
 
     with open_chosen(db) as database:
         found = schedules(database)
