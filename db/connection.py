@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db.errors import BUSY_SECONDS, DatabaseError, DatabaseUrlError, told_plainly
+from db.artefacts import file_error, private_file, private_folder
+from db.errors import BUSY_SECONDS, DatabaseError, DatabaseReadOnlyError, DatabaseUrlError, told_plainly
 from executor.errors import did_you_mean
 
 _SCHEMES = {
@@ -80,8 +82,8 @@ class Database:
 def connect(url: str, runs_folder: Path | str | None = None) -> Database:
     """The database at ``url`` as it is, whatever the version of its tables: for migrations."""
     parsed = database_url(url)
-    _make_folder_of(parsed)
-    return Database(_engine(parsed), Path(runs_folder or _default_runs_folder(parsed)))
+    folder = Path(runs_folder or _default_runs_folder(parsed))
+    return Database(_engine(_ready_file(parsed)), folder)
 
 
 def shown_url(url: URL) -> str:
@@ -140,14 +142,34 @@ def require_file(url: URL) -> None:
         )
 
 
-def _make_folder_of(url: URL) -> None:
+def _ready_file(url: URL) -> URL:
+    """The URL of an SQLite file that can be opened: made, its owner's alone, or read as it is on a read-only mount.
+
+    SQLite gives the files of its log the rights of the database.
+    """
     if url.drivername != "sqlite+pysqlite" or "uri" in url.query:
-        return
-    folder = Path(str(url.database)).parent
+        return url
+    file = Path(str(url.database))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(file.parent)
+        private_file(file)
     except OSError as error:
-        raise DatabaseUrlError(f"the database's folder {folder} cannot be made ({error.strerror})") from error
+        if file.parent.is_dir():
+            raise file_error(file, error) from error
+        raise DatabaseUrlError(f"the database's folder {file.parent} cannot be made ({error.strerror})") from error
+    return url if os.access(file.parent, os.W_OK) else _unchanging(url, file)
+
+
+def _unchanging(url: URL, file: Path) -> URL:
+    """A file in a folder that cannot be written: SQLite makes no lock and no log there, and reads the file alone."""
+    log = file.with_name(f"{file.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise DatabaseReadOnlyError(
+            f"{file} lies in a folder that cannot be written, and its last changes are in {log.name}: open it once "
+            "where it can be written, or copy both files there"
+        )
+    query = {**url.query, "mode": "ro", "immutable": "1", "uri": "true"}
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def _default_runs_folder(url: URL) -> Path:
@@ -161,7 +183,7 @@ def _default_runs_folder(url: URL) -> Path:
 def _engine(url: URL) -> Engine:
     if url.drivername == "sqlite+pysqlite":
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", _set_up_sqlite if url.query.get("mode") != "ro" else _set_up_unchanging)
         event.listen(engine, "begin", _begin_on_sqlite)
         return engine
     timeouts = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout=60s"
@@ -182,6 +204,11 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _set_up_unchanging(connection: Any, record: Any) -> None:
+    """Let us begin transactions ourselves; a file that may not be written keeps the log that it has."""
+    connection.isolation_level = None
 
 
 def _begin_on_sqlite(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """What screens ask: read-only, answered in plain frozen data."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,12 @@ _SUMMARY: Select[Any] = (
 )
 
 
-def runs(
+def runs(database: Database, **asked: Any) -> list[RunSummary]:
+    """The newest runs first: :func:`each_run`, all at once."""
+    return list(each_run(database, **asked))
+
+
+def each_run(
     database: Database,
     *,
     state: str | None = None,
@@ -100,8 +105,8 @@ def runs(
     schedule: str | None = None,
     kind: str | None = "plan",
     limit: int = 100,
-) -> list[RunSummary]:
-    """The newest runs first, at most ``limit``.
+) -> Iterator[RunSummary]:
+    """The newest runs first, at most ``limit``, read as they are asked for.
 
     A filter that is None lets everything pass; ``kind`` leaves out the comparisons of plans unless asked.
     """
@@ -109,7 +114,7 @@ def runs(
     where = [column == value for column, value in wanted.items() if value is not None]
     query = _SUMMARY.where(*where).order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
     with database.read() as session:
-        return [_summary(row) for row in session.execute(query)]
+        yield from map(_summary, session.execute(query.execution_options(yield_per=500)))
 
 
 def run(database: Database, run_id: str) -> RunSummary:
