@@ -117,9 +117,15 @@ class ArtefactStore:
 
 def private_folder(folder: Path) -> None:
     """Make a folder that its owner alone can enter, whatever the umask, with those above it."""
-    if not folder.is_dir():
-        private_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_dir():
+        return
+    private_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    except FileExistsError:
+        if not folder.is_dir():  # else another process was there first
+            raise
 
 
 def private_file(path: Path) -> None:

@@ -3,10 +3,16 @@
 0 good; 1 the goal cannot be met (the reason is printed); 2 the user's mistake; 3 ours.
 """
 
+import os
+import signal
+import sys
+
+if sys.argv[1:2] in (["worker"], ["run-due"]):
+    # Until a worker has its own handler it holds no run: there is nothing to give back. What follows takes a second.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+
 import errno
 import io
-import os
-import sys
 import traceback
 from typing import Annotated, Any
 

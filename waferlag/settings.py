@@ -134,9 +134,9 @@ class Settings(BaseSettings):
     webhook_seconds: Annotated[float, Field(gt=0, le=300)] = 10
     """How long a webhook may take to answer."""
     endpoint_hosts: Hosts = ()
-    """Hosts that queued measurements may go to, by name or address, with commas between them. None: to no host."""
+    """Hosts that queued measurements may go to: public ones by name, others by address or network. None: to no host."""
     webhook_hosts: Hosts = ()
-    """Hosts that a webhook may go to, with commas between them. None: this machine and public hosts."""
+    """Hosts that webhooks may go to, likewise. None: to public hosts and this machine."""
     smtp: Smtp = Smtp()
     """The server that sends e-mail."""
 

@@ -99,8 +99,9 @@ class Asked:
         from waferlag.settings import settings
 
         numbers = {"replications": self.replications, "seed": self.seed, "training_futures": training_futures}
-        loaded = open_scenario(self.scenario, self.overrides, **numbers)
-        settings().allow(loaded.scenario)
+        limits = settings()
+        loaded = open_scenario(self.scenario, self.overrides, **numbers, max_bytes=limits.max_trace_bytes)
+        limits.allow(loaded.scenario)
         return loaded
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from db.notices import Notice, Outbox, shown_sink
 from executor.errors import UnknownNameError, UserMistakeError
+from executor.measure.addresses import hosts_of, reach_of
 from waferlag.settings import Settings, Smtp
 from waferlag.worker.alerts import TOPICS
 
@@ -122,12 +123,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _connected(hosts: tuple[str, ...], place: tuple[str, int], *how: Any) -> socket.socket:
     """A connection to an address that was judged, so that a name cannot mean another one a moment later."""
     host, port = place
+    allowed = hosts_of(hosts)
     found = [str(where[0]) for *_, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for text in found:
         address = ipaddress.ip_address(text.partition("%")[0])
-        named = {host.lower(), text} & {each.lower() for each in hosts}
-        if not named and (hosts or not (address.is_global or address.is_loopback)):
-            raise SinkError(f"webhooks may not go to {host}: name it in WAFERLAG_WEBHOOK_HOSTS")
+        unlisted = not hosts and reach_of(address) in ("public", "loopback")
+        if not unlisted and not allowed.permits(host, address):
+            mend = "name it in WAFERLAG_WEBHOOK_HOSTS, by its address where it is no public one"
+            raise SinkError(f"webhooks may not go to {host} ({text}): {mend}")
     for text in found[:-1]:
         with suppress(OSError):
             return socket.create_connection((text, port), *how)

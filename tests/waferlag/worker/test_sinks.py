@@ -328,8 +328,9 @@ def test_an_address_as_it_is_read_does_not_show_itself(database, post):
     [
         ("127.0.0.1", "", True),
         ("127.0.0.1", "hooks.example", False),
-        ("localhost", "LOCALHOST", True),
+        ("localhost", "localhost", True),
         ("localhost", "127.0.0.1,::1", True),
+        ("127.0.0.1", "10.0.0.0/8,127.0.0.0/8", True),
         ("10.0.0.1", "", False),
         ("169.254.169.254", "", False),
         ("[fe80::1]", "", False),
