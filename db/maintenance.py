@@ -191,7 +191,7 @@ def shrink(database: Database) -> tuple[int, str]:
         cursor = connection.cursor()
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        busy = cursor.fetchone()[0]
+        ((busy, *_),) = cursor.fetchall()
     except sqlite3.Error as error:
         return 0, str(sqlite_error(database.place, error))
     finally:

@@ -79,29 +79,18 @@ for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("profiles
     app.add_typer(_group, name=_name)
 
 
-class _Outlet(io.RawIOBase):
+class _Outlet(io.FileIO):
     """A stream's file that stops no work: what cannot be written is thrown away. A reader that has left (`| head`) is
     no failure; any other one is kept for the end."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.failed: OSError | None = None
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self.number
-
-    def isatty(self) -> bool:
-        return os.isatty(self.number)
+    failed: OSError | None = None
 
     def write(self, content: Any) -> int:
         try:
-            return os.write(self.number, content)
+            return super().write(content)
         except OSError as error:
             self.failed = None if isinstance(error, BrokenPipeError) else error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.number)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             return len(content)
 
 
@@ -118,7 +107,7 @@ def _open_streams() -> None:
         stream = getattr(sys, name)
         if number and stream is getattr(sys, f"__{name}__"):
             encoding, lines = ("utf-8", False) if stream is None else (stream.encoding, stream.line_buffering)
-            _outlets[name] = _Outlet(number)
+            _outlets[name] = _Outlet(number, "w", closefd=False)
             # A terminal that lacks a character shows a question mark.
             text = io.TextIOWrapper(io.BufferedWriter(_outlets[name]), encoding, "replace", line_buffering=lines)
             setattr(sys, name, text)

@@ -83,8 +83,8 @@ def _columns(group: str) -> Iterator[sa.Column[Any]]:
         if kind == "of-run":
             yield sa.Column(name, TEXT, sa.ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
         elif kind in ("key", "line", "number"):
-            counted = True if kind == "number" else "auto"
-            yield sa.Column(name, TEXT if kind == "key" else Whole, primary_key=True, autoincrement=counted)
+            counted: dict[str, Any] = {"autoincrement": True} if kind == "number" else {}
+            yield sa.Column(name, TEXT if kind == "key" else Whole, primary_key=True, **counted)
         else:
             default = sa.text(value) if value else None
             yield sa.Column(name, KINDS[kind.rstrip("?")], nullable=kind.endswith("?"), server_default=default)
