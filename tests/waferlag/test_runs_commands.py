@@ -151,8 +151,7 @@ def test_a_schedules_scenario_is_checked_when_it_is_added(run, tmp_path):
 def test_the_limit_of_a_trace_is_that_of_the_setting(run, tiny, tmp_path, monkeypatch, words):
     rows = "".join(f"2024-05-10 00:00:{second:02},200,50\n" for second in range(60))
     (tmp_path / "own.csv").write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}")
-    trace = {"file": "own.csv", "format": "azure"}
-    scenario = str(tiny(lambda body: body["pools"][0]["load"].update(trace=trace)))
+    scenario = str(tiny(lambda body: body["pools"][0]["load"].update(trace="own.csv")))
     monkeypatch.setenv("WAFERLAG_MAX_TRACE_BYTES", "1000")
     _mistake(run(*words, scenario), "WAFERLAG_MAX_TRACE_BYTES")
 
