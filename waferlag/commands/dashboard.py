@@ -41,7 +41,7 @@ def dashboard(
     if importlib.util.find_spec("streamlit") is None:
         raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
     chosen = settings()
-    url = db or chosen.db
+    url = chosen.database(db)
     environment = _environment(url, chosen.runs_folder)
     at = _free_port(host, port)
     quiet = subprocess.DEVNULL
