@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.text import plain
 from db.audit import act_as
 from executor.errors import WaferlagError
 from planner.report.language import Wording, displayable
@@ -61,15 +62,9 @@ def account(words: Wording) -> None:
     if not signing_in() or not st.user.get("is_logged_in"):
         return
     role = words("planner") if may_plan() else words("viewer")
-    st.caption(_inert(words("Signed in as {name}: {role}", name=displayable(_name()), role=role)))
+    st.caption(plain(words("Signed in as {name}: {role}", name=displayable(_name()), role=role)))
     st.button(words("Sign out"), on_click=st.logout, width="stretch")
 
 
 def _name() -> str:
     return str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
-
-
-def _inert(text: str) -> str:
-    from dashboard.text import plain
-
-    return plain(text)

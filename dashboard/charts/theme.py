@@ -87,11 +87,6 @@ DARK = Look(
 )
 
 
-def source_colour(look: Look, kind: str) -> str:
-    """Colour of a way to get GPUs: foreign (H20 and its kin), domestic, or rental."""
-    return {"domestic": look.domestic, "rental": look.reserved}.get(kind, look.in_service)
-
-
 def chart_config(look: Look) -> dict[str, Any]:
     """Vega-Lite configuration that every chart wears."""
     axis = {

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from dashboard import charts
-from dashboard.charts.rivals import rival_rows
 from dashboard.components import answer_card, choose_pool, download, facts_row, page_head, show, shown_plan, table
+from dashboard.report.analysis_tables import rival_cells
 from dashboard.report.content import headline_facts
 from dashboard.session import database, look, say
 from dashboard.signin import may_plan, must_plan
@@ -12,10 +12,8 @@ from dashboard.text import plain
 from db import queries
 from db.queries import RunSummary
 from db.repository import approve
-from planner.compare.rows import Row
 from planner.record.models import PlanRecord
-from planner.report.language import Wording
-from planner.report.sentences import VERDICTS, reasons
+from planner.report.sentences import reasons
 from planner.report.study_sentences import limit_sentences, worth_sentences
 
 
@@ -109,24 +107,7 @@ def _rival_table(record: PlanRecord) -> None:
         "gpus": "GPUs ordered",
         "rule": "rule",
     }
-    rows = [_rival_row(row, record.scenario.currency, words) for row in rival_rows(record, words)]
-    table(rows, "rivals", "rival-table", titles)
-
-
-def _rival_row(row: Row, currency: str, words: Wording) -> Row:
-    worst, verdict = row["worst_tenth_shortfall"], row["verdict"]
-    return {
-        "name": row["name"],
-        "rule": row["meaning"],
-        "weakest": f"{words.percent(row['probability'])} ({words.percent_range(row['low'], row['high'])})",
-        "month": words.month(row["weakest_month"]),
-        "cost": words.money(row["mean_cost"], currency),
-        "difference": "–" if row["ours"] else words.change(row["cost_difference"], currency),
-        "unmet": words.percent(row["shortfall_share"], 1),
-        "worst": "–" if worst is None else words.percent(worst, 1),
-        "gpus": words.count(row["gpus_ordered"]),
-        "verdict": words(VERDICTS[verdict]) if verdict else "",
-    }
+    table(rival_cells(record, words), "rivals", "rival-table", titles)
 
 
 page()

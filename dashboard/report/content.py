@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from dashboard import charts
 from dashboard.charts.money import quarters
-from dashboard.charts.rivals import rival_rows
 from dashboard.charts.theme import LIGHT
 from dashboard.report import analysis_tables as analysis
 from dashboard.report.basis import assumptions, reproduction, sources
@@ -203,7 +202,7 @@ def _titled(caption: str, rows: Sequence[Row], titles: dict[str, str], say: Word
     return tabled(caption, [{head: _cell(row[key], say) for key, head in heads.items()} for row in rows])
 
 
-_TEXTS = ("month", "order_on", "if", "sku", "source", "pool", "quarter")
+_TEXTS = ("name", "rule", "month", "order_on", "if", "sku", "source", "pool", "quarter")
 
 
 def _cell(value: object, say: Wording) -> str:
@@ -347,33 +346,24 @@ def _serving_row(row: Row, level: str, say: Wording) -> dict[Column, str]:
 
 
 def _rivals(record: PlanRecord, say: Wording) -> Section:
-    rows = [_rival_row(row, record, say) for row in rival_rows(record, say)]
+    weakest = say("weakest month ({level} interval)", level=say.percent(record.answer.probability.level))
+    titles = {
+        "name": "way to act",
+        "rule": "rule",
+        "weakest": weakest,
+        "cost": "mean cost",
+        "difference": "against this plan",
+        "unmet": "demand unmet",
+        "worst": "unmet, worst tenth",
+        "gpus": "GPUs ordered",
+    }
+    rows = analysis.rival_cells(record, say)
+    for row in rows:
+        row["weakest"] = f"{row['weakest']}, {row['month']}"
+        if row["verdict"]:
+            row["difference"] = say("{change}: {verdict}", change=row["difference"], verdict=row["verdict"])
     return Section(
         title=say("Other ways to act, on the same futures"),
         drawings=_drawings(charts.rivals_compared(record, say=say)) if record.rivals else [],
-        tables=tabled(say("All ways to act"), rows),
+        tables=_titled(say("All ways to act"), rows, titles, say),
     )
-
-
-def _rival_row(row: Row, record: PlanRecord, say: Wording) -> dict[Column, str]:
-    level, currency = say.percent(record.answer.probability.level), record.scenario.currency
-    odds = f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])})"
-    worst = row["worst_tenth_shortfall"]
-    return {
-        text(say("way to act")): row["name"],
-        text(say("rule")): row["meaning"],
-        number(say("weakest month ({level} interval)", level=level)): f"{odds}, {say.month(row['weakest_month'])}",
-        number(say("mean cost")): say.money(row["mean_cost"], currency),
-        number(say("against this plan")): _beside(row, currency, say),
-        number(say("demand unmet")): say.percent(row["shortfall_share"], 1),
-        number(say("unmet, worst tenth")): "–" if worst is None else say.percent(worst, 1),
-        number(say("GPUs ordered")): say.count(row["gpus_ordered"]),
-    }
-
-
-def _beside(row: Row, currency: str, say: Wording) -> str:
-    """A rival's cost against the plan's, and what that makes it."""
-    if row["ours"]:
-        return "–"
-    change, verdict = say.change(row["cost_difference"], currency), row["verdict"]
-    return say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[verdict])) if verdict else change
