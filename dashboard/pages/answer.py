@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts
+from dashboard.charts import fleet, rivals
 from dashboard.components import answer_card, choose_pool, download, facts_row, page_head, show, shown_plan, table
 from dashboard.report.analysis_tables import rival_cells
 from dashboard.report.content import headline_facts
@@ -35,11 +35,11 @@ def page() -> None:
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")
-    show(charts.fleet_fan(record, choose_pool(record), colours, words), "fan")
-    show(charts.month_strip(record, colours, words), "strip")
+    show(fleet.fleet_fan(record, choose_pool(record), colours, words), "fan")
+    show(fleet.month_strip(record, colours, words), "strip")
     st.header(plain(words("Other ways to act, on the same futures")))
     if record.rivals:
-        show(charts.rivals_compared(record, colours, words), "rivals")
+        show(rivals.rivals_compared(record, colours, words), "rivals")
     _rival_table(record)
     _points("Why this plan", reasons(record, words))
     _points("What knowing more would be worth", worth_sentences(record, words))

@@ -161,21 +161,21 @@ def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanReco
 
 
 def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):
-    from dashboard import charts
+    from dashboard.charts import ahead, fleet, money, supply
 
     months = record.months
-    strip = charts.month_strip(record).rows
+    strip = fleet.month_strip(record).rows
     assert [row["probability"] for row in strip] == [month.probability.value for month in months]
-    spend = charts.spend_by_month(record).rows
+    spend = money.spend_by_month(record).rows
     assert [row["p50"] for row in spend] == [month.spend.p50 for month in months]
-    assert [row["p90"] for row in charts.lead_times(record).rows] == [lead.days.p90 for lead in record.lead_times]
-    assert [row["cost"] for row in charts.frontier(record).rows] == [point.mean_cost.value for point in record.frontier]
-    assert [row["cost_high"] for row in charts.swings(record).rows] == [swing.cost_high for swing in record.tornado]
-    cash = charts.cash_by_quarter(record).rows
+    assert [row["p90"] for row in supply.lead_times(record).rows] == [lead.days.p90 for lead in record.lead_times]
+    assert [row["cost"] for row in ahead.frontier(record).rows] == [point.mean_cost.value for point in record.frontier]
+    assert [row["cost_high"] for row in ahead.swings(record).rows] == [swing.cost_high for swing in record.tornado]
+    cash = money.cash_by_quarter(record).rows
     assert sum(row["amount"] for row in cash) == pytest.approx(
         sum(sum(quarter.mean.values()) for quarter in record.quarters), rel=1e-12
     )
-    assert sum(row["amount"] for row in charts.cost_parts(record).rows) == pytest.approx(
+    assert sum(row["amount"] for row in money.cost_parts(record).rows) == pytest.approx(
         sum(record.kpis.cost_parts.values()), rel=1e-12
     )
 
