@@ -1,6 +1,7 @@
 """A database's address, and the two ways to use it: to read, and to write."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ _SCHEMES = {
 }
 """What a URL may begin with, and the driver it means."""
 
+_LIKE_A_URL = re.compile(r"^(postgres|sqlite|mysql)\w*[+/;,.]*//|:[^/]*@|://", re.IGNORECASE)
+"""A URL with a slip in it, such as a missing colon: no path of a file."""
+_SHOWN = ("mode", "uri", "immutable", "sslmode", "host", "port")
+"""Parameters of a URL that hold no secret."""
+
 _CONNECT_SECONDS = 10
 
 Transaction = Session
@@ -39,9 +45,8 @@ class Database:
 
     @property
     def place(self) -> str:
-        """The URL without its password, for messages."""
-        url = self.engine.url
-        return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+        """The URL without what may be secret in it, for messages."""
+        return shown_url(self.engine.url)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -79,8 +84,20 @@ def connect(url: str, runs_folder: Path | str | None = None) -> Database:
     return Database(_engine(parsed), Path(runs_folder or _default_runs_folder(parsed)))
 
 
+def shown_url(url: URL) -> str:
+    """A URL for messages, without its password; of its query only what cannot be one is shown.
+
+    >>> shown_url(make_url("postgresql+psycopg://planner:sesame@db.example/waferlag?password=sesame&sslmode=require"))
+    'postgresql://planner:***@db.example/waferlag?password=***&sslmode=require'
+    """
+    query = {name: value if name in _SHOWN else "***" for name, value in url.query.items()}
+    return url.set(drivername=url.get_backend_name(), query=query).render_as_string().replace("%2A%2A%2A", "***")
+
+
 def database_url(text: str) -> URL:
     """The URL with its driver; a path alone is an SQLite file.
+
+    Text that cannot be read is in no message: wherever the slip is, a password may stand there.
 
     >>> str(database_url("runs.db"))
     'sqlite+pysqlite:///runs.db'
@@ -90,13 +107,15 @@ def database_url(text: str) -> URL:
     if not text.strip():
         raise DatabaseUrlError("the database's URL is empty: give sqlite:///FILE or postgresql://USER@HOST/NAME")
     if ":" not in text.partition("/")[0]:
+        if _LIKE_A_URL.search(text):
+            raise _unreadable()
         text = f"sqlite:///{Path(text).expanduser()}"
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        raise DatabaseUrlError(
-            f"{_without_password(text)!r} is not a database URL: give sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
+    except (ArgumentError, ValueError):
+        raise _unreadable() from None
+    if "@" in (url.host or ""):
+        raise DatabaseUrlError("the database's URL has more than one @: write %40 for the one in the password")
     if url.drivername not in _SCHEMES:
         nearest = did_you_mean(url.drivername, ["sqlite", "postgresql"])
         hint = f"did you mean {nearest}:?" if nearest else "known: sqlite, postgresql"
@@ -106,10 +125,11 @@ def database_url(text: str) -> URL:
     return url.set(drivername=_SCHEMES[url.drivername])
 
 
-def _without_password(text: str) -> str:
-    """A malformed URL may still hold a password: show only what stands before the colon and after the @."""
-    head, at, tail = text.rpartition("@")
-    return f"{head.split('://')[0]}://…@{tail}" if at else text
+def _unreadable() -> DatabaseUrlError:
+    return DatabaseUrlError(
+        "what --db or WAFERLAG_DB gives is not a database URL (it is not shown: it may hold a password): give "
+        "sqlite:///FILE or postgresql://USER@HOST/NAME, or the path of a file"
+    )
 
 
 def require_file(url: URL) -> None:

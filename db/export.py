@@ -5,8 +5,7 @@ import datetime as dt
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,15 +26,7 @@ _DELIVERY = (
 )
 
 
-_LINES: dict[str, Callable[[Database, str], list[Any]]] = {
-    "months": queries.months,
-    "pools": queries.pool_months,
-    "gates": queries.gate_months,
-    "orders": queries.orders,
-    "reservations": queries.reservations,
-    "rivals": queries.rivals,
-}
-PARTS = ("plan", *_LINES, "deliveries", "futures")
+PARTS = ("plan", *queries.PARTS, "deliveries", "futures")
 
 
 def exported(database: Database, run_id: str, part: str, form: str) -> bytes:
@@ -70,19 +61,13 @@ def _table(database: Database, run_id: str, part: str) -> pa.Table:
         return pa.Table.from_pylist([_head(database, run_id)])
     if part == "futures":
         return _futures(database, run_id)
-    query = _LINES["orders" if part == "deliveries" else part]
-    rows = [asdict(line) for line in query(database, run_id)]
-    names = _DELIVERY if part == "deliveries" else _columns(query)
+    lines_of = "orders" if part == "deliveries" else part
+    rows = queries.lines(database, run_id, lines_of)
+    names = _DELIVERY if part == "deliveries" else queries.columns_of(part)
     if not rows:
         _head(database, run_id)  # a plan without such lines has a table without rows; a run without a plan has none
         return pa.table({name: pa.nulls(0) for name in names})
     return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows])
-
-
-def _columns(query: Callable[[Database, str], list[Any]]) -> list[str]:
-    """Fields of the lines that a query gives, whether or not there are any."""
-    (kind,) = get_args(get_type_hints(query)["return"])
-    return [field.name for field in fields(kind)]
 
 
 def _futures(database: Database, run_id: str) -> pa.Table:

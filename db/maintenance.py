@@ -121,15 +121,15 @@ def _dump_postgresql(database: Database, temporary: Path) -> None:
     url = database.engine.url.set(drivername="postgresql")
     program = shutil.which("pg_dump")
     if program is None:
-        shown = url.render_as_string(hide_password=True)
         raise DatabaseError(
             "PostgreSQL is copied by its own pg_dump, which is not on the PATH here: install PostgreSQL's client, "
-            f"or run on its machine `pg_dump --format=custom --file=FILE '{shown}'` and copy "
+            f"or run on its machine `pg_dump --format=custom --file=FILE '{database.place}'` and copy "
             f"{database.runs_folder} with it"
         )
     # The password goes by the environment: everybody on the machine can read a command line.
-    environment = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
-    place = url._replace(password=None).render_as_string()
+    password = url.password or url.query.get("password")
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    place = url.difference_update_query(["password"])._replace(password=None).render_as_string()
     words = [program, "--format=custom", f"--file={temporary}", "--no-password", f"--dbname={place}"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     if done.returncode:

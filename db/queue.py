@@ -177,7 +177,7 @@ class RunQueue:
         return "lost" if cancel is None else "cancel" if cancel else "go"
 
     def finish(
-        self, claim: Claim, state: str, error: str | None = None, also: Callable[[Session], None] | None = None
+        self, claim: Claim, state: str, error: str | None = None, also: Callable[[Session], object] | None = None
     ) -> bool:
         """End a run as done, failed or cancelled; False: it was lost, and nothing was written.
 

@@ -122,13 +122,6 @@ def built_in_bench(model: str, precision: str, warmup: int, seed: int) -> "Bench
     return Bench(lambda: asking(engine), Dummy(engine.spec.vocab, seed), warmup)
 
 
-def own_device() -> str:
-    """The device of this machine."""
-    from executor.measure.machine import this_machine
-
-    return this_machine().device
-
-
 def own_version(endpoint: str | None) -> str:
     """The version of the built-in engine; of an endpoint nothing is known."""
     return __version__ if endpoint is None else ""

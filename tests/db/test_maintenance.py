@@ -163,7 +163,7 @@ def test_only_ended_runs_go_and_the_last_of_a_schedule_stays(database, make_reco
     assert clear(database, keep_days=None).runs == 0
     assert clear(database, keep_days=30).runs == 1
     assert {run.id for run in queries.runs(database)} == {new, scheduled, queued}
-    assert queries.months(database, new)
+    assert queries.lines(database, new, "months")
     assert check(database).problems == []
 
 

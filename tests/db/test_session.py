@@ -60,6 +60,35 @@ def test_a_password_is_shown_in_no_message():
     assert "is the server running?" in str(unreachable.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql//me:sesame@host/name",
+        "postgresql:/me:sesame@host/name",
+        "postgresql:me:sesame@host/name",
+        "postgresql+//me:sesame@host/name",
+        "me:sesame@host/name",
+        "postgresql://me:sesame@@host/name",
+        "postgresql://me:ses@sesame@host/name",
+        "postgres//me@host/name?password=sesame",
+        "mysql://me:sesame@host/name",
+    ],
+)
+def test_a_url_with_a_slip_is_refused_without_its_text_and_never_taken_for_a_file(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatabaseUrlError) as raised:
+        open_database(url)
+    assert "ses" not in str(raised.value).replace("sees", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_among_the_parameters_is_not_shown():
+    with pytest.raises(DatabaseUnavailableError) as unreachable:
+        open_database("postgresql://me@127.0.0.1:1/nothing?password=sesame&sslmode=disable")
+    assert "sesame" not in str(unreachable.value)
+    assert "password=***" in str(unreachable.value)
+
+
 def test_a_path_is_an_sqlite_file_and_its_folder_is_made(tmp_path):
     with open_database(str(tmp_path / "new" / "plans.db")) as database:
         assert database.runs_folder == tmp_path / "new" / "plans.db.runs"

@@ -46,7 +46,7 @@ def dashboard(
     if importlib.util.find_spec("streamlit") is None:
         raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
     chosen = settings()
-    url = db or chosen.db
+    url = chosen.database(db)
     environment = _environment(url, chosen.runs_folder)
     at = _free_port(host, port)
     words = [host, str(at), *(["--without-sign-in"] if without_sign_in else [])]

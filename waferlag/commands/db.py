@@ -20,7 +20,7 @@ def open_chosen(url: str | None, upgrade: bool = True, create: bool = True) -> "
     from waferlag.settings import settings
 
     chosen = settings()
-    return open_database(url or chosen.db, chosen.runs_folder, upgrade=upgrade, create=create)
+    return open_database(chosen.database(url), chosen.runs_folder, upgrade=upgrade, create=create)
 
 
 @app.command()
@@ -48,7 +48,7 @@ def _any_version(url: str | None) -> "Database":
     from waferlag.settings import settings
 
     chosen = settings()
-    return connect(url or chosen.db, chosen.runs_folder)
+    return connect(chosen.database(url), chosen.runs_folder)
 
 
 @app.command()

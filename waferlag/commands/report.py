@@ -62,7 +62,7 @@ def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf
 def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
     """The plan, and what moved since the run before it in its schedule."""
     if run.endswith(".json"):
-        return _from_file(Path(run)), ()
+        return plan_of_file(Path(run)), ()
     from db import queries
     from db.repository import RunRepository
 
@@ -72,7 +72,11 @@ def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
     return record, () if difference is None else (difference.sentence,)
 
 
-def _from_file(path: Path) -> "PlanRecord":
+def plan_of_file(path: Path) -> "PlanRecord":
+    """The plan of a JSON file.
+
+    :raises executor.errors.FileError: it cannot be read, is of another schema version, or is no whole plan.
+    """
     from pydantic import ValidationError
 
     from planner.record.models import PlanRecord
