@@ -73,12 +73,14 @@ def endpoint_of(
     url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
 ) -> "Endpoint":
     """The endpoint as asked for; its model's name from the server where none is given."""
+    from pydantic import SecretStr
+
     from executor.measure.endpoint import PATHS, Endpoint
 
     if api not in PATHS:
         raise UnknownNameError("API", api, PATHS)
     extra = {"ignore_eos": True} if ignore_eos else {}
-    found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
+    found = Endpoint(url, served_as or "", api, SecretStr(os.environ.get(key_variable, "")), timeout, extra)
     return found if served_as is not None else replace(found, model=_first_model(found))
 
 

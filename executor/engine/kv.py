@@ -1,5 +1,4 @@
-"""The KV cache's tensors: pages of keys and values per layer, or of MLA's latent, and the tables that name
-them.
+"""The KV cache's tensors: pages of keys and values per layer, or of MLA's latent, and the tables that name them.
 
 One page beyond the pool's is the *trash page*: rows that only pad a CUDA graph's batch read and write there.
 """

@@ -31,9 +31,8 @@ class Slo:
 class Goodput:
     """The highest rate of one replica at which the SLO still holds.
 
-    ``requests_per_s`` is the median and ``sigma_log`` the standard deviation of its logarithm, so that a
-    planner can draw it per replication. A replica that cannot meet the SLO at any rate has 0, and the
-    reason says why.
+    ``requests_per_s`` is the median and ``sigma_log`` the standard deviation of its logarithm, so that a planner can
+    draw it per replication. A replica that cannot meet the SLO at any rate has 0, and the reason says why.
     """
 
     requests_per_s: float
