@@ -1,9 +1,9 @@
 """Start a measurement from the page: an endpoint by its address, or this machine's GPU where there is one."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -11,16 +11,19 @@ from dashboard.charts.serving import layout_words
 from dashboard.empty_state import run_progress
 from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.text import main_button, plain
+from dashboard.text import main_button, plain, without_answers
 from db import queries
 from db.queue import MEASURE, Request, RunQueue
 from executor.errors import UserMistakeError
+from executor.measure.addresses import check_endpoint, hosts_of
 from executor.measure.machine import this_machine
 from planner.record.models import Serving
 from planner.report.language import displayable
 
 _MOST_CLIENTS = 4096
 _NO_COUNT = f"is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
+HOSTS = "WAFERLAG_ENDPOINT_HOSTS"
+"""Variable that names the hosts to which measurements may go: what the setting endpoint_hosts says."""
 _LANE = "measurement"
 """One measurement at a time: two would measure each other."""
 
@@ -33,7 +36,7 @@ def measuring(setups: Sequence[Serving]) -> None:
         _watch()
     for run in queries.runs(database(), kind=MEASURE, limit=3):
         if run.state == "failed":
-            st.error(plain(words("{what} failed: {why}", what=run.scenario, why=run.error or "")))
+            st.error(plain(words("{what} failed: {why}", what=run.scenario, why=without_answers(run.error or ""))))
             break
         if run.state == "done":
             break
@@ -51,7 +54,7 @@ def _form(setups: Sequence[Serving]) -> None:
     must_plan()
     try:
         load["concurrency"] = concurrency_of(clients)
-        endpoint = None if where == "gpu" else address_of(address)
+        endpoint = None if where == "gpu" else permitted_address(address)
     except UserMistakeError as error:
         st.error(plain(error))
         return
@@ -113,21 +116,14 @@ def concurrency_of(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def address_of(text: str) -> str:
-    """The address of an endpoint, checked for its shape."""
-    address = text.strip()
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise UserMistakeError(f"address: {address!r} is none (write http://HOST:PORT)")
-    if parts.username or parts.password:
-        raise UserMistakeError(
-            "address: leave name and password out; an endpoint with a key is measured on the command line"
-        )
-    return address
+def permitted_address(text: str) -> str:
+    """The address of an endpoint, if it is one and its host is among those that the settings name.
+
+    Raises UserMistakeError with the mend. The host is looked up, which can take seconds.
+    """
+    with st.spinner("…"):
+        check_endpoint(text.strip(), hosts_of(os.environ.get(HOSTS, "")))
+    return text.strip()
 
 
 @st.cache_data(ttl=300, show_spinner=False)

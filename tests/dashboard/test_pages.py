@@ -483,10 +483,11 @@ def measure(app, address: str, clients: str = "1, 8"):
     return app
 
 
-def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, database, record: PlanRecord):
+def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, database, record: PlanRecord, monkeypatch):
     from db import queries
     from db.queue import MEASURE
 
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "localhost")
     app = measure(screen("serving"), " http://127.0.0.1:8000 ")
     assert not app.error, [box.value for box in app.error]
     (run,) = queries.runs(database, kind=MEASURE)
@@ -507,17 +508,20 @@ def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, dat
         ("", "1", "write http://HOST:PORT"),
         ("file:///etc/passwd", "1", "write http://HOST:PORT"),
         ("http://h:99999999", "1", "write http://HOST:PORT"),
-        ("http://name:secret@h", "1", "name and password"),
+        ("http://name:secret@h", "1", "must hold no password"),
+        ("http://169.254.169.254/latest", "1", "WAFERLAG_ENDPOINT_HOSTS does not list it"),
+        ("http://127.0.0.1:8000", "1", "WAFERLAG_ENDPOINT_HOSTS does not list it"),
         ("http://h", "1, x", "no number from 1"),
         ("http://h", "", "no number from 1"),
     ],
 )
 def test_a_measurement_asked_for_wrongly_is_told_with_its_mend(
-    screen, stored: str, database, address: str, clients: str, told: str
+    screen, stored: str, database, monkeypatch, address: str, clients: str, told: str
 ):
     from db import queries
     from db.queue import MEASURE
 
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "gpu1.example, 10.0.0.0/8")
     app = measure(screen("serving"), address, clients)
     assert told in re.sub(r"\\(.)", r"\1", app.error[0].value).replace("\u2060", "")
     assert queries.runs(database, kind=MEASURE) == []

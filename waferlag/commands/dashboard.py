@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 import webbrowser
-from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from executor.errors import FileError, UserMistakeError
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Db
+
+if TYPE_CHECKING:
+    from waferlag.settings import Settings
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
@@ -47,7 +49,7 @@ def dashboard(
         raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
     chosen = settings()
     url = chosen.database(db)
-    environment = _environment(url, chosen.runs_folder)
+    environment = _environment(url, chosen)
     at = _free_port(host, port)
     words = [host, str(at), *(["--without-sign-in"] if without_sign_in else [])]
     signal.signal(signal.SIGTERM, _stop)
@@ -100,12 +102,14 @@ def _yielding() -> None:
     os.nice(10)
 
 
-def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
+def _environment(url: str, chosen: "Settings") -> dict[str, str]:
+    """The settings that the pages need: they read variables alone."""
     from waferlag.goodput_cache import goodput_folder
 
     environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(goodput_folder())}
-    if runs_folder is not None:
-        environment["WAFERLAG_RUNS_FOLDER"] = str(runs_folder)
+    environment["WAFERLAG_ENDPOINT_HOSTS"] = ",".join(chosen.endpoint_hosts)
+    if chosen.runs_folder is not None:
+        environment["WAFERLAG_RUNS_FOLDER"] = str(chosen.runs_folder)
     return environment
 
 
