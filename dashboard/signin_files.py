@@ -89,8 +89,8 @@ def _problems(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is wrong, after the section that it is in."""
     if "auth" not in found:
         for name, section in found.items():
-            keys = set(section) if isinstance(section, Mapping) else {name}
-            if name == "waferlag" or name.casefold() == "auth" or keys & {*_SHARED, *_OF_CLIENT}:
+            held = set(section) if isinstance(section, Mapping) else {name}
+            if name == "waferlag" or name.casefold() == "auth" or held & {*_SHARED, *_OF_CLIENT}:
                 yield name, f"{name}: belongs to sign-in, and there is no [auth] (add the section [auth])"
         return
     auth = found["auth"]

@@ -58,9 +58,8 @@ def _form(setups: Sequence[Serving]) -> None:
     except UserMistakeError as error:
         st.error(plain(error))
         return
-    served = _of_endpoint(setups[at], endpoint) if endpoint else _of_this_machine(setups[at], gpu)
-    name = f"{setups[at].model}, {endpoint or gpu}"
-    RunQueue(database()).put(Request(kind=MEASURE, args=served | load, scenario_name=name, lane=_LANE))
+    args, name = _setup(setups[at], endpoint, gpu) | load, f"{setups[at].model}, {endpoint or gpu}"
+    RunQueue(database()).put(Request(kind=MEASURE, args=args, scenario_name=name, lane=_LANE))
 
 
 def _place(gpu: str | None) -> str | None:
@@ -96,15 +95,12 @@ def _load() -> tuple[dict[str, Any], str]:
     return {"isl": int(isl), "osl": int(osl), "requests": int(requests)}, clients
 
 
-def _of_endpoint(item: Serving, endpoint: str) -> dict[str, Any]:
+def _setup(item: Serving, endpoint: str | None, gpu: str | None) -> dict[str, Any]:
+    """What is measured: an endpoint by its set-up, or one GPU of this machine in the built-in engine."""
     layout = {name: size for name, size in item.layout.items() if name in ("tp", "pp", "attention_dp")}
     kind = {"gpu": item.sku, "engine": item.engine, "precision": item.precision, "layout": layout}
-    return {"model": item.model, "endpoint": endpoint, **kind}
-
-
-def _of_this_machine(item: Serving, gpu: str | None) -> dict[str, Any]:
-    kind = {"gpu": gpu, "engine": "waferlag", "precision": "bf16", "layout": {"tp": 1}}
-    return {"model": item.model, "endpoint": None, **kind}
+    own = {"gpu": gpu, "engine": "waferlag", "precision": "bf16", "layout": {"tp": 1}}
+    return {"model": item.model, "endpoint": endpoint, **(kind if endpoint else own)}
 
 
 def concurrency_of(text: str) -> list[int]:
