@@ -6,8 +6,9 @@ from dashboard.components import table
 from dashboard.empty_state import enqueue, run_failed, run_progress
 from dashboard.session import database, finished_runs, look, plan_of, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.text import main_button, plain, safe
+from dashboard.text import main_button, plain, safe, without_answers
 from db import queries
+from db.notices import shown_sink
 from db.queries import RunSummary
 from db.queue import RunQueue
 from db.schedules import ScheduleRepository
@@ -31,7 +32,7 @@ def page() -> None:
     _schedules()
     st.header(plain(words("What happened")))
     trail = queries.audit_trail(database(), limit=100)
-    table([vars(line) for line in trail], "audit", "audit")
+    table([vars(line) | {"note": without_answers(line.note)} for line in trail], "audit", "audit")
 
 
 def _start() -> None:
@@ -129,7 +130,8 @@ def _schedules() -> None:
         example = 'weekly 2-h20-july-2025 --cron "0 7 * * MON" --zone Asia/Shanghai'
         st.code(f"waferlag schedule add {example}", language="bash")
         return
-    rows = [{key: str(value) for key, value in vars(item).items()} for item in known]
+    rows = [vars(item) | {"sinks": ", ".join(map(shown_sink, item.sinks["sinks"]))} for item in known]
+    rows = [{key: str(value) for key, value in row.items()} for row in rows]
     table(rows, "schedules", "schedules")
     for item in known:
         label = plain(words("Run {name} now", name=item.name))
