@@ -68,8 +68,7 @@ def plan(
         tell(0.25, "orders and promise")
         static = promise(samples, spread=where)
     tell(0.4, "other ways and rivals")
-    company = studies.company(scenario, samples, static, where)
-    choice = company.choice
+    choice, rivals = studies.company(scenario, samples, static, where)
     tell(0.7, "waiting, other worlds and goals")
     waiting, worth = studies.later_or_elsewhere(scenario, serving, samples, choice, where, worlds_too=depth == "study")
     tell(0.9, "reasons")
@@ -82,7 +81,7 @@ def plan(
         serving,
         fresh,
         choice,
-        company.rivals,
+        rivals,
         waiting,
         reasons,
         odds,

@@ -12,7 +12,7 @@ from executor.portable.elementary import hypot
 from planner.compare.plans import differing, order_changes
 from planner.compare.rows import Row
 from planner.compare.what_if import QuickAnswer
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.record.models import Interval, PlanRecord
 from planner.record.orders_as_arrays import Placed
 from planner.scenario.models import Scenario
@@ -105,11 +105,9 @@ class Comparison:
 def compare(base: QuickAnswer, changed: QuickAnswer) -> Comparison:
     """Differences on the same futures, with their intervals."""
     at = base.weakest
-    cost = paired(base.cost, changed.cost)
-    odds = paired(base.met[:, at].astype(float), changed.met[:, at].astype(float))
     return Comparison(
-        cost=Interval(value=cost.mean, low=cost.low, high=cost.high),
-        probability=Interval(value=odds.mean, low=odds.low, high=odds.high),
+        cost=paired(base.cost, changed.cost),
+        probability=paired(base.met[:, at], changed.met[:, at]),
         gpus_ordered=sum(order.gpus for order in changed.orders) - sum(order.gpus for order in base.orders),
     )
 

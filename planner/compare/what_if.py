@@ -16,10 +16,10 @@ import numpy as np
 from executor.estimate.replayed_goodput import Memory
 from planner.futures.arrays import Array, Flags, Orders
 from planner.futures.sample import draw_prospects
-from planner.optimise.evaluate import wilson
+from planner.optimise.intervals import probability
 from planner.optimise.lots.rounding import round_to_lots
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.calibrate import calibrate
+from planner.optimise.service_level.calibrate import Effort, calibrate
 from planner.record.models import ConditionalOrder, Interval, Order, PlanRecord
 from planner.record.orders_as_arrays import Axes, Line
 from planner.sampling.seeds import root_of
@@ -31,8 +31,8 @@ QUICK_REPLICATIONS = 300
 """Futures of a quick answer: the first ones of the same roots, so that two answers differ by the inputs alone. A plan
 searched on fewer promises more than it keeps and is searched again: 60 take longer (2-h20-july-2025 with demand half
 as much again: 2.2 s of computing, 1.4 s on 120, 2.4 s on 200; Intel Xeon, one core)."""
-_TURNS, _POLISHED = 2, 1
-"""Effort of the search. One turn leaves that example 0.7 of probability short, summed over its months, where two leave
+_EFFORT = Effort(turns=2, polished=1)
+"""One turn leaves that example 0.7 of probability short, summed over its months, where two leave
 0.1; the plan's own orders as the start make up for what is spared."""
 
 
@@ -115,7 +115,6 @@ class QuickAnswer:
     cost: Array
     """[future] discounted."""
     orders: tuple[Line, ...]
-    reserved_gpu_months: float
 
     @property
     def goal(self) -> float:
@@ -124,9 +123,7 @@ class QuickAnswer:
 
     def probability(self, month: int) -> Interval:
         """Probability that demand is met in a month, with its 90 % Wilson interval."""
-        hits, count = int(self.met[:, month].sum()), len(self.met)
-        low, high = wilson(hits, count)
-        return Interval(value=hits / count, low=float(low), high=float(high))
+        return probability(self.met[:, month])
 
     @property
     def futures(self) -> int:
@@ -161,8 +158,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
         fresh.futures,
         goal.probability,
         cvar_level=goal.cvar_level,
-        turns=_TURNS,
-        polished=_POLISHED,
+        effort=_EFFORT,
         start=round_to_lots(seen, _start(record)),
     )
     axes = Axes.of(small)
@@ -173,7 +169,6 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
         met=chosen.outcome.met_jointly,
         cost=chosen.outcome.cost.total,
         orders=tuple(axes.lines(chosen.plan.orders)),
-        reserved_gpu_months=float(chosen.plan.reserved.sum()),
     )
 
 

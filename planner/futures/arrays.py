@@ -194,34 +194,17 @@ class Futures:
         carries = self.rental_per_gpu.max(axis=0) > 0
         return carries[:, :, None] & open_[None]
 
-    def only(
-        self,
-        purchases: Collection[str] | None = None,
-        rentals: Collection[str] | None = None,
-        first_order_month: int = 0,
-    ) -> Futures:
+    def only(self, purchases: Collection[str] | None = None, first_order_month: int = 0) -> Futures:
         """The same futures with only the named sources to order from, and no order before a month.
 
         Sources keep their place, so that plans of different choices can be compared. None: all of them.
         """
-        month = np.arange(self.months)
-        kept_purchases = tuple(
-            replace(
-                source,
-                may_order=source.may_order
-                & (month >= first_order_month)
-                & (purchases is None or source.name in purchases),
-            )
+        late = np.arange(self.months) >= first_order_month
+        kept = tuple(
+            replace(source, may_order=source.may_order & late & (purchases is None or source.name in purchases))
             for source in self.purchases
         )
-        nothing = np.zeros(self.months)
-        kept_rentals = tuple(
-            rental
-            if rentals is None or rental.name in rentals
-            else replace(rental, reserved_cap=nothing, spot_cap=nothing)
-            for rental in self.rentals
-        )
-        return replace(self, purchases=kept_purchases, rentals=kept_rentals)
+        return replace(self, purchases=kept)
 
     def take(self, futures: Sequence[int] | slice | NDArray[np.intp]) -> Futures:
         """Some of the futures, in the given order."""

@@ -25,7 +25,6 @@ from planner.record.models import (
     Answer,
     Dates,
     GateOdds,
-    Interval,
     Kpis,
     MissedMonth,
     Month,
@@ -33,7 +32,6 @@ from planner.record.models import (
     OwnVolume,
     PlanRecord,
     Reasons,
-    Relaxation,
     Unsellable,
 )
 from planner.record.provenance import versions
@@ -112,12 +110,12 @@ def record_of(
 
 def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prospects) -> dict[str, Any]:
     """What other worlds and goals cost, and what the outcome swings with."""
-    swings = findings.swings(tornado(fresh.futures, choice.chosen.outcome))
+    swings = tornado(fresh.futures, choice.chosen.outcome)
     if worth is None:
         return {"tornado": swings}
     return {
         "tornado": swings,
-        "information": findings.information(worth),
+        "information": worth.information,
         "open_gates": findings.open_gates(scenario, worth),
         "frontier": findings.frontier(scenario, worth),
     }
@@ -177,8 +175,8 @@ def _answer(
         probability=weakest.probability,
         next_order_by=min(dates, default=None),
         runs_out=_runs_out(scenario, fresh),
-        cost_of_waiting=Interval(value=waiting.cost.mean, low=waiting.cost.low, high=waiting.cost.high),
-        waiting_takes=waiting.probability.mean,
+        cost_of_waiting=waiting.cost,
+        waiting_takes=waiting.probability.value,
         waiting_hurts=month_label(starts[waiting.hurt_month]),
         demand_growth=(float(growth[0]), float(growth[1])),
     )
@@ -200,14 +198,10 @@ def _why(
 ) -> Reasons:
     """Months out of reach and what would do; ``budget``: the one that would."""
     unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
-    worst_first = sorted(unreachable, key=lambda out: out.best)
+    worst_first = sorted(unreachable, key=lambda out: out.best.value)
     return Reasons(
         missed=[_missed(scenario, out) for out in worst_first],
-        relaxations=[
-            Relaxation(limit=found.kind, factor=found.factor, sources=list(found.sources))
-            for out in worst_first[:1]
-            for found in relaxations(fresh.futures, out.month, chosen.goal)
-        ],
+        relaxations=[found for out in worst_first[:1] for found in relaxations(fresh.futures, out.month, chosen.goal)],
         budget_that_would_do=budget,
         own_volume=None if settled is None else _own_volume(settled),
         unsellable=[
@@ -219,10 +213,9 @@ def _why(
 
 
 def _missed(scenario: Scenario, out: OutOfReach) -> MissedMonth:
-    low, high = out.best_interval
     return MissedMonth(
         month=month_label(month_starts(scenario.start, scenario.horizon_months)[out.month]),
-        best=Interval(value=out.best, low=low, high=high),
+        best=out.best,
         missing={pool.name: float(value) for pool, value in zip(scenario.pools, out.missing, strict=True) if value > 0},
     )
 
@@ -265,7 +258,7 @@ def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Sett
         "engine": run.engine,
         "candidate_lots": len(candidate_orders(scenario)),
         "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},
-        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.steps)},
+        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.kept_shares)},
         "promise": {
             "aimed_at": made.aim,
             "raised": made.raised,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from planner.clock import month_label, month_starts
+from planner.futures.arrays import Array
 from planner.futures.prices import unit_column
 from planner.futures.sample import Prospects
-from planner.optimise.intervals import Array, probability, quantiles
+from planner.optimise.intervals import probability, quantiles
 from planner.optimise.service_level.calibrate import Calibration
 from planner.record.models import Month, PoolMonth
 from planner.scenario.models import Scenario

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.clock import month_label, month_starts
+from planner.futures.arrays import Array
 from planner.futures.sample import Prospects
 from planner.optimise.evaluate import Outcome
-from planner.optimise.intervals import Array, difference, mean_of, probability
+from planner.optimise.intervals import mean_of, paired, probability
 from planner.optimise.policies.benchmarks import Rival
 from planner.optimise.policies.choice import Choice
 from planner.record.ids import PolicyId, Verdict
@@ -38,7 +39,7 @@ def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) 
     weakest = findings.weakest_required(scenario, outcome)
     shortfall = outcome.shortfall.mean(axis=(1, 2))
     worst = np.sort(shortfall)[-max(1, outcome.count // 10) :]
-    cost = difference(mine.cost.total, outcome.cost.total)
+    cost = paired(mine.cost.total, outcome.cost.total)
     return RivalRow(
         name=name,
         mean_cost=mean_of(outcome.cost.total),

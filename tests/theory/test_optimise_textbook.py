@@ -147,24 +147,6 @@ def test_a_fleet_of_one_month_is_the_newsvendor():
     assert found.expected_cost - 0.18 * 50 == pytest.approx(1.99761, abs=1e-3)
 
 
-@pytest.mark.parametrize(("failures", "cost"), [(0.0, 2.5), (0.5, 0.75), (0.75, 0.25)])
-def test_chance_constraint_with_whole_columns(failures, cost):
-    """D16: four equal scenarios, satisfying them costs 1, 2, 3, 4; a share of them may be left out."""
-    programme = Programme(
-        cost=np.array([1.0, 2.0, 3.0, 4.0]) / 4,
-        lower=np.zeros(4),
-        upper=np.ones(4),
-        weight=np.zeros(0),
-        floor=np.zeros(0),
-        hard=np.ones((1, 4)),
-        hard_lower=np.array([(1 - failures) * 4]),
-        hard_upper=np.array([np.inf]),
-        whole=np.ones(4, dtype=bool),
-    )
-    found = minimise(programme, lambda _: (np.zeros(0), np.zeros((0, 4))), np.ones(4), gap=1e-9)
-    assert found.upper == pytest.approx(cost, abs=1e-9)
-
-
 def test_cvar_of_a_normal_by_rockafellar_and_uryasev():
     """D19: CVaR_0.9 of N(100, 20) = 100 + 20 φ(z)/(1-α) = 135.0997 = min over η of η + E(Z-η)+/(1-α)."""
     normal = NormalDist()

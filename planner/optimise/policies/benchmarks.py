@@ -4,7 +4,7 @@ Each is a rule that somebody really follows. Those that choose quantities by opt
 cleared, only some sources) are calibrated to the same goal by the same code; the rules of thumb
 (everything now, nine-month MRP, base-stock) are not. A rule that watches the futures unfold gives
 orders [N, P, S, M]; it sees in month m only what has happened by then. Every outcome is that on the futures
-that judge: those under the third root in a plan, the validating ones where no others are given.
+that judge: those under the third root in a plan.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from planner.futures.arrays import Array, Futures, Orders, Whole
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.calibrate import Calibration, calibrate
+from planner.optimise.service_level.calibrate import Effort, calibrate
 from planner.record.ids import PolicyId
 
 MRP_LEAD_MONTHS = 9
@@ -42,16 +42,19 @@ class Rival:
 
 
 def nothing_until_cleared(
-    train: Futures, validate: Futures, goal: float, judge: Futures | None = None, **effort: float
+    train: Futures,
+    validate: Futures,
+    goal: float,
+    judge: Futures,
+    effort: Effort = Effort(),  # noqa: B008
 ) -> Rival:
     """Order from a source only once all its gates are seen passing; what is wanted earlier waits for that.
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
-    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **effort)  # type: ignore[arg-type]
-    unseen = validate if judge is None else judge
-    plan = Orders(placed_when_cleared(unseen, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing-until-cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
+    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, effort=effort)
+    plan = Orders(placed_when_cleared(judge, waiting.plan.orders), waiting.plan.reserved)
+    return Rival("nothing-until-cleared", plan, evaluate(judge, plan), wanted=waiting.plan)
 
 
 def enough(train: Futures) -> Futures:
@@ -117,7 +120,7 @@ def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
     return Rival("everything-now", plan, evaluate(judge, plan))
 
 
-def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_MONTHS) -> Rival:
+def nine_month_mrp(train: Futures, judge: Futures) -> Rival:
     """Material requirements planning: mean need, one fixed lead time, no gates.
 
     In month m order what the mean need of month m + 9 lacks, from the cheapest source; rent the mean gap.
@@ -127,14 +130,14 @@ def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_M
     orders = np.zeros(train.may_order.shape, dtype=np.int64)
     believed = np.zeros((P, T))
     room = _Room(train)
-    for m in range(T - lead_months):
+    for m in range(T - MRP_LEAD_MONTHS):
         for p in range(P):
-            wanted = gap[p, m + lead_months] - believed[p, m + lead_months]
+            wanted = gap[p, m + MRP_LEAD_MONTHS] - believed[p, m + MRP_LEAD_MONTHS]
             for s in cheapest_first(train, p, m):
                 before = orders[p, s, m]
                 wanted = room.order(orders, p, s, m, float(wanted))
                 added = (orders[p, s, m] - before) * train.per_gpu[:, p, s].mean()
-                believed[p, m + lead_months :] += added
+                believed[p, m + MRP_LEAD_MONTHS :] += added
     plan = Orders(orders, rent_the_gap(train, believed))
     return Rival("nine-month-mrp", plan, evaluate(judge, plan))
 
@@ -196,22 +199,12 @@ def only_from(
     validate: Futures,
     goal: float,
     purchases: Collection[str],
-    rentals: Collection[str] | None = None,
-    judge: Futures | None = None,
-    **effort: float,
+    judge: Futures,
+    effort: Effort = Effort(),  # noqa: B008
 ) -> Rival:
-    """The same optimiser with some sources only: ``domestic-only``, ``rent-only`` (``purchases`` empty).
-
-    ``rentals`` None: all of them.
-    """
-    found: Calibration = calibrate(
-        enough(train).only(purchases, rentals),
-        validate.only(purchases, rentals),
-        goal,
-        **effort,  # type: ignore[arg-type]
-    )
-    outcome = found.outcome if judge is None else evaluate(judge, found.plan)
-    return Rival(name, found.plan, outcome)
+    """The same optimiser with some sources and all rentals: ``domestic-only``, ``rent-only`` (``purchases`` empty)."""
+    found = calibrate(enough(train).only(purchases), validate.only(purchases), goal, effort=effort)
+    return Rival(name, found.plan, evaluate(judge, found.plan))
 
 
 def rent_the_gap(futures: Futures, delivered: Array) -> Whole:

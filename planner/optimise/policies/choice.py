@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.optimise.policies.if_then import IfThen, static_of
 from planner.optimise.policies.rolling_horizon import CAUTIONS, Replanned, replanned_promise
 from planner.optimise.service_level.calibrate import Calibration

@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 
 from planner.futures.arrays import Array, Flags, Futures, Orders, Purchase, Whole
 from planner.futures.gate_states import CLOSED, PASSING, PROMISED
-from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
+from planner.optimise.evaluate import Outcome, evaluate
+from planner.optimise.intervals import paired
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import Rival, enough, first_cleared
-from planner.optimise.service_level.calibrate import Calibration, calibrate, reconsider
-from planner.optimise.service_level.confirm import AGAIN, Promise, Samples
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, reconsider
+from planner.optimise.service_level.confirm import Promise, Samples
 
 _DEARER = 1e-3
 """The policy must be cheaper than the static plan by more than this share to be worth its conditions."""
@@ -83,12 +84,6 @@ class IfThen:
     """[N, P, S, M] what the policy orders in each judging future."""
     outcome: Outcome
     lines: tuple[ConditionalOrder, ...]
-    cost: Difference
-    """Cost of the policy less that of the static plan, per future, money."""
-    probability: Difference
-    """Of the month in which the two differ most, policy less static plan."""
-    differs_in: int
-    """That month."""
     recommended: bool
     """Whether the policy is cheaper than the static plan beyond its interval and no further from the goal."""
 
@@ -112,14 +107,7 @@ def if_then(samples: Samples, made: Promise, cleared: Rival | None = None) -> If
     unseen = Formulation(unfold(samples.validate, rules))
     start = _embedded(static.plan, rules)
     found = calibrate(
-        seen,
-        unseen,
-        made.aim,
-        cvar_level=level,
-        start=start,
-        out_of_reach=static.out_of_reach,
-        turns=AGAIN.turns,
-        polished=AGAIN.polished,
+        seen, unseen, made.aim, cvar_level=level, effort=AGAIN, start=start, out_of_reach=static.out_of_reach
     )
     starts = [start]
     if cleared is not None and cleared.wanted is not None:
@@ -133,8 +121,6 @@ def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static
     plan = Orders(placed(judge, rules, found.plan.orders), found.plan.reserved)
     outcome = evaluate(judge, plan)
     cost = paired(static.outcome.cost.total, outcome.cost.total)
-    gap = np.abs(outcome.probability - static.outcome.probability)
-    month = int(gap.argmax())
     ours = np.maximum(static.accepted - outcome.probability, 0.0).sum()
     theirs = np.maximum(static.accepted - static.outcome.probability, 0.0).sum()
     return IfThen(
@@ -143,9 +129,6 @@ def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static
         plan=plan,
         outcome=outcome,
         lines=_lines(judge, rules, found.plan),
-        cost=cost,
-        probability=paired(static.outcome.met_jointly[:, month], outcome.met_jointly[:, month]),
-        differs_in=month,
         recommended=bool(cost.high < -_DEARER * static.outcome.expected_cost and ours <= theirs + 1e-12),
     )
 

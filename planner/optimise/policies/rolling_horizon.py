@@ -30,8 +30,8 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import cheapest_first, enough
 from planner.optimise.policies.if_then import regime_of
-from planner.optimise.service_level.calibrate import Calibration, calibrate, roughly
-from planner.optimise.service_level.confirm import AGAIN, RAISES, Promise, Samples, effort_of, judged
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, roughly
+from planner.optimise.service_level.confirm import RAISES, Promise, Samples, judged
 from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -148,10 +148,10 @@ def _with_rental(
     train, validate = beliefs.train, samples.validate
     orders = replanned(validate, beliefs)
     seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
-    start, effort = None, effort_of(samples)
+    start, effort = None, samples.effort
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
-    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished)
+    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, effort=effort)
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 

@@ -33,7 +33,7 @@ def keeps_caps(futures, orders):
 
 def test_nothing_is_ordered_before_the_gates_are_seen_passing(pair):
     train, validate = pair
-    rival = nothing_until_cleared(train, validate, 0.8)
+    rival = nothing_until_cleared(train, validate, 0.8, validate)
     ordered = rival.plan.orders.sum(axis=1) > 0
     assert ordered.any()
     assert not ordered[~validate.passing].any()
@@ -87,12 +87,12 @@ def test_base_stock_orders_by_what_it_has_seen_so_far(pair):
 
 
 def test_only_from_orders_from_the_named_sources(pair):
-    rival = only_from("domestic-only", *pair, 0.8, ["source-3"])
+    rival = only_from("domestic-only", *pair, 0.8, ["source-3"], pair[1])
     assert rival.name == "domestic-only"
     assert not rival.plan.orders[:, [0, 1, 2]].any()
 
 
 def test_rent_only_orders_nothing(pair):
-    rival = only_from("rent-only", *pair, 0.8, [])
+    rival = only_from("rent-only", *pair, 0.8, [], pair[1])
     assert not rival.plan.orders.any()
     assert rival.plan.reserved.any()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.optimise.policies.choice import choose, fewer, lacking
 from planner.optimise.policies.rolling_horizon import replanned_promise
 from planner.optimise.service_level.confirm import Samples, promise, with_rivals
