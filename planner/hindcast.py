@@ -1,5 +1,4 @@
-"""Replay of the real gate history: what would have been forecast, on what was known then, and how wrong it
-was.
+"""Replay of the real gate history: what would have been forecast, on what was known then, and how wrong it was.
 
 On each as-of date only what was public counts. Forecast are the state of each gate at +30, 90, 180 and 365
 days, the time to its first change, whether goods can pass both governments' gates, and whether a lot ordered
@@ -192,9 +191,7 @@ def monthly_dates() -> tuple[dt.date, ...]:
     return tuple(dt.date(month // 12, month % 12 + 1, 1) for month in firsts)
 
 
-def hindcast(
-    dates: Sequence[dt.date] = TWELVE_DATES, reading: str = "main", draws: int = _DRAWS, root: int = _ROOT
-) -> Hindcast:
+def hindcast(dates: Sequence[dt.date] = TWELVE_DATES, reading: str = "main", draws: int = _DRAWS) -> Hindcast:
     """Forecast on each date with what was public then, and put it beside what happened.
 
     ``reading`` names how ambiguous entries of the record are read, for what was known and for what happened.
@@ -210,13 +207,13 @@ def hindcast(
             if not known:
                 continue
             gates = _gates(product, known, as_of, reading)
-            paths = dict(zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(root), range(draws)), strict=True))
+            paths = dict(zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(_ROOT), range(draws)), strict=True))
             targets += _targets(product, known, paths, as_of, reading)
             changes += _first_changes(product, known, paths, as_of, reading)
             if "us" in known and "cn" in known:
                 both += _both_pass(product, paths, as_of, reading)
                 passing += _days_passing(product, paths, as_of, reading)
-            deliveries += _deliveries(product, gates, list(paths.values()), as_of, root)
+            deliveries += _deliveries(product, gates, list(paths.values()), as_of)
     return Hindcast(
         tuple(sorted(dates)), reading, draws, tuple(targets), tuple(changes), tuple(passing), tuple(both),
         tuple(deliveries),
@@ -351,7 +348,7 @@ def _days_passing(product: str, paths: dict[Authority, GatePath], as_of: dt.date
     return [Span(as_of, product, "days both pass", limit, float(truth), np.asarray(drawn))]
 
 
-def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date, root: int) -> list[YesNo]:
+def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date) -> list[YesNo]:
     """Whether a lot ordered on the day from finished stock is released, against whether goods left for China."""
     draws = len(paths[0].minutes)
     if not any(period.product == product for period in delivery_record()):
@@ -359,7 +356,7 @@ def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: d
     source = Source("stock", product, route("finished-stock", product), tuple(gate.name for gate in gates))
     spec = SupplySpec(as_of, 366 * MINUTES_PER_DAY, (source,), tuple(gates))
     orders, numbers = Orders.of([(0, 0, 0, 0, 8, 0)]), range(draws)
-    made = fast_engine.run(spec, orders, paths, draw_durations(spec, orders, Key(root), numbers), {}, numbers)
+    made = fast_engine.run(spec, orders, paths, draw_durations(spec, orders, Key(_ROOT), numbers), {}, numbers)
     today = all(isinstance(g.law, FromHistory) and g.law.state >= State.CONDITIONAL for g in gates)
     found = []
     for days in HORIZONS:
@@ -402,8 +399,7 @@ def delivery_record() -> tuple[DeliveryPeriod, ...]:
 def _left_for_china(product: str, after: dt.date, until: dt.date) -> bool | None:
     """Whether goods left between two days; None where the record is too coarse to tell.
 
-    Yes: the window holds a whole period with deliveries, or a month of a long one. No: it lies in one
-    without.
+    Yes: the window holds a whole period with deliveries, or a month of a long one. No: it lies in one without.
     """
     if until > END:
         return None

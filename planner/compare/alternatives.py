@@ -137,7 +137,7 @@ def later_or_elsewhere(
     waiting = next(found)
     worlds = [(name, next(found)) for name in names]
     points = [next(found) for _ in goals]
-    closed = next(found) if names else None
+    closed = next(found) if names else choice.studied  # without a gate nothing is compared with it
     own = point_of(few.confirm, _judged_on(few, choice.studied))
     return waiting, Worth(
         information=next(found),

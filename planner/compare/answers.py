@@ -6,7 +6,6 @@ only the intervals are known; they are put together as if no random numbers were
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from executor.portable.elementary import hypot
 from planner.compare.plans import differing, order_changes
@@ -16,37 +15,6 @@ from planner.optimise.intervals import paired
 from planner.record.models import Interval, PlanRecord
 from planner.record.orders_as_arrays import Placed
 from planner.scenario.models import Scenario
-
-
-class Answered(Protocol):
-    """An answer that can be compared month by month."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """What was planned."""
-
-    @property
-    def months(self) -> tuple[str, ...]:
-        """YYYY-MM each."""
-
-    @property
-    def orders(self) -> Sequence[Placed]:
-        """What is ordered."""
-
-    @property
-    def goal(self) -> float:
-        """The required probability."""
-
-    @property
-    def weakest(self) -> int:
-        """The required month with the lowest probability."""
-
-    @property
-    def futures(self) -> int:
-        """How many futures it was judged on."""
-
-    def probability(self, month: int) -> Interval:
-        """Probability that demand is met in a month."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +56,10 @@ class FullAnswer:
     def probability(self, month: int) -> Interval:
         """Probability that demand is met in a month."""
         return self.record.months[month].probability
+
+
+Answered = QuickAnswer | FullAnswer
+"""An answer that can be compared month by month."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
     small, goal = quick(scenario), scenario.goal
     serving = _capacities(record.scenario.model_dump_json(), memory)
     train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.training_futures)
-    fresh = draw_prospects(small, serving, _judging_root(record), small.run.replications)
+    fresh = draw_prospects(small, serving, record.judging_root, small.run.replications)
     seen = Formulation(train.futures)
     chosen = calibrate(
         seen,
@@ -170,11 +170,6 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
         cost=chosen.outcome.cost.total,
         orders=tuple(axes.lines(chosen.plan.orders)),
     )
-
-
-def _judging_root(record: PlanRecord) -> int:
-    """Root of the futures that the plan's own figures are read off."""
-    return record.roots.get("confirm", record.roots["validate"])
 
 
 @lru_cache(maxsize=16)

@@ -1,9 +1,8 @@
 """Own orders lengthen the queues they wait in: plan, simulate at the plan's volume, plan again.
 
-The programme takes lead times as given. Where stages have a capacity, futures drawn for one volume of orders
-are wrong for another. So the study is repeated, each time on futures drawn at the volume of the plan before,
-until the plan stops moving. It may not: then that is the answer, and the plan returned is the one that does
-best at its own volume.
+The programme takes lead times as given. Where stages have a capacity, futures drawn for one volume of orders are wrong
+for another. So the study is repeated, each time on futures drawn at the volume of the plan before, until the plan stops
+moving. It may not: then that is the answer, and the plan returned is the one that does best at its own volume.
 """
 
 from __future__ import annotations

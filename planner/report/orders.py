@@ -19,9 +19,7 @@ from planner.scenario.models import Scenario
 
 def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
     """Quantiles of a day; -1 counts as later than the horizon."""
-    late = np.where(minute >= 0, minute.astype(np.float64), np.inf)
-    found = np.quantile(late, (0.1, 0.5, 0.9), method="higher")
-    p10, p50, p90 = (day_of(start, value) if np.isfinite(value) else None for value in found)
+    p10, p50, p90 = (arrival_quantile(start, minute, share) for share in (0.1, 0.5, 0.9))
     return Dates(p10=p10, p50=p50, p90=p90)
 
 

@@ -250,9 +250,7 @@ def waiting(record: PlanRecord, say: Wording) -> str:
         if cost.value >= 0
         else "Ordering nothing before {after} saves {cost} on average ({low} to {high})",
         after=after,
-        cost=say.money(abs(cost.value), currency),
-        low=say.money(low, currency),
-        high=say.money(high, currency),
+        **say.moneys(currency, cost=abs(cost.value), low=low, high=high),
     )
     if found.waiting_takes < -TELLING_POINTS and found.waiting_hurts is not None:
         words += say(

@@ -281,11 +281,6 @@ class Formulation:
             carries = self.futures.rental_per_gpu[:, p, s]
         return p, serves * (self.lots[column] * carries)[:, None]
 
-    def cost_slope(self, plan: Orders) -> tuple[Array, Array]:
-        """[n] outlay per GPU of each column, and [n] change of expected spot and unmet cost per GPU."""
-        price = self.spot.cover(self.deficit(plan)).price
-        return self.outlay, self.capacity_slope(price) / -self.futures.count
-
     def shortfall_share(self, plan: Orders) -> Array:
         """[N] L_n of a plan."""
         return self.share_of(self.least.cover(self.deficit(plan)).cost)

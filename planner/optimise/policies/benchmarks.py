@@ -1,10 +1,9 @@
 """The rivals a plan has to beat, with common random numbers.
 
-Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until
-cleared, only some sources) are calibrated to the same goal by the same code; the rules of thumb
-(everything now, nine-month MRP, base-stock) are not. A rule that watches the futures unfold gives
-orders [N, P, S, M]; it sees in month m only what has happened by then. Every outcome is that on the futures
-that judge: those under the third root in a plan.
+Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until cleared, only
+some sources) are calibrated to the same goal by the same code; the rules of thumb (everything now, nine-month MRP,
+base-stock) are not. A rule that watches the futures unfold gives orders [N, P, S, M]; it sees in month m only what has
+happened by then. Every outcome is that on the futures that judge: those under the third root in a plan.
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ class Choice:
             return self.replanned.promise.confirmed
         if way == "if-then-calendar":
             assert self.policy is not None
-            return conditional(self.static, self.policy)
+            there = self.static.confirmed
+            solution = replace(there.solution, plan=self.policy.plan)
+            return replace(there, solution=solution, outcome=self.policy.outcome)
         return self.static.confirmed
 
     @property
@@ -69,7 +71,7 @@ class Choice:
         """The way that is studied, to be carried out in other worlds and for other goals."""
         if self.way == "monthly-re-planning":
             assert self.replanned is not None
-            return _Replanning(self.replanned.caution)
+            return _Replanning(self.replanned.beliefs.caution)
         return _fixed
 
 
@@ -104,12 +106,6 @@ def lacking(found: Calibration) -> float:
     """What the months in which the goal must hold miss in all."""
     short = found.accepted - found.outcome.probability
     return float(short[short > 0].sum())
-
-
-def conditional(static: Promise, policy: IfThen) -> Calibration:
-    """The if-then calendar as a plan judged on the confirming futures."""
-    there = static.confirmed
-    return replace(there, solution=replace(there.solution, plan=policy.plan), outcome=policy.outcome)
 
 
 def _fixed(samples: Samples) -> Calibration:

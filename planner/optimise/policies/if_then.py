@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.futures.arrays import Array, Flags, Futures, Orders, Purchase, Whole
+from planner.futures.arrays import Array, Futures, Orders, Whole
 from planner.futures.gate_states import CLOSED, PASSING, PROMISED
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.intervals import paired
@@ -175,12 +175,14 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     month = months_placed(futures, rules)
     T = futures.months
     place = [rule.source for rule in rules]
+    sources = [futures.purchases[s] for s in place]
     inside = np.minimum(month, T - 1)
     arrival = np.take_along_axis(futures.arrival_month[:, place], inside, axis=2)
     outlay = np.take_along_axis(futures.outlay[:, place], inside, axis=2)
     return replace(
         futures,
-        purchases=tuple(_unfolded(futures.purchases[rule.source]) for rule in rules),
+        # Columns of one source share its allotment.
+        purchases=tuple(replace(source, allotment=source.allotment or source.name) for source in sources),
         per_gpu=futures.per_gpu[:, :, place],
         arrival_month=np.where(month < T, arrival, T),
         outlay=np.where(month < T, outlay, 0.0),
@@ -193,16 +195,12 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     )
 
 
-def _unfolded(source: Purchase) -> Purchase:
-    """One of the columns that share the source's allotment."""
-    return replace(source, allotment=source.allotment or source.name)
-
-
 def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
     """[N, rules, M] month in which an order of month m is placed; T: never."""
     T = futures.months
     regime = regime_of(futures)
-    cleared = first_cleared(_with_passing(futures)) if any(rule.waits for rule in rules) else None
+    waiting = any(rule.waits for rule in rules)
+    cleared = first_cleared(replace(futures, passing=regime >= PASSING)) if waiting else None
     months = np.empty((futures.count, len(rules), T), dtype=np.int64)
     for i, rule in enumerate(rules):
         if cleared is not None and rule.waits:
@@ -211,11 +209,6 @@ def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
             seen = regime[:, rule.watched]
             months[:, i] = np.where((rule.least <= seen) & (seen <= rule.most), np.arange(T), T)
     return months
-
-
-def _with_passing(futures: Futures) -> Futures:
-    passing: Flags = regime_of(futures) >= PASSING
-    return replace(futures, passing=passing)
 
 
 def placed(futures: Futures, rules: tuple[Rule, ...], orders: Whole | Array) -> Whole:

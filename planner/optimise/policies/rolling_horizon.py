@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +56,6 @@ class Replanned:
     """Its plan's orders are [N, P, S, M], those of each confirming future."""
     beliefs: Beliefs
 
-    @property
-    def caution(self) -> float:
-        """The quantile that the planner believes in."""
-        return self.beliefs.caution
-
 
 def replanned_promise(samples: Samples, cautions: Sequence[float] = CAUTIONS) -> Replanned:
     """The rule at its best with the rental that goes with it, judged on the confirming futures."""
@@ -90,22 +86,15 @@ def _finalists(few: Samples, learnt: Futures, cautions: Sequence[float]) -> list
     Two where the plan is polished, else one. Believing in quantiles the rule may order a month too early, or bind
     itself to a cheap source whose goods come long after the need has changed; whether it does is soon tried.
     """
-    tried = sorted(((_roughly(few, each), each) for each in _cautious(learnt, cautions)), key=_score)
+    cautious = [Beliefs(learnt, caution) for caution in cautions]
+    tried = sorted(((_roughly(few, each), each) for each in cautious), key=itemgetter(0))
     leader = tried[0][1]
     others = [replace(leader, first_month=1)]
     others += [replace(leader, longest_lead=months) for months in _shorter_leads(learnt)]
     tried += [(_roughly(few, each), each) for each in others]
     # What changes nothing is not tried twice.
-    different = dict(sorted(tried, key=_score, reverse=True))
+    different = dict(sorted(tried, key=itemgetter(0), reverse=True))
     return [different[score] for score in sorted(different)[: max(1, few.polished)]]
-
-
-def _score(tried: tuple[tuple[float, float], Beliefs]) -> tuple[float, float]:
-    return tried[0]
-
-
-def _cautious(learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
-    return [Beliefs(learnt, caution) for caution in cautions]
 
 
 def _shorter_leads(learnt: Futures) -> list[int]:

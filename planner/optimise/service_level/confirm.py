@@ -8,8 +8,7 @@ futures under a third root. The plan aims above the goal by one standard error o
     aim = goal + √( goal (1 - goal) / N )
 
 so that the third root does not miss the goal by mere chance about every other time. Where it is missed all the same,
-the
-aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
+the aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Samples:
     cvar_level: float = 0.9
     polished: int = 2
     """From how many of the ends of a search it is taken further, by detours; none: one step of the kept shares and
-    whole lots
-    a little rougher, for studies of which only differences are shown."""
+    whole lots a little rougher, for studies of which only differences are shown."""
 
     @property
     def effort(self) -> Effort:

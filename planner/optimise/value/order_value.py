@@ -44,12 +44,14 @@ class OrderReason:
 def order_reasons(judge: Futures | Formulation, calibration: Calibration) -> tuple[OrderReason, ...]:
     """One `OrderReason` for each order that every future places, by month, source and pool."""
     formulation = judge if isinstance(judge, Formulation) else Formulation(judge)
-    firm = firm_orders(calibration.plan)
-    look = _Without(formulation, calibration.plan, firm, calibration.goal)
+    plan, goal = calibration.plan, calibration.goal
+    firm = firm_orders(plan)
+    look = _Without(formulation, plan, firm, goal)
     mover = look
     if formulation.futures.count > _MOVED_ON:
         few = Formulation(formulation.futures.take(slice(0, _MOVED_ON)))
-        mover = _Without(few, _first_of(calibration.plan, _MOVED_ON), firm, calibration.goal)
+        part = plan.orders if plan.orders.ndim == 3 else plan.orders[:_MOVED_ON]
+        mover = _Without(few, Orders(part, plan.reserved), firm, goal)
     placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(firm > 0)]
     return tuple(look.reason(p, s, m, mover.last_safe_month(p, s, m)) for m, s, p in sorted(placed))
 
@@ -58,10 +60,6 @@ def firm_orders(plan: Orders) -> Whole:
     """[P, S, M] GPUs that are ordered in every future: a static plan's, a policy's as far as they are certain."""
     orders = plan.orders if plan.orders.ndim == 3 else plan.orders.min(axis=0)
     return orders.astype(np.int64)
-
-
-def _first_of(plan: Orders, count: int) -> Orders:
-    return plan if plan.orders.ndim == 3 else Orders(plan.orders[:count], plan.reserved)
 
 
 class _Without:

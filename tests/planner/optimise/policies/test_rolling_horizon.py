@@ -80,7 +80,7 @@ def test_the_promise_is_that_of_rule_and_rental_together(synthetic):
     assert plan.orders.shape == (250, 2, 4, 12)
     again = evaluate(samples.confirm, plan)
     assert found.promise.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
-    assert found.caution in (0.6, 0.8)
+    assert found.beliefs.caution in (0.6, 0.8)
 
 
 def test_beliefs_are_quantiles_of_what_was_learnt(beliefs):
