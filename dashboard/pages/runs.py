@@ -13,6 +13,7 @@ from db.queue import RunQueue
 from db.schedules import ScheduleRepository
 from planner.compare.plans import compare
 from planner.compare.rows import Row
+from planner.report.change_sentences import FIGURES, with_texts
 from planner.report.language import displayable
 from planner.scenario.load import common_overrides, shipped
 
@@ -104,10 +105,11 @@ def _compare() -> None:
     before = right.selectbox(words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before")
     if not after or not before or after == before:
         return
-    found = compare(plan_of(before), plan_of(after))
+    found = with_texts(compare(plan_of(before), plan_of(after)), words)
     style = f"font-weight:600;overflow-wrap:anywhere;color:{look().ink}"
     st.html(f'<p style="{style}">{safe(found.sentence)}</p>')
-    for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
+    answer = [move.model_copy(update={"figure": words(FIGURES[move.figure])}) for move in found.moves]
+    for title, moves in (("Answer", answer), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
             rows = [{key: _short(value) for key, value in move.model_dump().items()} for move in moves]

@@ -27,6 +27,10 @@ class _Head:
             self.gpus_ordered - other.gpus_ordered,
         )
 
+    def of(self, group: str) -> Cause:
+        """What a group did, where these are its effects."""
+        return Cause(group=group, **vars(self))
+
 
 def causes(
     before: PlanRecord,
@@ -46,18 +50,18 @@ def causes(
     if "version" in groups:
         progress(0.0, "planning the scenario before with this version")
         base = _head(plan(before.scenario))
-        found.append(_cause("version", base - _head(before), before))
+        found.append((base - _head(before)).of("version"))
     swapped = [group for group in groups if group != "version"]
     for number, group in enumerate(swapped):
         progress((number + 1) / (len(swapped) + 1), f"planning with {GROUPS[group]} swapped")
         # One group that changed is the whole change: the plan after is its result.
         alone = _head(after) if len(swapped) == 1 else _swapped(before, after, group, plan)
-        found.append(_cause(group, alone - base, before) if isinstance(alone, _Head) else alone)
+        found.append((alone - base).of(group) if isinstance(alone, _Head) else alone)
     rest = _head(after) - _head(before)
     for cause in found:
         rest = rest - _Head(cause.probability or 0.0, cause.mean_cost or 0.0, cause.gpus_ordered or 0)
     if len(swapped) > 1:
-        found.append(_cause("together", rest, before))
+        found.append(rest.of("together"))
     return found
 
 
@@ -66,24 +70,8 @@ def _swapped(before: PlanRecord, after: PlanRecord, group: str, plan: Planner) -
     try:
         return _head(plan(validate(swap(old, new, group), f"the scenario with {GROUPS[group]} swapped")))
     except UserMistakeError as error:
-        reason = str(error).replace("\n", " ")
-        text = f"{GROUPS[group]} alone cannot be swapped ({reason})"
-        return Cause(group=group, probability=None, mean_cost=None, gpus_ordered=None, text=text)
+        return Cause(group=group, problem=str(error).replace("\n", " "))
 
 
 def _head(record: PlanRecord) -> _Head:
     return _Head(record.answer.probability.value, record.kpis.mean_cost.value, record.kpis.gpus_ordered)
-
-
-def _cause(group: str, effect: _Head, before: PlanRecord) -> Cause:
-    text = (
-        f"{GROUPS[group]}: {100 * effect.probability:+.1f} points, "
-        f"{effect.mean_cost:+,.0f} {before.scenario.currency}, {effect.gpus_ordered:+d} GPUs"
-    )
-    return Cause(
-        group=group,
-        probability=effect.probability,
-        mean_cost=effect.mean_cost,
-        gpus_ordered=effect.gpus_ordered,
-        text=text,
-    )
