@@ -1,7 +1,7 @@
 """What a plan is compared with, each study independent of the others, so that they run side by side.
 
-Rivals and other ways to plan come first; what waiting costs, what knowing more or another world would be worth and what
-other goals cost are asked of the way that won.
+Benchmark policies and other ways to plan come first; what waiting costs, what knowing more or another world would be
+worth and what other goals cost are asked of the way that won.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from planner.futures.arrays import Futures, Orders
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
 from planner.optimise.policies.benchmarks import (
-    Rival,
+    Benchmark,
     base_stock,
     everything_now,
     nine_month_mrp,
@@ -24,9 +24,9 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
-from planner.optimise.policies.rolling_horizon import replanned_promise
+from planner.optimise.policies.rolling_horizon import replanned_confirmation
 from planner.optimise.service_level.calibrate import Calibration, Effort
-from planner.optimise.service_level.confirm import Promise, Samples, with_rivals
+from planner.optimise.service_level.confirm import Confirmation, Samples, with_benchmarks
 from planner.optimise.value.information import (
     FrontierPoint,
     OtherWorld,
@@ -48,10 +48,10 @@ GOALS = (0.8, 0.95)
 """Other goals whose cost is shown beside that of the scenario's own."""
 
 _TUNED = 5_000
-"""Rivals and the if-then calendar are calibrated on so many validating futures at most; all are judged on every
-confirming one."""
+"""Benchmark policies and the if-then calendar are calibrated on so many validating futures at most; all are judged on
+every confirming one."""
 _EFFORT = Effort(turns=2, polished=1)
-"""Of a rival that the optimiser plans."""
+"""Of a benchmark policy that the optimiser plans."""
 
 
 @dataclass(frozen=True)
@@ -69,45 +69,52 @@ def _do(work: Callable[..., Any], *asked: Any) -> Any:
     return work(*asked)
 
 
-def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread) -> tuple[Choice, list[Rival]]:
-    """Every way and every rival that the scenario offers, with common random numbers: the choice, and the rivals."""
+def company(
+    scenario: Scenario, samples: Samples, static: Confirmation, where: Spread
+) -> tuple[Choice, list[Benchmark]]:
+    """The choice among the ways to plan, and the benchmark policies, all with common random numbers."""
     waiting = [(_by_gates, samples, static)] if any(source.gates for source in scenario.purchases) else []
-    jobs = [(replanned_promise, samples), *waiting, *_rivals(scenario, samples, static)]
+    jobs = [(replanned_confirmation, samples), *waiting, *_benchmarks(scenario, samples, static)]
     replanned, *found = where.map(_do, jobs)
-    by_gates, rivals = found[: len(waiting)], found[len(waiting) :]
-    rivals = [*(cleared for cleared, _ in by_gates), *rivals]
-    fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
-    better = with_rivals(samples, static, fixed)
+    by_gates, benchmarks = found[: len(waiting)], found[len(waiting) :]
+    benchmarks = [*(cleared for cleared, _ in by_gates), *benchmarks]
+    fixed = [benchmark.plan for benchmark in benchmarks if benchmark.plan.orders.ndim == 3]
+    better = with_benchmarks(samples, static, fixed)
     policy = next((policy for _, policy in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
-    return choose(samples, better, policy, replanned), rivals
+    return choose(samples, better, policy, replanned), benchmarks
 
 
-def _rivals(scenario: Scenario, samples: Samples, static: Promise) -> list[tuple[Any, ...]]:
-    """Jobs for the rivals that differ from the plan here; the slow ones first, so that the last one is short."""
+def _benchmarks(scenario: Scenario, samples: Samples, static: Confirmation) -> list[tuple[Any, ...]]:
+    """Jobs for the benchmarks that differ from the plan here; the slow ones first, so that the last one is short."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
     both = (samples.train, samples.confirm)
-    rivals: list[tuple[Any, ...]] = []
+    benchmarks: list[tuple[Any, ...]] = []
     if 0 < len(home) < len(scenario.purchases):
-        rivals.append((_only, "domestic-only", home, samples))
+        benchmarks.append((_only, "domestic-only", home, samples))
     if scenario.rentals and static.confirmed.plan.orders.any():
-        rivals.append((_only, "rent-only", (), samples))
-    return [*rivals, (everything_now, *both, samples.goal), (nine_month_mrp, *both), (base_stock, *both, samples.goal)]
+        benchmarks.append((_only, "rent-only", (), samples))
+    return [
+        *benchmarks,
+        (everything_now, *both, samples.goal),
+        (nine_month_mrp, *both),
+        (base_stock, *both, samples.goal),
+    ]
 
 
-def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Rival:
+def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Benchmark:
     some = _some(samples)
     return only_from(name, samples.train, some.validate, samples.aim, purchases, samples.confirm, _EFFORT)
 
 
 def _some(samples: Samples) -> Samples:
-    """With as many validating futures as tune a rival."""
+    """With as many validating futures as tune a benchmark."""
     return samples.first(samples.train.count, _TUNED, samples.confirm.count)
 
 
-def _by_gates(samples: Samples, static: Promise) -> tuple[Rival, IfThen | None]:
-    """The rival that waits for the gates, and the calendar that looks at them and takes up what it does better."""
+def _by_gates(samples: Samples, static: Confirmation) -> tuple[Benchmark, IfThen | None]:
+    """The benchmark that waits for the gates, and the calendar that looks at them and takes up what it does better."""
     some = _some(samples)
     cleared = nothing_until_cleared(some.train, some.validate, samples.aim, some.confirm, _EFFORT)
     return cleared, if_then(some, static, cleared)

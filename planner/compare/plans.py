@@ -4,6 +4,7 @@ Facts alone, ids and figures; ``planner.report.change_sentences`` tells them in 
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -191,16 +192,13 @@ def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
 def order_changes(before: "Iterable[Placed]", after: "Iterable[Placed]") -> list[tuple[tuple[str, str, str], int, int]]:
     """(month, source, pool), GPUs before and GPUs after, where they differ, by month."""
     old, new = _ordered(before), _ordered(after)
-    return [
-        (key, old.get(key, 0), new.get(key, 0)) for key in sorted({*old, *new}) if old.get(key, 0) != new.get(key, 0)
-    ]
+    return [(key, old[key], new[key]) for key in sorted({*old, *new}) if old[key] != new[key]]
 
 
-def _ordered(lines: "Iterable[Placed]") -> dict[tuple[str, str, str], int]:
-    totals: dict[tuple[str, str, str], int] = {}
+def _ordered(lines: "Iterable[Placed]") -> Counter[tuple[str, str, str]]:
+    totals = Counter[tuple[str, str, str]]()
     for line in lines:
-        key = (line.month, line.source, line.pool)
-        totals[key] = totals.get(key, 0) + line.gpus
+        totals[line.month, line.source, line.pool] += line.gpus
     return totals
 
 

@@ -29,8 +29,8 @@ from planner.sizing import Capacity, capacities
 QUICK_SCENARIOS = 120
 QUICK_REPLICATIONS = 300
 """Futures of a quick answer: the first ones of the same roots, so that two answers differ by the inputs alone. A plan
-searched on fewer promises more than it keeps and is searched again: 60 take longer (2-h20-july-2025 with demand half
-as much again: 2.2 s of computing, 1.4 s on 120, 2.4 s on 200; Intel Xeon, one core)."""
+searched on fewer falls short on fresh ones and is searched again: 60 take longer (2-h20-july-2025 with demand half as
+much again: 2.2 s of computing, 1.4 s on 120, 2.4 s on 200; Intel Xeon, one core)."""
 _EFFORT = Effort(turns=2, polished=1)
 """One turn leaves that example 0.7 of probability short, summed over its months, where two leave
 0.1; the plan's own orders as the start make up for what is spared."""
@@ -143,7 +143,7 @@ class QuickAnswer:
 
 
 def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: Memory | None = None) -> QuickAnswer:
-    """What a plan's scenario, with changes, would be answered on the small sample, without rivals and reasons.
+    """What a plan's scenario, with changes, would be answered on the small sample, without benchmarks and reasons.
 
     ``changes`` None: the baseline, as the same search finds it. ``memory``: where replayed goodputs are kept.
     """

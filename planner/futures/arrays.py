@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+CLOSED, PROMISED, PASSING = 0, 1, 2
+"""States of the least open gate of a source, as `Futures.regime` counts them."""
+
 
 @dataclass(frozen=True)
 class Purchase:
@@ -107,8 +110,7 @@ class Futures:
     joint_caps: tuple[tuple[tuple[int, ...], float], ...] = ()
     """(places of sources, the most GPUs that all of them together may order over the horizon)."""
     regime: NDArray[np.int8] | None = None
-    """[N, S, M] the state that the least open of the source's gates was seen in, 0 closed, 1 promised,
-    2 passing; None: known only as far as ``passing`` tells."""
+    """[N, S, M] state that the least open of the source's gates was seen in; None: known only as far as ``passing``."""
 
     def __post_init__(self) -> None:
         P, T, S, R = len(self.pools), self.months, len(self.purchases), len(self.rentals)
@@ -227,11 +229,6 @@ class Orders:
     orders: NDArray[np.int64] | Array
     reserved: NDArray[np.int64] | Array
     """[P, R, T]"""
-
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing is ordered and nothing reserved."""
-        return not (np.any(self.orders) or np.any(self.reserved))
 
 
 def no_orders(futures: Futures) -> Orders:

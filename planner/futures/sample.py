@@ -11,9 +11,8 @@ from planner.clock import minutes, month_starts
 from planner.demand.forecast import Load, draw_load
 from planner.fleet.availability import availability
 from planner.fleet.cost import Purchased
-from planner.futures.arrays import Array, Futures, Whole
+from planner.futures.arrays import PASSING, Array, Futures, Whole
 from planner.futures.deliveries import carried_out
-from planner.futures.gate_states import PASSING
 from planner.futures.installed_fleet import in_service
 from planner.futures.limits import _caps_on_routes, _purchase_limits, _rental_limits
 from planner.futures.prices import _payments, _unmet_price

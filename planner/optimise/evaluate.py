@@ -1,7 +1,7 @@
 """What a plan brings on given futures: months met, shortfall, cost, capacity.
 
 Evaluation carries the plan out as a buyer would: orders and reserved rental as decided, spot rented month by
-month by the rule of recourse.py, the rest unmet. Any futures will do; a promise is read off futures that the
+month by the rule of recourse.py, the rest unmet. Any futures will do; a service level is read off futures that the
 optimiser has not seen.
 """
 

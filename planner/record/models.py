@@ -59,7 +59,7 @@ class Answer(Part):
     way: PolicyId = "fixed-calendar"
     """How orders are decided: the first three ways to act."""
     plan_again_on: dt.date | None = None
-    """When the plan must be made again for its promise to hold; None: it holds as it stands."""
+    """When the plan must be made again for its service level to hold; None: it holds as it stands."""
     waiting: str = ""
     """What waiting one month costs: English, told from this record's figures."""
     rests_on: list[str] = []
@@ -389,7 +389,7 @@ class Rival(Part):
     """Mean shortfall share in the worst tenth of futures."""
     gpus_ordered: float
     verdict: Verdict | None = None
-    """What it is beside the plan: a rival that misses the goal where the plan meets it is no match, however cheap."""
+    """What it is beside the plan: a policy that misses the goal where the plan meets it is no match, however cheap."""
 
 
 class Serving(Part):
@@ -458,7 +458,7 @@ class Provenance(Part):
 
 
 class PlanRecord(Part):
-    """A plan: its inputs, its orders, its consequences, its rivals and its reasons."""
+    """A plan: its inputs, its orders, its consequences, its benchmark policies and its reasons."""
 
     schema_version: int = SCHEMA_VERSION
     versions: Provenance

@@ -9,8 +9,7 @@ import numpy as np
 
 from planner.clock import month_label, month_starts
 from planner.compare.alternatives import Worth
-from planner.futures.arrays import Array
-from planner.futures.gate_states import CLOSED, PASSING, PROMISED
+from planner.futures.arrays import CLOSED, PASSING, PROMISED, Array
 from planner.futures.sample import Prospects
 from planner.optimise.evaluate import Outcome
 from planner.optimise.intervals import mean_of, paired, probability, quantiles

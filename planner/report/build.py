@@ -17,7 +17,7 @@ from planner.futures.sample import Prospects
 from planner.optimise.congestion import Settled
 from planner.optimise.evaluate import Outcome
 from planner.optimise.intervals import mean_of, paired, probability, quantiles
-from planner.optimise.policies.benchmarks import Rival
+from planner.optimise.policies.benchmarks import Benchmark
 from planner.optimise.policies.choice import Choice
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.infeasible_months import OutOfReach, relaxations
@@ -37,9 +37,9 @@ from planner.record.models import (
     PlanRecord,
     PoolMonth,
     Reasons,
+    Rival,
     Unsellable,
 )
-from planner.record.models import Rival as RivalRow
 from planner.record.provenance import versions
 from planner.report import analysis_sections as findings
 from planner.report.cash_flow import committed, cost_parts, monthly_risk, monthly_spend
@@ -63,7 +63,7 @@ def record_of(
     serving: Sequence[Capacity],
     fresh: Prospects,
     choice: Choice,
-    rivals: Sequence[Rival],
+    benchmarks: Sequence[Benchmark],
     waiting: Waiting,
     reasons: Sequence[OrderReason],
     odds: Sequence[GateOdds],
@@ -96,7 +96,7 @@ def record_of(
         orders=orders,
         reservations=_reservations(scenario, chosen),
         kpis=kpis,
-        rivals=_rivals(scenario, choice, rivals),
+        rivals=_rivals(scenario, choice, benchmarks),
         later=later,
         sizing=[serving_row(each) for each in serving],
         profiles=[_profile(each) for each in serving],
@@ -215,23 +215,23 @@ def _shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
     return np.asarray(((outcome.shortfall * need).sum(axis=2) / need.sum(axis=2)).mean(axis=1))
 
 
-def _rivals(scenario: Scenario, choice: Choice, rivals: Sequence[Rival]) -> list[RivalRow]:
+def _rivals(scenario: Scenario, choice: Choice, benchmarks: Sequence[Benchmark]) -> list[Rival]:
     """The other ways to plan, then the rules of thumb and the narrower choices."""
     mine = choice.chosen.outcome
     ways: list[tuple[PolicyId, Outcome]] = [(way, choice.of(way).outcome) for way in choice.ways if way != choice.way]
     return [
         _rival(scenario, name, outcome, mine)
-        for name, outcome in [*ways, *((rival.name, rival.outcome) for rival in rivals)]
+        for name, outcome in [*ways, *((each.name, each.outcome) for each in benchmarks)]
     ]
 
 
-def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) -> RivalRow:
+def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) -> Rival:
     starts = month_starts(scenario.start, scenario.horizon_months)
     weakest = findings.weakest_required(scenario, outcome)
     shortfall = outcome.shortfall.mean(axis=(1, 2))
     worst = np.sort(shortfall)[-max(1, outcome.count // 10) :]
     cost = paired(mine.cost.total, outcome.cost.total)
-    return RivalRow(
+    return Rival(
         name=name,
         mean_cost=mean_of(outcome.cost.total),
         cost_difference=cost,
@@ -245,7 +245,7 @@ def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) 
 
 
 def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval) -> Verdict:
-    """A rival that serves less often than the goal is no match, however cheap; within the interval it ties."""
+    """A policy that serves less often than the goal is no match, however cheap; within the interval it ties."""
     required = slice(scenario.goal.from_month - 1, None)
     aim = np.minimum(mine.probability[required], scenario.goal.probability)
     if np.any(outcome.probability[required] < aim - 1e-12):
@@ -332,7 +332,7 @@ def _missed(scenario: Scenario, out: OutOfReach) -> MissedMonth:
 
 
 def _own_volume(settled: Settled) -> OwnVolume:
-    dearer = settled.promise.confirmed.outcome.expected_cost - settled.cost_alone
+    dearer = settled.confirmation.confirmed.outcome.expected_cost - settled.cost_alone
     return OwnVolume(costs=dearer, settled=settled.settled, moves=list(settled.moves))
 
 
@@ -363,7 +363,7 @@ def _sources(scenario: Scenario, streams: Sequence[Traffic]) -> list[dict[str, s
 def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
     chosen, run = choice.chosen, scenario.run
-    made = choice.replanned.promise if choice.replanned and choice.way == "monthly-re-planning" else choice.static
+    made = choice.replanned.confirmation if choice.replanned and choice.way == "monthly-re-planning" else choice.static
     return {
         "futures": {"optimise": run.training_futures, "validate": run.replications, "confirm": len(fresh.futures.need)},
         "engine": run.engine,

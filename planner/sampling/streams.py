@@ -8,7 +8,7 @@ SC'11), a bijection of a 128-bit counter under a 64-bit key. Waferlag's use of i
     uniform = the half of the block that stage % 2 names: 52 of its 64 bits, centred, so never 0 and never 1
 
 An entity is named by ``entity_id`` from what it is (source, order month, lot), never from when it was made.
-So rival plans meet the same random numbers, one replication alone equals itself inside a batch, and a further lot,
+So competing plans meet the same random numbers, one replication alone equals itself inside a batch, and a further lot,
 source, stage or month changes no draw that existed before.
 """
 

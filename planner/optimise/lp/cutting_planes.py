@@ -102,8 +102,6 @@ class Optimum:
     cuts: Cuts
     hard_price: Array
     """[H] shadow prices of the hard rows in the last master."""
-    settled: bool
-    """Whether the gap closed to what was asked."""
 
     @property
     def gap(self) -> float:
@@ -121,14 +119,12 @@ def minimise(
     master.cut(best, functions, slopes)
     best_functions, upper = functions, programme.value(best, functions)
     lower, pull, rounds = -np.inf, _PULL, 0
-    settled = False
     for _ in range(max_rounds):
         point, bound = master.solve()
         # The bound may fall where idle cuts were dropped; what was once proved stays proved.
         risen = bound > lower + 1e-3 * gap * max(abs(upper), 1e-12)
         lower = max(lower, bound)
         if upper - lower <= gap * max(abs(upper), 1e-12):
-            settled = True
             break
         trial = point + pull * (best - point)
         functions, slopes = oracle(trial)
@@ -147,7 +143,6 @@ def minimise(
         rounds=rounds,
         cuts=master.cuts(),
         hard_price=master.hard_price(),
-        settled=settled,
     )
 
 

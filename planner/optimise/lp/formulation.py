@@ -34,7 +34,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from executor.portable import linear
-from planner.futures.arrays import Array, Futures, Orders, no_orders
+from planner.futures.arrays import Array, Flags, Futures, Orders, no_orders
 from planner.optimise.lp.cutting_planes import Cuts, Optimum, Oracle, Programme, minimise
 from planner.optimise.lp.cvar import cvar, tail_weights
 from planner.optimise.lp.delivered_capacity import Deliveries, carried, carried_slope
@@ -76,13 +76,11 @@ class Solution:
     """In-sample, money; purchases, reserved rental, spot and unmet demand."""
     shortfall_cvar: float
     """In-sample CVaR of the shortfall share."""
-    cvar_level: float
     cvar_bound: float
     lower_bound: float
     """No plan that meets the bound costs less in this sample, money; not a number where none is known."""
     gap: float
     rounds: int
-    settled: bool
     limits: tuple[Limit, ...]
     cuts: Cuts
 
@@ -140,35 +138,34 @@ class Formulation:
     def _hard_rows(self) -> None:
         """Caps and budget as rows over the columns, each with the limit it stands for."""
         futures, n = self.futures, len(self.outlay)
-        _, s, m = self.order_columns.T
-        _, r, t = self.reserve_columns.T
-        orders = len(s)
+        # Each column's source or rental (-1: it is of the other kind) and month.
+        none = np.full(n, -1)
+        source = np.r_[self.order_columns[:, 1], none[len(self.order_columns) :]]
+        rental = np.r_[none[: len(self.order_columns)], self.reserve_columns[:, 1]]
+        month_of = np.r_[self.order_columns[:, 2], self.reserve_columns[:, 2]]
         rows: list[Array] = []
         caps: list[float] = []
         self.limits: list[tuple[LimitKind, tuple[str, ...], int | None]] = []
 
-        def add(chosen: Array, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None) -> None:
+        def add(chosen: Array | Flags, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None) -> None:
             if np.isfinite(cap) and chosen.any():
-                rows.append(chosen)
+                rows.append(chosen.astype(float))
                 caps.append(cap)
                 self.limits.append((kind, names, month))
 
         for members in futures.allotments:
-            source = futures.purchases[members[0]]
-            names: tuple[str, ...] = (source.allotment or source.name,)
-            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
+            first = futures.purchases[members[0]]
+            names: tuple[str, ...] = (first.allotment or first.name,)
+            ours = np.isin(source, members)
             for month in range(futures.months):
-                in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
-                add((ours & in_month).astype(float), source.monthly_cap, "monthly-cap", names, month)
-            add(ours.astype(float), source.total_cap, "total-cap", names, None)
+                add(ours & (month_of == month), first.monthly_cap, "monthly-cap", names, month)
+            add(ours, first.total_cap, "total-cap", names, None)
         for members, cap in futures.joint_caps:
             names = tuple(dict.fromkeys(futures.purchases[place].name for place in members))
-            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
-            add(ours.astype(float), cap, "joint-cap", names, None)
-        for index, rental in enumerate(futures.rentals):
-            for month in range(futures.months):
-                chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]
-                add(chosen, float(rental.reserved_cap[month]), "reserved-cap", (rental.name,), month)
+            add(np.isin(source, members), cap, "joint-cap", names, None)
+        for index, each in enumerate(futures.rentals):
+            for month, cap in enumerate(each.reserved_cap.tolist()):
+                add((rental == index) & (month_of == month), cap, "reserved-cap", (each.name,), month)
         if futures.budget is not None:
             add(self.outlay / self.money, futures.budget / self.money, "budget", (), None)
         self.hard = np.array(rows).reshape(len(rows), n)
@@ -326,12 +323,10 @@ class Formulation:
             plan=plan,
             expected_cost=self.expected_cost(plan),
             shortfall_cvar=cvar(self.shortfall_share(plan), level),
-            cvar_level=level,
             cvar_bound=bound,
             lower_bound=float("nan") if exceeded else found.lower * self.money,
             gap=found.gap,
             rounds=found.rounds,
-            settled=found.settled,
             limits=limits,
             cuts=found.cuts,
         )

@@ -1,4 +1,4 @@
-"""The rivals a plan has to beat, with common random numbers.
+"""The benchmark policies that a plan has to beat, with common random numbers.
 
 Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until cleared, only
 some sources) are calibrated to the same goal by the same code; the rules of thumb (everything now, nine-month MRP,
@@ -25,12 +25,12 @@ MRP_LEAD_MONTHS = 9
 
 
 ENOUGH = 1_000
-"""Rivals and policies learn from so many of the training futures at most. All are judged on every future that judges
-the plan."""
+"""Benchmark policies and the if-then calendar learn from so many of the training futures at most. All are judged on
+every future that judges the plan."""
 
 
 @dataclass(frozen=True)
-class Rival:
+class Benchmark:
     """A policy with its outcome on the futures that judge it."""
 
     name: PolicyId
@@ -46,18 +46,18 @@ def nothing_until_cleared(
     goal: float,
     judge: Futures,
     effort: Effort = Effort(),  # noqa: B008
-) -> Rival:
+) -> Benchmark:
     """Order from a source only once all its gates are seen passing; what is wanted earlier waits for that.
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
     waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, effort=effort)
     plan = Orders(placed_when_cleared(judge, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing-until-cleared", plan, evaluate(judge, plan), wanted=waiting.plan)
+    return Benchmark("nothing-until-cleared", plan, evaluate(judge, plan), wanted=waiting.plan)
 
 
 def enough(train: Futures) -> Futures:
-    """The training futures that a rival learns from."""
+    """The training futures that a benchmark policy learns from."""
     return train if train.count <= ENOUGH else train.take(slice(0, ENOUGH))
 
 
@@ -103,7 +103,7 @@ def placed_when_cleared(futures: Futures, wanted: Whole | Array) -> Whole:
     return orders
 
 
-def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
+def everything_now(train: Futures, judge: Futures, goal: float) -> Benchmark:
     """In the first month order all that the horizon's largest deficit takes, in the share ``goal`` of futures.
 
     The cheapest sources first, up to their caps; the mean gap until delivery is rented.
@@ -116,10 +116,10 @@ def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
         for s in cheapest_first(train, p, 0):
             wanted = room.order(orders, p, s, 0, float(wanted))
     plan = Orders(orders, rent_the_gap(train, formulation.deliveries.capacity(orders).mean(axis=0)))
-    return Rival("everything-now", plan, evaluate(judge, plan))
+    return Benchmark("everything-now", plan, evaluate(judge, plan))
 
 
-def nine_month_mrp(train: Futures, judge: Futures) -> Rival:
+def nine_month_mrp(train: Futures, judge: Futures) -> Benchmark:
     """Material requirements planning: mean need, one fixed lead time, no gates.
 
     In month m order what the mean need of month m + 9 lacks, from the cheapest source; rent the mean gap.
@@ -138,10 +138,10 @@ def nine_month_mrp(train: Futures, judge: Futures) -> Rival:
                 added = (orders[p, s, m] - before) * train.per_gpu[:, p, s].mean()
                 believed[p, m + MRP_LEAD_MONTHS :] += added
     plan = Orders(orders, rent_the_gap(train, believed))
-    return Rival("nine-month-mrp", plan, evaluate(judge, plan))
+    return Benchmark("nine-month-mrp", plan, evaluate(judge, plan))
 
 
-def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
+def base_stock(train: Futures, judge: Futures, goal: float) -> Benchmark:
     r"""Order up to a level, every month, watching need and the inventory position of the future it is in.
 
         level[n,p,m] = need[n,p,m] × quantile_goal( need[m + L] / need[m] )
@@ -157,7 +157,7 @@ def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
     for s, source in enumerate(train.purchases):
         orders[:, :, s] = _capped(orders[:, :, s], source.monthly_cap, source.total_cap, source.lot_gpus)
     plan = Orders(orders, gap)
-    return Rival("base-stock", plan, evaluate(judge, plan))
+    return Benchmark("base-stock", plan, evaluate(judge, plan))
 
 
 def _up_to_level(train: Futures, judge: Futures, goal: float, p: int, s: int) -> Whole:
@@ -200,10 +200,10 @@ def only_from(
     purchases: Collection[str],
     judge: Futures,
     effort: Effort = Effort(),  # noqa: B008
-) -> Rival:
+) -> Benchmark:
     """The same optimiser with some sources and all rentals: ``domestic-only``, ``rent-only`` (``purchases`` empty)."""
     found = calibrate(enough(train).only(purchases), validate.only(purchases), goal, effort=effort)
-    return Rival(name, found.plan, evaluate(judge, found.plan))
+    return Benchmark(name, found.plan, evaluate(judge, found.plan))
 
 
 def rent_the_gap(futures: Futures, delivered: Array) -> Whole:

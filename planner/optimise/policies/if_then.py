@@ -27,14 +27,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.futures.arrays import Array, Futures, Orders, Whole
-from planner.futures.gate_states import CLOSED, PASSING, PROMISED
+from planner.futures.arrays import CLOSED, PASSING, PROMISED, Array, Futures, Orders, Whole
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.intervals import paired
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.policies.benchmarks import Rival, enough, first_cleared
+from planner.optimise.policies.benchmarks import Benchmark, enough, first_cleared
 from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, reconsider
-from planner.optimise.service_level.confirm import Promise, Samples
+from planner.optimise.service_level.confirm import Confirmation, Samples
 
 _DEARER = 1e-3
 """The policy must be cheaper than the static plan by more than this share to be worth its conditions."""
@@ -93,10 +92,10 @@ class IfThen:
         return any(not self.rules[i].always for _, i, _ in np.argwhere(self.calibration.plan.orders > 0))
 
 
-def if_then(samples: Samples, made: Promise, cleared: Rival | None = None) -> IfThen | None:
+def if_then(samples: Samples, made: Confirmation, cleared: Benchmark | None = None) -> IfThen | None:
     """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing.
 
-    ``cleared`` is the rival that orders nothing until cleared: a policy of this kind too, and taken up where it
+    ``cleared`` is the benchmark that orders nothing until cleared: a policy of this kind too, and taken up where it
     does better.
     """
     rules = rules_of(samples.train)

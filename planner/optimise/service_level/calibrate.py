@@ -1,7 +1,7 @@
-r"""The promise: the cheapest plan whose probability holds on futures it has not seen.
+r"""The service level: the cheapest plan whose probability holds on futures it has not seen.
 
 A bound on the CVaR limits how bad the worst futures may be, but it is a blunt control of a probability in
-every month: it spends on the very futures that a promise of 90 % may give up, and it cannot tell a weak
+every month: it spends on the very futures that a goal of 90 % may give up, and it cannot tell a weak
 month from a strong one. So the probability has a control of its own, the *kept share* q_t of each month:
 
     the q_t N futures that the present plan serves best in month t are kept, the rest given up;
@@ -11,7 +11,7 @@ month from a strong one. So the probability has a control of its own, the *kept 
 Each round keeps what the round before found cheap to keep (a chance constraint by sequential convex
 programmes). The kept share is then raised until the *validated* probability, in whole lots and on futures under
 another root, meets the goal in every month: up by what a month misses, down by what every step has to spare.
-A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two dials.
+A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two controls.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ def reconsider(
     *,
     cvar_level: float = 0.9,
 ) -> Calibration:
-    """The calibrated plan, or a better one that starts from one of ``plans`` (static rivals, for instance).
+    """The calibrated plan, or a better one that starts from one of ``plans`` (static benchmark policies, for instance).
 
-    Whole lots make the search end in different places from different starts. A rival that does better on
+    Whole lots make the search end in different places from different starts. A benchmark policy that does better on
     the validating futures is taken as a new start and searched on from there; so the result is no dearer
     than any of ``plans`` at the same or a better probability.
     """
@@ -206,11 +206,11 @@ class _Calibrator:
         self.best = first = self._judge(found.solution, found.plan, found.outcome, found.kept_shares[-1])
         self.kept_shares = list(found.kept_shares)
         for plan in plans:
-            rival = self._judge(found.solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
-            self._remember(rival)
-            # A rival that is cheaper and misses little may need no more than a lot.
-            if _total(rival.missing) < _CLOSE and rival.outcome.expected_cost < first.outcome.expected_cost:
-                self._end(rival)
+            benchmark = self._judge(found.solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
+            self._remember(benchmark)
+            # A benchmark that is cheaper and misses little may need no more than a lot.
+            if _total(benchmark.missing) < _CLOSE and benchmark.outcome.expected_cost < first.outcome.expected_cost:
+                self._end(benchmark)
         self._polish()
         return found if self.best is first else self._calibration()
 

@@ -1,4 +1,4 @@
-r"""What a plan is said to promise: its probabilities on futures that no part of it was chosen by.
+r"""The confirmed service level of a plan: its probabilities on futures that no part of it was chosen by.
 
 The kept shares of calibrate.py are found on the validating futures, and of many plans the one is kept that does best
 on them:
@@ -61,7 +61,7 @@ class Samples:
         """Standard error of a validated probability at the goal."""
         return float(np.sqrt(self.goal * (1 - self.goal) / self.validate.count))
 
-    def raised(self, made: Promise) -> float:
+    def raised(self, made: Confirmation) -> float:
         """The next aim where the third root misses the goal: by less than half an error nothing would move."""
         return min(1.0, made.aim + max(made.lacks, 0.5 * self.error))
 
@@ -87,7 +87,7 @@ def _first(futures: Futures, count: int) -> Futures:
 
 
 @dataclass(frozen=True)
-class Promise:
+class Confirmation:
     """A calibrated plan, and what it is said to bring."""
 
     validated: Calibration
@@ -109,7 +109,7 @@ class Promise:
         return float(np.maximum(short, 0.0).max(initial=0.0))
 
 
-def promise(samples: Samples, spread: Spread | None = None) -> Promise:
+def confirmation(samples: Samples, spread: Spread | None = None) -> Confirmation:
     """Calibrate, judge on the third root, and aim higher where that misses a goal that can be reached.
 
     ``spread``: where the optimiser's oracle is answered; None: here.
@@ -134,8 +134,8 @@ def promise(samples: Samples, spread: Spread | None = None) -> Promise:
     return best
 
 
-def with_rivals(samples: Samples, made: Promise, plans: Iterable[Orders]) -> Promise:
-    """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
+def with_benchmarks(samples: Samples, made: Confirmation, plans: Iterable[Orders]) -> Confirmation:
+    """The confirmed plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
 
     Those that cost more than the budget are no start.
     """
@@ -149,9 +149,9 @@ def with_rivals(samples: Samples, made: Promise, plans: Iterable[Orders]) -> Pro
     return min(made, other, key=lambda each: (each.lacks, each.confirmed.outcome.expected_cost))
 
 
-def judged(judge: Formulation, found: Calibration, goal: float, raised: int) -> Promise:
+def judged(judge: Formulation, found: Calibration, goal: float, raised: int) -> Confirmation:
     """A validated plan with what the confirming futures say of it."""
-    return Promise(found, confirmed(judge, found, goal), raised)
+    return Confirmation(found, confirmed(judge, found, goal), raised)
 
 
 def confirmed(judge: Futures | Formulation, found: Calibration, goal: float) -> Calibration:

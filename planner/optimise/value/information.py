@@ -1,9 +1,9 @@
-r"""What knowing more, or another world, would be worth; what the promise costs; what to learn first.
+r"""What knowing more, or another world, would be worth; what the service level costs; what to learn first.
 
     VSS   = EEV - RP    value of the stochastic solution: the cost of planning with means, carried out
     EVPI  = RP - WS     expected value of perfect information: the most a forecast could be worth
 
-    RP    expected cost of the plan that knows the distribution (the programme without a promise)
+    RP    expected cost of the plan that knows the distribution (the programme without a goal)
     EEV   expected cost, over the same futures, of the plan that is best for the mean future
     WS    mean over the futures of the cost of the plan that is best for that very future
 

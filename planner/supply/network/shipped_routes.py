@@ -11,7 +11,7 @@ from planner.supply.network.route import Route, Side, Stage
 
 NVIDIA, DOMESTIC = "nvidia", "domestic"
 
-SHARED_LUCK = 0.7
+SHARED_DELAY = 0.7
 """Correlation of the totals of a supplier's lots in one quarter. No source gives a figure; a shortage slows all lots
 alike (supply facts, section 2), and independent draws understate the tail. Ours, estimate, Nov 2026."""
 
@@ -47,7 +47,7 @@ def route(
         sides=sides,
         total=total,
         supplier=supplier or (DOMESTIC if entry == "domestic" else NVIDIA),
-        shared=SHARED_LUCK,
+        shared=SHARED_DELAY,
     )
 
 

@@ -14,9 +14,9 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import choose
 from planner.optimise.policies.if_then import if_then
-from planner.optimise.policies.rolling_horizon import replanned_promise
+from planner.optimise.policies.rolling_horizon import replanned_confirmation
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Samples, promise
+from planner.optimise.service_level.confirm import Samples, confirmation
 from planner.optimise.value.information import tornado, value_of_information
 from planner.optimise.value.order_value import firm_orders, order_reasons, value_of_waiting
 
@@ -39,21 +39,21 @@ from planner.optimise.value.order_value import firm_orders, order_reasons, value
 def test_every_part_of_a_study_answers(synthetic, shape, goal):
     train, validate, judge = (synthetic(10 * n, seed=n, **shape) for n in (3, 4, 5))
     samples = Samples(train, validate, judge, goal)
-    made = promise(samples)
+    made = confirmation(samples)
     found = made.confirmed
     cleared = nothing_until_cleared(train, validate, goal, judge)
-    rivals = [
+    benchmarks = [
         cleared,
         everything_now(train, judge, goal),
         nine_month_mrp(train, judge),
         base_stock(train, judge, goal),
         only_from("rent-only", train, validate, goal, [], judge),
     ]
-    for rival in rivals:
-        assert np.isfinite(rival.outcome.expected_cost)
+    for benchmark in benchmarks:
+        assert np.isfinite(benchmark.outcome.expected_cost)
     policy = if_then(samples, made, cleared)
     assert policy is None or np.isfinite(policy.outcome.expected_cost)
-    choice = choose(samples, made, policy, replanned_promise(samples))
+    choice = choose(samples, made, policy, replanned_confirmation(samples))
     study = choice.study()
     waiting = value_of_waiting(choice.chosen, lambda: study(samples.only(1)))
     assert np.isfinite(waiting.cost.value)
@@ -72,7 +72,8 @@ def test_no_need_needs_no_order(synthetic):
     futures = synthetic(30, P=1, S=3, R=1, T=5)
     found = calibrate(replace(futures, need=np.zeros_like(futures.need)), replace(futures, need=futures.need * 0), 0.9)
     assert found.meets_goal
-    assert found.plan.nothing
+    assert not found.plan.orders.any()
+    assert not found.plan.reserved.any()
     assert found.outcome.expected_cost == 0.0
 
 

@@ -11,7 +11,7 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.extensive_form import monolithic
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Samples, promise
+from planner.optimise.service_level.confirm import Samples, confirmation
 from planner.optimise.value.information import efficient, mean_future, point_of, tornado, value_of_information, worth_of
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 10, "spot_cap": 110}
@@ -64,7 +64,7 @@ def test_the_frontier_rises(synthetic):
         replace(synthetic(n, seed=n, **scarce), required=np.arange(10) >= 4) for n in (150, 200, 250)
     )
     points = [
-        point_of(confirm, promise(Samples(train, validate, confirm, goal)).confirmed) for goal in (0.6, 0.8, 0.95)
+        point_of(confirm, confirmation(Samples(train, validate, confirm, goal)).confirmed) for goal in (0.6, 0.8, 0.95)
     ]
     kept = efficient([*points, points[0]])
     assert 2 <= len(kept) <= 3

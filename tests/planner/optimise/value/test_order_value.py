@@ -8,7 +8,7 @@ import pytest
 from planner.futures.arrays import Orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.service_level.calibrate import calibrate
-from planner.optimise.service_level.confirm import Samples, promise
+from planner.optimise.service_level.confirm import Samples, confirmation
 from planner.optimise.value.order_value import budget_that_would_do, firm_orders, order_reasons, value_of_waiting
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 100}
@@ -69,8 +69,8 @@ def test_the_last_safe_month_is_safe_and_the_next_is_not(study):
 
 def test_waiting_orders_nothing_before_its_month_and_has_a_price(synthetic):
     samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (200, 300, 400)), 0.85)
-    now = promise(samples).confirmed
-    waiting = value_of_waiting(now, lambda: promise(samples.only(1)).confirmed)
+    now = confirmation(samples).confirmed
+    waiting = value_of_waiting(now, lambda: confirmation(samples.only(1)).confirmed)
     assert now.plan.orders[..., 0].any()
     assert not waiting.calibration.plan.orders[..., 0].any()
     later = waiting.calibration.outcome
