@@ -8,7 +8,7 @@ Brier, for the four states:   B = \\sum_k (p_k - o_k)^2,  0 .. 2.      Log:   -l
 better.
 
 Every law's probabilities are mixed with a floor, 0.01 + 0.96 p, so that one that says "never" loses a finite
-sum. Rivals: nothing changes; announced openings come true 25 to 121 days after the announcement; and
+sum. Benchmark laws: nothing changes; announced openings come true 25 to 121 days after the announcement; and
 persistence softened to P(same state) = exp(-h / 365 d), the rest spread evenly, which is hard to beat.
 """
 
@@ -131,7 +131,7 @@ class YesNo:
     days: int
     probability: float
     today: bool
-    """What a rival says who holds that nothing changes."""
+    """What a benchmark says which holds that nothing changes."""
     happened: bool
 
     @property
@@ -141,7 +141,7 @@ class YesNo:
 
     @property
     def rival_brier(self) -> float:
-        """Squared error of the rival, with the floor."""
+        """Squared error of that benchmark, with the floor."""
         return square(FLOOR + (1 - 2 * FLOOR) * self.today - self.happened)
 
 
@@ -175,10 +175,10 @@ class Hindcast:
         """Share of dated outcomes (first changes and days passing) inside their 80 % band."""
         return _mean(float(span.covered) for span in (*self.changes, *self.passing))
 
-    def difference(self, rival: str, score: str = "brier") -> tuple[float, float, float]:
-        """Mean score of the gate law minus the rival's, and a 90 % interval by resampling the as-of dates."""
+    def difference(self, benchmark: str, score: str = "brier") -> tuple[float, float, float]:
+        """Mean score of the gate law minus the benchmark's, and a 90 % interval by resampling the as-of dates."""
         groups = [list(group) for _, group in groupby(self.targets, key=lambda target: target.as_of)]
-        sums = np.array([[sum(_gap(t, rival, score) for t in group), len(group)] for group in groups])
+        sums = np.array([[sum(_gap(t, benchmark, score) for t in group), len(group)] for group in groups])
         u = Key(_ROOT).uniform("bootstrap", np.arange(2000)[:, None], np.arange(len(groups))[None, :])
         drawn = sums[(u * len(groups)).astype(np.int64)].sum(axis=1)
         low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.05, 0.95))
@@ -420,10 +420,10 @@ def _closed_then_silent(periods: Sequence[DeliveryPeriod], after: dt.date, until
     return any(not p.delivered and p.start - month < after <= p.start and until <= p.end for p in periods)
 
 
-def _gap(target: Target, rival: str, score: str) -> float:
+def _gap(target: Target, benchmark: str, score: str) -> float:
     if score == "brier":
-        return target.brier("waferlag") - target.brier(rival)
-    return target.log("waferlag") - target.log(rival)
+        return target.brier("waferlag") - target.brier(benchmark)
+    return target.log("waferlag") - target.log(benchmark)
 
 
 def _mean(values: Iterable[float]) -> float:
