@@ -1,6 +1,7 @@
 """Runs & schedules: what is computed now, what was, what changed, and who did what."""
 
 import streamlit as st
+from pydantic import BaseModel
 
 from dashboard.components import table
 from dashboard.empty_state import enqueue, run_failed, run_progress
@@ -14,7 +15,7 @@ from db.schedules import ScheduleRepository
 from planner.compare.plans import compare
 from planner.compare.rows import Row
 from planner.report.change_sentences import FIGURES, with_texts
-from planner.report.language import displayable
+from planner.report.language import Wording, displayable
 from planner.scenario.load import common_overrides, shipped
 
 
@@ -108,12 +109,17 @@ def _compare() -> None:
     found = with_texts(compare(plan_of(before), plan_of(after)), words)
     style = f"font-weight:600;overflow-wrap:anywhere;color:{look().ink}"
     st.html(f'<p style="{style}">{safe(found.sentence)}</p>')
-    answer = [move.model_copy(update={"figure": words(FIGURES[move.figure])}) for move in found.moves]
-    for title, moves in (("Answer", answer), ("Orders", found.orders), ("Inputs", found.inputs)):
+    for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
-            rows = [{key: _short(value) for key, value in move.model_dump().items()} for move in moves]
+            rows = [{key: _short(value) for key, value in _fields(move, words).items()} for move in moves]
             table(rows, title.lower(), f"compare-{title}")
+
+
+def _fields(move: BaseModel, words: Wording) -> Row:
+    """What a move holds; a figure of the answer goes by its name."""
+    fields = move.model_dump()
+    return {**fields, "figure": words(FIGURES[fields["figure"]])} if "figure" in fields else fields
 
 
 def _short(value: object) -> str:
