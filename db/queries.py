@@ -28,6 +28,7 @@ from db.schema import (
     ScenarioRow,
     ScheduleRow,
 )
+from planner.compare.plans import Changes
 
 
 @dataclass(frozen=True)
@@ -273,16 +274,14 @@ class Difference:
 
     run_id: str
     previous_run_id: str
-    sentence: str
-    body: dict[str, Any]
-    """The form of :class:`planner.compare.plans.Changes`."""
+    changes: Changes
 
 
 def difference(database: Database, run_id: str) -> Difference | None:
     """What changed since the run before; None: there was none, or it is not compared yet."""
     with database.read() as session:
         row = session.get(DifferenceRow, full_run_id(session, run_id))
-        return None if row is None else Difference(row.run_id, row.previous_run_id, row.sentence, row.body)
+        return None if row is None else Difference(row.run_id, row.previous_run_id, Changes.model_validate(row.body))
 
 
 @dataclass(frozen=True)

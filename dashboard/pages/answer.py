@@ -13,6 +13,7 @@ from db import queries
 from db.queries import RunSummary
 from db.repository import approve
 from planner.record.models import PlanRecord
+from planner.report.change_sentences import sentence
 from planner.report.sentences import reasons
 from planner.report.study_sentences import limit_sentences, worth_sentences
 
@@ -24,9 +25,9 @@ def page() -> None:
     page_head("Answer", run, record)
     answer_card(record)
     difference = queries.difference(database(), run.id)
-    changed = [] if difference is None else [difference.sentence]
-    for sentence in changed:
-        st.info(plain(sentence), icon=":material/compare_arrows:")
+    changed = [] if difference is None else [sentence(difference.changes, words)]
+    for told in changed:
+        st.info(plain(told), icon=":material/compare_arrows:")
     left, right = st.columns(2)
     with left:
         _take_away(run, record, changed)

@@ -1,6 +1,7 @@
 """Runs & schedules: what is computed now, what was, what changed, and who did what."""
 
 import streamlit as st
+from pydantic import BaseModel
 
 from dashboard.components import table
 from dashboard.empty_state import enqueue, run_failed, run_progress
@@ -14,7 +15,8 @@ from db.queue import RunQueue
 from db.schedules import ScheduleRepository
 from planner.compare.plans import compare
 from planner.compare.rows import Row
-from planner.report.language import displayable
+from planner.report.change_sentences import FIGURES, with_texts
+from planner.report.language import Wording, displayable
 from planner.scenario.load import common_overrides, shipped
 
 
@@ -105,14 +107,20 @@ def _compare() -> None:
     before = right.selectbox(words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before")
     if not after or not before or after == before:
         return
-    found = compare(plan_of(before), plan_of(after))
+    found = with_texts(compare(plan_of(before), plan_of(after)), words)
     style = f"font-weight:600;overflow-wrap:anywhere;color:{look().ink}"
     st.html(f'<p style="{style}">{safe(found.sentence)}</p>')
     for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
-            rows = [{key: _short(value) for key, value in move.model_dump().items()} for move in moves]
+            rows = [{key: _short(value) for key, value in _fields(move, words).items()} for move in moves]
             table(rows, title.lower(), f"compare-{title}")
+
+
+def _fields(move: BaseModel, words: Wording) -> Row:
+    """What a move holds; a figure of the answer goes by its name."""
+    fields = move.model_dump()
+    return {**fields, "figure": words(FIGURES[fields["figure"]])} if "figure" in fields else fields
 
 
 def _short(value: object) -> str:

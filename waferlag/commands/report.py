@@ -26,7 +26,7 @@ def report(
         html = Path(f"{Path(run).stem}.html")
     targets = [path for path in (html, pdf) if path is not None]
     require_folders(targets)
-    record, changed = _stored(run, db)
+    record, changed = _stored(run, db, language)
     for path, suffix in ((html, ".html"), (pdf, ".pdf")):
         if path is not None:
             write_whole(path, rendered(record, path, language, changed, suffix))
@@ -59,17 +59,19 @@ def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf
     raise FileError(path, "a report is HTML or PDF", found=path.suffix, mend="end the name in .html or .pdf")
 
 
-def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
+def _stored(run: str, db: str | None, language: str) -> tuple["PlanRecord", tuple[str, ...]]:
     """The plan, and what moved since the run before it in its schedule."""
     if run.endswith(".json"):
         return plan_of_file(Path(run)), ()
     from db import queries
     from db.repository import RunRepository
+    from planner.report.change_sentences import sentence
+    from planner.report.language import Wording
 
     with open_chosen(db) as database:
         record = RunRepository(database).get(run)
         difference = queries.difference(database, run)
-    return record, () if difference is None else (difference.sentence,)
+    return record, () if difference is None else (sentence(difference.changes, Wording(language)),)
 
 
 def plan_of_file(path: Path) -> "PlanRecord":

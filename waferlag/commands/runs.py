@@ -124,17 +124,19 @@ def changes(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
     """Say what changed between a run and the one before it in its schedule, and which inputs moved it."""
     from db.json_rows import as_text
     from db.queries import difference
+    from planner.report.change_sentences import with_texts
 
     with open_chosen(db) as database:
         found = difference(database, run_id)
     if found is None:
         print("Nothing to compare: the run is the first of its schedule, or its comparison is not done yet.")
         return
-    body = {"run": found.run_id, "previous": found.previous_run_id, **found.body}
+    told = with_texts(found.changes)
+    body = {"run": found.run_id, "previous": found.previous_run_id, **told.model_dump(mode="json")}
     write_json(json_file, body, default=as_text)
-    print(f"since {found.previous_run_id}: {found.sentence}")
-    for part in ("moves", "orders", "causes"):
-        print("\n".join(f"  {line['text']}" for line in found.body[part]) or f"  no {part}")
+    print(f"since {found.previous_run_id}: {told.sentence}")
+    for name, part in (("moves", told.moves), ("orders", told.orders), ("causes", told.causes)):
+        print("\n".join(f"  {line.text}" for line in part) or f"  no {name}")
 
 
 @app.command()

@@ -20,18 +20,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.futures.arrays import Array, Futures, Orders, Whole, no_orders
-from planner.futures.gate_states import PASSING
+from planner.futures.arrays import PASSING, Array, Futures, Orders, Whole, no_orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import cheapest_first, enough
 from planner.optimise.policies.if_then import regime_of
-from planner.optimise.service_level.calibrate import Calibration, calibrate, roughly
-from planner.optimise.service_level.confirm import AGAIN, RAISES, Promise, Samples, effort_of, judged
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, roughly
+from planner.optimise.service_level.confirm import RAISES, Confirmation, Samples, judged
 from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -51,33 +51,28 @@ _NEAR = 0.02
 class Replanned:
     """The rule with its rental."""
 
-    promise: Promise
+    confirmation: Confirmation
     """Its plan's orders are [N, P, S, M], those of each confirming future."""
     beliefs: Beliefs
 
-    @property
-    def caution(self) -> float:
-        """The quantile that the planner believes in."""
-        return self.beliefs.caution
 
-
-def replanned_promise(samples: Samples, cautions: Sequence[float] = CAUTIONS) -> Replanned:
+def replanned_confirmation(samples: Samples, cautions: Sequence[float] = CAUTIONS) -> Replanned:
     """The rule at its best with the rental that goes with it, judged on the confirming futures."""
     few = samples.first(_SCREENED, _SCREENED, 1)
     beyond = out_of_reach(Formulation(few.validate), samples.aim)
     ends = [
-        (_promised(samples, beliefs, samples.aim, 0, beyond), beliefs)
+        (_confirmed(samples, beliefs, samples.aim, 0, beyond), beliefs)
         for beliefs in _finalists(few, enough(samples.train), cautions)
     ]
     made, beliefs = min(ends, key=_validated)
     best = made
     while made.raised < RAISES and made.lacks > 0 and made.validated.meets_goal and made.aim < 1.0:
-        made = _promised(samples, beliefs, samples.raised(made), made.raised + 1, beyond, made)
+        made = _confirmed(samples, beliefs, samples.raised(made), made.raised + 1, beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs)
 
 
-def _validated(end: tuple[Promise, Beliefs]) -> tuple[float, float]:
+def _validated(end: tuple[Confirmation, Beliefs]) -> tuple[float, float]:
     """Less is better: what the validating futures miss in all, then what it costs on them."""
     found = end[0].validated
     missing = found.accepted - found.outcome.probability
@@ -90,22 +85,15 @@ def _finalists(few: Samples, learnt: Futures, cautions: Sequence[float]) -> list
     Two where the plan is polished, else one. Believing in quantiles the rule may order a month too early, or bind
     itself to a cheap source whose goods come long after the need has changed; whether it does is soon tried.
     """
-    tried = sorted(((_roughly(few, each), each) for each in _cautious(learnt, cautions)), key=_score)
+    cautious = [Beliefs(learnt, caution) for caution in cautions]
+    tried = sorted(((_roughly(few, each), each) for each in cautious), key=itemgetter(0))
     leader = tried[0][1]
     others = [replace(leader, first_month=1)]
     others += [replace(leader, longest_lead=months) for months in _shorter_leads(learnt)]
     tried += [(_roughly(few, each), each) for each in others]
     # What changes nothing is not tried twice.
-    different = dict(sorted(tried, key=_score, reverse=True))
+    different = dict(sorted(tried, key=itemgetter(0), reverse=True))
     return [different[score] for score in sorted(different)[: max(1, few.polished)]]
-
-
-def _score(tried: tuple[tuple[float, float], Beliefs]) -> tuple[float, float]:
-    return tried[0]
-
-
-def _cautious(learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
-    return [Beliefs(learnt, caution) for caution in cautions]
 
 
 def _shorter_leads(learnt: Futures) -> list[int]:
@@ -123,14 +111,14 @@ def _roughly(few: Samples, beliefs: Beliefs) -> tuple[float, float]:
     return float(short[short > 0].sum()), found.expected_cost + outlay_of(few.validate, orders)
 
 
-def _promised(
+def _confirmed(
     samples: Samples,
     beliefs: Beliefs,
     aim: float,
     raised: int,
     beyond: tuple[OutOfReach, ...],
-    before: Promise | None = None,
-) -> Promise:
+    before: Confirmation | None = None,
+) -> Confirmation:
     found = _with_rental(samples, beliefs, aim, beyond, before)
     carried = Orders(replanned(samples.confirm, beliefs), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
@@ -138,7 +126,7 @@ def _promised(
 
 
 def _with_rental(
-    samples: Samples, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Promise | None
+    samples: Samples, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Confirmation | None
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
@@ -148,10 +136,10 @@ def _with_rental(
     train, validate = beliefs.train, samples.validate
     orders = replanned(validate, beliefs)
     seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
-    start, effort = None, effort_of(samples)
+    start, effort = None, samples.effort
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
-    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished)
+    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, effort=effort)
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.optimise.evaluate import evaluate
-from planner.optimise.policies.rolling_horizon import Beliefs, replanned, replanned_promise
+from planner.optimise.policies.rolling_horizon import Beliefs, replanned, replanned_confirmation
 from planner.optimise.service_level.confirm import Samples
 
 SHAPE = {"P": 2, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
@@ -75,12 +75,12 @@ def test_patience_and_haste_leave_out_what_they_say(futures, beliefs):
 
 def test_the_promise_is_that_of_rule_and_rental_together(synthetic):
     samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (150, 200, 250)), 0.85)
-    found = replanned_promise(samples, (0.6, 0.8))
-    plan = found.promise.confirmed.plan
+    found = replanned_confirmation(samples, (0.6, 0.8))
+    plan = found.confirmation.confirmed.plan
     assert plan.orders.shape == (250, 2, 4, 12)
     again = evaluate(samples.confirm, plan)
-    assert found.promise.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
-    assert found.caution in (0.6, 0.8)
+    assert found.confirmation.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
+    assert found.beliefs.caution in (0.6, 0.8)
 
 
 def test_beliefs_are_quantiles_of_what_was_learnt(beliefs):
