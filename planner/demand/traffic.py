@@ -1,7 +1,5 @@
 """The traffic of a pool: its trace, looked up or read, under the figures that the scenario sets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +22,18 @@ from planner.demand.summary import (
     summarise,
     summary_of,
     summary_of_json,
+    users_own,
 )
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
+from planner.scenario.checks import like_a_path
 from planner.scenario.errors import ScenarioError
 from planner.scenario.pools import Pool
 
-PARTS = ("rhythm", "lengths", "prefix")
-"""A trace put together from others says from which one each part comes."""
+PARTS = {
+    "rhythm": ("rhythm", "peak_10min", "peak_minute", "burst"), "lengths": ("lengths",), "prefix": ("prefix",),
+}  # fmt: skip
+"""A trace put together from others says from which one each part comes -> fields of the summary that it gives."""
 PAIR = ("input_tokens", "output_tokens")
 """Every request alike."""
 CDFS = ("input_cdf", "output_cdf")
@@ -107,25 +109,25 @@ def trace_summary(
         return _written(trace, folder, max_bytes)
     if not isinstance(trace, str):
         raise ScenarioError("load.trace", [Problem("trace", "must be a name or a trace", found=trace)])
-    if trace in trace_names() or not _like_a_file(trace):
+    if trace in trace_names() or not like_a_path(trace):
         return shipped_summary(trace)
     path = _inside(trace, folder)
     if path.name.endswith(".json"):
         return summary_of_json(path)
-    return summarise(read_trace(path, max_bytes=max_bytes), _own(f"the file {path.name}"))
+    return summarise(read_trace(path, max_bytes=max_bytes), users_own(f"the file {path.name}"))
 
 
 def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     keys = set(trace)
-    if keys and keys <= set(PARTS):
+    if keys and keys <= PARTS.keys():
         return _put_together(trace, folder, max_bytes)
     if keys == set(PAIR):
-        origin = _own("one input and one output length")
+        origin = users_own("one input and one output length")
         return summarise(fixed_lengths("fixed lengths", *(_tokens(trace, field) for field in PAIR)), origin)
     if keys == set(CDFS):
         inputs, outputs = (_inside(trace[field], folder) for field in CDFS)
         name = f"{inputs.name} and {outputs.name}"
-        return summarise(read_cdf_pair(inputs, outputs, name, max_bytes), _own(f"the files {name}"))
+        return summarise(read_cdf_pair(inputs, outputs, name, max_bytes), users_own(f"the files {name}"))
     if "schema_version" in keys:
         return summary_of(dict(trace), "load.trace")
     known = (*PARTS, *PAIR, *CDFS, "schema_version")
@@ -139,7 +141,6 @@ def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> T
 def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     """A trace whose rhythm, lengths and reuse come from others; the origin names each of them."""
     found = {part: trace_summary(parts[part], folder, max_bytes) for part in PARTS if part in parts}
-    rhythm, lengths, prefix = (found.get(part) for part in PARTS)
     said = "; ".join(f"{part} of {summary.name} ({summary.origin.source})" for part, summary in found.items())
     origins = [summary.origin for summary in found.values()]
     return TraceSummary(
@@ -153,12 +154,7 @@ def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int)
             evidence="estimate",
             note="parts of different services are assumed to go together",
         ),
-        rhythm=None if rhythm is None else rhythm.rhythm,
-        peak_10min=None if rhythm is None else rhythm.peak_10min,
-        peak_minute=None if rhythm is None else rhythm.peak_minute,
-        burst=None if rhythm is None else rhythm.burst,
-        lengths=None if lengths is None else lengths.lengths,
-        prefix=None if prefix is None else prefix.prefix,
+        **{field: getattr(found.get(part), field, None) for part, fields in PARTS.items() for field in fields},
     )
 
 
@@ -212,10 +208,6 @@ def _prefix_reuse(trace: TraceSummary, given: float | None) -> Figure:
     return Figure(0.0, "not known for this trace: every input token is computed")
 
 
-def _like_a_file(name: str) -> bool:
-    return "/" in name or bool(Path(name).suffix)
-
-
 def _inside(name: object, folder: Path | None) -> Path:
     """A file in the scenario's folder or below; a scenario reads nothing else of the machine it runs on."""
     if not isinstance(name, str):
@@ -237,13 +229,6 @@ def _tokens(trace: Mapping[str, Any], field: str) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 1 <= found <= 1e9:
         raise ScenarioError("load.trace", [Problem(field, "must be a number of tokens, 1 or more", found=found)])
     return float(found)
-
-
-def _own(what: str) -> Origin:
-    return Origin(
-        title="the user's own trace", source=what, date="not stated", licence="not stated",
-        attribution="the user", evidence="reported",
-    )  # fmt: skip
 
 
 def _meant(key: object, known: tuple[str, ...]) -> str:

@@ -1,7 +1,5 @@
 """How bursty many clients are together: their streams laid over one another, each with its law of gaps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where ServeGen's rows and records stand: one file for all clients, or a folder with two files a client."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Mooncake's JSON lines: {"timestamp": ms, "input_length", "output_length", "hash_ids"}."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

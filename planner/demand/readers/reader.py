@@ -1,16 +1,14 @@
 """Any trace file: the reader that fits its first line, or the one that is named."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from os.path import exists, isdir
 from pathlib import Path
 
 from executor.errors import FileError, UnknownNameError
-from planner.demand.readers import azure, deepseek, servegen
-from planner.demand.readers.azure import read_azure, read_azure_hourly
-from planner.demand.readers.deepseek import read_deepseek
+from planner.demand.readers import azure, hourly, servegen
+from planner.demand.readers.azure import read_azure
+from planner.demand.readers.hourly import read_azure_hourly, read_deepseek
 from planner.demand.readers.lengths import lengths_of_cdf, read_cdf
 from planner.demand.readers.mooncake import read_mooncake
 from planner.demand.readers.servegen import read_servegen
@@ -19,13 +17,19 @@ from planner.demand.readers.trace import Trace
 
 HEADERS = {
     azure.HEADER: "azure",
-    azure.HOURLY_HEADER: "azure-hourly",
-    deepseek.HEADER: "deepseek",
+    hourly.AZURE_HEADER: "azure-hourly",
+    hourly.DEEPSEEK_HEADER: "deepseek",
     servegen.RATES_HEADER: "servegen",
 }
 """First line of a CSV file -> its format."""
 
-FORMATS = ("mooncake", "azure", "azure-hourly", "deepseek", "servegen")
+READERS: dict[str, Callable[[Path, str | None, int], Trace]] = {
+    "mooncake": read_mooncake,
+    "azure": read_azure,
+    "azure-hourly": read_azure_hourly,
+    "deepseek": read_deepseek,
+}
+FORMATS = (*READERS, "servegen")
 
 
 def read_trace(
@@ -45,17 +49,11 @@ def read_trace(
     FileError with row and mend where the file is broken, UnknownNameError for a format that is not known.
     """
     kind = format_of(path, max_bytes) if format is None else format
-    readers: dict[str, Callable[[Path, str | None, int], Trace]] = {
-        "mooncake": read_mooncake,
-        "azure": read_azure,
-        "azure-hourly": read_azure_hourly,
-        "deepseek": read_deepseek,
-    }
     if kind == "servegen":
         return read_servegen(path, lengths or _lengths_beside(path), name, max_bytes)
-    if kind not in readers:
+    if kind not in READERS:
         raise UnknownNameError("trace format", kind, FORMATS)
-    return readers[kind](path, name, max_bytes)
+    return READERS[kind](path, name, max_bytes)
 
 
 def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_BYTES) -> Trace:

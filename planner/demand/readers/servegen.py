@@ -1,7 +1,5 @@
 """ServeGen: request rates per client and window, and length histograms per client and six hours."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass

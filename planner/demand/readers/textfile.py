@@ -1,7 +1,5 @@
 """Text files from outside, plain or gzip, read line by line and never trusted."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
