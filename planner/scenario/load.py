@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,7 +20,8 @@ from executor.errors import FileError, Problem, UnknownNameError, did_you_mean, 
 from planner.scenario.checks import problems_across_fields
 from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Scenario
-from planner.scenario.stored import canonical_hash, is_stored, stored_scenario
+from planner.scenario.sources import Purchase, Rental
+from planner.scenario.stored import canonical_hash, stored_scenario
 
 MAX_BYTES = 1_000_000
 """A scenario file larger than this is not read."""
@@ -52,7 +53,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
     path = locate(source)
     document = read(path)
     before: tuple[str, ...] = ()
-    if is_stored(document):
+    if "schema_version" in document:  # Waferlag wrote it; a scenario file has no such field
         document, before = stored_scenario(document, path)
     document, own = _split_overrides(document, str(source))
     for name in overrides:
@@ -302,31 +303,20 @@ def _problem(error: Any) -> Problem:
 
 
 def _walk(location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
-    """The path without pydantic's tags of unions, and the model that holds the last step."""
+    """The path without pydantic's tag of a source's kind, and the model that holds the last step."""
+    kinds: dict[int | str, type[BaseModel]] = {"purchase": Purchase, "rental": Rental}
     places: list[str] = []
     models: list[type[BaseModel]] = [Scenario]
     holder: type[BaseModel] | None = Scenario
     for step in location:
-        tagged = [model for model in models if step in _tags(model)]
-        if tagged and len(models) > 1:
-            models = tagged
-            holder = tagged[0]
-            continue
-        if isinstance(step, str) and (step.startswith("function-") or step in {model.__name__ for model in models}):
+        if len(models) > 1 and step in kinds:
+            models = [kinds[step]]
             continue
         places.append(str(step))
-        field = next((model.model_fields[step] for model in models if step in model.model_fields), None)
         holder = models[0] if models else None
-        if field is not None:
-            models = _models_in(field.annotation)
-        elif not isinstance(step, int) and models and step != location[-1]:
-            models = list(models)
+        field = holder.model_fields.get(str(step)) if holder is not None else None
+        models = models if field is None else _models_in(field.annotation)
     return places, holder
-
-
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    kind = model.model_fields.get("kind")
-    return get_args(kind.annotation) if kind is not None and get_origin(kind.annotation) is Literal else ()
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
