@@ -262,15 +262,20 @@ def model_spec(name: str) -> ModelSpec:
     A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes.
     Raises UnknownNameError, which lists the nearest known names.
     """
-    key = str(name).strip().casefold()
-    known = _registry()
-    for spelling in (key, key.split("/")[-1], _QUANTISED.sub("", key.split("/")[-1])):
-        if spelling in known:
-            return known[spelling]
+    if (known := built_in(name)) is not None:
+        return known
     path = Path(str(name))
     if path.suffix == ".json" or path.is_dir():
         return _from_config_file(path / "config.json" if path.is_dir() else path)
     raise UnknownNameError("model", str(name), known_models(), "a path to a config.json works too")
+
+
+def built_in(name: str) -> ModelSpec | None:
+    """The spec of a built-in model; None where none goes by this name. No file of the user's is looked at."""
+    key = str(name).strip().casefold()
+    short = key.split("/")[-1]
+    spellings = (key, short, _QUANTISED.sub("", short))
+    return next((_registry()[spelling] for spelling in spellings if spelling in _registry()), None)
 
 
 def known_models() -> tuple[str, ...]:

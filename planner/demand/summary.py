@@ -1,7 +1,9 @@
 """The summary of a trace: what planning needs of it, small enough to ship and to write into a scenario."""
 
+import itertools
 import json
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from executor.errors import Problem, UserMistakeError
 from planner.demand.prefix import distinct_blocks, reuse_share
-from planner.demand.readers.textfile import LARGEST, read_json
+from planner.demand.readers.textfile import LARGEST, Budget, read_json
 from planner.demand.readers.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
 from planner.reference.traces import trace_file
 from planner.scenario.errors import ScenarioError
@@ -213,9 +215,9 @@ def summarise(
     )
 
 
-def summary_of_json(path: Path) -> TraceSummary:
+def summary_of_json(path: Path, budget: Budget | None = None) -> TraceSummary:
     """The summary in a JSON file; FileError where it is no JSON, ScenarioError where a field is wrong."""
-    return summary_of(read_json(path), str(path))
+    return summary_of(read_json(path, budget), str(path))
 
 
 @cache
@@ -282,19 +284,22 @@ def margin(histogram: Histogram, record_weight: Floats) -> Margin:
     return Margin(mean=mean, largest=float(value[weight > 0][-1]), **quantiles)
 
 
-def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> list[Floats]:
-    """For each of so many equal steps of the mass, in order of length, the share of each entry in it."""
+def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> Iterator[Floats]:
+    """For each of so many equal steps of the mass, in order of length, the share of each entry in it.
+
+    One after another: all at once take a dozen times the memory of the trace.
+    """
     values, at = np.unique(histogram.value, return_inverse=True)
     mass = np.bincount(at, histogram.weights(record_weight), values.size)
     edges = np.concatenate([[0.0], np.cumsum(mass)])
     bounds = np.linspace(0.0, edges[-1], steps + 1)
-    inside = np.minimum(edges[1:, None], bounds[None, 1:]) - np.maximum(edges[:-1, None], bounds[None, :-1])
-    share = np.divide(np.maximum(inside, 0.0), mass[:, None], out=np.zeros_like(inside), where=mass[:, None] > 0)
-    return list(share[at].T)
+    for low, high in itertools.pairwise(bounds):
+        inside = np.maximum(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0.0)
+        yield np.divide(inside, mass, out=np.zeros_like(inside), where=mass > 0)[at]
 
 
 def _rhythm(rates: RateSeries) -> Rhythm | None:
-    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day.
+    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day and without a full hour.
 
     An hour with a gap in it is a gap: windows at the edge of a gap are often cut short.
     """
@@ -303,6 +308,8 @@ def _rhythm(rates: RateSeries) -> Rhythm | None:
     if whole < HOURS_OF_DAY:
         return None
     hourly = rates.rate[: whole * per_hour].reshape(whole, per_hour).mean(axis=1) / rates.mean
+    if np.isnan(hourly).all():
+        return None
     period = HOURS_OF_WEEK if whole >= HOURS_OF_WEEK else HOURS_OF_DAY
     slot = (rates.first_hour + np.arange(whole)) % period
     hours = np.array([_mean_without_gaps(hourly[slot == hour]) for hour in range(period)])

@@ -8,7 +8,7 @@ from typing import Any
 from executor.errors import FileError, Problem, did_you_mean
 from planner.demand.readers.lengths import fixed_lengths
 from planner.demand.readers.reader import read_cdf_pair, read_trace
-from planner.demand.readers.textfile import MAX_BYTES
+from planner.demand.readers.textfile import MAX_BYTES, Budget
 from planner.demand.summary import (
     Burstiness,
     Cell,
@@ -28,6 +28,7 @@ from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.checks import like_a_path
 from planner.scenario.errors import ScenarioError
+from planner.scenario.json_input import inside
 from planner.scenario.pools import Pool
 
 PARTS = {
@@ -113,7 +114,7 @@ def trace_summary(
         return shipped_summary(trace)
     path = _inside(trace, folder)
     if path.name.endswith(".json"):
-        return summary_of_json(path)
+        return summary_of_json(path, Budget(max_bytes))
     return summarise(read_trace(path, max_bytes=max_bytes), users_own(f"the file {path.name}"))
 
 
@@ -140,6 +141,9 @@ def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> T
 
 def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     """A trace whose rhythm, lengths and reuse come from others; the origin names each of them."""
+    if again := [part for part, trace in parts.items() if isinstance(trace, Mapping) and PARTS.keys() & trace.keys()]:
+        said = "is put together of parts itself"
+        raise ScenarioError("load.trace", [Problem(part, said, mend="name the trace it comes from") for part in again])
     found = {part: trace_summary(parts[part], folder, max_bytes) for part in PARTS if part in parts}
     said = "; ".join(f"{part} of {summary.name} ({summary.origin.source})" for part, summary in found.items())
     origins = [summary.origin for summary in found.values()]
@@ -209,19 +213,12 @@ def _prefix_reuse(trace: TraceSummary, given: float | None) -> Figure:
 
 
 def _inside(name: object, folder: Path | None) -> Path:
-    """A file in the scenario's folder or below; a scenario reads nothing else of the machine it runs on."""
     if not isinstance(name, str):
         raise ScenarioError("load.trace", [Problem("trace", "must be the name of a file", found=name)])
     if folder is None:
         mend = "use a shipped trace, or write the summary out"
         raise FileError(name, "cannot be looked for: the scenario has no folder", mend=mend)
-    try:
-        path = (folder / name).resolve()
-    except (OSError, ValueError) as error:
-        raise FileError(name, f"is no file name: {error}") from error
-    if not path.is_relative_to(folder.resolve()):
-        raise FileError(name, "lies outside the scenario's folder", mend="put the trace beside the scenario")
-    return path
+    return inside(name, folder, "trace")
 
 
 def _tokens(trace: Mapping[str, Any], field: str) -> float:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from executor.errors import Problem, UserMistakeError, did_you_mean
-from executor.model.spec import model_spec
+from executor.errors import Problem, UnknownNameError, UserMistakeError, did_you_mean
+from executor.model.spec import built_in, known_models, model_spec
 from executor.reference.accelerators import accelerator
 from executor.steptime.parameters import engine
 from planner.clock import month_starts
@@ -22,17 +22,17 @@ SPOT_MARKUP = 1.5
 """Spot over reserved price where the scenario names none; ours, an estimate."""
 
 
-def problems_across_fields(scenario: Scenario) -> list[Problem]:
+def problems_across_fields(scenario: Scenario) -> Iterator[Problem]:
     """Every contradiction in a scenario whose single fields are valid, in the file's order."""
-    checks = (_pools, _fleet, _sources, _gates, _goal, _money, _dates)
-    return [problem for check in checks for problem in check(scenario)]
+    for check in (_pools, _fleet, _sources, _gates, _goal, _money, _dates):
+        yield from check(scenario)
 
 
 def _pools(scenario: Scenario) -> Iterator[Problem]:
     yield from _twice("pools", (pool.name for pool in scenario.pools))
     for at, pool in enumerate(scenario.pools):
         place = f"pools.{at}"
-        yield from _looked_up(f"{place}.model", model_spec, pool.model)
+        yield from _looked_up(f"{place}.model", _model, pool.model)
         yield from _looked_up(f"{place}.engine", engine, pool.engine)
         for sku, layout in pool.layouts.items():
             yield from _gpu(f"{place}.layouts.{sku}", sku)
@@ -195,6 +195,14 @@ def _gpu(place: str, name: str) -> Iterator[Problem]:
     if not unknown and (full := accelerator(name).name) != name:
         yield Problem(place, f"write the full name {full}")
     yield from unknown
+
+
+def _model(name: str) -> None:
+    """A model that is shipped, or a file that was found in the scenario's folder; no other file is looked at."""
+    if Path(name).is_absolute():
+        model_spec(name)
+    elif built_in(name) is None:
+        raise UnknownNameError("model", name, known_models(), "a config.json in the scenario's folder works too")
 
 
 def _looked_up(place: str, look_up: Callable[[str], object], name: str) -> Iterator[Problem]:

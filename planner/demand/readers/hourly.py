@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from executor.errors import FileError
-from planner.demand.readers.textfile import MAX_BYTES, number, rows_under
+from planner.demand.readers.textfile import MAX_BYTES, Budget, number, rows_under
 from planner.demand.readers.trace import HOUR_S, MINUTE_S, Floats, RateSeries, Trace
 
 BEIJING = dt.timezone(dt.timedelta(hours=8))
@@ -37,7 +37,7 @@ def _hours(path: Path, header: tuple[str, ...], zone: dt.tzinfo, max_bytes: int)
     """The first hour and the two columns of figures; ``zone`` is that of hours written without one."""
     hours: list[dt.datetime] = []
     figures: list[list[float]] = []
-    for row, (when, *cells) in rows_under(path, header, max_bytes):
+    for row, (when, *cells) in rows_under(path, header, Budget(max_bytes)):
         hours.append(time_of(path, row, header[0], when, zone))
         if len(hours) > 1 and hours[-1] - hours[-2] != dt.timedelta(hours=1):
             raise FileError(path, f"{header[0]} must follow the row before by one hour", row=row, found=when)

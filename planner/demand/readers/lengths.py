@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from executor.errors import FileError
-from planner.demand.readers.textfile import MAX_BYTES, number, read_json
+from planner.demand.readers.textfile import MAX_BYTES, Budget, number, read_json
 from planner.demand.readers.trace import Floats, Histogram, Lengths, Trace
 
 LEVELS = 400
@@ -19,7 +19,7 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
     Between two points the length is even; below the first point it is even from 1 token on. FileError unless
     tokens rise and the cumulative shares rise to 1.
     """
-    points = read_json(path, max_bytes)
+    points = read_json(path, Budget(max_bytes))
     if not isinstance(points, list) or not points:
         raise FileError(path, "must be a list of points", found=points, mend="write [[tokens, cumulative], ..]")
     tokens, until = [1.0], [0.0]

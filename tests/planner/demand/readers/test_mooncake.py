@@ -17,7 +17,7 @@ def test_a_trace_is_read_in_seconds_and_tokens(packed):
     trace = read_mooncake(packed(line(0) + "\n" + line(1500, input_length=513, output_length=7)))
     assert trace.requests.arrival_s.tolist() == [0.0, 1.5]
     assert trace.requests.input_tokens.tolist() == [700, 513]
-    assert trace.requests.blocks == ((0, 1), (0, 1))
+    assert [list(blocks) for blocks in trace.requests.blocks] == [[0, 1], [0, 1]]
     assert trace.total_requests == 2
 
 
@@ -32,7 +32,7 @@ def test_hashes_may_be_missing(written):
         (line(5, input_length=-1), r"row 2: input_length must be a finite number of 1 or more \(got -1\)"),
         (line(5, input_length=0), "input_length must be a finite number of 1 or more"),
         (line(5, input_length="long"), "input_length must be a number"),
-        (line(5, output_length=float("nan")), "output_length must be a finite number"),
+        (line(5, output_length=float("nan")), "is no JSON: NaN is no number"),
         (line(5, output_length=1.5), "output_length must be a whole number"),
         (line(5, output_length=True), "output_length must be a number"),
         (line(None), "timestamp must be a number"),

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from executor.errors import FileError, LimitError
-from planner.demand.readers.textfile import number, read_json, read_lines, rows_under, whole
+from planner.demand.readers.textfile import Budget, number, read_json, read_lines, rows_under, whole
 
 
 def test_plain_and_packed_files_read_alike(written, packed):
@@ -57,7 +57,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_stops_at_the_limit(written):
     bomb = written(gzip.compress(b"0" * 5_000_000))
     assert bomb.stat().st_size < 10_000
     with pytest.raises(LimitError, match=r"above the limit of 1,000,000.*WAFERLAG_MAX_TRACE_BYTES"):
-        list(read_lines(bomb, max_bytes=1_000_000))
+        list(read_lines(bomb, Budget(1_000_000)))
 
 
 @pytest.mark.parametrize("found", [True, None, [1], {}, "x", "nan", "inf", float("nan"), -1, 10**400])
