@@ -6,7 +6,7 @@ bears it (or joins the list), an entry with ``match`` changes every one whose fi
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -32,6 +32,8 @@ MAX_BYTES = 1_000_000
 MAX_STORED_BYTES = 20 * MAX_BYTES
 """Nor a JSON file that Waferlag wrote."""
 MAX_OVERRIDES = 200
+MAX_ENTRIES = 1000
+"""Entries of a list that overrides address; no list of a scenario is longer."""
 MAX_TOLD = 50
 """Problems told at once; a file has more where something else was meant."""
 
@@ -172,7 +174,7 @@ def _unreadable(path: Path, error: Exception) -> FileError:
     if "could not determine a constructor" in said:
         said = f"{said.split(' for the tag')[-1].strip()} is a tag that a scenario may not use"
     kind = "JSON" if path.suffix == ".json" else "YAML"
-    return FileError(path, f"is not valid {kind}: {said}", row=row)
+    return FileError(path, f"is not valid {kind}: {said[:200]}", row=row)
 
 
 # --- overrides -------------------------------------------------------------------------------------
@@ -204,9 +206,11 @@ def _addresses(entry: Any) -> bool:
     return isinstance(entry, Mapping) and ("name" in entry or "match" in entry)
 
 
-def _merge_entries(base: list[Any], patch: Iterable[Any]) -> list[Any]:
+def _merge_entries(base: list[Any], patch: list[Any]) -> list[Any]:
     """Entries addressed by name or by match are changed where they stand; new names join at the end."""
     merged = list(base)
+    if max(len(base), len(patch)) > MAX_ENTRIES:
+        raise ScenarioError("an override", [Problem("list", f"has more than {MAX_ENTRIES:,} entries")])
     for entry in patch:
         if not _addresses(entry):
             merged.append(entry)

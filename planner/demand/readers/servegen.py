@@ -40,6 +40,8 @@ MAX_CLIENTS = 20_000
 """The largest published trace has 163."""
 MAX_LENGTHS = 5_000_000
 """Lengths in all histograms of a trace; the largest published one has 1.8 million."""
+MAX_COUNTS = 1000
+"""Numbers of images in a request; each goes with 24 x 24 lengths of text and image."""
 MAX_TABLE = 2 << 20
 """Characters of a histogram that is written as a string; Python takes a hundred times as much to read it."""
 
@@ -205,6 +207,8 @@ def _lengths(path: Path, records: Iterable[Record], clients: Clients) -> Lengths
         seen = True
         client, since, histograms = _histograms(place, row, record)
         images = "text_tokens" in histograms
+        if images and histograms["image_count"][0].size > MAX_COUNTS:
+            raise FileError(place, f"image_count has more than {MAX_COUNTS:,} entries", row=row)
         sent = _with_images(histograms) if images else histograms["input_tokens"]
         requests = clients.requests(client, since)
         if not requests or not sent[0].size or not histograms["output_tokens"][0].size:
@@ -278,7 +282,7 @@ def _joined(histograms: list[tuple[Floats, Floats]]) -> Histogram:
 
 
 _LEVELS = 24
-"""Quantile steps into which text and image lengths, and longer tables of counts, are put before they are added up."""
+"""Quantile steps into which text and image lengths are put before they are added up."""
 
 
 def _with_images(histograms: Histograms) -> tuple[Floats, Floats]:
@@ -287,7 +291,7 @@ def _with_images(histograms: Histograms) -> tuple[Floats, Floats]:
         return histograms["text_tokens"]
     text, text_share = _steps(histograms["text_tokens"])
     image, image_share = _steps(histograms["image_tokens"])
-    count, count_share = _steps(histograms["image_count"])
+    count, count_share = histograms["image_count"]
     total = text[:, None, None] + image[None, :, None] * count[None, None, :]
     share = text_share[:, None, None] * image_share[None, :, None] * count_share[None, None, :]
     return np.rint(total).reshape(-1), share.reshape(-1)
