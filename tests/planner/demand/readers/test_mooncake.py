@@ -38,6 +38,7 @@ def test_hashes_may_be_missing(written):
         (line(None), "timestamp must be a number"),
         (line(5, hash_ids="0"), "hash_ids must be a list of whole numbers"),
         (line(5, hash_ids=[True]), "hash_ids must be a list of whole numbers"),
+        (line(5, hash_ids=[2**63]), r"hash_ids must be below 2\*\*63"),
         ('{"timestamp": 5, "input_length": 3}', "has no output_length"),
         ('{"timestamp": 5, "input_le', "is no JSON"),
         ("[1, 2]", "must be a JSON object"),
@@ -69,3 +70,9 @@ def test_the_published_hour_is_read_whole(published):
     trace = read_mooncake(published / "mooncake" / "conversation_trace.jsonl.gz")
     assert trace.total_requests == 12_031
     assert np.mean(trace.requests.input_tokens) == pytest.approx(12_035.1, abs=0.1)
+
+
+def test_hashes_have_a_limit(monkeypatch, written):
+    monkeypatch.setattr("planner.demand.readers.mooncake.MAX_HASHES", 3)
+    with pytest.raises(FileError, match="row 2: has more than 3 hash_ids"):
+        read_mooncake(written(line(0) + "\n" + line(1)))
