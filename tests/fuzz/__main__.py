@@ -5,6 +5,7 @@ FUZZ_OUT is the file for the failures.
 """
 
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -60,7 +61,9 @@ def main() -> int:
     tally = trial(chunks(names, seed, inputs), os.cpu_count() or 2, stop_at)
     tried, took = sum(tally.outcomes.values()), time.monotonic() - began
     print(table(tally))
-    print(f"{tried:,} inputs from seed {seed} in {took:.0f} s, {tried / took:.0f} a second")
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = spent.ru_utime + spent.ru_stime
+    print(f"{tried:,} inputs from seed {seed} in {took:.0f} s; {cpu:.0f} CPU seconds, {1000 * cpu / tried:.0f} ms each")
     if tally.failures:
         out = Path(os.environ.get("FUZZ_OUT") or "out/fuzz-failures.txt")
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -216,10 +216,10 @@ def _read_trace(path: Path, random: Random) -> object:
 
     if path.suffix == ".json" and path.parent.name != "f":
         names = {"input_cdf": path.name, "output_cdf": "y.json"} if "cdf" in path.name else path.name
-        return trace_summary(names, path.parent, 30_000_000)
+        return trace_summary(names, path.parent, 5_000_000)
     source = path.parent if path.parent.name == "f" else path
     format = random.choice((None, None, *FORMATS))
-    return summarise(read_trace(source, format, max_bytes=30_000_000), users_own("x"))
+    return summarise(read_trace(source, format, max_bytes=5_000_000), users_own("x"))
 
 
 # --- orders and cases ------------------------------------------------------------------------------
