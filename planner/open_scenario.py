@@ -27,15 +27,19 @@ def open_scenario(
     replications: int | None = None,
     seed: int | None = None,
     training_futures: int | None = None,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int | None = None,
 ) -> Loaded:
-    """A checked scenario that needs no other file; ``max_bytes`` is how much each of its traces may unpack to.
+    """A checked scenario that needs no other file; ``max_bytes`` is how much each of its traces may unpack to, by
+    default MAX_BYTES.
 
     :raises UserMistakeError: whatever is wrong with the file, an override, a trace, or the three numbers.
     """
     loaded = load(source, overrides)
     scenario = _with_run(loaded.scenario, replications=replications, training_futures=training_futures, seed=seed)
-    pools = [_with_trace(pool, at, loaded.folder, str(source), max_bytes) for at, pool in enumerate(scenario.pools)]
+    pools = [
+        _with_trace(pool, at, loaded.folder, str(source), max_bytes or MAX_BYTES)
+        for at, pool in enumerate(scenario.pools)
+    ]
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 

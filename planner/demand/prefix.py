@@ -1,7 +1,6 @@
 """How much of the input a prefix cache would serve, from the hashes of the prefix blocks."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from planner.demand.readers.trace import Requests
 
@@ -31,7 +30,7 @@ def distinct_blocks(requests: Requests) -> int:
     return len({block for blocks in requests.blocks for block in blocks})
 
 
-def _run(cache: OrderedDict[int, None], blocks: Sequence[int]) -> int:
+def _run(cache: OrderedDict[int, None], blocks: tuple[int, ...]) -> int:
     """Blocks from the first on that the cache holds."""
     for at, block in enumerate(blocks):
         if block not in cache:

@@ -40,7 +40,7 @@ class Streams:
     @property
     def total(self) -> Floats:
         """Requests/s of all clients in each window."""
-        return np.bincount(self.window, self.rate)
+        return np.asarray(np.bincount(self.window, self.rate), dtype=np.float64)
 
 
 def superposed(streams: Streams, window_s: float) -> Burst | None:

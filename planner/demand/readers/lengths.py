@@ -45,8 +45,8 @@ def lengths_of_cdf(name: str, inputs: Floats, outputs: Floats) -> Trace:
 
 def fixed_lengths(name: str, input_tokens: float, output_tokens: float) -> Trace:
     """A trace in which every request has the same input and output length."""
-    sides = (_even(np.array([float(tokens)])) for tokens in (input_tokens, output_tokens))
-    return Trace(name, lengths=Lengths(np.ones(1), *sides, pairing="every request alike"))
+    inputs, outputs = (_even(np.array([float(tokens)])) for tokens in (input_tokens, output_tokens))
+    return Trace(name, lengths=Lengths(np.ones(1), inputs, outputs, "every request alike"))
 
 
 def _step_means(tokens: Floats, until: Floats) -> Floats:

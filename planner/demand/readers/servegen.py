@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os.path import isdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -159,7 +160,7 @@ def _object(path: Path, field: str, table: object) -> object:
 
 def _clients(path: Path, rows: Iterable[Cells]) -> Clients:
     """The rows as streams: an entry a row, so that memory follows the file and not clients times windows."""
-    columns = array("q"), array("q"), array("q"), array("d"), array("d"), array("b")
+    columns: list[array[Any]] = [array(kind) for kind in "qqqddb"]
     for place, row, found in rows:
         for column, figure in zip(columns, (row, *_window(place, row, found)), strict=True):
             column.append(figure)

@@ -67,7 +67,7 @@ def read_lines(path: Path, budget: Budget | None = None) -> Iterator[tuple[int, 
     longest = min(budget.max_bytes, MAX_DOCUMENT) + 1
     rows = 0
     try:
-        with _unpacked(path) as file:
+        with opened(path) as packed, _unpacked(packed) as file:
             for row, raw in enumerate(iter(lambda: file.readline(longest), b""), start=1):
                 budget.take(path, len(raw))
                 line = _decoded(path, row, raw).strip()
@@ -151,16 +151,11 @@ def rows_under(path: Path, header: tuple[str, ...], budget: Budget | None = None
         raise FileError(path, "has a header and no rows")
 
 
-def _unpacked(path: Path) -> BinaryIO | gzip.GzipFile:
+def _unpacked(file: BinaryIO) -> BinaryIO | gzip.GzipFile:
     """The file, or what it holds if it is a gzip file."""
-    file = opened(path)
     packed = file.read(2) == _GZIP
     file.seek(0)
-    if not packed:
-        return file
-    unpacked = gzip.GzipFile(fileobj=file)
-    unpacked.myfileobj = file  # which closes with it
-    return unpacked
+    return gzip.GzipFile(fileobj=file) if packed else file
 
 
 def _decoded(path: Path, row: int, raw: bytes) -> str:

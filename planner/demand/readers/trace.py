@@ -30,7 +30,7 @@ class Requests:
     input_tokens: Ints
     output_tokens: Ints
     start: dt.datetime | None = None
-    blocks: Sequence[Sequence[int]] | None = None
+    blocks: tuple[tuple[int, ...], ...] | None = None
     block_tokens: int = 512
 
 

@@ -17,7 +17,7 @@ def test_a_trace_is_read_in_seconds_and_tokens(packed):
     trace = read_mooncake(packed(line(0) + "\n" + line(1500, input_length=513, output_length=7)))
     assert trace.requests.arrival_s.tolist() == [0.0, 1.5]
     assert trace.requests.input_tokens.tolist() == [700, 513]
-    assert [list(blocks) for blocks in trace.requests.blocks] == [[0, 1], [0, 1]]
+    assert trace.requests.blocks == ((0, 1), (0, 1))
     assert trace.total_requests == 2
 
 
@@ -38,7 +38,6 @@ def test_hashes_may_be_missing(written):
         (line(None), "timestamp must be a number"),
         (line(5, hash_ids="0"), "hash_ids must be a list of whole numbers"),
         (line(5, hash_ids=[True]), "hash_ids must be a list of whole numbers"),
-        (line(5, hash_ids=[2**63]), r"hash_ids must be below 2\*\*63"),
         ('{"timestamp": 5, "input_length": 3}', "has no output_length"),
         ('{"timestamp": 5, "input_le', "is no JSON"),
         ("[1, 2]", "must be a JSON object"),
