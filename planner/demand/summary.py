@@ -229,7 +229,9 @@ def shipped_summary(name: str) -> TraceSummary:
 def summary_of(written: object, place: str) -> TraceSummary:
     """The summary that a dictionary spells out; ScenarioError tells every field that is wrong."""
     try:
-        return TraceSummary.model_validate_json(json.dumps(written))
+        return TraceSummary.model_validate_json(json.dumps(written, default=str))
+    except TypeError as error:  # a key that YAML reads as a date
+        raise ScenarioError(place, [Problem("trace", f"cannot be written as JSON: {error}")]) from error
     except ValidationError as error:
         problems = [
             Problem(

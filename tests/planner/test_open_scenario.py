@@ -1,5 +1,7 @@
 """Opening a scenario: the two numbers of the command line, and traces that become part of it."""
 
+import datetime as dt
+
 import pytest
 import yaml
 
@@ -107,3 +109,9 @@ def test_a_trace_behind_a_link_that_leaves_the_folder_is_refused(write, tmp_path
     (tmp_path / "own.csv").symlink_to(outside)
     with pytest.raises(ScenarioError, match="lies outside the scenario's folder"):
         open_scenario(write("own.csv"))
+
+
+@pytest.mark.parametrize("odd", [{"name": dt.date(2025, 1, 2)}, {dt.date(2025, 1, 2): 1}])
+def test_a_summary_with_what_yaml_reads_as_a_date_is_told(write, odd):
+    with pytest.raises(ScenarioError, match="trace"):
+        open_scenario(write({"schema_version": 1, **odd}))
