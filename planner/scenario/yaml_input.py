@@ -23,7 +23,7 @@ def yaml_value(text: str) -> Any:
     """The value of a YAML text.
 
     :raises yaml.YAMLError: no YAML, an alias, a foreign tag, a key twice, more than MAX_NODES nodes, nested deeper
-        than MAX_DEPTH, a number of more than MAX_DIGITS digits, or one that is not finite.
+        than MAX_DEPTH, a number of more than MAX_DIGITS digits, or NaN.
     """
     return yaml.load(text, Loader=_Loader)
 
@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):
             # PyYAML lets what int(), float() and date() raise escape, without the place.
             said = str(error) if kind == "timestamp" else f"{shown(node.value)} is no {kind}"
             raise _wrong(said, node.start_mark) from None
-        if is_number and (":" in node.value or not math.isfinite(value)):
+        if is_number and (":" in node.value or math.isnan(value)):
             raise _wrong(f"{shown(node.value)} is no {kind}", node.start_mark)
         return value
 
