@@ -8,7 +8,7 @@ OUT    := out
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 JOBS   ?= 2
 
-.PHONY: run test quick elsewhere soak deploy-check lint setup constraints tables docs clean
+.PHONY: run test quick elsewhere soak fuzz deploy-check lint setup constraints tables docs clean
 
 run: $(STAMP)
 	@mkdir -p $(OUT)
@@ -35,6 +35,11 @@ soak: $(STAMP)
 	WAFERLAG_TEST_SOAK=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 WAFERLAG_TEST_PLANS=20000 \
 	  $(BIN)/python -m pytest tests \
 	  -m "slow or soak" -k "killed or stopped_while or jumps or larger_than_the_memory or drain_many or no_rival or processor or one_core or hundreds_of or shipped_files_again or page_shows" --timeout 1800 --durations 20
+
+# Damaged inputs of ten kinds against their readers, five minutes; FUZZ_INPUTS=100000 FUZZ_SEED=7 for half an hour of
+# other ones. A sample is part of `make test`.
+fuzz: $(STAMP)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 # The examples in deploy/ against the published schemas of Kubernetes and Compose (110 MB, so not part of `make test`).
 deploy-check:

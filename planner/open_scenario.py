@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from executor.errors import Problem, UserMistakeError
 from planner.demand.readers.textfile import MAX_BYTES
 from planner.demand.traffic import traffic
@@ -32,27 +34,22 @@ def open_scenario(
     :raises UserMistakeError: whatever is wrong with the file, an override, a trace, or the three numbers.
     """
     loaded = load(source, overrides)
-    scenario = _with_run(loaded.scenario, replications, seed, training_futures)
+    scenario = _with_run(loaded.scenario, replications=replications, training_futures=training_futures, seed=seed)
     pools = [_with_trace(pool, at, loaded.folder, str(source), max_bytes) for at, pool in enumerate(scenario.pools)]
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 
-def _with_run(scenario: Scenario, replications: int | None, seed: int | None, training_futures: int | None) -> Scenario:
+def _with_run(scenario: Scenario, **numbers: int | None) -> Scenario:
     """The scenario with the numbers that a command line may change, checked as the file's are."""
+    given = {name: number for name, number in numbers.items() if number is not None}
     changed: dict[str, Any] = scenario.model_dump(mode="json")
-    if replications is not None:
-        changed["run"]["replications"] = replications
-    if training_futures is not None:
-        changed["run"]["training_futures"] = training_futures
-    if seed is not None:
-        changed["seed"] = seed
+    changed["seed"] = given.get("seed", scenario.seed)
+    changed["run"] |= {name: number for name, number in given.items() if name != "seed"}
     try:
         return Scenario.model_validate(changed)
-    except ValueError as error:
-        told = {"replications": replications, "training_futures": training_futures, "seed": seed}
-        said = "; ".join(str(item["msg"]).lower() for item in getattr(error, "errors", list)())
-        name = next((name for name in told if f"run.{name}" in str(error)), "seed")
-        raise UserMistakeError(f"--{name}: {said} (got {told[name]})") from None
+    except ValidationError as error:
+        told = (f"--{item['loc'][-1]}: {item['msg'].lower()} (got {item['input']})" for item in error.errors())
+        raise UserMistakeError("; ".join(told)) from None
 
 
 def _with_trace(pool: Pool, at: int, folder: Path, source: str, max_bytes: int) -> Pool:

@@ -264,17 +264,22 @@ def model_spec(name: str, folder: Folder = "anywhere") -> ModelSpec:
     the model decides on ``folder``: anywhere for the user's own command line, the scenario's folder for a scenario.
     Raises UnknownNameError, which lists the nearest known names, and BadInputError for a path outside the folder.
     """
-    key = str(name).strip().casefold()
-    known = _registry()
-    for spelling in (key, key.split("/")[-1], _QUANTISED.sub("", key.split("/")[-1])):
-        if spelling in known:
-            return known[spelling]
+    if (known := built_in(name)) is not None:
+        return known
     path = _config_path(str(name), folder)
     if path is not None:
         config = read_json(path)
         stated = config.get("_name_or_path") if isinstance(config, Mapping) else None
         return from_hf_config(config, str(stated or path.parent.name or path)[:_LONGEST_NAME])
     raise UnknownNameError("model", str(name), known_models(), "a path to a config.json works too")
+
+
+def built_in(name: str) -> ModelSpec | None:
+    """The spec of a built-in model; None where none goes by this name. No file of the user's is looked at."""
+    key = str(name).strip().casefold()
+    short = key.split("/")[-1]
+    spellings = (key, short, _QUANTISED.sub("", short))
+    return next((_registry()[spelling] for spelling in spellings if spelling in _registry()), None)
 
 
 def known_models() -> tuple[str, ...]:

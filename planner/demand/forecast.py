@@ -1,7 +1,5 @@
 """How the load of the pools may grow: one path a replication, month by month."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How much of the input a prefix cache would serve, from the hashes of the prefix blocks."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 from planner.demand.readers.trace import Requests

@@ -1,41 +1,34 @@
 """The summary of a trace: what planning needs of it, small enough to ship and to write into a scenario."""
 
-from __future__ import annotations
-
+import itertools
 import json
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from executor.errors import Problem, UserMistakeError
 from planner.demand.prefix import distinct_blocks, reuse_share
-from planner.demand.readers.textfile import read_json
+from planner.demand.readers.textfile import LARGEST, Budget, read_json
 from planner.demand.readers.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
 from planner.reference.traces import trace_file
 from planner.scenario.errors import ScenarioError
+from planner.scenario.fields import Model, Positive, Share
 
 INPUT_STEPS, OUTPUT_STEPS = 12, 8
 """The joint law of lengths: equal steps of input length, and within each equal steps of output length."""
 
 HOURS_OF_DAY, HOURS_OF_WEEK = 24, 168
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Evidence = Literal["official", "reported", "estimate"]
 
 
-class Part(BaseModel):
-    """A frozen, closed part of a summary."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Origin(Part):
+class Origin(Model):
     """Where a trace comes from."""
 
     title: str
@@ -54,7 +47,16 @@ class Origin(Part):
     """What to beware of."""
 
 
-class Margin(Part):
+def users_own(source: str) -> Origin:
+    """The origin of a trace of the user's own, of which nothing else is known."""
+    unknown = "not stated"
+    return Origin(
+        title="the user's own trace", source=source, date=unknown, licence=unknown,
+        attribution="the user", evidence="reported",
+    )  # fmt: skip
+
+
+class Margin(Model):
     """One length, tokens: its mean and quantiles. None: not published."""
 
     mean: NotNegative
@@ -67,12 +69,12 @@ class Margin(Part):
     p99: NotNegative | None = None
     largest: NotNegative | None = None
 
-    def scaled(self, factor: float) -> Margin:
+    def scaled(self, factor: float) -> "Margin":
         """Every figure times ``factor``."""
         return Margin(**{name: value * factor for name, value in self.model_dump().items() if value is not None})
 
 
-class Cell(Part):
+class Cell(Model):
     """One cell of the joint law: its share of requests and its mean lengths, tokens."""
 
     weight: Share
@@ -80,7 +82,7 @@ class Cell(Part):
     output: NotNegative
 
 
-class JointLengths(Part):
+class JointLengths(Model):
     """Input and output lengths, tokens, and how they go together."""
 
     input: Margin
@@ -93,21 +95,21 @@ class JointLengths(Part):
     """Share of the trace's requests behind these figures."""
 
     @model_validator(mode="after")
-    def _adds_up(self) -> JointLengths:
+    def _adds_up(self) -> "JointLengths":
         total = math.fsum(cell.weight for cell in self.cells)
         if self.cells and abs(total - 1) > 1e-3:
             raise ValueError(f"the weights of the cells must add to 1 (they add to {total:g})")
         return self
 
 
-class PrefixPoint(Part):
+class PrefixPoint(Model):
     """Reuse at one size of cache."""
 
     cache_tokens: Positive
     share: Share
 
 
-class PrefixReuse(Part):
+class PrefixReuse(Model):
     """Share of input tokens that a prefix cache serves."""
 
     share: Share
@@ -118,7 +120,7 @@ class PrefixReuse(Part):
     """At smaller caches."""
 
 
-class Rhythm(Part):
+class Rhythm(Model):
     """The rhythm of a trace. Ratios are to the trace's mean, gaps left out."""
 
     unit: str
@@ -135,20 +137,20 @@ class Rhythm(Part):
     """Standard deviation of the hours over their mean."""
 
     @model_validator(mode="after")
-    def _whole_days(self) -> Rhythm:
+    def _whole_days(self) -> "Rhythm":
         if len(self.hours) not in (HOURS_OF_DAY, HOURS_OF_WEEK):
             raise ValueError(f"hours must have 24 or 168 entries (it has {len(self.hours)})")
         return self
 
 
-class Burstiness(Part):
+class Burstiness(Model):
     """Standard deviation over mean of the time between requests."""
 
     cv: NotNegative
     kind: str
 
 
-class DayTotals(Part):
+class DayTotals(Model):
     """Tokens of a whole day."""
 
     input_tokens: Positive
@@ -156,7 +158,7 @@ class DayTotals(Part):
     output_tokens: Positive
 
 
-class TraceSummary(Part):
+class TraceSummary(Model):
     """What planning needs of a trace."""
 
     schema_version: Literal[1] = 1
@@ -178,11 +180,6 @@ class TraceSummary(Part):
     lengths: JointLengths | None = None
     prefix: PrefixReuse | None = None
     day: DayTotals | None = None
-
-    @property
-    def busy_hour(self) -> float | None:
-        """Busiest hour of the week (or day) over the mean; None where the trace does not say."""
-        return None if self.rhythm is None else self.rhythm.peak_hour
 
     def to_json(self) -> str:
         """The summary as a JSON text; what is not known is left out."""
@@ -207,7 +204,9 @@ def summarise(
         duration_s=duration,
         mean_rps=_mean_rps(trace, duration),
         rhythm=None if rates is None else _rhythm(rates),
-        peak_10min=None if rates is None or rates.window_s == HOUR_S else _peak(rates),
+        peak_10min=None
+        if rates is None or rates.window_s == HOUR_S or np.isnan(rates.rate).all()
+        else _digits(float(np.nanmax(rates.rate) / rates.mean)),
         peak_minute=_peak_minute(trace),
         burst=None if trace.burst is None else Burstiness(cv=_digits(trace.burst.cv), kind=trace.burst.kind),
         lengths=lengths if trace.lengths is None else joint_lengths(trace.lengths),
@@ -216,9 +215,9 @@ def summarise(
     )
 
 
-def summary_of_json(path: Path) -> TraceSummary:
+def summary_of_json(path: Path, budget: Budget | None = None) -> TraceSummary:
     """The summary in a JSON file; FileError where it is no JSON, ScenarioError where a field is wrong."""
-    return summary_of(read_json(path), str(path))
+    return summary_of(read_json(path, budget), str(path))
 
 
 @cache
@@ -230,10 +229,16 @@ def shipped_summary(name: str) -> TraceSummary:
 def summary_of(written: object, place: str) -> TraceSummary:
     """The summary that a dictionary spells out; ScenarioError tells every field that is wrong."""
     try:
-        return TraceSummary.model_validate_json(json.dumps(written))
+        return TraceSummary.model_validate_json(json.dumps(written, default=str))
+    except TypeError as error:  # a key that YAML reads as a date
+        raise ScenarioError(place, [Problem("trace", f"cannot be written as JSON: {error}")]) from error
     except ValidationError as error:
         problems = [
-            Problem(".".join(map(str, fault["loc"])) or "trace", fault["msg"], found=_found(fault["input"]))
+            Problem(
+                place=".".join(map(str, fault["loc"])) or "trace",
+                message=fault["msg"],
+                found=fault["input"] if isinstance(fault["input"], str | int | float | bool) else None,
+            )
             for fault in error.errors()
         ]
         raise ScenarioError(place, problems) from error
@@ -248,23 +253,16 @@ def joint_lengths(lengths: Lengths) -> JointLengths:
     """
     cells: list[Cell] = []
     weight = lengths.weight / lengths.weight.sum()
-    into = _steps(lengths.input, weight, INPUT_STEPS)
-    for step in into:
+    for step in _steps(lengths.input, weight, INPUT_STEPS):
         share = lengths.input.weights(weight) * step
         of_record = np.bincount(lengths.input.record, share, weight.size).astype(np.float64)
         mass = np.bincount(lengths.input.record, share * lengths.input.value, weight.size)
         for part in _steps(lengths.output, of_record, OUTPUT_STEPS):
             out_share = lengths.output.share * part
             total = float((of_record[lengths.output.record] * out_share).sum())
-            cells.append(
-                Cell(
-                    weight=round(total, 9),
-                    input=_digits(float((mass[lengths.output.record] * out_share).sum()) / total),
-                    output=_digits(
-                        float((of_record[lengths.output.record] * out_share * lengths.output.value).sum()) / total
-                    ),
-                )
-            )
+            inputs = float((mass[lengths.output.record] * out_share).sum())
+            outputs = float((of_record[lengths.output.record] * out_share * lengths.output.value).sum())
+            cells.append(Cell(weight=round(total, 9), input=_digits(inputs / total), output=_digits(outputs / total)))
     return JointLengths(
         input=margin(lengths.input, weight),
         output=margin(lengths.output, weight),
@@ -284,24 +282,26 @@ def margin(histogram: Histogram, record_weight: Floats) -> Margin:
         f"p{percent}": float(value[min(int(np.searchsorted(until, percent / 100 - 1e-12)), value.size - 1)])
         for percent in (10, 25, 50, 75, 90, 95, 99)
     }
-    return Margin(
-        mean=_digits(float((value * weight).sum() / weight.sum())), largest=float(value[weight > 0][-1]), **quantiles
-    )
+    mean = _digits(float((value * weight).sum() / weight.sum()))
+    return Margin(mean=mean, largest=float(value[weight > 0][-1]), **quantiles)
 
 
-def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> list[Floats]:
-    """For each of so many equal steps of the mass, in order of length, the share of each entry in it."""
+def _steps(histogram: Histogram, record_weight: Floats, steps: int) -> Iterator[Floats]:
+    """For each of so many equal steps of the mass, in order of length, the share of each entry in it.
+
+    One after another: all at once take a dozen times the memory of the trace.
+    """
     values, at = np.unique(histogram.value, return_inverse=True)
     mass = np.bincount(at, histogram.weights(record_weight), values.size)
     edges = np.concatenate([[0.0], np.cumsum(mass)])
     bounds = np.linspace(0.0, edges[-1], steps + 1)
-    inside = np.minimum(edges[1:, None], bounds[None, 1:]) - np.maximum(edges[:-1, None], bounds[None, :-1])
-    share = np.divide(np.maximum(inside, 0.0), mass[:, None], out=np.zeros_like(inside), where=mass[:, None] > 0)
-    return list(share[at].T)
+    for low, high in itertools.pairwise(bounds):
+        inside = np.maximum(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0.0)
+        yield np.divide(inside, mass, out=np.zeros_like(inside), where=mass > 0)[at]
 
 
 def _rhythm(rates: RateSeries) -> Rhythm | None:
-    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day.
+    """Hourly ratios: of the week where there is a whole one, else of the day; None below a day and without a full hour.
 
     An hour with a gap in it is a gap: windows at the edge of a gap are often cut short.
     """
@@ -310,9 +310,11 @@ def _rhythm(rates: RateSeries) -> Rhythm | None:
     if whole < HOURS_OF_DAY:
         return None
     hourly = rates.rate[: whole * per_hour].reshape(whole, per_hour).mean(axis=1) / rates.mean
+    if np.isnan(hourly).all():
+        return None
     period = HOURS_OF_WEEK if whole >= HOURS_OF_WEEK else HOURS_OF_DAY
     slot = (rates.first_hour + np.arange(whole)) % period
-    hours = np.array([_mean_without_gaps(hourly[slot == hour], axis=0) for hour in range(period)])
+    hours = np.array([_mean_without_gaps(hourly[slot == hour]) for hour in range(period)])
     return Rhythm(
         unit=rates.unit,
         clock=rates.clock,
@@ -323,12 +325,10 @@ def _rhythm(rates: RateSeries) -> Rhythm | None:
     )
 
 
-def _mean_without_gaps(values: Floats, axis: int) -> Floats:
+def _mean_without_gaps(values: Floats) -> float:
     """Mean of what is there; NaN where nothing is."""
     there = ~np.isnan(values)
-    count = there.sum(axis=axis)
-    total = np.where(there, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return float(np.where(there, values, 0.0).sum() / there.sum()) if there.any() else math.nan
 
 
 def _duration(trace: Trace) -> float | None:
@@ -342,12 +342,6 @@ def _mean_rps(trace: Trace, duration: float | None) -> float | None:
     if trace.rates is not None and trace.requests is None and trace.rates.unit == "requests/s":
         return _digits(trace.rates.mean)
     return None if duration is None or trace.total_requests is None else _digits(trace.total_requests / duration)
-
-
-def _peak(rates: RateSeries) -> float | None:
-    if np.isnan(rates.rate).all():
-        return None
-    return _digits(float(np.nanmax(rates.rate) / rates.mean))
 
 
 def _peak_minute(trace: Trace) -> float | None:
@@ -377,10 +371,6 @@ def _prefix(requests: Requests) -> PrefixReuse:
 def _digits(value: float) -> float:
     """Six significant digits: more than the traces carry."""
     return float(f"{value:.6g}")
-
-
-def _found(value: object) -> object | None:
-    return value if isinstance(value, str | int | float | bool) else None
 
 
 class NotInTraceError(UserMistakeError):

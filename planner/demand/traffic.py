@@ -1,7 +1,5 @@
 """The traffic of a pool: its trace, looked up or read, under the figures that the scenario sets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 from executor.errors import FileError, Problem, did_you_mean
 from planner.demand.readers.lengths import fixed_lengths
 from planner.demand.readers.reader import read_cdf_pair, read_trace
-from planner.demand.readers.textfile import MAX_BYTES
+from planner.demand.readers.textfile import MAX_BYTES, Budget
 from planner.demand.summary import (
     Burstiness,
     Cell,
@@ -24,14 +22,19 @@ from planner.demand.summary import (
     summarise,
     summary_of,
     summary_of_json,
+    users_own,
 )
 from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
+from planner.scenario.checks import like_a_path
 from planner.scenario.errors import ScenarioError
+from planner.scenario.json_input import inside
 from planner.scenario.pools import Pool
 
-PARTS = ("rhythm", "lengths", "prefix")
-"""A trace put together from others says from which one each part comes."""
+PARTS = {
+    "rhythm": ("rhythm", "peak_10min", "peak_minute", "burst"), "lengths": ("lengths",), "prefix": ("prefix",),
+}  # fmt: skip
+"""A trace put together from others says from which one each part comes -> fields of the summary that it gives."""
 PAIR = ("input_tokens", "output_tokens")
 """Every request alike."""
 CDFS = ("input_cdf", "output_cdf")
@@ -107,25 +110,25 @@ def trace_summary(
         return _written(trace, folder, max_bytes)
     if not isinstance(trace, str):
         raise ScenarioError("load.trace", [Problem("trace", "must be a name or a trace", found=trace)])
-    if trace in trace_names() or not _like_a_file(trace):
+    if trace in trace_names() or not like_a_path(trace):
         return shipped_summary(trace)
     path = _inside(trace, folder)
     if path.name.endswith(".json"):
-        return summary_of_json(path)
-    return summarise(read_trace(path, max_bytes=max_bytes), _own(f"the file {path.name}"))
+        return summary_of_json(path, Budget(max_bytes))
+    return summarise(read_trace(path, max_bytes=max_bytes), users_own(f"the file {path.name}"))
 
 
 def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     keys = set(trace)
-    if keys and keys <= set(PARTS):
+    if keys and keys <= PARTS.keys():
         return _put_together(trace, folder, max_bytes)
     if keys == set(PAIR):
-        origin = _own("one input and one output length")
+        origin = users_own("one input and one output length")
         return summarise(fixed_lengths("fixed lengths", *(_tokens(trace, field) for field in PAIR)), origin)
     if keys == set(CDFS):
         inputs, outputs = (_inside(trace[field], folder) for field in CDFS)
         name = f"{inputs.name} and {outputs.name}"
-        return summarise(read_cdf_pair(inputs, outputs, name, max_bytes), _own(f"the files {name}"))
+        return summarise(read_cdf_pair(inputs, outputs, name, max_bytes), users_own(f"the files {name}"))
     if "schema_version" in keys:
         return summary_of(dict(trace), "load.trace")
     known = (*PARTS, *PAIR, *CDFS, "schema_version")
@@ -138,8 +141,10 @@ def _written(trace: Mapping[str, Any], folder: Path | None, max_bytes: int) -> T
 
 def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int) -> TraceSummary:
     """A trace whose rhythm, lengths and reuse come from others; the origin names each of them."""
+    if again := [part for part, trace in parts.items() if isinstance(trace, Mapping) and PARTS.keys() & trace.keys()]:
+        said = "is put together of parts itself"
+        raise ScenarioError("load.trace", [Problem(part, said, mend="name the trace it comes from") for part in again])
     found = {part: trace_summary(parts[part], folder, max_bytes) for part in PARTS if part in parts}
-    rhythm, lengths, prefix = (found.get(part) for part in PARTS)
     said = "; ".join(f"{part} of {summary.name} ({summary.origin.source})" for part, summary in found.items())
     origins = [summary.origin for summary in found.values()]
     return TraceSummary(
@@ -153,12 +158,7 @@ def _put_together(parts: Mapping[str, Any], folder: Path | None, max_bytes: int)
             evidence="estimate",
             note="parts of different services are assumed to go together",
         ),
-        rhythm=None if rhythm is None else rhythm.rhythm,
-        peak_10min=None if rhythm is None else rhythm.peak_10min,
-        peak_minute=None if rhythm is None else rhythm.peak_minute,
-        burst=None if rhythm is None else rhythm.burst,
-        lengths=None if lengths is None else lengths.lengths,
-        prefix=None if prefix is None else prefix.prefix,
+        **{field: getattr(found.get(part), field, None) for part, fields in PARTS.items() for field in fields},
     )
 
 
@@ -212,24 +212,13 @@ def _prefix_reuse(trace: TraceSummary, given: float | None) -> Figure:
     return Figure(0.0, "not known for this trace: every input token is computed")
 
 
-def _like_a_file(name: str) -> bool:
-    return "/" in name or bool(Path(name).suffix)
-
-
 def _inside(name: object, folder: Path | None) -> Path:
-    """A file in the scenario's folder or below; a scenario reads nothing else of the machine it runs on."""
     if not isinstance(name, str):
         raise ScenarioError("load.trace", [Problem("trace", "must be the name of a file", found=name)])
     if folder is None:
         mend = "use a shipped trace, or write the summary out"
         raise FileError(name, "cannot be looked for: the scenario has no folder", mend=mend)
-    try:
-        path = (folder / name).resolve()
-    except (OSError, ValueError) as error:
-        raise FileError(name, f"is no file name: {error}") from error
-    if not path.is_relative_to(folder.resolve()):
-        raise FileError(name, "lies outside the scenario's folder", mend="put the trace beside the scenario")
-    return path
+    return inside(name, folder, "trace")
 
 
 def _tokens(trace: Mapping[str, Any], field: str) -> float:
@@ -237,13 +226,6 @@ def _tokens(trace: Mapping[str, Any], field: str) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 1 <= found <= 1e9:
         raise ScenarioError("load.trace", [Problem(field, "must be a number of tokens, 1 or more", found=found)])
     return float(found)
-
-
-def _own(what: str) -> Origin:
-    return Origin(
-        title="the user's own trace", source=what, date="not stated", licence="not stated",
-        attribution="the user", evidence="reported",
-    )  # fmt: skip
 
 
 def _meant(key: object, known: tuple[str, ...]) -> str:

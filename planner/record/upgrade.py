@@ -74,9 +74,19 @@ def _goal(move: Mapping[str, Any]) -> float | None:
 
 
 def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document in this version's words; one of this version as it is. The only place that reads old English."""
+    """The document in this version's words; one of this version as it is. The only place that reads old English.
+
+    :raises ValueError: it is of version 1, but not as that version wrote it.
+    """
     if document.get("schema_version") != 1:
         return dict(document)
+    try:
+        return _of_version_1(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is no whole record of version 1 ({type(error).__name__}: {error})") from None
+
+
+def _of_version_1(document: Mapping[str, Any]) -> dict[str, Any]:
     answer = dict(document["answer"])
     answer["way"] = _POLICIES.get(answer.get("way", "fixed calendar"), answer.get("way"))
     changed: dict[str, Any] = {

@@ -1,12 +1,11 @@
 """Checks that one field alone cannot make: names that must exist, figures that must agree."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from executor.errors import Problem, UserMistakeError, did_you_mean
-from executor.model.spec import model_spec
+from executor.errors import Problem, UnknownNameError, UserMistakeError, did_you_mean
+from executor.model.spec import built_in, known_models, model_spec
 from executor.reference.accelerators import accelerator
 from executor.steptime.parameters import engine
 from planner.clock import month_starts
@@ -23,49 +22,44 @@ SPOT_MARKUP = 1.5
 """Spot over reserved price where the scenario names none; ours, an estimate."""
 
 
-def problems_across_fields(scenario: Scenario) -> list[Problem]:
+def problems_across_fields(scenario: Scenario) -> Iterator[Problem]:
     """Every contradiction in a scenario whose single fields are valid, in the file's order."""
-    checks = (_pools, _fleet, _sources, _gates, _goal, _money, _dates)
-    return [problem for check in checks for problem in check(scenario)]
+    for check in (_pools, _fleet, _sources, _gates, _goal, _money, _dates):
+        yield from check(scenario)
 
 
 def _pools(scenario: Scenario) -> Iterator[Problem]:
     yield from _twice("pools", (pool.name for pool in scenario.pools))
     for at, pool in enumerate(scenario.pools):
         place = f"pools.{at}"
-        yield from _known(f"{place}.model", partial(model_spec, pool.model))
-        yield from _known(f"{place}.engine", partial(engine, pool.engine))
+        yield from _looked_up(f"{place}.model", _model, pool.model)
+        yield from _looked_up(f"{place}.engine", engine, pool.engine)
         for sku, layout in pool.layouts.items():
             yield from _gpu(f"{place}.layouts.{sku}", sku)
             if layout.engine is not None:
-                yield from _known(f"{place}.layouts.{sku}.engine", partial(engine, layout.engine))
+                yield from _looked_up(f"{place}.layouts.{sku}.engine", engine, layout.engine)
         trace = pool.load.trace
-        if isinstance(trace, str) and trace not in trace_names() and not _like_a_path(trace):
-            yield _no_such(f"{place}.load.trace", "trace", trace, trace_names())
+        if isinstance(trace, str) and not like_a_path(trace):
+            yield from _known(f"{place}.load.trace", "trace", [trace], trace_names())
 
 
 def _fleet(scenario: Scenario) -> Iterator[Problem]:
     pools = {pool.name: pool for pool in scenario.pools}
     for at, entry in enumerate(scenario.fleet):
-        if entry.pool not in pools:
-            yield _no_such(f"fleet.{at}.pool", "pool", entry.pool, pools)
-        elif entry.sku not in pools[entry.pool].layouts:
-            yield Problem(
-                f"fleet.{at}.sku",
-                f"pool {entry.pool} has no layout for this kind of GPU",
-                entry.sku,
-                f"it has {', '.join(pools[entry.pool].layouts)}",
-            )
+        yield from _known(f"fleet.{at}.pool", "pool", [entry.pool], pools)
+        if entry.pool in pools and entry.sku not in pools[entry.pool].layouts:
+            said = f"pool {entry.pool} has no layout for this kind of GPU"
+            yield Problem(f"fleet.{at}.sku", said, entry.sku, f"it has {', '.join(pools[entry.pool].layouts)}")
         yield from _replacement(f"fleet.{at}", entry, scenario)
 
 
 def _replacement(place: str, entry: InService, scenario: Scenario) -> Iterator[Problem]:
     """Failures beyond repair are replaced by the same kind of GPU, from a source that sells."""
     sold = {source.name: source.sku for source in scenario.purchases}
-    if entry.replacement is not None and entry.replacement not in sold:
-        yield _no_such(f"{place}.replacement", "purchase", entry.replacement, sold)
-    elif entry.replacement is not None and sold[entry.replacement] != entry.sku:
-        yield Problem(f"{place}.replacement", f"sells {sold[entry.replacement]}", entry.replacement, entry.sku)
+    if entry.replacement is not None:
+        yield from _known(f"{place}.replacement", "purchase", [entry.replacement], sold)
+        if sold.get(entry.replacement, entry.sku) != entry.sku:
+            yield Problem(f"{place}.replacement", f"sells {sold[entry.replacement]}", entry.replacement, entry.sku)
     if entry.retires is not None and entry.retires <= scenario.start:
         yield Problem(place, f"retires before the start, {scenario.start}", str(entry.retires), "leave it out")
 
@@ -75,26 +69,21 @@ def _sources(scenario: Scenario) -> Iterator[Problem]:
     gates, lines = [gate.name for gate in scenario.gates], [line.name for line in scenario.lines]
     yield from _twice("lines", lines)
     for at, line in enumerate(scenario.lines):
-        if line.gate is not None and line.gate not in gates:
-            yield _no_such(f"lines.{at}.gate", "gate", line.gate, gates)
+        yield from _known(f"lines.{at}.gate", "gate", () if line.gate is None else [line.gate], gates)
     yield from _twice("sources", (source.name for source in scenario.sources))
     for at, source in enumerate(scenario.sources):
         place = f"sources.{at}"
         yield from _gpu(f"{place}.sku", source.sku)
+        yield from _known(f"{place}.pools", "pool", source.pools or (), pools)
         for name in source.pools or ():
-            if name not in pools:
-                yield _no_such(f"{place}.pools", "pool", name, pools)
-            elif source.sku not in pools[name].layouts:
+            if name in pools and source.sku not in pools[name].layouts:
                 yield Problem(f"{place}.pools", f"pool {name} has no layout for {source.sku}", name)
         if source.pools is None and not any(source.sku in pool.layouts for pool in scenario.pools):
             yield Problem(f"{place}.sku", "no pool has a layout for this kind of GPU", source.sku)
         if isinstance(source, Purchase):
-            for name in source.gates:
-                if name not in gates:
-                    yield _no_such(f"{place}.gates", "gate", name, gates)
+            yield from _known(f"{place}.gates", "gate", source.gates, gates)
             for stage, name in source.lines.items():
-                if name not in lines:
-                    yield _no_such(f"{place}.lines.{stage}", "line", name, lines)
+                yield from _known(f"{place}.lines.{stage}", "line", [name], lines)
                 yield from _gate_of_line(f"{place}.lines.{stage}", name, source, scenario)
 
 
@@ -116,9 +105,8 @@ def _gates(scenario: Scenario) -> Iterator[Problem]:
         if days != sorted(set(days)):
             yield Problem(f"{place}.events", "dates must rise, one event a day", ", ".join(map(str, days)))
         if days and days[0] < scenario.start:
-            yield Problem(
-                f"{place}.events", "an event before the scenario's start", str(days[0]), "give `state` instead"
-            )
+            said = "an event before the scenario's start"
+            yield Problem(f"{place}.events", said, str(days[0]), "give `state` instead")
         if gate.as_of is not None and gate.as_of > scenario.start:
             yield Problem(f"{place}.as_of", "looks ahead of the scenario's start", str(gate.as_of))
 
@@ -136,23 +124,21 @@ def _own_law(place: str, gate: Gate) -> Iterator[Problem]:
 
 
 def _goal(scenario: Scenario) -> Iterator[Problem]:
-    if scenario.goal.from_month > scenario.horizon_months:
-        yield Problem(
-            "goal.from_month", f"lies beyond the horizon of {scenario.horizon_months} months", scenario.goal.from_month
-        )
+    month, horizon = scenario.goal.from_month, scenario.horizon_months
+    if month > horizon:
+        yield Problem("goal.from_month", f"lies beyond the horizon of {horizon} months", month)
 
 
 def _money(scenario: Scenario) -> Iterator[Problem]:
     broken = False
     for place, money in _amounts(scenario):
         factor = rate(money.currency or scenario.currency, scenario.currency, scenario.exchange)
-        if factor is not None and place != "goal.budget" and money.amount * factor > DEAREST:
-            yield Problem(place, f"is above {DEAREST:g} {scenario.currency}", money.amount * factor)
         if factor is None:
             broken = True
-            yield Problem(
-                place, f"no exchange rate from {money.currency} to {scenario.currency}", mend="add it to `exchange`"
-            )
+            said = f"no exchange rate from {money.currency} to {scenario.currency}"
+            yield Problem(place, said, mend="add it to `exchange`")
+        elif place != "goal.budget" and money.amount * factor > DEAREST:
+            yield Problem(place, f"is above {DEAREST:g} {scenario.currency}", money.amount * factor)
     if not broken:
         yield from _unmet_above_spot(scenario)
 
@@ -163,11 +149,8 @@ def _unmet_above_spot(scenario: Scenario) -> Iterator[Problem]:
     for source in scenario.rentals:
         spot = spot_price(scenario, source)
         if source.max_spot_gpus and unmet <= spot:
-            yield Problem(
-                "goal.unmet_price_per_gpu_hour",
-                f"must exceed the spot price of {source.name}, {spot:g} {scenario.currency} per GPU-hour",
-                unmet,
-            )
+            said = f"must exceed the spot price of {source.name}, {spot:g} {scenario.currency} per GPU-hour"
+            yield Problem("goal.unmet_price_per_gpu_hour", said, unmet)
 
 
 def spot_price(scenario: Scenario, source: Rental) -> float:
@@ -194,9 +177,7 @@ def _amounts(scenario: Scenario) -> Iterator[tuple[str, Any]]:
 def _dates(scenario: Scenario) -> Iterator[Problem]:
     end = month_starts(scenario.start, scenario.horizon_months + 1)[-1]
     for at, source in enumerate(scenario.sources):
-        if not isinstance(source, Purchase):
-            continue
-        first, last = source.earliest_order, source.latest_order
+        first, last = getattr(source, "earliest_order", None), getattr(source, "latest_order", None)
         if first is not None and last is not None and first > last:
             yield Problem(f"sources.{at}.latest_order", f"comes before earliest_order, {first}", str(last))
         if first is not None and first >= end:
@@ -210,27 +191,35 @@ def _dates(scenario: Scenario) -> Iterator[Problem]:
 
 def _gpu(place: str, name: str) -> Iterator[Problem]:
     """The GPU must be known, and be called by its full name so that joins by name hold."""
-
-    def look_up() -> None:
-        full = accelerator(name).name
-        if full != name:
-            raise UserMistakeError(f"write the full name {full}")
-
-    yield from _known(place, look_up)
+    unknown = list(_looked_up(place, accelerator, name))
+    if not unknown and (full := accelerator(name).name) != name:
+        yield Problem(place, f"write the full name {full}")
+    yield from unknown
 
 
-def _known(place: str, look_up: Callable[[], object]) -> Iterator[Problem]:
+def _model(name: str) -> None:
+    """A model that is shipped, or a file that was found in the scenario's folder; no other file is looked at."""
+    if Path(name).is_absolute():
+        model_spec(name)
+    elif built_in(name) is None:
+        raise UnknownNameError("model", name, known_models(), "a config.json in the scenario's folder works too")
+
+
+def _looked_up(place: str, look_up: Callable[[str], object], name: str) -> Iterator[Problem]:
+    """What the reference data say against a name."""
     try:
-        look_up()
+        look_up(name)
     except UserMistakeError as error:
         yield Problem(place, str(error))
 
 
-def _no_such(place: str, kind: str, found: str, known: Iterable[str]) -> Problem:
-    names = list(known)
-    near = did_you_mean(found, names)
-    mend = f"did you mean {near}?" if near else f"known: {', '.join(names)}" if names else "there are none"
-    return Problem(place, f"no such {kind}", found, mend)
+def _known(place: str, kind: str, found: Iterable[str], known: Collection[str]) -> Iterator[Problem]:
+    """Names that nothing in the file, or among what is shipped, goes by."""
+    for name in found:
+        if name not in known:
+            near = did_you_mean(name, known)
+            mend = f"did you mean {near}?" if near else f"known: {', '.join(known)}" if known else "there are none"
+            yield Problem(place, f"no such {kind}", name, mend)
 
 
 def _twice(place: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -241,5 +230,6 @@ def _twice(place: str, names: Iterable[str]) -> Iterator[Problem]:
         seen.add(name)
 
 
-def _like_a_path(text: str) -> bool:
+def like_a_path(text: str) -> bool:
+    """Whether a name is meant as that of a file: it has a slash or a suffix."""
     return bool(Path(text).suffix) or "/" in text

@@ -25,7 +25,10 @@ def _on_one_line(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_on_one_line)]
+MAX_NAME = 120
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_on_one_line)]
+Place = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_on_one_line)]
+"""A name, or a path."""
 Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 
 

@@ -92,7 +92,7 @@ class Gate(Model):
     conditional 270, open 730; each weighs two changes against those on record."""
     law: dict[GateState, Dwell] | None = None
     """A law of the user's own instead of the one learnt from the history."""
-    events: list[GateEvent] = []
+    events: Annotated[list[GateEvent], Field(max_length=1000)] = []
     """Dated changes known or assumed; between them the law goes on."""
     effects: dict[GateState, Effect] = {}
     """Changes to the default effects, by state."""

@@ -38,7 +38,7 @@ class Line(Model):
     gate: Name | None = None
     """Gate in some of whose `states` the quantity binds; in others everything passes and is not counted. None: it
     always binds."""
-    states: list[GateState] = []
+    states: Annotated[list[GateState], Field(max_length=10)] = []
     """Those states."""
     allocation: Literal["proportional", "uniform", "in-turn"] = "uniform"
     """How a quantity is divided that does not suffice. proportional: by what each asks for. uniform: in equal parts;

@@ -5,29 +5,37 @@ of pools, sources, gates and fleet entries merge entry by entry: an entry with a
 bears it (or joins the list), an entry with ``match`` changes every one whose fields have the given values.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from executor.errors import FileError, Problem, UnknownNameError, did_you_mean, shown
+from executor.model.spec import built_in
 from planner.scenario.checks import problems_across_fields
 from planner.scenario.errors import ScenarioError
+from planner.scenario.fields import MAX_NAME
+from planner.scenario.json_input import inside, json_value, read_text
 from planner.scenario.models import Scenario
-from planner.scenario.stored import canonical_hash, is_stored, stored_scenario
+from planner.scenario.sources import Purchase, Rental
+from planner.scenario.stored import canonical_hash, stored_scenario
+from planner.scenario.yaml_input import yaml_value
 
 MAX_BYTES = 1_000_000
 """A scenario file larger than this is not read."""
-MAX_NODES = 50_000
-"""Nodes a file may unfold to; aliases of aliases grow without bound otherwise."""
-MAX_DIGITS = 400
-"""A whole number with more digits is no figure of a scenario, and Python would refuse to print it."""
+MAX_STORED_BYTES = 20 * MAX_BYTES
+"""Nor a JSON file that Waferlag wrote."""
+MAX_OVERRIDES = 200
+MAX_ENTRIES = 1000
+"""Entries of a list that overrides address; no list of a scenario is longer."""
+MAX_TOLD = 50
+"""Problems told at once; a file has more where something else was meant."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,12 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
     path = locate(source)
     document = read(path)
     before: tuple[str, ...] = ()
-    if is_stored(document):
+    if "schema_version" in document:  # Waferlag wrote it; a scenario file has no such field
         document, before = stored_scenario(document, path)
     document, own = _split_overrides(document, str(source))
     for name in overrides:
         document = merge(document, _override(name, own))
-    scenario = validate(document, str(source))
+    scenario = validate(document, str(source), path.parent)
     return Loaded(scenario, before + tuple(overrides), path.parent)
 
 
@@ -98,13 +106,11 @@ def read(path: Path) -> dict[str, Any]:
 
     :raises FileError: not readable, not UTF-8, too large, not YAML, a key twice, or no mapping.
     """
-    text = _text(path)
+    is_json = path.suffix == ".json"
+    text = read_text(path, MAX_STORED_BYTES if is_json else MAX_BYTES)
     try:
-        if path.suffix == ".json":
-            document = json.loads(text, object_pairs_hook=_without_twins)
-        else:
-            document = yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        document = json_value(text) if is_json else yaml_value(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(document, dict):
         kind = "nothing" if document is None else f"a {type(document).__name__}"
@@ -122,20 +128,23 @@ def merge(base: Any, patch: Any) -> Any:
         merged = {key: merge(base.get(key), value) for key, value in patch.items() if value is not None}
         return {key: merged.get(key, base.get(key)) for key in [*base, *merged] if patch.get(key, 0) is not None}
     if isinstance(patch, list) and any(_addresses(entry) for entry in patch):
-        return _merge_entries(list(base or []), patch)
+        # what is no list stays, for the check to tell of it
+        return _merge_entries(base or [], patch) if isinstance(base, list | None) else base
     return patch
 
 
-def validate(document: Mapping[str, Any], source: str) -> Scenario:
-    """A checked scenario from a mapping.
+def validate(document: Mapping[str, Any], source: str, folder: Path | None = None) -> Scenario:
+    """A checked scenario from a mapping; ``folder`` is where the config.json of a model of its own is looked for.
 
-    :raises ScenarioError: with every problem found.
+    :raises ScenarioError: with every problem found, up to MAX_TOLD.
     """
     try:
         scenario = Scenario.model_validate(document)
     except ValidationError as error:
-        raise ScenarioError(source, [_problem(item) for item in error.errors(include_url=False)]) from None
-    problems = problems_across_fields(scenario)
+        raise ScenarioError(source, [_problem(item) for item in error.errors(include_url=False)[:MAX_TOLD]]) from None
+    if folder is not None:
+        scenario = _with_models(scenario, folder, source)
+    problems = list(itertools.islice(problems_across_fields(scenario), MAX_TOLD))
     if problems:
         raise ScenarioError(source, problems)
     return scenario
@@ -149,54 +158,6 @@ def scenario_hash(scenario: Scenario) -> str:
 # --- reading ---------------------------------------------------------------------------------------
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, and files that unfold without bound."""
-
-    nodes = 0
-
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise yaml.YAMLError(f"unfolds to more than {MAX_NODES:,} nodes")
-        try:
-            value = super().construct_object(node, deep)
-        except (ValueError, KeyError, IndexError, OverflowError) as error:
-            # PyYAML lets what int(), float() and date() raise escape, without the place.
-            kind = node.tag.rsplit(":", 1)[-1]
-            said = str(error) if kind == "timestamp" else f"{shown(node.value)} is no {kind}"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from None
-        if isinstance(value, int) and value.bit_length() > MAX_DIGITS * 3.33:
-            said = f"a number of more than {MAX_DIGITS} digits"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
-        return value
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = getattr(key_node, "value", None)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases are not allowed; write the value out", self.peek_event().start_mark
-            )
-        return super().compose_node(parent, index)
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refused where it gives a key twice: the parser would keep the last in silence."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} given twice")
-    return found
-
-
 def _kind(path: Path) -> Literal["file", "folder", "none"]:
     """What a path leads to; a path that no system can hold leads to nothing."""
     try:
@@ -205,33 +166,15 @@ def _kind(path: Path) -> Literal["file", "folder", "none"]:
         return "none"
 
 
-def _text(path: Path) -> str:
-    """The whole file as text; one byte more than the limit is enough to know that it is too large."""
-    limit = MAX_BYTES * (20 if path.suffix == ".json" else 1)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(limit + 1)
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from None
-    if len(raw) > limit:
-        raise FileError(path, f"is larger than {limit:,} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"is not UTF-8 (byte {error.start})", mend="save it as UTF-8") from None
-
-
 def _unreadable(path: Path, error: Exception) -> FileError:
     """One line for whatever the parser stumbled over."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     row = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
     said = getattr(error, "problem", None) or getattr(error, "msg", None) or str(error).split("\n")[0]
-    if isinstance(error, RecursionError):
-        said = "is nested too deeply"
     if "could not determine a constructor" in said:
         said = f"{said.split(' for the tag')[-1].strip()} is a tag that a scenario may not use"
     kind = "JSON" if path.suffix == ".json" else "YAML"
-    return FileError(path, f"is not valid {kind}: {said}", row=row)
+    return FileError(path, f"is not valid {kind}: {said[:200]}", row=row)
 
 
 # --- overrides -------------------------------------------------------------------------------------
@@ -242,6 +185,9 @@ def _split_overrides(document: Mapping[str, Any], source: str) -> tuple[dict[str
     own = document.get("overrides") or {}
     if not isinstance(own, dict) or not all(isinstance(patch, dict) for patch in own.values()):
         raise ScenarioError(source, [Problem("overrides", "must map names to partial scenarios", found=own)])
+    if len(own) > MAX_OVERRIDES or not all(isinstance(name, str) and len(name) <= MAX_NAME for name in own):
+        said = f"must be at most {MAX_OVERRIDES}, with names of at most {MAX_NAME} characters"
+        raise ScenarioError(source, [Problem("overrides", said)])
     return {key: value for key, value in document.items() if key != "overrides"}, own
 
 
@@ -260,11 +206,18 @@ def _addresses(entry: Any) -> bool:
     return isinstance(entry, Mapping) and ("name" in entry or "match" in entry)
 
 
-def _merge_entries(base: list[Any], patch: Iterable[Any]) -> list[Any]:
+def _merge_entries(base: list[Any], patch: list[Any]) -> list[Any]:
     """Entries addressed by name or by match are changed where they stand; new names join at the end."""
     merged = list(base)
+    if max(len(base), len(patch)) > MAX_ENTRIES:
+        raise ScenarioError("an override", [Problem("list", f"has more than {MAX_ENTRIES:,} entries")])
     for entry in patch:
+        if not _addresses(entry):
+            merged.append(entry)
+            continue
         match = entry.get("match", {"name": entry.get("name")})
+        if not isinstance(match, Mapping):
+            raise ScenarioError("an override", [Problem("match", "must map fields to values", found=match)])
         change = {key: value for key, value in entry.items() if key != "match"}
         hits = [at for at, old in enumerate(merged) if _matches(old, match)]
         for at in hits:
@@ -278,6 +231,32 @@ def _matches(entry: Any, match: Mapping[str, Any]) -> bool:
     return isinstance(entry, Mapping) and all(entry.get(key) == value for key, value in match.items())
 
 
+# --- models of the user's own ----------------------------------------------------------------------
+
+
+def _with_models(scenario: Scenario, folder: Path, source: str) -> Scenario:
+    """The scenario with the models that lie in its folder by their full path; those that are shipped need none."""
+    pools, problems = [], []
+    for at, pool in enumerate(scenario.pools):
+        try:
+            path = None if built_in(pool.model) else _config_file(pool.model, folder)
+        except FileError as error:
+            problems.append(Problem(f"pools.{at}.model", str(error)))
+            continue
+        pools.append(pool if path is None else pool.model_copy(update={"model": str(path)}))
+    if problems:
+        raise ScenarioError(source, problems)
+    return scenario.model_copy(update={"pools": pools})
+
+
+def _config_file(model: str, folder: Path) -> Path | None:
+    """The config.json that a model's name means in a folder, itself or a folder with one; None where there is none."""
+    path = inside(model, folder, "model")
+    if path.is_dir():
+        path = inside(str(path / "config.json"), folder, "model")
+    return path if path.suffix == ".json" and path.is_file() else None
+
+
 # --- telling what is wrong -------------------------------------------------------------------------
 
 
@@ -285,7 +264,7 @@ def _problem(error: Any) -> Problem:
     """One of pydantic's errors, with the path as the file has it and the nearest known name."""
     location = tuple(error["loc"])
     places, model = _walk(location)
-    place = ".".join(places) or "the file"
+    place = ".".join(map(_step, places)) or "the file"
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         near = did_you_mean(location[-1], model.model_fields) if model else None
@@ -302,31 +281,25 @@ def _problem(error: Any) -> Problem:
 
 
 def _walk(location: Sequence[int | str]) -> tuple[list[str], type[BaseModel] | None]:
-    """The path without pydantic's tags of unions, and the model that holds the last step."""
+    """The path without pydantic's tag of a source's kind, and the model that holds the last step."""
+    kinds: dict[int | str, type[BaseModel]] = {"purchase": Purchase, "rental": Rental}
     places: list[str] = []
     models: list[type[BaseModel]] = [Scenario]
     holder: type[BaseModel] | None = Scenario
     for step in location:
-        tagged = [model for model in models if step in _tags(model)]
-        if tagged and len(models) > 1:
-            models = tagged
-            holder = tagged[0]
-            continue
-        if isinstance(step, str) and (step.startswith("function-") or step in {model.__name__ for model in models}):
+        if len(models) > 1 and step in kinds:
+            models = [kinds[step]]
             continue
         places.append(str(step))
-        field = next((model.model_fields[step] for model in models if step in model.model_fields), None)
         holder = models[0] if models else None
-        if field is not None:
-            models = _models_in(field.annotation)
-        elif not isinstance(step, int) and models and step != location[-1]:
-            models = list(models)
+        field = holder.model_fields.get(str(step)) if holder is not None else None
+        models = models if field is None else _models_in(field.annotation)
     return places, holder
 
 
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    kind = model.model_fields.get("kind")
-    return get_args(kind.annotation) if kind is not None and get_origin(kind.annotation) is Literal else ()
+def _step(name: str) -> str:
+    """A key of the file as a message shows it."""
+    return name if name.isprintable() and len(name) <= MAX_NAME else shown(name)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

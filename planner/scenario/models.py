@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from planner.reference.exchange import rate
-from planner.scenario.fields import Model, Money, Name, Positive, _Money
+from planner.scenario.fields import Model, Money, Name, Place, Positive, _Money
 from planner.scenario.fleet import InService
 from planner.scenario.gates import Gate
 from planner.scenario.lines import Line
@@ -47,7 +47,7 @@ class Costs(Model):
     """Power drawn by the site over power drawn by the IT."""
     server_power_factor: Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)] = 1.6
     """Power of a server over the board power of its GPUs."""
-    gpu_watts: dict[str, Positive] = {}
+    gpu_watts: Annotated[dict[Name, Positive], Field(max_length=200)] = {}
     """Board power of a kind of GPU, W, where none is published or another is meant."""
     useful_life_months: Annotated[int, Field(ge=1, le=240)] = 48
     """A bought GPU loses its value in a straight line over so many months; the rest counts at the horizon."""
@@ -92,17 +92,17 @@ class Scenario(Model):
     """Seed of all random numbers."""
     currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] = "CNY"
     """Currency of the plan."""
-    exchange: dict[str, Positive] = {}
+    exchange: Annotated[dict[Name, Positive], Field(max_length=200)] = {}
     """Units of the scenario's currency for one unit of another, by ISO code."""
     pools: Annotated[list[Pool], Field(min_length=1, max_length=50)]
     """What is served."""
-    fleet: list[InService] = []
+    fleet: Annotated[list[InService], Field(max_length=1000)] = []
     """GPUs in service on the first day."""
     sources: Annotated[list[Source], Field(min_length=1, max_length=100)]
     """Where GPUs can come from."""
-    gates: list[Gate] = []
+    gates: Annotated[list[Gate], Field(max_length=100)] = []
     """What stands between an order and its delivery."""
-    lines: list[Line] = []
+    lines: Annotated[list[Line], Field(max_length=100)] = []
     """Capacity for which lots wait. Empty: a stage takes any number of lots at once."""
     goal: Goal
     """What the plan must reach."""
@@ -110,7 +110,7 @@ class Scenario(Model):
     """Money beside prices."""
     run: Run = Run()
     """How much to compute."""
-    evidence: dict[str, str] = {}
+    evidence: dict[Place, str] = {}
     """Where the file's own figures come from: path of a field -> source, date and evidence mark."""
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from planner.scenario.fields import Model, Name, Positive, Precision, Share, Tokens
+from planner.scenario.fields import Model, Name, Place, Positive, Precision, Share, Tokens
 
 
 class Layout(Model):
@@ -87,13 +87,14 @@ class Pool(Model):
 
     name: Name
     """The pool's name."""
-    model: Name
-    """Hugging Face id or short name of the model, for example DeepSeek-R1 or Qwen/Qwen3-32B."""
+    model: Place
+    """Hugging Face id or short name of the model, for example DeepSeek-R1 or Qwen/Qwen3-32B; or its config.json, or a
+    folder with one, in the scenario's folder."""
     precision: Precision = "bf16"
     """Data type of the weights."""
     engine: Name = "sglang"
     """Serving engine: sglang, trtllm, vllm, waferlag, or generic for one without a record."""
-    layouts: Annotated[dict[str, Layout], Field(min_length=1)]
+    layouts: Annotated[dict[Name, Layout], Field(min_length=1, max_length=50)]
     """How one replica is laid out on each kind of GPU this pool may use; the first is the unit of account."""
     load: Load
     """The traffic."""

@@ -52,17 +52,17 @@ class Purchase(Model):
     """The source's name."""
     sku: Name
     """Kind of GPU."""
-    pools: list[Name] | None = None
+    pools: Annotated[list[Name], Field(max_length=50)] | None = None
     """Pools it may serve. None: every pool with a layout for this kind of GPU."""
     entry: Literal["finished-stock", "part-finished", "new-wafers", "domestic"] = "new-wafers"
     """Where the goods stand when the order is accepted; it chooses the shipped chain of stages."""
-    route: list[StageLaw] | None = None
+    route: Annotated[list[StageLaw], Field(max_length=100)] | None = None
     """Stages of the maker's own instead of the shipped chain; freight, customs and installation follow."""
     lead_time_factor: Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)] = 1.0
     """Every stage from acceptance to service takes so many times as long, with common random numbers; waits at gates
     and in
     lines do not."""
-    gates: list[Name] = []
+    gates: Annotated[list[Name], Field(max_length=100)] = []
     """Gates the goods must pass."""
     price: Money
     """Per GPU, with its share of the server."""
@@ -77,7 +77,7 @@ class Purchase(Model):
     `refund` is a share of that."""
     order_valid_days: Days = 365
     """An order that nobody has accepted after so long lapses, at no cost."""
-    lines: dict[str, Name] = {}
+    lines: Annotated[dict[Name, Name], Field(max_length=100)] = {}
     """Where stages wait for capacity: name of a stage of the route -> name of an entry under `lines`."""
     first_delivery: bool = False
     """Goods flow only some time after every government gate first lets them pass; learnt from the gate history."""
@@ -106,7 +106,7 @@ class Rental(Model):
     """The source's name."""
     sku: Name
     """Kind of GPU."""
-    pools: list[Name] | None = None
+    pools: Annotated[list[Name], Field(max_length=50)] | None = None
     """Pools it may serve. None: every pool with a layout for this kind of GPU."""
     price_per_gpu_hour: Money
     """Reserved capacity."""

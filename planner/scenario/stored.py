@@ -20,11 +20,6 @@ READ = (1, 2)
 """Versions that are read; a reader refuses any other."""
 
 
-def is_stored(document: Mapping[str, Any]) -> bool:
-    """Whether a file says that Waferlag wrote it; a scenario file has no field of this name."""
-    return "schema_version" in document
-
-
 def stored_scenario(document: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The scenario as stored, and the names of the overrides that are already in it.
 

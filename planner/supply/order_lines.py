@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from executor.errors import FileError, did_you_mean
 from planner.clock import minutes, month_label, month_starts
+from planner.scenario.json_input import json_value, read_text
 from planner.scenario.models import Scenario
 from planner.supply.network.from_scenario import our_part, serves, takes_orders_on
 from planner.supply.network.spec import Orders
@@ -37,7 +37,7 @@ def read_order_lines(path: Path, scenario: Scenario) -> tuple[OrderLine, ...]:
 
     :raises FileError: with row, value and mend.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    reader = csv.reader(io.StringIO(read_text(path, MAX_BYTES), newline=""))
     try:
         rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
@@ -73,9 +73,9 @@ def lines_of_plan(path: Path, scenario: Scenario) -> tuple[OrderLine, ...]:
     :raises FileError: the file is no plan, or one of its lines does not fit its scenario.
     """
     try:
-        orders = json.loads(_text(path))["orders"]
+        orders = json_value(read_text(path, MAX_BYTES))["orders"]
         rows = [{name: str(order[name]) for name in COLUMNS} for order in orders]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise FileError(path, "is not a plan: it has no list of orders") from None
     return tuple(_line(path, number, row, scenario) for number, row in enumerate(rows, start=1))
 
@@ -124,21 +124,6 @@ def _above_caps(lines: Sequence[OrderLine], scenario: Scenario) -> list[str]:
         if cap.gpus_total is not None and total > our_part(cap):
             told.append(f"{total} GPUs come to {cap.name}, which leaves {our_part(cap)} in all for us")
     return told
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise FileError(path, f"is larger than {MAX_BYTES:,} bytes")
-        return raw.decode("utf-8-sig")
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"is not UTF-8 (byte {error.start})", mend="save it as UTF-8") from None
-    except ValueError as error:  # a NUL in the name
-        raise FileError(repr(str(path)), f"cannot be a file's name: {error}") from None
 
 
 def _line(path: Path, number: int, row: dict[str, str], scenario: Scenario) -> OrderLine:

@@ -1,5 +1,7 @@
 """Opening a scenario: the two numbers of the command line, and traces that become part of it."""
 
+import datetime as dt
+
 import pytest
 import yaml
 
@@ -85,3 +87,31 @@ def test_a_trace_that_cannot_be_read_is_told_with_its_place(write, tmp_path, tra
     with pytest.raises(ScenarioError) as caught:
         open_scenario(write(trace))
     assert said in str(caught.value)
+
+
+def test_the_limit_on_bytes_of_a_trace_is_an_argument(write, tmp_path):
+    (tmp_path / "own.csv").write_text(TRACE)
+    path = write("own.csv")
+    open_scenario(path, max_bytes=len(TRACE))
+    with pytest.raises(ScenarioError, match=r"above the limit of 1,000 \(raise WAFERLAG_MAX_TRACE_BYTES"):
+        open_scenario(path, max_bytes=1000)
+
+
+def test_parts_of_parts_are_refused(write):
+    part = {"rhythm": {"rhythm": "servegen-m-large"}, "lengths": "servegen-m-large"}
+    with pytest.raises(ScenarioError, match="rhythm: is put together of parts itself"):
+        open_scenario(write(part))
+
+
+def test_a_trace_behind_a_link_that_leaves_the_folder_is_refused(write, tmp_path, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "own.csv"
+    outside.write_text(TRACE)
+    (tmp_path / "own.csv").symlink_to(outside)
+    with pytest.raises(ScenarioError, match="lies outside the scenario's folder"):
+        open_scenario(write("own.csv"))
+
+
+@pytest.mark.parametrize("odd", [{"name": dt.date(2025, 1, 2)}, {dt.date(2025, 1, 2): 1}])
+def test_a_summary_with_what_yaml_reads_as_a_date_is_told(write, odd):
+    with pytest.raises(ScenarioError, match="trace"):
+        open_scenario(write({"schema_version": 1, **odd}))

@@ -1,13 +1,12 @@
 """Lengths without arrivals: a distribution as JSON [[tokens, cumulative], ..], or one pair ISL/OSL."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from executor.errors import FileError
-from planner.demand.readers.textfile import MAX_BYTES, number, read_json
+from planner.demand.readers.textfile import MAX_BYTES, Budget, number, read_json
 from planner.demand.readers.trace import Floats, Histogram, Lengths, Trace
 
 LEVELS = 400
@@ -20,10 +19,9 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
     Between two points the length is even; below the first point it is even from 1 token on. FileError unless
     tokens rise and the cumulative shares rise to 1.
     """
-    points = read_json(path, max_bytes)
+    points = read_json(path, Budget(max_bytes))
     if not isinstance(points, list) or not points:
-        mend = "write [[tokens, cumulative], ..]"
-        raise FileError(path, "must be a list of points", found=points, mend=mend)
+        raise FileError(path, "must be a list of points", found=points, mend="write [[tokens, cumulative], ..]")
     tokens, until = [1.0], [0.0]
     for at, point in enumerate(points):
         if not isinstance(point, list) or len(point) != 2:
@@ -31,8 +29,8 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
         tokens.append(number(path, None, f"tokens of point {at}", point[0], least=1))
         until.append(number(path, None, f"cumulative share of point {at}", point[1]))
         if tokens[-1] < tokens[-2] or until[-1] < until[-2]:
-            mend = "sort the points by tokens"
-            raise FileError(path, f"point {at} lies below the one before", found=point, mend=mend)
+            message = f"point {at} lies below the one before"
+            raise FileError(path, message, found=point, mend="sort the points by tokens")
     if abs(until[-1] - 1) > 1e-6:
         mend = "the last cumulative share is 1"
         raise FileError(path, "the cumulative shares do not end at 1", found=until[-1], mend=mend)
@@ -41,21 +39,14 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
 
 def lengths_of_cdf(name: str, inputs: Floats, outputs: Floats) -> Trace:
     """A trace of lengths alone from equally likely input and output lengths, independent of each other."""
-    lengths = Lengths(
-        weight=np.ones(1), input=_even(inputs), output=_even(outputs), pairing="independent: only margins given"
-    )
-    return Trace(name, lengths=lengths)
+    pairing = "independent: only margins given"
+    return Trace(name, lengths=Lengths(np.ones(1), _even(inputs), _even(outputs), pairing))
 
 
 def fixed_lengths(name: str, input_tokens: float, output_tokens: float) -> Trace:
     """A trace in which every request has the same input and output length."""
-    lengths = Lengths(
-        weight=np.ones(1),
-        input=_even(np.array([float(input_tokens)])),
-        output=_even(np.array([float(output_tokens)])),
-        pairing="every request alike",
-    )
-    return Trace(name, lengths=lengths)
+    inputs, outputs = (_even(np.array([float(tokens)])) for tokens in (input_tokens, output_tokens))
+    return Trace(name, lengths=Lengths(np.ones(1), inputs, outputs, "every request alike"))
 
 
 def _step_means(tokens: Floats, until: Floats) -> Floats:
@@ -66,24 +57,18 @@ def _step_means(tokens: Floats, until: Floats) -> Floats:
     grid = np.linspace(0.0, 1.0, LEVELS + 1)
     knots = np.union1d(grid, until)
     # where two points share a cumulative value, Q jumps: each piece takes the side of the jump it lies on
-    area = np.diff(knots) * (_right(tokens, until, knots[:-1]) + _left(tokens, until, knots[1:])) / 2
+    area = (
+        np.diff(knots)
+        * (_quantiles(tokens, until, knots[:-1], "right") + _quantiles(tokens, until, knots[1:], "left"))
+        / 2
+    )
     integral = np.concatenate([[0.0], np.cumsum(area)])
     return np.diff(integral[np.searchsorted(knots, grid)]) * LEVELS
 
 
-def _right(tokens: Floats, until: Floats, u: Floats) -> Floats:
-    """Quantiles just above u."""
-    at = np.minimum(np.searchsorted(until, u, side="right"), until.size - 1)
-    return _between(tokens, until, u, at)
-
-
-def _left(tokens: Floats, until: Floats, u: Floats) -> Floats:
-    """Quantiles just below u."""
-    at = np.maximum(np.searchsorted(until, u, side="left"), 1)
-    return _between(tokens, until, u, at)
-
-
-def _between(tokens: Floats, until: Floats, u: Floats, at: Floats) -> Floats:
+def _quantiles(tokens: Floats, until: Floats, u: Floats, side: Literal["left", "right"]) -> Floats:
+    """Quantiles just below u (left) or just above it (right)."""
+    at = np.searchsorted(until, u, side).clip(1, until.size - 1)
     width = until[at] - until[at - 1]
     share = np.divide(u - until[at - 1], width, out=np.zeros_like(u), where=width > 0)
     return tokens[at - 1] + share * (tokens[at] - tokens[at - 1])

@@ -1,56 +1,65 @@
 """Mooncake's JSON lines: {"timestamp": ms, "input_length", "output_length", "hash_ids"}."""
 
-from __future__ import annotations
-
+from array import array
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from executor.errors import FileError
-from planner.demand.readers.textfile import LONGEST_S, MAX_BYTES, MOST_TOKENS, json_of, number, read_lines, whole
+from planner.demand.readers.textfile import (
+    LONGEST_S,
+    MAX_BYTES,
+    MOST_TOKENS,
+    Budget,
+    json_of,
+    number,
+    read_lines,
+    whole,
+)
 from planner.demand.readers.trace import Requests, Trace, trace_of
 
 BLOCK_TOKENS = 512
 FIELDS = ("timestamp", "input_length", "output_length")
-
-
-class _Entry(NamedTuple):
-    timestamp_ms: float
-    input_tokens: int
-    output_tokens: int
-    blocks: tuple[int, ...] | None
+MAX_HASHES = 10_000_000
+"""Prefix hashes of one trace; the published ones have less than a million. Each is looked up seven times."""
 
 
 def read_mooncake(path: Path, name: str | None = None, max_bytes: int = MAX_BYTES) -> Trace:
     """The requests of a Mooncake trace, with prefix blocks if every line has ``hash_ids``.
 
-    FileError with row and mend for a missing or wrong field, and for a timestamp that falls.
+    FileError with row and mend for a missing or wrong field, a timestamp that falls, or too many hashes.
     """
-    entries: list[_Entry] = []
-    for row, line in read_lines(path, max_bytes):
-        entry = _entry(path, row, line)
-        if entries and entry.timestamp_ms < entries[-1].timestamp_ms:
+    times, inputs, outputs = array("d"), array("q"), array("q")
+    blocks: list[tuple[int, ...]] = []
+    hashes = 0
+    for row, line in read_lines(path, Budget(max_bytes)):
+        found = _fields(path, row, line)
+        times.append(number(path, row, "timestamp", found["timestamp"]))
+        if len(times) > 1 and times[-1] < times[-2]:
             mend = "sort the lines by timestamp"
-            raise FileError(path, "timestamp falls", row=row, found=entry.timestamp_ms, mend=mend)
-        if entries and entry.timestamp_ms - entries[0].timestamp_ms > LONGEST_S * 1000:
-            mend = "write timestamps in milliseconds"
+            raise FileError(path, "timestamp falls", row=row, found=times[-1], mend=mend)
+        if times[-1] - times[0] > LONGEST_S * 1000:
             message = "timestamp is more than ten years after the first"
-            raise FileError(path, message, row=row, found=entry.timestamp_ms, mend=mend)
-        entries.append(entry)
-    blocks = tuple(entry.blocks for entry in entries if entry.blocks is not None)
-    times, inputs, outputs, _ = zip(*entries, strict=True)
+            raise FileError(path, message, row=row, found=times[-1], mend="write timestamps in milliseconds")
+        inputs.append(whole(path, row, "input_length", found["input_length"], least=1, most=MOST_TOKENS))
+        outputs.append(whole(path, row, "output_length", found["output_length"], most=MOST_TOKENS))
+        if "hash_ids" in found:
+            blocks.append(_blocks(path, row, found["hash_ids"]))
+            hashes += len(blocks[-1])
+        if hashes > MAX_HASHES:
+            raise FileError(path, f"has more than {MAX_HASHES:,} hash_ids", row=row, mend="give a part of the trace")
     requests = Requests(
         arrival_s=(np.array(times) - times[0]) / 1000.0,
-        input_tokens=np.array(inputs, dtype=np.int64),
-        output_tokens=np.array(outputs, dtype=np.int64),
-        blocks=blocks if len(blocks) == len(entries) else None,
+        input_tokens=np.array(inputs),
+        output_tokens=np.array(outputs),
+        blocks=tuple(blocks) if len(blocks) == len(times) else None,
         block_tokens=BLOCK_TOKENS,
     )
     return trace_of(name or path.name, requests)
 
 
-def _entry(path: Path, row: int, line: str) -> _Entry:
+def _fields(path: Path, row: int, line: str) -> dict[str, Any]:
     found = json_of(path, line, row)
     if not isinstance(found, dict):
         raise FileError(path, "must be a JSON object", row=row, found=found)
@@ -58,12 +67,7 @@ def _entry(path: Path, row: int, line: str) -> _Entry:
         if field not in found:
             mend = f"each line needs {', '.join(FIELDS)}"
             raise FileError(path, f"has no {field}", row=row, found=list(found), mend=mend)
-    return _Entry(
-        number(path, row, "timestamp", found["timestamp"]),
-        whole(path, row, "input_length", found["input_length"], least=1, most=MOST_TOKENS),
-        whole(path, row, "output_length", found["output_length"], most=MOST_TOKENS),
-        _blocks(path, row, found["hash_ids"]) if "hash_ids" in found else None,
-    )
+    return found
 
 
 def _blocks(path: Path, row: int, found: object) -> tuple[int, ...]:

@@ -1,31 +1,35 @@
 """Any trace file: the reader that fits its first line, or the one that is named."""
 
-from __future__ import annotations
-
-import json
 from collections.abc import Callable
 from os.path import exists, isdir
 from pathlib import Path
 
 from executor.errors import FileError, UnknownNameError
-from planner.demand.readers import azure, deepseek, servegen
-from planner.demand.readers.azure import read_azure, read_azure_hourly
-from planner.demand.readers.deepseek import read_deepseek
+from planner.demand.readers import azure, hourly, servegen
+from planner.demand.readers.azure import read_azure
+from planner.demand.readers.hourly import read_azure_hourly, read_deepseek
 from planner.demand.readers.lengths import lengths_of_cdf, read_cdf
 from planner.demand.readers.mooncake import read_mooncake
 from planner.demand.readers.servegen import read_servegen
-from planner.demand.readers.textfile import MAX_BYTES, read_lines
+from planner.demand.readers.textfile import MAX_BYTES, Budget, read_lines
 from planner.demand.readers.trace import Trace
+from planner.scenario.json_input import json_value
 
 HEADERS = {
     azure.HEADER: "azure",
-    azure.HOURLY_HEADER: "azure-hourly",
-    deepseek.HEADER: "deepseek",
+    hourly.AZURE_HEADER: "azure-hourly",
+    hourly.DEEPSEEK_HEADER: "deepseek",
     servegen.RATES_HEADER: "servegen",
 }
 """First line of a CSV file -> its format."""
 
-FORMATS = ("mooncake", "azure", "azure-hourly", "deepseek", "servegen")
+READERS: dict[str, Callable[[Path, str | None, int], Trace]] = {
+    "mooncake": read_mooncake,
+    "azure": read_azure,
+    "azure-hourly": read_azure_hourly,
+    "deepseek": read_deepseek,
+}
+FORMATS = (*READERS, "servegen")
 
 
 def read_trace(
@@ -45,17 +49,11 @@ def read_trace(
     FileError with row and mend where the file is broken, UnknownNameError for a format that is not known.
     """
     kind = format_of(path, max_bytes) if format is None else format
-    readers: dict[str, Callable[[Path, str | None, int], Trace]] = {
-        "mooncake": read_mooncake,
-        "azure": read_azure,
-        "azure-hourly": read_azure_hourly,
-        "deepseek": read_deepseek,
-    }
     if kind == "servegen":
         return read_servegen(path, lengths or _lengths_beside(path), name, max_bytes)
-    if kind not in readers:
+    if kind not in READERS:
         raise UnknownNameError("trace format", kind, FORMATS)
-    return readers[kind](path, name, max_bytes)
+    return READERS[kind](path, name, max_bytes)
 
 
 def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_BYTES) -> Trace:
@@ -67,7 +65,7 @@ def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """The format that the first line of a file shows, or a folder is; FileError where it shows none."""
     if isdir(path):  # unlike Path.is_dir, never raises on a name that cannot be
         return "servegen"
-    row, line = next(read_lines(path, max_bytes))
+    row, line = next(read_lines(path, Budget(max_bytes)))
     header = tuple(line.split(","))
     if header in HEADERS:
         return HEADERS[header]
@@ -79,12 +77,15 @@ def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:
 
 def _fields(line: str) -> set[str]:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = json_value(line)
+    except ValueError:
         return set()
     return set(found) if isinstance(found, dict) else set()
 
 
 def _lengths_beside(rates: Path) -> Path | None:
+    """ServeGen's length file beside its rates; one that is elsewhere, behind a link, is none of this trace."""
     beside = rates.with_name(rates.name.replace("-rates.csv", "-lengths.jsonl"))
-    return beside if beside != rates and exists(beside) else None
+    if beside == rates or not exists(beside):
+        return None
+    return beside if beside.resolve().parent == rates.resolve().parent else None

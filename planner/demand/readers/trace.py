@@ -1,7 +1,5 @@
 """A trace: requests one by one, or rates over time, or lengths alone; whatever its publisher let out."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +77,7 @@ class Histogram:
     share: Floats
 
     @classmethod
-    def of_points(cls, values: Sequence[float] | Ints) -> Histogram:
+    def of_points(cls, values: Sequence[float] | Ints) -> "Histogram":
         """One record a value, each certain."""
         found = np.asarray(values, dtype=np.float64)
         return cls(np.arange(found.size), found, np.ones(found.size))
@@ -142,14 +140,14 @@ def interarrival_cv(arrival_s: Floats) -> float:
     return float(gaps.std() / gaps.mean()) if gaps.size and gaps.mean() > 0 else float("nan")
 
 
-_DISTINCT = 0.5
+DISTINCT = 0.5
 """Below this share of distinct arrival times the clock is too coarse to see the gaps."""
 
 
 def trace_of(name: str, requests: Requests) -> Trace:
     """The trace of requests seen one by one: their lengths are joint as observed, their gaps measured."""
     count = requests.arrival_s.size
-    coarse = np.unique(requests.arrival_s).size < _DISTINCT * count
+    coarse = np.unique(requests.arrival_s).size < DISTINCT * count
     gaps_seen = count > 2 and requests.arrival_s[-1] > requests.arrival_s[0]
     return Trace(
         name=name,

@@ -99,7 +99,6 @@ def test_two_days_make_a_day_and_two_weeks_make_a_week():
 def test_a_trace_shorter_than_a_day_has_no_rhythm():
     summary = summarise(rates(np.ones(23)), ORIGIN)
     assert summary.rhythm is None
-    assert summary.busy_hour is None
 
 
 def test_rates_and_peaks_of_requests_seen_one_by_one():

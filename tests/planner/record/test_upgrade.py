@@ -50,3 +50,10 @@ def test_a_word_that_no_version_wrote_is_refused(record: PlanRecord):
     old["calendar"]["lines"][0]["condition"] = "when the moon is full"
     with pytest.raises(ValueError, match="when the moon is full"):
         PlanRecord.model_validate(old)
+
+
+def test_a_broken_record_of_version_1_is_refused_as_one(record: PlanRecord):
+    old = as_version_1(record)
+    for broken in ({**old, "answer": 5}, {**old, "rivals": [None]}, {**old, "calendar": {"lines": [{}]}}):
+        with pytest.raises(ValueError, match="is no whole record of version 1"):
+            PlanRecord.model_validate(broken)

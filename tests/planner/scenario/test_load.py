@@ -1,6 +1,7 @@
 """Reading a scenario: what is accepted, how overrides compose, and how every mistake is told."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -136,8 +137,12 @@ def test_an_unknown_scenario_names_the_nearest():
         ("name: a\nname: b\n", "given twice"),
         ("a: !!python/object/apply:os.system ['true']\n", "tag that a scenario may not use"),
         ("a: &a [x]\nb: [*a, *a]\n", "aliases are not allowed"),
-        ("a: " + "[" * 5000, "not valid YAML"),
+        ("a: " + "[" * 5000, "is nested too deeply"),
         ("x: " + "y" * 1_100_000, "larger than"),
+        ("a: [" + "1," * 50_000 + "1]", "row 1: .*more than 50,000 nodes"),
+        ("seed: " + "9" * 101, "row 1: .*a number of more than 100 digits"),
+        ("seed: !!int 1:1:1", "'1:1:1' is no int"),
+        ("seed: !!float .nan", "'.nan' is no float"),
     ],
 )
 def test_a_hostile_file_gets_one_clear_message(tmp_path, text, said):
@@ -174,3 +179,85 @@ def test_training_futures_may_go_by_their_former_name():
     loaded = load("1-quickstart").scenario.model_dump(mode="json")
     loaded["run"]["scenarios"] = loaded["run"].pop("training_futures")
     assert validate(loaded, "1-quickstart") == load("1-quickstart").scenario
+
+
+@pytest.mark.parametrize("number", [".nan", "-.inf", "1:30", "12:30:59"])
+def test_what_other_programs_take_for_a_number_is_none_here(tmp_path, number):
+    assert problems(write(tmp_path, MINIMAL + f"seed: {number}\n"))[0].startswith(
+        "seed: input should be a valid integer"
+    )
+
+
+def test_a_time_of_day_is_a_text(tmp_path):
+    assert load(write(tmp_path, MINIMAL + "title: 12:30\n")).scenario.title == "12:30"
+
+
+def test_an_override_of_what_is_no_list_leaves_the_mistake_to_be_told(tmp_path):
+    document = yaml.safe_load(MINIMAL) | {"gates": 5}
+    path = write(tmp_path, yaml.safe_dump(document))
+    assert problems(path, "us-gate-open") == ["gates: input should be a valid list (got 5)"]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"x": {"gates": [{"match": 5, "always": "open"}]}}, "match: must map fields to values (got 5)"),
+        ({"x": {"gates": [{"name": f"us{n}"} for n in range(1001)]}}, "list: has more than 1,000 entries"),
+        ({"x" * 121: {}}, "names of at most 120 characters"),
+    ],
+)
+def test_a_bad_override_is_told(tmp_path, section, said):
+    assert said in problems(changed(tmp_path, overrides=section), "x")[0]
+
+
+def test_a_key_of_any_length_is_cut_in_its_place(tmp_path):
+    (told,) = problems(changed(tmp_path, goal={"x" * 5000: 1}))
+    assert len(told) < 600
+
+
+def test_at_most_fifty_problems_are_told(tmp_path):
+    assert len(problems(changed(tmp_path, **{f"field{n}": 1 for n in range(80)}))) == 50
+
+
+CONFIG = {
+    "model_type": "qwen3", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "intermediate_size": 96, "vocab_size": 97,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["mine/config.json", "mine", "./mine/../mine"])
+def test_a_model_of_the_users_own_lies_in_the_scenarios_folder(tmp_path, monkeypatch, model):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(CONFIG))
+    monkeypatch.chdir("/")
+    scenario = load(changed(tmp_path, pools=[{"name": "chat", "model": model}])).scenario
+    assert scenario.pools[0].model == str(tmp_path / "mine" / "config.json")
+    again = write(tmp_path, yaml.safe_dump(scenario.model_dump(mode="json")), "again.yaml")
+    assert load(again).scenario == scenario
+
+
+@pytest.mark.parametrize("model", ["../config.json", "..", "/etc", "link.json", "linked"])
+def test_a_model_elsewhere_is_refused_and_nothing_is_told_of_it(tmp_path, model):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (tmp_path / "config.json").write_text('{"model_type": "SECRET"}')
+    (folder / "link.json").symlink_to(tmp_path / "config.json")
+    (folder / "linked").symlink_to(tmp_path)
+    (told,) = problems(changed(folder, pools=[{"name": "chat", "model": model}]))
+    assert told.startswith("pools.0.model: ")
+    assert "lies outside the scenario's folder" in told
+    assert "SECRET" not in told
+
+
+def test_a_file_of_the_working_folder_is_no_model(tmp_path, monkeypatch):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "mine.json").write_text(json.dumps(CONFIG))
+    monkeypatch.chdir(tmp_path)
+    (told,) = problems(changed(tmp_path / "study", pools=[{"name": "chat", "model": "mine.json"}]))
+    assert "unknown model 'mine.json'" in told
+
+
+def test_a_pipe_is_no_scenario(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(FileError, match="it is a pipe, a device or a socket"):
+        load(tmp_path / "pipe.yaml")

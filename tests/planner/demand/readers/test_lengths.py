@@ -42,7 +42,7 @@ def test_a_vertical_step_is_one_length_and_a_level_step_is_a_hole(written):
         ("[[10, 0.5], [50, 0.4]]", "point 1 lies below the one before"),
         ("[[10, 0.5]]", "do not end at 1"),
         ('[["x", 1.0]]', "tokens of point 0 must be a number"),
-        ("[[10, NaN]]", "cumulative share of point 0 must be a finite number"),
+        ("[[10, NaN]]", "is no JSON: NaN is no number"),
         ("[[0, 1.0]]", "tokens of point 0 must be a finite number of 1 or more"),
         ("[[10, 1.0]", "is no JSON"),
     ],

@@ -32,7 +32,7 @@ def test_hashes_may_be_missing(written):
         (line(5, input_length=-1), r"row 2: input_length must be a finite number of 1 or more \(got -1\)"),
         (line(5, input_length=0), "input_length must be a finite number of 1 or more"),
         (line(5, input_length="long"), "input_length must be a number"),
-        (line(5, output_length=float("nan")), "output_length must be a finite number"),
+        (line(5, output_length=float("nan")), "is no JSON: NaN is no number"),
         (line(5, output_length=1.5), "output_length must be a whole number"),
         (line(5, output_length=True), "output_length must be a number"),
         (line(None), "timestamp must be a number"),
@@ -69,3 +69,9 @@ def test_the_published_hour_is_read_whole(published):
     trace = read_mooncake(published / "mooncake" / "conversation_trace.jsonl.gz")
     assert trace.total_requests == 12_031
     assert np.mean(trace.requests.input_tokens) == pytest.approx(12_035.1, abs=0.1)
+
+
+def test_hashes_have_a_limit(monkeypatch, written):
+    monkeypatch.setattr("planner.demand.readers.mooncake.MAX_HASHES", 3)
+    with pytest.raises(FileError, match="row 2: has more than 3 hash_ids"):
+        read_mooncake(written(line(0) + "\n" + line(1)))

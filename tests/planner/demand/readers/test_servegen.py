@@ -1,11 +1,12 @@
 """ServeGen: clients with rates and length histograms."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from executor.errors import FileError
+from executor.errors import FileError, LimitError
 from planner.demand.readers.servegen import read_servegen
 from planner.demand.summary import joint_lengths
 
@@ -124,6 +125,7 @@ def test_one_gamma_client_keeps_its_own_variability(written):
         ("0,0,-1,1,Gamma,1,1", "row 2: rate must be a finite number of 0 or more"),
         ("0,0,1,1,Normal,1,1", "pat_name must be Gamma, Weibull or empty"),
         ("0,0,1,1,Gamma,0,1", "pat_arg1 must be positive where there is traffic"),
+        ("0,0,1,1,Gamma,1e-9,1", "pat_arg1 must lie between 0.001 and 100000"),
         ("0,7,1,1,Gamma,1,1", "timestamp must be a multiple of 600"),
         ("0,600000000000,1,1,Gamma,1,1", "timestamp must be a multiple of 600 up to"),
         ("0.5,0,1,1,Gamma,1,1", "client_id must be a whole number"),
@@ -153,3 +155,42 @@ def test_a_wrong_rate_is_told_with_its_row(written, row, message):
 def test_a_wrong_length_record_is_told(written, line, message):
     with pytest.raises(FileError, match=message):
         read_servegen(written(RATES, "rates"), written(line, "lengths"))
+
+
+def test_memory_follows_the_rows_and_not_clients_times_windows(written):
+    """2,000 clients, one of them 400 days later: a table of both would take 920 MB."""
+    rows = "".join(f"{client},0,0.001,1,Gamma,1,1\n" for client in range(2000)) + "0,34559400,1,1,Gamma,1,1\n"
+    path = written(HEADER + rows)
+    tracemalloc.start()
+    trace = read_servegen(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert trace.rates.rate.size == 57_600
+    assert peak < 30e6
+
+
+def test_the_files_of_a_folder_share_one_limit(tmp_path):
+    for client in range(3):
+        (tmp_path / f"chunk-{client}-trace.csv").write_text("0,1.0,1.0,Gamma,1.0,1.0\n")  # 24 bytes each
+    assert read_servegen(tmp_path, max_bytes=72).total_requests == 1800
+    with pytest.raises(LimitError, match="above the limit of 71"):
+        read_servegen(tmp_path, max_bytes=71)
+
+
+def test_a_chunk_behind_a_link_that_leaves_the_folder_is_refused(tmp_path):
+    folder = tmp_path / "trace"
+    folder.mkdir()
+    (tmp_path / "elsewhere.csv").write_text("0,1.0,1.0,Gamma,1.0,1.0\n")
+    (folder / "chunk-1-trace.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(FileError, match="leads out of the folder"):
+        read_servegen(folder)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "message"), [("MAX_CLIENTS", 1, "more than 1 clients"), ("MAX_LENGTHS", 3, "more than 3 lengths")]
+)
+def test_more_than_any_trace_has_is_refused(monkeypatch, written, limit, most, message):
+    monkeypatch.setattr(f"planner.demand.readers.servegen.{limit}", most)
+    both = written(lengths(0) + "\n" + lengths(7), "lengths")
+    with pytest.raises(FileError, match=message):
+        read_servegen(written(RATES, "rates"), both)

@@ -1,11 +1,12 @@
 """Text files from outside: packed or not, broken in every way."""
 
 import gzip
+import os
 
 import pytest
 
 from executor.errors import FileError, LimitError
-from planner.demand.readers.textfile import number, read_json, read_lines, rows_under, whole
+from planner.demand.readers.textfile import Budget, number, read_json, read_lines, rows_under, whole
 
 
 def test_plain_and_packed_files_read_alike(written, packed):
@@ -57,7 +58,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_stops_at_the_limit(written):
     bomb = written(gzip.compress(b"0" * 5_000_000))
     assert bomb.stat().st_size < 10_000
     with pytest.raises(LimitError, match=r"above the limit of 1,000,000.*WAFERLAG_MAX_TRACE_BYTES"):
-        list(read_lines(bomb, max_bytes=1_000_000))
+        list(read_lines(bomb, Budget(1_000_000)))
 
 
 @pytest.mark.parametrize("found", [True, None, [1], {}, "x", "nan", "inf", float("nan"), -1, 10**400])
@@ -84,3 +85,35 @@ def test_a_table_needs_its_header_its_cells_and_a_row(written):
         list(rows_under(written("a,b\n1,2,3\n"), ("a", "b")))
     with pytest.raises(FileError, match="no rows"):
         list(rows_under(written("a,b\n"), ("a", "b")))
+
+
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(FileError, match="cannot be read: it is a pipe, a device or a socket"):
+            list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"), [("MAX_ROWS", "has more than 2 rows"), ("MAX_DOCUMENT", "of more than 2")]
+)
+def test_rows_and_lines_have_a_limit_of_their_own(monkeypatch, written, limit, message):
+    monkeypatch.setattr(f"planner.demand.readers.textfile.{limit}", 2)
+    with pytest.raises(FileError, match=message):
+        list(read_lines(written("a\nb\nabc\n")))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 101 + "]" * 101, "nested too deeply"),
+        ("9" * 101, "a number of more than 100 digits"),
+        ("[NaN]", "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
+        ('{"a": 1, "a": 2}', "key 'a' given twice"),
+    ],
+)
+def test_json_beyond_bounds_is_refused(written, text, said):
+    with pytest.raises(FileError, match=said):
+        read_json(written(text))
+    assert read_json(written('["' + "9" * 200 + '", ' + "[" * 90 + "]" * 90 + "]"))[0] == "9" * 200
