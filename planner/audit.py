@@ -13,7 +13,7 @@ from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
 from planner.optimise.intervals import mean_of, probability
 from planner.optimise.policies.if_then import placed, rules_of
-from planner.optimise.policies.rolling_horizon import Beliefs, replanned
+from planner.optimise.policies.rule import Beliefs, Rule, carried_out
 from planner.parallel.backends import Spread
 from planner.record.models import Interval, PlanRecord
 from planner.record.orders_as_arrays import Axes
@@ -132,8 +132,7 @@ def _replanned(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
     if not isinstance(held, dict):
         raise UserMistakeError("the plan does not say what it believes in: plan it again with this version")
     train = learnt.take(slice(0, int(held["learnt_on"])))
-    beliefs = Beliefs(train, held["caution"], held["first_month"], held["longest_lead"])
-    return replanned(fresh, beliefs)
+    return carried_out(fresh, Beliefs(train), Rule(held["caution"], held["first_month"], held["longest_lead"]))
 
 
 def _conditional(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
