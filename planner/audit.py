@@ -93,12 +93,19 @@ def audit(
     serving = capacities(scenario, memory)
     root = root_of(scenario.seed, "audit")
     progress(0.1, "fresh futures")
-    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes).futures
+    volume = _volume(record)
+    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes, volume=volume).futures
     progress(0.6, "what the plan learnt")
     way = record.answer.way
     learnt = (
         draw_prospects(
-            scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.training_futures, "fast", processes
+            scenario,
+            serving,
+            root_of(scenario.seed, "optimise"),
+            scenario.run.training_futures,
+            "fast",
+            processes,
+            volume=volume,
         ).futures
         if way != "fixed-calendar"
         else fresh
@@ -116,6 +123,14 @@ def audit(
         ),
         cost=mean_of(outcome.cost.total),
     )
+
+
+def _volume(record: PlanRecord) -> Whole | None:
+    """[S, M] GPUs of the plan whose lots wait in the same lines; None: own orders lengthen nothing."""
+    if not record.scenario.own_orders_wait:
+        return None
+    lines = record.calendar.lines if record.calendar is not None else record.orders
+    return Axes.of(record.scenario).orders(lines).sum(axis=0)
 
 
 def _orders(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:

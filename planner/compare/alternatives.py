@@ -112,7 +112,8 @@ def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread
     by_gates = [done[job] for job in waiting]
     rivals = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
     fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
-    better = with_rivals(samples, static, fixed)
+    # Where own orders wait, these futures are those of this plan's volume, and another plan has no place on them.
+    better = static if scenario.own_orders_wait else with_rivals(samples, static, fixed)
     policy = next((found for _, found in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
