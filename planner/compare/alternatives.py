@@ -24,7 +24,7 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
-from planner.optimise.policies.rolling_horizon import replanned_promise
+from planner.optimise.policies.rolling_horizon import finalists, promised, validated
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.confirm import Promise, Samples, with_rivals
 from planner.optimise.value.information import (
@@ -104,11 +104,14 @@ def _do(work: Callable[..., Any], *asked: Any) -> Any:
 
 def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread) -> Company:
     """Try every way and every rival that the scenario offers, with common random numbers."""
-    replanning = Job(replanned_promise, (samples,))
+    screening = Job(finalists, (samples,))
     gated = any(source.gates for source in scenario.purchases)
     waiting = [Job(_by_gates, (samples, static))] if gated else []
     trying = _rivals(scenario, samples, static)
-    done = side_by_side(where, [replanning, *waiting, *trying])
+    done = side_by_side(where, [screening, *waiting, *trying])
+    rules = {rule: Job(validated, (samples, rule)) for rule in done[screening]}
+    compared_whole = side_by_side(where, list(rules.values()))
+    replanning = promised(samples, min(rules, key=lambda rule: compared_whole[rules[rule]]))
     by_gates = [done[job] for job in waiting]
     rivals = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
     fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
@@ -117,7 +120,7 @@ def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread
     policy = next((found for _, found in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
-    return Company(choose(samples, better, policy, done[replanning]), tuple(rivals))
+    return Company(choose(samples, better, policy, replanning), tuple(rivals))
 
 
 def _rivals(scenario: Scenario, samples: Samples, static: Promise) -> list[Job[Rival]]:

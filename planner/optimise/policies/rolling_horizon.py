@@ -37,9 +37,6 @@ the rule to goods that come long after the need has changed."""
 _SCREENED = 600
 """Rules are screened on so many training futures."""
 
-_NEAR = 0.02
-"""A month that misses by less in the screening can be mended by a lot or two of rental."""
-
 _CLOSE, _FINALISTS = 1.06, 6
 """Rules that cost at most this much more than the best in the screening are compared whole, so many at most: whole lots
 and fresh futures move costs by a few per cent."""
@@ -65,18 +62,46 @@ def rules_near(rule: Rule) -> list[Rule]:
 
 def replanned_promise(samples: Samples, rules: Sequence[Rule] | None = None) -> Replanned:
     """The best of some rules with the rental that goes with it, judged on the confirming futures; None: of the grid."""
+    last = finalists(samples, rules)
+    return promised(samples, last[0] if len(last) == 1 else min(last, key=lambda rule: validated(samples, rule)))
+
+
+def finalists(samples: Samples, rules: Sequence[Rule] | None = None) -> list[Rule]:
+    """Those that cost about least with rental in parts of GPUs, by what screening shows; one where lots may be rough.
+
+    ``rules``: None: the whole grid.
+    """
     beliefs = Beliefs(enough(samples.train))
-    beyond = out_of_reach(Formulation(samples.first(_SCREENED, _SCREENED, 1).validate), samples.aim)
-    ends = [
-        (_promised(samples, beliefs, rule, samples.aim, 0, beyond), rule)
-        for rule in _finalists(samples, beliefs, _grid(beliefs) if rules is None else rules)
-    ]
-    made, rule = min(ends, key=lambda end: _validated(end[0], samples.goal))
-    best = made
-    while made.raised < RAISES and made.lacks > 0 and _lacking(made, samples.goal) == 0 and made.aim < 1.0:
+    few = samples.train.take(slice(0, _SCREENED)) if samples.train.count > _SCREENED else samples.train
+    costs: dict[bytes, tuple[float, Rule]] = {}
+    for rule in _grid(beliefs) if rules is None else rules:
+        orders = carried_out(few, beliefs, rule)
+        alike = sha256(orders.tobytes()).digest()
+        if alike not in costs:  # what changes nothing is not tried twice
+            costs[alike] = (_roughly(few, orders, samples), rule)
+    ranked = sorted(costs.values(), key=lambda each: each[0])
+    close = [rule for cost, rule in ranked if cost <= _CLOSE * ranked[0][0]]
+    return close[: _FINALISTS if samples.polished else 1]
+
+
+def validated(samples: Samples, rule: Rule) -> tuple[float, float]:
+    """Less is better: what the rule with its rental lacks of the goal on the validating futures, then its cost."""
+    found = _with_rental(samples, Beliefs(enough(samples.train)), rule, samples.aim, _beyond(samples))
+    return _lacking(found, samples.goal), found.outcome.expected_cost
+
+
+def promised(samples: Samples, rule: Rule) -> Replanned:
+    """The rule with its rental, judged on the confirming futures; aimed higher where these miss the goal."""
+    beliefs, beyond = Beliefs(enough(samples.train)), _beyond(samples)
+    best = made = _promised(samples, beliefs, rule, samples.aim, 0, beyond)
+    while made.raised < RAISES and made.lacks > 0 and _lacking(made.validated, samples.goal) == 0 and made.aim < 1.0:
         made = _promised(samples, beliefs, rule, samples.raised(made), made.raised + 1, beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs, rule)
+
+
+def _beyond(samples: Samples) -> tuple[OutOfReach, ...]:
+    return out_of_reach(Formulation(samples.first(_SCREENED, _SCREENED, 1).validate), samples.aim)
 
 
 def _grid(beliefs: Beliefs) -> list[Rule]:
@@ -84,38 +109,20 @@ def _grid(beliefs: Beliefs) -> list[Rule]:
     return [Rule(*each) for each in product(CAUTIONS, _FIRST_MONTHS, leads)]
 
 
-def _validated(made: Promise, goal: float) -> tuple[float, float]:
-    """Less is better: what the validating futures lack of the goal in all, then what it costs on them."""
-    return _lacking(made, goal), made.validated.outcome.expected_cost
-
-
-def _lacking(made: Promise, goal: float) -> float:
-    found = made.validated
+def _lacking(found: Calibration, goal: float) -> float:
     missing = np.minimum(found.accepted, goal) - found.outcome.probability
     return float(missing[missing > 0].sum())
 
 
-def _finalists(samples: Samples, beliefs: Beliefs, rules: Sequence[Rule]) -> list[Rule]:
-    """Those that miss least and then cost about least with rental in parts of GPUs; one where lots may be rough."""
-    few = samples.train.take(slice(0, _SCREENED)) if samples.train.count > _SCREENED else samples.train
-    scores: dict[bytes, tuple[tuple[float, float], Rule]] = {}
-    for rule in rules:
-        orders = carried_out(few, beliefs, rule)
-        alike = sha256(orders.tobytes()).digest()
-        if alike not in scores:  # what changes nothing is not tried twice
-            scores[alike] = (_roughly(few, orders, samples.aim), rule)
-    ranked = sorted(scores.values(), key=lambda each: each[0])
-    (missed, cost), _ = ranked[0]
-    close = [rule for score, rule in ranked if score[0] <= missed and score[1] <= _CLOSE * cost]
-    return close[: _FINALISTS if samples.polished else 1]
+def _roughly(few: Futures, orders: Whole, samples: Samples) -> float:
+    """What a rule costs with about the best rental, on the futures that both were made on.
 
-
-def _roughly(few: Futures, orders: Whole, aim: float) -> tuple[float, float]:
-    """What a rule misses with about the best rental, and what it costs, on the futures that both were made on."""
+    A point of probability that a month lacks is charged as a hundredth of the cost: about what it takes to mend it.
+    """
     given = _given(few, orders)
-    found = evaluate(given, roughly(given, aim))
-    short = np.where(given.must_meet, aim - found.probability, 0.0) - _NEAR
-    return float(short[short > 0].sum()), found.expected_cost + outlay_of(few, orders)
+    found = evaluate(given, roughly(given, samples.aim))
+    lacks = np.where(given.must_meet, np.maximum(samples.goal - found.probability, 0.0), 0.0)
+    return (found.expected_cost + outlay_of(few, orders)) * (1.0 + float(lacks.sum()))
 
 
 def _promised(
@@ -134,7 +141,12 @@ def _promised(
 
 
 def _with_rental(
-    samples: Samples, beliefs: Beliefs, rule: Rule, aim: float, beyond: tuple[OutOfReach, ...], before: Promise | None
+    samples: Samples,
+    beliefs: Beliefs,
+    rule: Rule,
+    aim: float,
+    beyond: tuple[OutOfReach, ...],
+    before: Promise | None = None,
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 

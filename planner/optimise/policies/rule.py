@@ -77,14 +77,13 @@ class Beliefs:
     def _arrivals_by_state(self) -> list[list[list[Whole]]]:
         """[S][M][3] arrival months in ascending order, of all futures where few show the state."""
         arrival, regime = self.train.arrival_month, regime_of(self.train)
-        found = []
-        for s in range(len(self.train.purchases)):
-            found.append([])
-            for m in range(self.train.months):
-                every = np.sort(arrival[:, s, m])
-                states = (np.sort(arrival[regime[:, s, m] == state, s, m]) for state in range(PASSING + 1))
-                found[-1].append([alike if len(alike) >= _SEEN else every for alike in states])
-        return found
+
+        def by_state(s: int, m: int) -> list[Whole]:
+            every = np.sort(arrival[:, s, m])
+            states = (np.sort(arrival[regime[:, s, m] == state, s, m]) for state in range(PASSING + 1))
+            return [alike if len(alike) >= _SEEN else every for alike in states]
+
+        return [[by_state(s, m) for m in range(self.train.months)] for s in range(len(self.train.purchases))]
 
     def _due(self, caution: float) -> Whole:
         T = self.train.months
