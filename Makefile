@@ -27,12 +27,14 @@ quick: $(STAMP)
 elsewhere: $(STAMP)
 	env $$($(BIN)/python -m tests.processors) $(MAKE) quick
 
-# The long form of the trials that `make test` samples: 50 kills and 500 small runs on SQLite and PostgreSQL, plans of all
+# The long form of the trials that `make test` samples: 50 kills, half of them at start-up, 500 small runs on SQLite and
+# PostgreSQL, jumps of the clock, a database of 20,000 plans, plans of all
 # shipped scenarios on their own counts, two plans under every kind of processor that this machine can compute as, large
 # programmes, all traces. Three quarters of an hour.
 soak: $(STAMP)
-	WAFERLAG_TEST_SOAK=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 $(BIN)/python -m pytest tests \
-	  -m "slow or soak" -k "killed or drain_many or no_rival or processor or one_core or hundreds_of or shipped_files_again or page_shows" --timeout 1800 --durations 20
+	WAFERLAG_TEST_SOAK=1 WAFERLAG_TEST_KILLS=50 WAFERLAG_TEST_SMALL_RUNS=500 WAFERLAG_TEST_PLANS=20000 \
+	  $(BIN)/python -m pytest tests \
+	  -m "slow or soak" -k "killed or stopped_while or jumps or larger_than_the_memory or drain_many or no_rival or processor or one_core or hundreds_of or shipped_files_again or page_shows" --timeout 1800 --durations 20
 
 # The examples in deploy/ against the published schemas of Kubernetes and Compose (110 MB, so not part of `make test`).
 deploy-check:

@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.signin_files import sign_in_setup
+from dashboard.text import plain
 from db.audit import act_as
 from executor.errors import WaferlagError
 from planner.report.language import Wording, displayable
@@ -17,17 +19,22 @@ class NotAllowedError(WaferlagError):
     """A viewer asked for what only planners may."""
 
 
+def _setup() -> dict[str, Any] | None:
+    return sign_in_setup(st.get_option("secrets.files"))
+
+
 def signing_in() -> bool:
-    """Whether OIDC is set up in Streamlit's secrets."""
-    try:
-        return "auth" in st.secrets
-    except FileNotFoundError:  # no secrets at all
-        return False
+    """Whether OIDC is set up in Streamlit's secrets.
+
+    Raises SignInSetupError where a set-up is there and cannot be used, or is gone since the server started.
+    """
+    return _setup() is not None
 
 
 def may_plan() -> bool:
-    """Whether this visitor may start, cancel and save."""
-    return not signing_in() or is_planner(st.user.to_dict(), st.secrets.get("waferlag", {}))
+    """Whether this visitor may start, cancel and save. Raises SignInSetupError as :func:`signing_in` does."""
+    setup = _setup()
+    return setup is None or is_planner(st.user.to_dict(), setup.get("waferlag", {}))
 
 
 def must_plan() -> None:
@@ -61,15 +68,9 @@ def account(words: Wording) -> None:
     if not signing_in() or not st.user.get("is_logged_in"):
         return
     role = words("planner") if may_plan() else words("viewer")
-    st.caption(_inert(words("Signed in as {name}: {role}", name=displayable(_name()), role=role)))
+    st.caption(plain(words("Signed in as {name}: {role}", name=displayable(_name()), role=role)))
     st.button(words("Sign out"), on_click=st.logout, width="stretch")
 
 
 def _name() -> str:
     return str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "")
-
-
-def _inert(text: str) -> str:
-    from dashboard.text import plain
-
-    return plain(text)

@@ -27,6 +27,11 @@ def safe(text: object) -> str:
     return html.escape(displayable(str(text)))
 
 
+def without_answers(text: str) -> str:
+    """What went wrong without what a server sent: runs of earlier versions may hold that, and it may be secret."""
+    return re.sub(r"(HTTP \d{3}|the server reports|an event is [\w ]+|an event has no choices): .*", r"\1", text)
+
+
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as CSV with full digits; a text that a spreadsheet would run as a formula is quoted."""
     if not rows:

@@ -115,11 +115,38 @@ class ArtefactStore:
         return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder that its owner alone can enter, whatever the umask, with those above it."""
+    if folder.is_dir():
+        return
+    private_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    except FileExistsError:
+        if not folder.is_dir():  # else another process was there first
+            raise
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file that its owner alone can read, whatever the umask; what is there is left as it is."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
+
+
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Put a whole new file at ``path``; ``write`` fills a temporary one, which is synced and renamed."""
+    """Put a whole new file at ``path``, its owner's alone; ``write`` fills a temporary one, synced and renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        temporary.unlink(missing_ok=True)
+        private_file(temporary)
         write(temporary)
         _sync(temporary)
         os.replace(temporary, path)

@@ -1,18 +1,21 @@
 """A database's address, and the two ways to use it: to read, and to write."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db.errors import BUSY_SECONDS, DatabaseError, DatabaseUrlError, told_plainly
+from db.artefacts import file_error, private_file, private_folder
+from db.errors import BUSY_SECONDS, DatabaseError, DatabaseReadOnlyError, DatabaseUrlError, told_plainly
 from executor.errors import did_you_mean
 
 _SCHEMES = {
@@ -23,6 +26,11 @@ _SCHEMES = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 """What a URL may begin with, and the driver it means."""
+
+_LIKE_A_URL = re.compile(r"^(postgres|sqlite|mysql)\w*[+/;,.]*//|:[^/]*@|://", re.IGNORECASE)
+"""A URL with a slip in it, such as a missing colon: no path of a file."""
+_SHOWN = ("mode", "uri", "immutable", "sslmode", "host", "port")
+"""Parameters of a URL that hold no secret."""
 
 _CONNECT_SECONDS = 10
 
@@ -39,9 +47,8 @@ class Database:
 
     @property
     def place(self) -> str:
-        """The URL without its password, for messages."""
-        url = self.engine.url
-        return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+        """The URL without what may be secret in it, for messages."""
+        return shown_url(self.engine.url)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -75,12 +82,24 @@ class Database:
 def connect(url: str, runs_folder: Path | str | None = None) -> Database:
     """The database at ``url`` as it is, whatever the version of its tables: for migrations."""
     parsed = database_url(url)
-    _make_folder_of(parsed)
-    return Database(_engine(parsed), Path(runs_folder or _default_runs_folder(parsed)))
+    folder = Path(runs_folder or _default_runs_folder(parsed))
+    return Database(_engine(_ready_file(parsed)), folder)
+
+
+def shown_url(url: URL) -> str:
+    """A URL for messages, without its password; of its query only what cannot be one is shown.
+
+    >>> shown_url(make_url("postgresql+psycopg://planner:sesame@db.example/waferlag?password=sesame&sslmode=require"))
+    'postgresql://planner:***@db.example/waferlag?password=***&sslmode=require'
+    """
+    query = {name: value if name in _SHOWN else "***" for name, value in url.query.items()}
+    return url.set(drivername=url.get_backend_name(), query=query).render_as_string().replace("%2A%2A%2A", "***")
 
 
 def database_url(text: str) -> URL:
     """The URL with its driver; a path alone is an SQLite file.
+
+    Text that cannot be read is in no message: wherever the slip is, a password may stand there.
 
     >>> str(database_url("runs.db"))
     'sqlite+pysqlite:///runs.db'
@@ -90,13 +109,15 @@ def database_url(text: str) -> URL:
     if not text.strip():
         raise DatabaseUrlError("the database's URL is empty: give sqlite:///FILE or postgresql://USER@HOST/NAME")
     if ":" not in text.partition("/")[0]:
+        if _LIKE_A_URL.search(text):
+            raise _unreadable()
         text = f"sqlite:///{Path(text).expanduser()}"
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        raise DatabaseUrlError(
-            f"{_without_password(text)!r} is not a database URL: give sqlite:///FILE or postgresql://USER@HOST/NAME"
-        ) from error
+    except (ArgumentError, ValueError):
+        raise _unreadable() from None
+    if "@" in (url.host or ""):
+        raise DatabaseUrlError("the database's URL has more than one @: write %40 for the one in the password")
     if url.drivername not in _SCHEMES:
         nearest = did_you_mean(url.drivername, ["sqlite", "postgresql"])
         hint = f"did you mean {nearest}:?" if nearest else "known: sqlite, postgresql"
@@ -106,10 +127,11 @@ def database_url(text: str) -> URL:
     return url.set(drivername=_SCHEMES[url.drivername])
 
 
-def _without_password(text: str) -> str:
-    """A malformed URL may still hold a password: show only what stands before the colon and after the @."""
-    head, at, tail = text.rpartition("@")
-    return f"{head.split('://')[0]}://…@{tail}" if at else text
+def _unreadable() -> DatabaseUrlError:
+    return DatabaseUrlError(
+        "what --db or WAFERLAG_DB gives is not a database URL (it is not shown: it may hold a password): give "
+        "sqlite:///FILE or postgresql://USER@HOST/NAME, or the path of a file"
+    )
 
 
 def require_file(url: URL) -> None:
@@ -120,14 +142,34 @@ def require_file(url: URL) -> None:
         )
 
 
-def _make_folder_of(url: URL) -> None:
+def _ready_file(url: URL) -> URL:
+    """The URL of an SQLite file that can be opened: made, its owner's alone, or read as it is on a read-only mount.
+
+    SQLite gives the files of its log the rights of the database.
+    """
     if url.drivername != "sqlite+pysqlite" or "uri" in url.query:
-        return
-    folder = Path(str(url.database)).parent
+        return url
+    file = Path(str(url.database))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(file.parent)
+        private_file(file)
     except OSError as error:
-        raise DatabaseUrlError(f"the database's folder {folder} cannot be made ({error.strerror})") from error
+        if file.parent.is_dir():
+            raise file_error(file, error) from error
+        raise DatabaseUrlError(f"the database's folder {file.parent} cannot be made ({error.strerror})") from error
+    return url if os.access(file.parent, os.W_OK) else _unchanging(url, file)
+
+
+def _unchanging(url: URL, file: Path) -> URL:
+    """A file in a folder that cannot be written: SQLite makes no lock and no log there, and reads the file alone."""
+    log = file.with_name(f"{file.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise DatabaseReadOnlyError(
+            f"{file} lies in a folder that cannot be written, and its last changes are in {log.name}: open it once "
+            "where it can be written, or copy both files there"
+        )
+    query = {**url.query, "mode": "ro", "immutable": "1", "uri": "true"}
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def _default_runs_folder(url: URL) -> Path:
@@ -141,7 +183,7 @@ def _default_runs_folder(url: URL) -> Path:
 def _engine(url: URL) -> Engine:
     if url.drivername == "sqlite+pysqlite":
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", _set_up_sqlite if url.query.get("mode") != "ro" else _set_up_unchanging)
         event.listen(engine, "begin", _begin_on_sqlite)
         return engine
     timeouts = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout=60s"
@@ -162,6 +204,11 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _set_up_unchanging(connection: Any, record: Any) -> None:
+    """Let us begin transactions ourselves; a file that may not be written keeps the log that it has."""
+    connection.isolation_level = None
 
 
 def _begin_on_sqlite(connection: Connection) -> None:

@@ -67,11 +67,12 @@ def plain_error(place: str, error: DBAPIError) -> DatabaseError:
     """Our error for the driver's."""
     original = error.orig
     if isinstance(original, sqlite3.Error):
-        return _sqlite_error(place, original)
+        return sqlite_error(place, original)
     return _postgres_error(place, error)
 
 
-def _sqlite_error(place: str, error: sqlite3.Error) -> DatabaseError:
+def sqlite_error(place: str, error: sqlite3.Error) -> DatabaseError:
+    """Our error for SQLite's."""
     text = str(error)
     if "locked" in text or "busy" in text:
         return DatabaseUnavailableError(

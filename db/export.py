@@ -1,12 +1,10 @@
 """Parts of a run for other programs: CSV, Parquet, JSON."""
 
 import csv
-import datetime as dt
 import io
-import json
-from collections.abc import Callable
-from dataclasses import asdict, fields
-from typing import Any, get_args, get_type_hints
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +13,14 @@ from sqlalchemy import text
 
 from db import queries
 from db.connection import Database
+from db.json_rows import json_rows
 from db.repository import NoPlanError, RunRepository
 from executor.errors import UnknownNameError
 
 SCHEMA_VERSION = 1
 FORMATS = ("csv", "parquet", "json")
+ROWS_AT_ONCE = 50_000
+"""Rows of replication-level arrays in memory at a time."""
 
 _DELIVERY = (
     *("line", "pool", "source", "sku", "month", "order_on", "gpus"),
@@ -27,32 +28,27 @@ _DELIVERY = (
 )
 
 
-_LINES: dict[str, Callable[[Database, str], list[Any]]] = {
-    "months": queries.months,
-    "pools": queries.pool_months,
-    "gates": queries.gate_months,
-    "orders": queries.orders,
-    "reservations": queries.reservations,
-    "rivals": queries.rivals,
-}
-PARTS = ("plan", *_LINES, "deliveries", "futures")
+PARTS = ("plan", *queries.PARTS, "deliveries", "futures")
 
 
-def exported(database: Database, run_id: str, part: str, form: str) -> bytes:
-    """One part of a run (:data:`PARTS`) in one form (:data:`FORMATS`).
+def export(database: Database, run_id: str, part: str, form: str, out: BinaryIO) -> None:
+    """Write one part of a run (:data:`PARTS`) in one form (:data:`FORMATS`), a few thousand rows at a time.
 
     ``plan`` is the whole record in JSON, and its answer in one line (the view ``bi_plan``) in the other forms.
-    ``deliveries`` says when each order serves; ``futures`` has
-    the replication-level arrays, a row per array, replication, pool and month. Raises
-    :class:`UnknownNameError` for a part or form that there is not.
+    ``deliveries`` says when each order serves; ``futures`` has the replication-level arrays, a row per array,
+    replication, pool and month. Raises :class:`UnknownNameError` for a part or form that there is not, before
+    anything is written.
     """
     if part not in PARTS:
         raise UnknownNameError("part of a run", part, PARTS)
     if form not in FORMATS:
         raise UnknownNameError(f"form of {part}", form, FORMATS)
     if (part, form) == ("plan", "json"):
-        return (RunRepository(database).get(run_id).model_dump_json(indent=2) + "\n").encode()
-    return _FORMS[form](_table(database, run_id, part), queries.run(database, run_id).id, part)
+        out.write((RunRepository(database).get(run_id).model_dump_json(indent=2) + "\n").encode())
+        return
+    tables = _futures(database, run_id) if part == "futures" else iter([_table(database, run_id, part)])
+    first = next(tables, pa.table({}))
+    _FORMS[form](first.schema, chain([first], tables), queries.run(database, run_id).id, part, out)
 
 
 def _head(database: Database, run_id: str) -> dict[str, Any]:
@@ -68,53 +64,46 @@ def _head(database: Database, run_id: str) -> dict[str, Any]:
 def _table(database: Database, run_id: str, part: str) -> pa.Table:
     if part == "plan":
         return pa.Table.from_pylist([_head(database, run_id)])
-    if part == "futures":
-        return _futures(database, run_id)
-    query = _LINES["orders" if part == "deliveries" else part]
-    rows = [asdict(line) for line in query(database, run_id)]
-    names = _DELIVERY if part == "deliveries" else _columns(query)
+    lines_of = "orders" if part == "deliveries" else part
+    rows = queries.lines(database, run_id, lines_of)
+    names = _DELIVERY if part == "deliveries" else queries.columns_of(part)
     if not rows:
         _head(database, run_id)  # a plan without such lines has a table without rows; a run without a plan has none
         return pa.table({name: pa.nulls(0) for name in names})
     return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows])
 
 
-def _columns(query: Callable[[Database, str], list[Any]]) -> list[str]:
-    """Fields of the lines that a query gives, whether or not there are any."""
-    (kind,) = get_args(get_type_hints(query)["return"])
-    return [field.name for field in fields(kind)]
-
-
-def _futures(database: Database, run_id: str) -> pa.Table:
+def _futures(database: Database, run_id: str) -> Iterator[pa.Table]:
     """Arrays [replication, pool, month] in long form; replications count from 0, as in the file of the run."""
     repository = RunRepository(database)
     record = repository.get(run_id)
     pools = [pool.name for pool in record.scenario.pools]
     months = [month.month for month in record.months]
-    parts = [
-        pa.table(
-            {
-                "array": pa.array([name] * array.size),
-                "replication": np.repeat(np.arange(len(array)), len(pools) * len(months)),
-                "pool": pa.array(np.tile(np.repeat(pools, len(months)), len(array))),
-                "month": pa.array(np.tile(months, len(array) * len(pools))),
-                "value": array.reshape(-1).astype(float),
+    cells = len(pools) * len(months)
+    for name, array in repository.arrays(run_id).items():
+        if array.shape[1:] != (len(pools), len(months)):
+            continue
+        step = max(1, ROWS_AT_ONCE // cells)
+        for begin in range(0, len(array), step):
+            some = array[begin : begin + step]
+            columns = {
+                "array": pa.array([name] * some.size),
+                "replication": np.repeat(np.arange(begin, begin + len(some)), cells),
+                "pool": pa.array(np.tile(np.repeat(pools, len(months)), len(some))),
+                "month": pa.array(np.tile(months, len(some) * len(pools))),
+                "value": some.reshape(-1).astype(float),
             }
-        )
-        for name, array in repository.arrays(run_id).items()
-        if array.shape[1:] == (len(pools), len(months))
-    ]
-    return pa.concat_tables(parts) if parts else pa.table({})
+            yield pa.table(columns)
 
 
-def _csv(table: pa.Table, run_id: str, part: str) -> bytes:
-    lines = io.StringIO(newline="")
+def _csv(schema: pa.Schema, tables: Iterable[pa.Table], run_id: str, part: str, out: BinaryIO) -> None:
+    lines = io.TextIOWrapper(out, encoding="utf-8", newline="")
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["run", *table.column_names])
-    for batch in table.to_batches(max_chunksize=10_000):
-        columns = [column.to_pylist() for column in batch.columns]
+    writer.writerow(["run", *schema.names])
+    for table in tables:
+        columns = [column.to_pylist() for column in table.columns]
         writer.writerows([run_id, *map(_safe, row)] for row in zip(*columns, strict=True))
-    return lines.getvalue().encode()
+    lines.detach()  # flushes, and leaves the file open
 
 
 def _safe(value: Any) -> Any:
@@ -124,22 +113,17 @@ def _safe(value: Any) -> Any:
     return value
 
 
-def _parquet(table: pa.Table, run_id: str, part: str) -> bytes:
+def _parquet(schema: pa.Schema, tables: Iterable[pa.Table], run_id: str, part: str, out: BinaryIO) -> None:
     about = {"waferlag.run": run_id, "waferlag.part": part, "schema_version": str(SCHEMA_VERSION)}
-    sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(about), sink, compression="zstd")
-    return sink.getvalue()
+    with pq.ParquetWriter(out, schema.with_metadata(about), compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.replace_schema_metadata(about))
 
 
-def _json(table: pa.Table, run_id: str, part: str) -> bytes:
-    body = {"schema_version": SCHEMA_VERSION, "run": run_id, "part": part, "rows": table.to_pylist()}
-    return (json.dumps(body, indent=2, ensure_ascii=False, default=_iso) + "\n").encode()
+def _json(schema: pa.Schema, tables: Iterable[pa.Table], run_id: str, part: str, out: BinaryIO) -> None:
+    about = {"schema_version": SCHEMA_VERSION, "run": run_id, "part": part}
+    rows = (row for table in tables for row in table.to_pylist())
+    out.writelines(piece.encode() for piece in json_rows(about, "rows", rows))
 
 
-def _iso(value: object) -> str:
-    if isinstance(value, dt.date | dt.datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-_FORMS: dict[str, Callable[[pa.Table, str, str], bytes]] = {"csv": _csv, "parquet": _parquet, "json": _json}
+_FORMS = {"csv": _csv, "parquet": _parquet, "json": _json}

@@ -14,12 +14,14 @@ from db import audit
 from db.artefacts import Artefact, ArtefactStore, replace_file
 from db.columns import now
 from db.connection import Database
-from db.errors import ArtefactError, DatabaseError, DatabaseVersionError
+from db.errors import ArtefactError, DatabaseError, DatabaseVersionError, sqlite_error
 from db.queue import PLAN
 from db.schema import ENDED, PlanRow, RunRow
 from db.version import current_version
 
 DAY = 86_400.0
+BATCH = 200
+"""Runs that are removed in one transaction: some tenths of a second."""
 ORPHAN_SECONDS = 3_600.0
 """A folder that no run knows is left alone for so long: an attempt may be about to store it."""
 
@@ -51,7 +53,9 @@ def _examine(database: Database) -> Health:
             for table, *_ in session.execute(text("PRAGMA foreign_key_check")):
                 problems.append(f"table {table}: a row refers to one that is not there")
         runs = session.execute(_RUNS).all()
-        for run_id, body in session.execute(select(PlanRow.run_id, PlanRow.record)):
+        # A few plans at a time: all of them may be larger than the memory.
+        plans = select(PlanRow.run_id, PlanRow.record).execution_options(yield_per=20)
+        for run_id, body in session.execute(plans):
             problems += _unreadable(run_id, body)
     store = ArtefactStore(database.runs_folder)
     for run in runs:
@@ -106,30 +110,33 @@ def backup(database: Database, target: Path) -> list[Path]:
 
 
 def _copy_sqlite(database: Database, temporary: Path) -> None:
-    source = sqlite3.connect(str(database.engine.url.database))
     copied = sqlite3.connect(temporary)
     try:
-        source.backup(copied)
+        with database.engine.connect() as source:
+            source.connection.driver_connection.backup(copied)  # type: ignore[union-attr]
         # A backup is one file: without this it would keep the mode in which it needs two more beside it.
         copied.execute("PRAGMA journal_mode=DELETE")
-    finally:
+    except sqlite3.Error as error:
         copied.close()
-        source.close()
+        for file in temporary.parent.glob(f"{temporary.name}*"):
+            file.unlink(missing_ok=True)
+        raise sqlite_error(str(temporary.parent), error) from error
+    copied.close()
 
 
 def _dump_postgresql(database: Database, temporary: Path) -> None:
     url = database.engine.url.set(drivername="postgresql")
     program = shutil.which("pg_dump")
     if program is None:
-        shown = url.render_as_string(hide_password=True)
         raise DatabaseError(
             "PostgreSQL is copied by its own pg_dump, which is not on the PATH here: install PostgreSQL's client, "
-            f"or run on its machine `pg_dump --format=custom --file=FILE '{shown}'` and copy "
+            f"or run on its machine `pg_dump --format=custom --file=FILE '{database.place}'` and copy "
             f"{database.runs_folder} with it"
         )
     # The password goes by the environment: everybody on the machine can read a command line.
-    environment = {**os.environ, **({"PGPASSWORD": url.password} if url.password else {})}
-    place = url._replace(password=None).render_as_string()
+    password = url.password or url.query.get("password")
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    place = url.difference_update_query(["password"])._replace(password=None).render_as_string()
     words = [program, "--format=custom", f"--file={temporary}", "--no-password", f"--dbname={place}"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -160,14 +167,40 @@ class Cleared:
 def clear(database: Database, keep_days: float | None) -> Cleared:
     """Remove ended runs older than ``keep_days`` (None: none) and folders that no run knows any more.
 
-    Rows go first, in one transaction; a crash between rows and files leaves folders for the next call.
+    Rows go first, in short transactions; a crash between rows and files leaves folders for the next call.
     The newest finished run of each schedule stays: the next one is compared with it.
     """
-    doomed = [] if keep_days is None else _remove_rows(database, keep_days)
-    return _remove_folders(database, len(doomed))
+    removed = 0
+    while keep_days is not None and (batch := _remove_rows(database, keep_days)):
+        removed += batch
+    return _remove_folders(database, removed)
 
 
-def _remove_rows(database: Database, keep_days: float) -> list[str]:
+def shrink(database: Database) -> tuple[int, str]:
+    """Make an SQLite file as small as what it holds.
+
+    Returns the bytes that became free, and why there are none where it is in use. PostgreSQL uses freed room again
+    by itself, and its files are its own business: 0.
+    """
+    if database.engine.dialect.name != "sqlite" or "uri" in database.engine.url.query:
+        return 0, ""
+    file = Path(str(database.engine.url.database))
+    before = file.stat().st_size
+    connection = database.engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("VACUUM")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((busy, *_),) = cursor.fetchall()
+    except sqlite3.Error as error:
+        return 0, str(sqlite_error(database.place, error))
+    finally:
+        connection.close()
+    return max(0, before - file.stat().st_size), "another process is reading it" if busy else ""
+
+
+def _remove_rows(database: Database, keep_days: float) -> int:
+    """Remove a batch of old runs in a transaction that locks nobody out for long; returns how many."""
     newest = (
         select(RunRow.id)
         .where(RunRow.schedule.is_not(None), RunRow.state == "done")
@@ -180,11 +213,11 @@ def _remove_rows(database: Database, keep_days: float) -> list[str]:
         old = select(RunRow.id).where(
             RunRow.state.in_(ENDED), RunRow.ended < now() - keep_days * DAY, RunRow.id.not_in(list(kept.values()))
         )
-        doomed = list(session.execute(old).scalars())
+        doomed = list(session.execute(old.limit(BATCH)).scalars())
         session.execute(delete(RunRow).where(RunRow.id.in_(doomed)))
         for run_id in doomed:
             audit.note(session, "removed", run_id=run_id, text=f"ended more than {keep_days:g} days ago")
-    return doomed
+    return len(doomed)
 
 
 def _remove_folders(database: Database, runs: int) -> Cleared:

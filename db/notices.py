@@ -6,9 +6,11 @@ same id, by which a receiver can tell.
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from sqlalchemy import insert, select, update
+from pydantic import SecretStr
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -19,6 +21,21 @@ from db.schema import NoticeRow
 FIRST_RETRY_SECONDS = 15.0
 MAX_ATTEMPTS = 8
 """15 s, 30 s, ... doubling: the last attempt comes about half an hour after the first."""
+LONGEST_WAIT_SECONDS = FIRST_RETRY_SECONDS * 2 ** (MAX_ATTEMPTS - 1)
+
+
+def sealed(sink: dict[str, Any]) -> dict[str, Any]:
+    """A sink as it is read: the address of a webhook does not show itself, for its path is often its secret."""
+    return {**sink, "url": SecretStr(sink["url"])} if "url" in sink else sink
+
+
+def shown_sink(sink: dict[str, Any]) -> str:
+    """A sink for lists, pages and logs: of a webhook only the host."""
+    if sink["kind"] == "webhook":
+        url = sink["url"]
+        parts = urlsplit(url.get_secret_value() if isinstance(url, SecretStr) else url)
+        return f"{parts.scheme}://{parts.hostname}/…"
+    return f"file:{sink['path']}" if sink["kind"] == "file" else f"mailto:{sink['to']}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,11 @@ class Outbox:
 
     def take(self) -> Notice | None:
         """The next message that is due; None: there is none. Until its retry is due, nobody else gets it."""
-        due = select(NoticeRow).where(NoticeRow.state == "waiting", NoticeRow.not_before <= now())
+        # What waits for longer than any retry was put off while the clock was ahead.
+        due = select(NoticeRow).where(
+            NoticeRow.state == "waiting",
+            or_(NoticeRow.not_before <= now(), NoticeRow.not_before > now() + LONGEST_WAIT_SECONDS),
+        )
         with self.database.read() as session:
             if session.execute(due.limit(1)).scalar_one_or_none() is None:
                 return None
@@ -67,7 +88,7 @@ class Outbox:
             row = session.execute(first).scalar_one_or_none()
             if row is None:
                 return None
-            notice = Notice(row.id, row.run_id, row.sink, row.subject, row.body, row.attempts + 1)
+            notice = Notice(row.id, row.run_id, sealed(row.sink), row.subject, row.body, row.attempts + 1)
             session.execute(
                 update(NoticeRow)
                 .where(NoticeRow.id == row.id)

@@ -1,14 +1,16 @@
 """What screens ask: read-only, answered in plain frozen data."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, select
+from sqlalchemy.orm import Session
 
 from db.columns import now
 from db.connection import Database
+from db.notices import sealed
 from db.repository import APPROVED, WITHDRAWN, full_run_id
 from db.schema import (
     AuditRow,
@@ -26,6 +28,7 @@ from db.schema import (
     ScenarioRow,
     ScheduleRow,
 )
+from planner.compare.plans import Changes
 
 
 @dataclass(frozen=True)
@@ -74,48 +77,28 @@ class RunSummary:
         return (self.ended - self.started).total_seconds() if self.started and self.ended else None
 
 
-_SUMMARY = (
-    select(
-        RunRow.id,
-        RunRow.kind,
-        RunRow.state,
-        RunRow.scenario_name.label("scenario"),
-        ScenarioRow.version.label("scenario_version"),
-        RunRow.seed,
-        RunRow.created,
-        RunRow.started,
-        RunRow.ended,
-        RunRow.attempts,
-        RunRow.progress,
-        RunRow.owner,
-        RunRow.error,
-        RunRow.retry_of,
-        RunRow.schedule,
-        RunRow.due,
-        RunRow.args,
-        RunRow.code_version,
-        RunRow.artefact,
-        PlanRow.sentence,
-        PlanRow.feasible,
-        PlanRow.goal,
-        PlanRow.weakest_month,
-        PlanRow.probability,
-        PlanRow.probability_low,
-        PlanRow.probability_high,
-        PlanRow.next_order_by,
-        PlanRow.currency,
-        PlanRow.mean_cost,
-        PlanRow.cost_p10,
-        PlanRow.cost_p90,
-        PlanRow.at_risk,
-        PlanRow.gpus_ordered,
-    )
+_RENAMED = {"scenario": RunRow.scenario_name, "scenario_version": ScenarioRow.version, "what_if_of": RunRow.args}
+
+
+def _column(name: str) -> Any:
+    """Where a field of the summary is stored: under its own name with the run, else with the plan."""
+    found = _RENAMED.get(name)
+    return getattr(RunRow, name, getattr(PlanRow, name, None)) if found is None else found.label(name)
+
+
+_SUMMARY: Select[Any] = (
+    select(*(_column(name) for name in RunSummary.__dataclass_fields__))
     .outerjoin(PlanRow, PlanRow.run_id == RunRow.id)
     .outerjoin(ScenarioRow, ScenarioRow.hash == RunRow.scenario_hash)
 )
 
 
-def runs(
+def runs(database: Database, **asked: Any) -> list[RunSummary]:
+    """The newest runs first: :func:`each_run`, all at once."""
+    return list(each_run(database, **asked))
+
+
+def each_run(
     database: Database,
     *,
     state: str | None = None,
@@ -123,22 +106,16 @@ def runs(
     schedule: str | None = None,
     kind: str | None = "plan",
     limit: int = 100,
-) -> list[RunSummary]:
-    """The newest runs first, at most ``limit``.
+) -> Iterator[RunSummary]:
+    """The newest runs first, at most ``limit``, read as they are asked for.
 
     A filter that is None lets everything pass; ``kind`` leaves out the comparisons of plans unless asked.
     """
-    query = _SUMMARY.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(RunRow.state == state)
-    if scenario is not None:
-        query = query.where(RunRow.scenario_name == scenario)
-    if schedule is not None:
-        query = query.where(RunRow.schedule == schedule)
-    if kind is not None:
-        query = query.where(RunRow.kind == kind)
+    wanted = {RunRow.state: state, RunRow.scenario_name: scenario, RunRow.schedule: schedule, RunRow.kind: kind}
+    where = [column == value for column, value in wanted.items() if value is not None]
+    query = _SUMMARY.where(*where).order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
     with database.read() as session:
-        return [_summary(row) for row in session.execute(query)]
+        yield from map(_summary, session.execute(query.execution_options(yield_per=500)))
 
 
 def run(database: Database, run_id: str) -> RunSummary:
@@ -158,15 +135,25 @@ def latest_run(database: Database, scenario: str | None = None) -> RunSummary | 
 
 
 def _summary(row: Row[*tuple[Any, ...]]) -> RunSummary:
-    instants = {name: instant(getattr(row, name)) for name in ("created", "started", "ended", "due")}
-    columns = dict(row._mapping)
-    args = columns.pop("args") or {}
-    return RunSummary(**{**columns, **instants, "what_if_of": args.get("what_if_of")})
+    about = row.what_if_of or {}
+    return RunSummary(**{**_plain(row), "what_if_of": about.get("what_if_of")})
 
 
-def instant(seconds: float | None) -> dt.datetime | None:
-    """A moment with its zone, UTC, from the database's seconds."""
-    return None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC)
+_MOMENTS = ("at", "created", "started", "ended", "due", "next_at", "last_at")
+"""Columns that hold seconds since 1970 UTC."""
+
+
+def _plain(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Columns by name: the database's seconds made into moments in UTC, addresses of webhooks sealed."""
+    return {name: _told(name, value) for name, value in row._mapping.items()}
+
+
+def _told(name: str, value: Any) -> Any:
+    if name in _MOMENTS and value is not None:
+        return dt.datetime.fromtimestamp(value, dt.UTC)
+    if name == "sinks":
+        return {"sinks": [sealed(sink) for sink in value["sinks"]]}
+    return sealed(value) if name == "sink" else value
 
 
 def moment(database: Database) -> float:
@@ -182,151 +169,33 @@ def failed_since(database: Database, began: float) -> list[str]:
         return list(session.execute(failed.order_by(RunRow.ended)).scalars())
 
 
-@dataclass(frozen=True)
-class MonthLine:
-    """One month of a plan: probability that every pool's demand is met, and money spent."""
-
-    month: str
-    start: dt.date
-    required: bool
-    probability: float
-    probability_low: float
-    probability_high: float
-    spend_p10: float
-    spend_p50: float
-    spend_p90: float
+_LINES: dict[str, tuple[Any, ...]] = {
+    "months": (MonthRow, MonthRow.month),
+    "pools": (PoolMonthRow, PoolMonthRow.month, PoolMonthRow.pool),
+    "gates": (GateMonthRow, GateMonthRow.month, GateMonthRow.gate, GateMonthRow.state),
+    "orders": (OrderRow, OrderRow.line),
+    "reservations": (ReservationRow, ReservationRow.line),
+    "rivals": (RivalRow, RivalRow.mean_cost),
+}
+"""Parts of a plan that have rows of their own: their table, and the order in which they are told."""
+PARTS = tuple(_LINES)
 
 
-@dataclass(frozen=True)
-class PoolMonthLine:
-    """One pool in one month. GPUs are counted in ``unit``."""
-
-    month: str
-    pool: str
-    unit: str
-    need_p10: float
-    need_p50: float
-    need_p90: float
-    in_service_p10: float
-    in_service_p50: float
-    in_service_p90: float
-    reserved: float
-    spot_p10: float
-    spot_p50: float
-    spot_p90: float
-    unmet_p10: float
-    unmet_p50: float
-    unmet_p90: float
-    probability: float
-    probability_low: float
-    probability_high: float
+def columns_of(part: str) -> list[str]:
+    """What each line of a part (:data:`PARTS`) says: the columns of its table but for the run."""
+    return [column.name for column in _LINES[part][0].__table__.columns if column.name != "run_id"]
 
 
-@dataclass(frozen=True)
-class GateMonthLine:
-    """Share of futures in which a gate is in a state on the month's first day."""
+def lines(database: Database, run_id: str, part: str) -> list[dict[str, Any]]:
+    """The lines of one part (:data:`PARTS`) of a run's plan: columns by name, units as in db/schema.py.
 
-    month: str
-    gate: str
-    state: str
-    share: float
-
-
-@dataclass(frozen=True)
-class OrderLine:
-    """One line of the order calendar; money in the plan's currency."""
-
-    line: int
-    pool: str
-    source: str
-    sku: str
-    month: str
-    order_on: dt.date
-    gpus: int
-    lots: int
-    last_safe: dt.date | None
-    protects: str | None
-    arrives_p10: dt.date | None
-    arrives_p50: dt.date | None
-    arrives_p90: dt.date | None
-    arrives_within_horizon: float
-    price: float
-    prepayment: float
-    probability_without: float
-    cost_without: float
-    why: str
-
-
-@dataclass(frozen=True)
-class ReservationLine:
-    """Rental reserved for one month."""
-
-    line: int
-    pool: str
-    source: str
-    sku: str
-    month: str
-    reserve_by: dt.date
-    gpus: int
-    price: float
-
-
-@dataclass(frozen=True)
-class RivalLine:
-    """Another way to act, on the same futures."""
-
-    name: str
-    meaning: str
-    mean_cost: float
-    cost_difference: float
-    cost_difference_low: float
-    cost_difference_high: float
-    weakest_month: str
-    probability: float
-    probability_low: float
-    probability_high: float
-    shortfall_share: float
-    worst_tenth_shortfall: float
-    gpus_ordered: float
-
-
-def months(database: Database, run_id: str) -> list[MonthLine]:
-    """The months of a plan in order."""
-    return _lines(database, run_id, MonthRow, MonthLine, "month")
-
-
-def pool_months(database: Database, run_id: str) -> list[PoolMonthLine]:
-    """The pools of a plan, month by month."""
-    return _lines(database, run_id, PoolMonthRow, PoolMonthLine, "month", "pool")
-
-
-def gate_months(database: Database, run_id: str) -> list[GateMonthLine]:
-    """The gates of a plan, month by month."""
-    return _lines(database, run_id, GateMonthRow, GateMonthLine, "month", "gate", "state")
-
-
-def orders(database: Database, run_id: str) -> list[OrderLine]:
-    """The order calendar of a plan, in the plan's order."""
-    return _lines(database, run_id, OrderRow, OrderLine, "line")
-
-
-def reservations(database: Database, run_id: str) -> list[ReservationLine]:
-    """The reserved rental of a plan, in the plan's order."""
-    return _lines(database, run_id, ReservationRow, ReservationLine, "line")
-
-
-def rivals(database: Database, run_id: str) -> list[RivalLine]:
-    """The rivals of a plan, cheapest first."""
-    return _lines(database, run_id, RivalRow, RivalLine, "mean_cost")
-
-
-def _lines(database: Database, run_id: str, table: Any, line: Any, *order: str) -> list[Any]:
-    """The rows of one run as plain data: the columns that ``line`` names."""
-    columns = [getattr(table, name) for name in line.__dataclass_fields__]
-    query: Select[Any] = select(*columns).order_by(*(getattr(table, name) for name in order))
+    Months, pools, gates and the order calendar come in their own order, rivals cheapest first.
+    """
+    table, *order = _LINES[part]
+    query: Select[Any] = select(*(getattr(table, name) for name in columns_of(part))).order_by(*order)
     with database.read() as session:
         full = full_run_id(session, run_id)
-        return [line(**row._mapping) for row in session.execute(query.where(table.run_id == full))]
+        return [dict(row._mapping) for row in session.execute(query.where(table.run_id == full))]
 
 
 @dataclass(frozen=True)
@@ -341,12 +210,8 @@ class ScenarioSummary:
 
 def scenarios(database: Database) -> list[ScenarioSummary]:
     """Every version of every scenario, newest first."""
-    query = select(ScenarioRow.name, ScenarioRow.version, ScenarioRow.hash, ScenarioRow.created)
     with database.read() as session:
-        rows = session.execute(query.order_by(ScenarioRow.created.desc())).all()
-    return [
-        ScenarioSummary(row.name, row.version, row.hash, dt.datetime.fromtimestamp(row.created, dt.UTC)) for row in rows
-    ]
+        return _read(session, ScenarioSummary, ScenarioRow, ScenarioRow.created.desc())
 
 
 @dataclass(frozen=True)
@@ -370,14 +235,8 @@ class ScheduleSummary:
 
 def schedules(database: Database) -> list[ScheduleSummary]:
     """Every schedule by name."""
-    names = ScheduleSummary.__dataclass_fields__
-    columns = [getattr(ScheduleRow, name) for name in names]
     with database.read() as session:
-        rows = session.execute(select(*columns).order_by(ScheduleRow.name)).all()
-    return [
-        ScheduleSummary(**{**row._mapping, "next_at": instant(row.next_at), "last_at": instant(row.last_at)})
-        for row in rows
-    ]
+        return _read(session, ScheduleSummary, ScheduleRow, ScheduleRow.name)
 
 
 @dataclass(frozen=True)
@@ -396,18 +255,10 @@ def audit_trail(
     database: Database, run_id: str | None = None, schedule: str | None = None, limit: int = 200
 ) -> list[AuditLine]:
     """What happened, newest first: to one run, to one schedule, or to all."""
-    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
-    if run_id is not None:
-        query = query.where(AuditRow.run_id == run_id)
-    if schedule is not None:
-        query = query.where(AuditRow.schedule == schedule)
+    wanted = {AuditRow.run_id: run_id, AuditRow.schedule: schedule}
+    where = [column == value for column, value in wanted.items() if value is not None]
     with database.read() as session:
-        return [
-            AuditLine(
-                dt.datetime.fromtimestamp(row.at, dt.UTC), row.run_id, row.schedule, row.event, row.note, row.actor
-            )
-            for row in session.execute(query).scalars()
-        ]
+        return _read(session, AuditLine, AuditRow, AuditRow.id.desc(), where=where, limit=limit)
 
 
 def approval(database: Database, run_id: str) -> AuditLine | None:
@@ -423,16 +274,14 @@ class Difference:
 
     run_id: str
     previous_run_id: str
-    sentence: str
-    body: dict[str, Any]
-    """The form of :class:`planner.compare.plans.Changes`."""
+    changes: Changes
 
 
 def difference(database: Database, run_id: str) -> Difference | None:
     """What changed since the run before; None: there was none, or it is not compared yet."""
     with database.read() as session:
         row = session.get(DifferenceRow, full_run_id(session, run_id))
-        return None if row is None else Difference(row.run_id, row.previous_run_id, row.sentence, row.body)
+        return None if row is None else Difference(row.run_id, row.previous_run_id, Changes.model_validate(row.body))
 
 
 @dataclass(frozen=True)
@@ -450,12 +299,9 @@ class NoticeLine:
 
 def notices(database: Database, run_id: str | None = None, limit: int = 100) -> list[NoticeLine]:
     """The newest notices, of one run or of all."""
-    columns = [getattr(NoticeRow, name) for name in NoticeLine.__dataclass_fields__]
-    query = select(*columns).order_by(NoticeRow.created.desc(), NoticeRow.id).limit(limit)
-    if run_id is not None:
-        query = query.where(NoticeRow.run_id == run_id)
+    where = [] if run_id is None else [NoticeRow.run_id == run_id]
     with database.read() as session:
-        return [NoticeLine(**row._mapping) for row in session.execute(query)]
+        return _read(session, NoticeLine, NoticeRow, NoticeRow.created.desc(), NoticeRow.id, where=where, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -473,9 +319,13 @@ class ProfileSummary:
 
 def profiles(database: Database) -> list[ProfileSummary]:
     """Every serving profile, newest first."""
-    columns: Sequence[Any] = [getattr(ProfileRow, name) for name in ProfileSummary.__dataclass_fields__]
     with database.read() as session:
-        rows = session.execute(select(*columns).order_by(ProfileRow.created.desc())).all()
-    return [
-        ProfileSummary(**{**row._mapping, "created": dt.datetime.fromtimestamp(row.created, dt.UTC)}) for row in rows
-    ]
+        return _read(session, ProfileSummary, ProfileRow, ProfileRow.created.desc())
+
+
+def _read(
+    session: Session, kind: Any, table: Any, *order: Any, where: Sequence[Any] = (), limit: int | None = None
+) -> list[Any]:
+    """Rows as plain data: the columns that ``kind`` names, seconds where it says moments made into those."""
+    query = select(*(getattr(table, name) for name in kind.__dataclass_fields__)).where(*where).order_by(*order)
+    return [kind(**_plain(row)) for row in session.execute(query.limit(limit))]

@@ -44,6 +44,9 @@ MAX_DEATHS = 3
 MAX_ATTEMPTS = 25
 """Nor is one that was started so often: a lost worker or a full disk is seldom the run's fault, but it may be."""
 
+LONGEST_LEASE = LONGEST_WAIT = 3_600.0
+"""Seconds that no lease, and no wait for another attempt, is longer than, where the caller does not know."""
+
 WAITING_ONLY = "q:"
 """A dedup key that begins so is given up when its run starts: one runs, one waits, and a third is refused."""
 
@@ -147,15 +150,17 @@ class RunQueue:
         with self.database.read() as session:
             return _identical(session, run_identity(scenario, version))
 
-    def claim(self, owner: str, lease_seconds: float) -> Claim | None:
+    def claim(self, owner: str, lease_seconds: float, longest_wait: float = LONGEST_WAIT) -> Claim | None:
         """Take the next run: a waiting one, or one whose lease ran out. None: there is nothing to do.
 
-        ``owner`` tells people who computes it; it decides nothing.
+        ``owner`` tells people who computes it; it decides nothing. A run that is leased for more than
+        ``lease_seconds`` from now, or that is to wait for more than ``longest_wait``, was written while the clock was
+        ahead: it is taken too.
         """
         while True:
             try:
                 with self.database.write() as session:
-                    row = session.execute(_claimable()).scalar_one_or_none()
+                    row = session.execute(_claimable(lease_seconds, longest_wait)).scalar_one_or_none()
                     if row is None:
                         return None
                     if not self._ended_instead(session, row):
@@ -177,7 +182,7 @@ class RunQueue:
         return "lost" if cancel is None else "cancel" if cancel else "go"
 
     def finish(
-        self, claim: Claim, state: str, error: str | None = None, also: Callable[[Session], None] | None = None
+        self, claim: Claim, state: str, error: str | None = None, also: Callable[[Session], object] | None = None
     ) -> bool:
         """End a run as done, failed or cancelled; False: it was lost, and nothing was written.
 
@@ -223,15 +228,16 @@ class RunQueue:
                 audit.note(session, "given back", run_id=claim.run_id, schedule=claim.schedule, text=why)
         return returned is not None
 
-    def cancel(self, beginning: str) -> tuple[str, str]:
+    def cancel(self, beginning: str, lease_seconds: float = LONGEST_LEASE) -> tuple[str, str]:
         """Cancel a run; returns its full id and its state now.
 
-        A waiting one is cancelled at once, a running one by its worker at the next beat: until then its state
-        is ``running``. Raises :class:`RunStateError` if it has ended.
+        One that nobody holds is cancelled at once: it waits, or its lease is over, or further ahead than
+        ``lease_seconds``. One that is held is cancelled by its worker at the next beat: until then its state is
+        ``running``. Raises :class:`RunStateError` if it has ended.
         """
         with self.database.write() as session:
             run_id = full_run_id(session, beginning)
-            state = cancel(session, run_id)
+            state = cancel(session, run_id, lease_seconds)
             if state is None:
                 ended = session.get_one(RunRow, run_id).state
                 raise RunStateError(f"run {run_id} is {ended}: only a waiting or running one can be cancelled")
@@ -307,14 +313,14 @@ def put(session: Session, request: Request) -> str | None:
 _COPIED = [name for name in Request.__dataclass_fields__ if name != "run_id"]
 
 
-def cancel(session: Session, run_id: str) -> str | None:
+def cancel(session: Session, run_id: str, lease_seconds: float = LONGEST_LEASE) -> str | None:
     """Cancel a run in the caller's transaction.
 
     Returns its state now: ``cancelled``, or ``running`` until its worker hears of it; None: it had ended.
     """
-    waiting = and_(RunRow.id == run_id, RunRow.state == "queued")
-    if _end(session, waiting, "cancelled", None) is not None:
-        audit.note(session, "cancelled", run_id=run_id, text="while it waited")
+    free = or_(RunRow.state == "queued", _abandoned(lease_seconds))
+    if _end(session, and_(RunRow.id == run_id, free), "cancelled", None) is not None:
+        audit.note(session, "cancelled", run_id=run_id, text="while nobody held it")
         return "cancelled"
     running = and_(RunRow.id == run_id, RunRow.state == "running")
     asked = session.execute(update(RunRow).where(running).values(cancel=True).returning(RunRow.id))
@@ -324,15 +330,20 @@ def cancel(session: Session, run_id: str) -> str | None:
     return "running"
 
 
-def _claimable() -> Any:
+def _abandoned(lease_seconds: float) -> ColumnElement[bool]:
+    """Running, and nobody holds it: its lease is over, or so far ahead that the clock must have been."""
+    return and_(RunRow.state == "running", ~RunRow.lease_until.between(now(), now() + lease_seconds))
+
+
+def _claimable(lease_seconds: float, longest_wait: float) -> Any:
     """The most urgent run that may start: waiting with its lane free, or running with its lease over."""
     other = aliased(RunRow)
     lane_busy = exists(select(other.id).where(other.lane == RunRow.lane, other.state == "running"))
-    waiting = and_(RunRow.state == "queued", RunRow.not_before <= now(), ~lane_busy)
-    abandoned = and_(RunRow.state == "running", RunRow.lease_until < now())
+    early = RunRow.not_before.between(now(), now() + longest_wait)
+    waiting = and_(RunRow.state == "queued", ~early, ~lane_busy)
     return (
         select(RunRow)
-        .where(or_(waiting, abandoned))
+        .where(or_(waiting, _abandoned(lease_seconds)))
         .order_by(RunRow.priority.desc(), RunRow.created, RunRow.id)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -100,10 +100,6 @@ class RunRepository:
             return None
         return self.artefacts.put(run_id, epoch, content)
 
-    def find(self, scenario: Scenario, version: str) -> str | None:
-        """The newest finished run with the same scenario, seed and version, hence the same result."""
-        return self.find_identity(run_identity(scenario, version))
-
     def find_identity(self, identity: str) -> str | None:
         """The newest finished run of an identity (:func:`db.identity.run_identity`)."""
         same = select(RunRow.id).where(RunRow.identity == identity, RunRow.state == "done")

@@ -67,14 +67,8 @@ def _plan(run_id: str, record: PlanRecord) -> PlanRow:
         record=_body(record),
         schema_version=record.schema_version,
         currency=record.scenario.currency,
-        sentence=answer.sentence,
-        feasible=answer.feasible,
-        goal=answer.goal,
-        weakest_month=answer.weakest_month,
-        next_order_by=answer.next_order_by,
-        committed=kpis.committed,
-        at_risk=kpis.at_risk,
-        gpus_ordered=kpis.gpus_ordered,
+        **answer.model_dump(include={"sentence", "feasible", "goal", "weakest_month", "next_order_by"}),
+        **kpis.model_dump(include={"committed", "at_risk", "gpus_ordered"}),
         **_interval("probability", answer.probability),
         **_interval("mean_cost", kpis.mean_cost),
         **_quantiles("cost", kpis.expected_cost),
@@ -123,16 +117,13 @@ def _order(run_id: str, line: int, order: Order) -> OrderRow:
 def _rivals(run_id: str, record: PlanRecord) -> list[RivalRow]:
     from planner.report.sentences import POLICIES
 
+    copied = {"name", "weakest_month", "shortfall_share", "worst_tenth_shortfall", "gpus_ordered"}
     return [
         RivalRow(
             run_id=run_id,
-            name=rival.name,
             meaning=POLICIES[rival.name][1],
             mean_cost=rival.mean_cost.value,
-            weakest_month=rival.weakest_month,
-            shortfall_share=rival.shortfall_share,
-            worst_tenth_shortfall=rival.worst_tenth_shortfall,
-            gpus_ordered=rival.gpus_ordered,
+            **rival.model_dump(include=copied),
             **_interval("cost_difference", rival.cost_difference),
             **_interval("probability", rival.probability),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, literal, select, update
+from sqlalchemy import and_, delete, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -122,16 +122,41 @@ class ScheduleRepository:
     def fire_due(self, calendar: Calendar) -> list[str]:
         """Queue a run for each schedule that is due; returns the ids of the new runs.
 
-        Several processes may call it at once: each instant is fired by one of them.
+        Each schedule is fired in a short transaction of its own, its instants found before. Several processes may
+        call it at once: each instant is fired by one of them. A schedule that was fired or added after now, the clock
+        having been ahead, is read again from now on.
         """
-        due = select(ScheduleRow).where(ScheduleRow.active == literal(True, Flag()), ScheduleRow.next_at <= now())
+        active = ScheduleRow.active == literal(True, Flag())
+        ahead = or_(ScheduleRow.last_at > now(), ScheduleRow.created > now())
         with self.database.read() as session:
-            if session.execute(due.limit(1)).scalar_one_or_none() is None:
-                return []
+            due = session.execute(
+                select(ScheduleRow.name, ScheduleRow.cron, ScheduleRow.zone, ScheduleRow.next_at, ahead.label("ahead"))
+                .where(active, or_(ScheduleRow.next_at <= now(), ahead))
+                .order_by(ScheduleRow.next_at)
+            ).all()
+            moment = session.execute(select(now())).scalar_one() if due else 0.0
+        fired: list[str] = []
+        for found in due:
+            first = moment if found.ahead or found.next_at is None else found.next_at
+            try:
+                slots = calendar(found.cron, found.zone, first, moment)
+            except UserMistakeError as error:
+                self._pause(found, moment, error)
+                continue
+            with self.database.write() as session:
+                unchanged = and_(ScheduleRow.name == found.name, active, ScheduleRow.next_at == found.next_at)
+                row = session.execute(select(ScheduleRow).where(unchanged).with_for_update()).scalar_one_or_none()
+                if row is not None:  # else another process was there first
+                    fired += _fire(session, row, moment, slots)
+        return fired
+
+    def _pause(self, found: Any, moment: float, error: UserMistakeError) -> None:
+        """A schedule that means nothing any more, its zone abolished say, must not stop the others."""
         with self.database.write() as session:
-            moment = session.execute(select(now())).scalar_one()
-            locked = session.execute(due.with_for_update(skip_locked=True)).scalars().all()
-            return [run_id for row in locked for run_id in _fire_or_pause(session, row, moment, calendar)]
+            row = session.get(ScheduleRow, found.name)
+            if row is not None and row.next_at == found.next_at:
+                row.active, row.last_at, row.last_note = False, moment, f"paused: {error}"
+                audit.note(session, "schedule paused", schedule=row.name, text=str(error))
 
 
 _KEPT = [name for name in Schedule.__dataclass_fields__ if name != "sinks"]
@@ -155,27 +180,18 @@ def _next_from_now(session: Session, cron: str, zone: str, calendar: Calendar) -
     return calendar(cron, zone, moment, moment).next_at
 
 
-def _fire_or_pause(session: Session, row: ScheduleRow, moment: float, calendar: Calendar) -> list[str]:
-    """A schedule that means nothing any more, its zone abolished say, must not stop the others."""
-    try:
-        return _fire(session, row, moment, calendar)
-    except UserMistakeError as error:
-        row.active, row.last_at, row.last_note = False, moment, f"paused: {error}"
-        audit.note(session, "schedule paused", schedule=row.name, text=str(error))
-        return []
-
-
-def _fire(session: Session, row: ScheduleRow, moment: float, calendar: Calendar) -> list[str]:
+def _fire(session: Session, row: ScheduleRow, moment: float, slots: Slots) -> list[str]:
     """The runs of one schedule at one wake-up, and the note that says what became of its instants."""
-    assert row.next_at is not None
-    slots = calendar(row.cron, row.zone, row.next_at, moment)
     wanted = slots.due if row.misfire == "all" else slots.due[-1:]
     in_time = [slot for slot in wanted if row.grace_seconds is None or moment - slot <= row.grace_seconds]
     if row.overlap == "cancel" and in_time:
         _cancel_unfinished(session, row.name)
     queued = [run_id for slot in in_time if (run_id := put(session, _request(row, slot, _dedup(row))))]
-    row.last_note = _note(row, slots, len(wanted) - len(in_time), len(in_time) - len(queued))
-    row.next_at = slots.next_at
+    row.next_at, row.created = slots.next_at, min(row.created, moment)
+    if not wanted:  # read again after the clock was ahead
+        row.last_at = None if row.last_at is None else min(row.last_at, moment)
+        return []
+    row.last_note = _note(row, slots, len(wanted), len(in_time), len(queued))
     row.last_at = moment
     session.flush()
     if not queued:
@@ -210,14 +226,17 @@ def _cancel_unfinished(session: Session, name: str) -> None:
         cancel(session, run_id)
 
 
-def _note(row: ScheduleRow, slots: Slots, late: int, overlapped: int) -> str:
+def _note(row: ScheduleRow, slots: Slots, wanted: int, in_time: int, queued: int) -> str:
+    """What became of the instants: how many were to be run, were so in time, and were queued."""
     parts = []
     if slots.missed and row.misfire == "once":
         parts.append(f"{slots.missed} missed before it")
     if slots.missed and row.misfire == "all":
-        parts.append(f"caught up on {slots.missed}")
-    if late:
-        parts.append(f"{late} late by more than {row.grace_seconds:g} s, dropped")
-    if overlapped:
-        parts.append(f"{overlapped} skipped: the run before had not ended")
+        parts.append(f"caught up on {wanted - 1}")
+    if row.misfire == "all" and slots.missed > wanted - 1:
+        parts.append(f"{slots.missed - wanted + 1} older ones left out")
+    if wanted > in_time:
+        parts.append(f"{wanted - in_time} late by more than {row.grace_seconds:g} s, dropped")
+    if in_time > queued:
+        parts.append(f"{in_time - queued} skipped: the run before had not ended")
     return "; ".join(parts) or "in time"

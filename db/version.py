@@ -40,6 +40,12 @@ def ensure_version(database: Database, upgrade: bool = True, create: bool = True
             _migrate(connection, "upgrade", "head")
 
 
+def loses_data(database: Database, revision: str) -> bool:
+    """Whether going to ``revision`` drops tables of ours: ``base`` does, if there are any."""
+    with told_plainly(database.place), database.engine.connect() as connection:
+        return revision == "base" and current_version(connection) is not None
+
+
 def change_version(database: Database, revision: str) -> str:
     """Take the tables up or down to ``revision``: one of :data:`REVISIONS`, or ``base``, no tables at all.
 

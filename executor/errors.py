@@ -68,15 +68,13 @@ class UnknownNameError(UserMistakeError):
     """
 
     def __init__(self, kind: str, found: object, known: Iterable[str], mend: str = "") -> None:
-        self.kind = kind
-        self.found = found
-        self.known = tuple(known)
-        self.nearest = did_you_mean(found, self.known)
+        names = tuple(known)
+        nearest = did_you_mean(found, names)
         message = f"unknown {kind} {shown(found)}"
-        if self.nearest is not None:
-            message += f" (did you mean {self.nearest}?)"
-        if 0 < len(self.known) <= _FEW or (self.nearest is None and self.known):
-            message += f"; known: {', '.join(self.known)}"
+        if nearest is not None:
+            message += f" (did you mean {nearest}?)"
+        if 0 < len(names) <= _FEW or (nearest is None and names):
+            message += f"; known: {', '.join(names)}"
         super().__init__(f"{message}; {mend}" if mend else message)
 
 
@@ -101,8 +99,6 @@ class FileError(UserMistakeError):
         self.path = str(path)
         self.message = message
         self.row = row
-        self.found = found
-        self.mend = mend
         place = self.path if row is None else f"{self.path}, row {row}"
         super().__init__(str(Problem(place, message, found, mend)))
 
@@ -115,10 +111,6 @@ class LimitError(UserMistakeError):
     """
 
     def __init__(self, what: str, found: int | float, limit: int | float, setting: str) -> None:
-        self.what = what
-        self.found = found
-        self.limit = limit
-        self.setting = setting
         super().__init__(f"{what}: {found:,} is above the limit of {limit:,} (raise {setting} to allow it)")
 
 
@@ -134,8 +126,6 @@ class MissingFigureError(ExecutorError):
     """A figure missing in the records, and not guessed; the message says which, and how to give it."""
 
     def __init__(self, what: str, figure: str, mend: str) -> None:
-        self.what = what
-        self.figure = figure
         super().__init__(f"{what} has no {figure}: {mend}")
 
 
@@ -170,11 +160,3 @@ def shown(value: object) -> str:
     """A value as a message shows it: on one line, quoted where it is text, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
-
-
-def nearest_names(name: str, known: Iterable[str], count: int = 5) -> tuple[str, ...]:
-    """The known names most like ``name``, best first; all of them where there are few."""
-    names = sorted(set(known))
-    folded = {known_name.casefold(): known_name for known_name in names}
-    close = difflib.get_close_matches(str(name).casefold(), list(folded), n=count, cutoff=0.4)
-    return tuple(folded[match] for match in close) or tuple(names[: 4 * count])

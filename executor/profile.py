@@ -1,10 +1,8 @@
-"""A serving profile: what a replica was measured, or is estimated, to serve, with provenance, label,
-interval.
+"""A serving profile: what a replica was measured, or is estimated, to serve, with provenance, label, interval.
 
 The record is frozen and goes to JSON and back unchanged. Metric names are those of ``vllm bench serve``:
-request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so that its results are stored
-as they are. TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is
-a single gap.
+request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so that its results are stored as they are.
+TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is a single gap.
 """
 
 from __future__ import annotations
@@ -13,19 +11,18 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypedDict, get_args
 
-from executor.errors import BadInputError
+from executor.errors import BadInputError, shown
+from executor.json_input import parsed
 from executor.model.cost import Layout
 
 SCHEMA_VERSION = 1
 
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """measured: this model, GPU and engine. calibrated: a step-time model through two or more measured points.
-extrapolated: carried over from another GPU, engine version or precision. estimated: from priors and the
-data sheet.
-"""
+extrapolated: carried over from another GPU, engine version or precision. estimated: from priors and the data sheet."""
 LABELS: tuple[Label, ...] = get_args(Label)
 
 COUNTED = (
@@ -55,11 +52,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Point:
-    """One load and what came out. Exactly one of ``concurrency`` (closed loop) and ``request_rate`` (open)
-    is given.
+    """One load and what came out. Exactly one of ``concurrency`` (closed loop) and ``request_rate`` (open) is given.
 
-    ``metrics`` as measured; ``estimates`` as predicted, each with low and high. Rates are of the whole
-    replica.
+    ``metrics`` as measured; ``estimates`` as predicted, each with low and high. Rates are of the whole replica.
     """
 
     input_tokens: float
@@ -100,6 +95,20 @@ class Provenance:
     commit: str = ""
     command: str = ""
 
+    def __post_init__(self) -> None:
+        _check_texts(self)
+
+
+class Served(TypedDict):
+    """The fields of a profile that say what served, and that no measurement finds out."""
+
+    gpu: str
+    precision: str
+    engine: str
+    engine_version: str
+    layout: Layout
+    kv_precision: str
+
 
 @dataclass(frozen=True)
 class ServingProfile:
@@ -121,7 +130,8 @@ class ServingProfile:
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
-            raise BadInputError(f"label must be one of {', '.join(LABELS)} (got {self.label!r})")
+            raise BadInputError(f"label must be one of {', '.join(LABELS)} (got {shown(self.label)})")
+        _check_texts(self)
         if not self.points:
             raise BadInputError("a profile needs at least one point")
         if self.label == "measured" and not all(point.metrics for point in self.points):
@@ -136,15 +146,12 @@ class ServingProfile:
 
 def profile_from_json(text: str, origin: str = "profile") -> ServingProfile:
     """Read a profile back; BadInputError names the place, the value found and what was expected."""
-    try:
-        stored = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as problem:
-        raise BadInputError(f"{origin}: not JSON ({problem})") from problem
+    stored = parsed(text, origin)
     if not isinstance(stored, dict):
         raise BadInputError(f"{origin}: must hold an object, found {type(stored).__name__}")
     version = stored.pop("schema_version", None)
     if version != SCHEMA_VERSION:
-        raise BadInputError(f"{origin}: schema_version must be {SCHEMA_VERSION} (got {version!r})")
+        raise BadInputError(f"{origin}: schema_version must be {SCHEMA_VERSION} (got {shown(version)})")
     try:
         return ServingProfile(
             **{
@@ -160,6 +167,14 @@ def profile_from_json(text: str, origin: str = "profile") -> ServingProfile:
         raise BadInputError(f"{origin}: {str(problem).replace('__init__() ', '')}") from problem
     except BadInputError as problem:
         raise BadInputError(f"{origin}: {problem}") from problem
+
+
+def _check_texts(record: Provenance | ServingProfile) -> None:
+    """BadInputError for the first field that should be text and is none."""
+    for field_ in fields(record):
+        value = getattr(record, field_.name)
+        if field_.type == "str" and not isinstance(value, str):
+            raise BadInputError(f"{field_.name} must be text (got {shown(value)})")
 
 
 def _point(stored: Mapping[str, Any]) -> Point:

@@ -15,11 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from executor.arithmetic_series import Ramps
+from executor.arithmetic_series import Floats, Ints, Ramps
 from executor.errors import BadInputError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 PERCENTILES = (50, 90, 95, 99)
 TIMED = ("ttft", "tpot", "itl", "e2el")

@@ -1,4 +1,4 @@
-"""A plan that is done, judged once more on futures that had no part in it: does it keep what it promises?"""
+"""A plan that is done, judged once more on futures that had no part in it: does its service level hold?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Replay of the real gate history: what would have been forecast, on what was known then, and how wrong it
-was.
+"""Replay of the real gate history: what would have been forecast, on what was known then, and how wrong it was.
 
 On each as-of date only what was public counts. Forecast are the state of each gate at +30, 90, 180 and 365
 days, the time to its first change, whether goods can pass both governments' gates, and whether a lot ordered
@@ -9,7 +8,7 @@ Brier, for the four states:   B = \\sum_k (p_k - o_k)^2,  0 .. 2.      Log:   -l
 better.
 
 Every law's probabilities are mixed with a floor, 0.01 + 0.96 p, so that one that says "never" loses a finite
-sum. Rivals: nothing changes; announced openings come true 25 to 121 days after the announcement; and
+sum. Benchmark laws: nothing changes; announced openings come true 25 to 121 days after the announcement; and
 persistence softened to P(same state) = exp(-h / 365 d), the rest spread evenly, which is hard to beat.
 """
 
@@ -132,7 +131,7 @@ class YesNo:
     days: int
     probability: float
     today: bool
-    """What a rival says who holds that nothing changes."""
+    """What a benchmark says which holds that nothing changes."""
     happened: bool
 
     @property
@@ -142,7 +141,7 @@ class YesNo:
 
     @property
     def rival_brier(self) -> float:
-        """Squared error of the rival, with the floor."""
+        """Squared error of that benchmark, with the floor."""
         return square(FLOOR + (1 - 2 * FLOOR) * self.today - self.happened)
 
 
@@ -176,10 +175,10 @@ class Hindcast:
         """Share of dated outcomes (first changes and days passing) inside their 80 % band."""
         return _mean(float(span.covered) for span in (*self.changes, *self.passing))
 
-    def difference(self, rival: str, score: str = "brier") -> tuple[float, float, float]:
-        """Mean score of the gate law minus the rival's, and a 90 % interval by resampling the as-of dates."""
+    def difference(self, benchmark: str, score: str = "brier") -> tuple[float, float, float]:
+        """Mean score of the gate law minus the benchmark's, and a 90 % interval by resampling the as-of dates."""
         groups = [list(group) for _, group in groupby(self.targets, key=lambda target: target.as_of)]
-        sums = np.array([[sum(_gap(t, rival, score) for t in group), len(group)] for group in groups])
+        sums = np.array([[sum(_gap(t, benchmark, score) for t in group), len(group)] for group in groups])
         u = Key(_ROOT).uniform("bootstrap", np.arange(2000)[:, None], np.arange(len(groups))[None, :])
         drawn = sums[(u * len(groups)).astype(np.int64)].sum(axis=1)
         low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.05, 0.95))
@@ -192,9 +191,7 @@ def monthly_dates() -> tuple[dt.date, ...]:
     return tuple(dt.date(month // 12, month % 12 + 1, 1) for month in firsts)
 
 
-def hindcast(
-    dates: Sequence[dt.date] = TWELVE_DATES, reading: str = "main", draws: int = _DRAWS, root: int = _ROOT
-) -> Hindcast:
+def hindcast(dates: Sequence[dt.date] = TWELVE_DATES, reading: str = "main", draws: int = _DRAWS) -> Hindcast:
     """Forecast on each date with what was public then, and put it beside what happened.
 
     ``reading`` names how ambiguous entries of the record are read, for what was known and for what happened.
@@ -210,13 +207,13 @@ def hindcast(
             if not known:
                 continue
             gates = _gates(product, known, as_of, reading)
-            paths = dict(zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(root), range(draws)), strict=True))
+            paths = dict(zip(known, draw_paths(gates, 366 * MINUTES_PER_DAY, Key(_ROOT), range(draws)), strict=True))
             targets += _targets(product, known, paths, as_of, reading)
             changes += _first_changes(product, known, paths, as_of, reading)
             if "us" in known and "cn" in known:
                 both += _both_pass(product, paths, as_of, reading)
                 passing += _days_passing(product, paths, as_of, reading)
-            deliveries += _deliveries(product, gates, list(paths.values()), as_of, root)
+            deliveries += _deliveries(product, gates, list(paths.values()), as_of)
     return Hindcast(
         tuple(sorted(dates)), reading, draws, tuple(targets), tuple(changes), tuple(passing), tuple(both),
         tuple(deliveries),
@@ -351,7 +348,7 @@ def _days_passing(product: str, paths: dict[Authority, GatePath], as_of: dt.date
     return [Span(as_of, product, "days both pass", limit, float(truth), np.asarray(drawn))]
 
 
-def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date, root: int) -> list[YesNo]:
+def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: dt.date) -> list[YesNo]:
     """Whether a lot ordered on the day from finished stock is released, against whether goods left for China."""
     draws = len(paths[0].minutes)
     if not any(period.product == product for period in delivery_record()):
@@ -359,7 +356,7 @@ def _deliveries(product: str, gates: list[Gate], paths: list[GatePath], as_of: d
     source = Source("stock", product, route("finished-stock", product), tuple(gate.name for gate in gates))
     spec = SupplySpec(as_of, 366 * MINUTES_PER_DAY, (source,), tuple(gates))
     orders, numbers = Orders.of([(0, 0, 0, 0, 8, 0)]), range(draws)
-    made = fast_engine.run(spec, orders, paths, draw_durations(spec, orders, Key(root), numbers), {}, numbers)
+    made = fast_engine.run(spec, orders, paths, draw_durations(spec, orders, Key(_ROOT), numbers), {}, numbers)
     today = all(isinstance(g.law, FromHistory) and g.law.state >= State.CONDITIONAL for g in gates)
     found = []
     for days in HORIZONS:
@@ -402,8 +399,7 @@ def delivery_record() -> tuple[DeliveryPeriod, ...]:
 def _left_for_china(product: str, after: dt.date, until: dt.date) -> bool | None:
     """Whether goods left between two days; None where the record is too coarse to tell.
 
-    Yes: the window holds a whole period with deliveries, or a month of a long one. No: it lies in one
-    without.
+    Yes: the window holds a whole period with deliveries, or a month of a long one. No: it lies in one without.
     """
     if until > END:
         return None
@@ -424,10 +420,10 @@ def _closed_then_silent(periods: Sequence[DeliveryPeriod], after: dt.date, until
     return any(not p.delivered and p.start - month < after <= p.start and until <= p.end for p in periods)
 
 
-def _gap(target: Target, rival: str, score: str) -> float:
+def _gap(target: Target, benchmark: str, score: str) -> float:
     if score == "brier":
-        return target.brier("waferlag") - target.brier(rival)
-    return target.log("waferlag") - target.log(rival)
+        return target.brier("waferlag") - target.brier(benchmark)
+    return target.log("waferlag") - target.log(benchmark)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.errors import Problem, UserMistakeError
+from planner.demand.readers.textfile import MAX_BYTES
 from planner.demand.traffic import traffic
 from planner.reference.traces import trace_names
 from planner.scenario.errors import ScenarioError
@@ -24,14 +25,15 @@ def open_scenario(
     replications: int | None = None,
     seed: int | None = None,
     training_futures: int | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Loaded:
-    """A checked scenario that needs no other file.
+    """A checked scenario that needs no other file; ``max_bytes`` is how much each of its traces may unpack to.
 
     :raises UserMistakeError: whatever is wrong with the file, an override, a trace, or the three numbers.
     """
     loaded = load(source, overrides)
     scenario = _with_run(loaded.scenario, replications, seed, training_futures)
-    pools = [_with_trace(pool, at, loaded.folder, str(source)) for at, pool in enumerate(scenario.pools)]
+    pools = [_with_trace(pool, at, loaded.folder, str(source), max_bytes) for at, pool in enumerate(scenario.pools)]
     return Loaded(scenario.model_copy(update={"pools": pools}), loaded.overrides, loaded.folder)
 
 
@@ -53,11 +55,11 @@ def _with_run(scenario: Scenario, replications: int | None, seed: int | None, tr
         raise UserMistakeError(f"--{name}: {said} (got {told[name]})") from None
 
 
-def _with_trace(pool: Pool, at: int, folder: Path, source: str) -> Pool:
+def _with_trace(pool: Pool, at: int, folder: Path, source: str, max_bytes: int) -> Pool:
     """The pool with its trace written out, unless a shipped name says it all."""
     place = f"pools.{at}.load.trace"
     try:
-        stream = traffic(pool, folder)
+        stream = traffic(pool, folder, max_bytes)
     except ScenarioError as error:
         moved = [replace(problem, place=f"{place}.{problem.place}") for problem in error.problems]
         raise ScenarioError(source, moved) from None

@@ -14,7 +14,7 @@ from planner.futures.sample import Prospects, draw_prospects
 from planner.optimise.congestion import Settled, settle
 from planner.optimise.policies.choice import Choice
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Samples, promise
+from planner.optimise.service_level.confirm import Samples, confirmation
 from planner.optimise.value.order_value import budget_that_would_do, order_reasons
 from planner.parallel.backends import Processes, Spread
 from planner.record.models import PlanRecord
@@ -29,7 +29,8 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""
 
 Depth = Literal["answer", "study"]
-"""answer: the plan, its rivals and its reasons. study: also what knowing more, open gates and other goals are worth."""
+"""answer: the plan, its benchmark policies and its reasons. study: also the worth of information, of open gates and of
+other goals."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,13 @@ def plan(
     settled = None
     if scenario.own_orders_wait:
         settled, samples, fresh = _settled(scenario, serving, where, tell)
-        static = settled.promise
+        static = settled.confirmation
     else:
         samples, fresh = _futures(scenario, serving, where, tell)
-        tell(0.25, "orders and promise")
-        static = promise(samples, spread=where)
-    tell(0.4, "other ways and rivals")
-    company = studies.company(scenario, samples, static, where)
-    choice = company.choice
+        tell(0.25, "orders and service level")
+        static = confirmation(samples, spread=where)
+    tell(0.4, "other ways and benchmark policies")
+    choice, benchmarks = studies.company(scenario, samples, static, where)
     tell(0.7, "waiting, other worlds and goals")
     waiting, worth = studies.later_or_elsewhere(scenario, serving, samples, choice, where, worlds_too=depth == "study")
     tell(0.9, "reasons")
@@ -82,7 +82,7 @@ def plan(
         serving,
         fresh,
         choice,
-        company.rivals,
+        benchmarks,
         waiting,
         reasons,
         odds,
@@ -103,7 +103,7 @@ def _settled(
     def draw(orders: Orders | None) -> Samples:
         shape = (len(scenario.purchases), scenario.horizon_months)
         volume = np.zeros(shape, dtype=np.int64) if orders is None else orders.orders.sum(axis=0).astype(np.int64)
-        tell(0.05 * len(drawn), "orders and promise at their own volume")
+        tell(0.05 * len(drawn), "orders and service level at their own volume")
         drawn.append(_futures(scenario, serving, where, lambda _share, _step: None, volume))
         return drawn[-1][0]
 

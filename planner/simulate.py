@@ -17,8 +17,6 @@ from planner.supply.order_lines import OrderLine, orders_of
 from planner.supply.outcomes import Deliveries, Outcome
 from planner.supply.simulate import Engine, simulate
 
-"""A quantile that lies beyond the horizon."""
-
 
 @dataclass(frozen=True)
 class Trial:

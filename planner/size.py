@@ -79,14 +79,11 @@ def needs_of(scenario: Scenario, overrides: tuple[str, ...] = (), memory: Memory
         gpus = {serving[c].sku: _by_month(need / per_gpu[:, c, None]) for c in places}
         pools.append(PoolNeed(pool.name, pool.model, tuple(serving_row(serving[c]) for c in places), gpus))
     months = tuple(month_label(day) for day in month_starts(scenario.start, scenario.horizon_months))
-    return Needs(scenario, overrides, root, months, tuple(pools), _spares(scenario, key, range(count)))
-
-
-def _spares(scenario: Scenario, key: Key, numbers: range) -> tuple[SpareNeed, ...]:
-    """Spares for the entries of the fleet whose failures are replaced through the gates."""
-    if all(entry.replacement is None for entry in scenario.fleet):
-        return ()
-    return spare_needs(scenario, supply_spec(scenario), key, numbers, partial(carried_out, engine="fast"))
+    spares: tuple[SpareNeed, ...] = ()
+    if any(entry.replacement is not None for entry in scenario.fleet):
+        spec, carry = supply_spec(scenario), partial(carried_out, engine="fast")
+        spares = spare_needs(scenario, spec, key, range(count), carry)
+    return Needs(scenario, overrides, root, months, tuple(pools), spares)
 
 
 def _by_month(gpus: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Quantiles, ...]:

@@ -2,17 +2,10 @@
 
 import numpy as np
 
-from planner.futures.arrays import Array, Futures
+from planner.futures.arrays import Futures
 from planner.optimise.lp.formulation import GAP, Formulation, Solution
 
 
-def optimise(
-    futures: Futures,
-    cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
-    *,
-    emphasis: Array | None = None,
-    gap: float = GAP,
-) -> Solution:
+def optimise(futures: Futures, cvar_level: float = 0.9, cvar_bound: float = np.inf, *, gap: float = GAP) -> Solution:
     """The cheapest plan over ``futures``, in parts of GPUs, with CVaR of the shortfall share within a bound."""
-    return Formulation(futures).solve(cvar_level, cvar_bound, emphasis=emphasis, gap=gap)
+    return Formulation(futures).solve(cvar_level, cvar_bound, gap=gap)

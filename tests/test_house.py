@@ -32,6 +32,7 @@ HOOKS = {
     "construct_mapping": "PyYAML's loader calls it",
     "compose_node": "PyYAML's loader calls it",
     "redirect_request": "urllib calls it",
+    "do_open": "urllib calls it",
 }
 """Names that a framework looks for."""
 

@@ -43,12 +43,12 @@ def test_other_words_of_the_answer_change_the_answer_alone(record, monkeypatch):
 
 
 def test_another_colour_changes_a_chart_in_that_colour_alone(record):
-    from dashboard import charts
+    from dashboard.charts import fleet
     from dashboard.charts.theme import LIGHT
 
     red = replace(LIGHT, in_service="#aa0000")
     before, after = (
-        json.dumps(charts.fleet_fan(record, record.scenario.pools[0].name, look).fitted()) for look in (LIGHT, red)
+        json.dumps(fleet.fleet_fan(record, record.scenario.pools[0].name, look).fitted()) for look in (LIGHT, red)
     )
     assert before != after
     assert before.replace(LIGHT.in_service, red.in_service) == after

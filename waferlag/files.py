@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from executor.errors import FileError
 from waferlag.text.tables import say
@@ -47,20 +48,27 @@ def _require(path: Path) -> None:
         raise FileError(repr(str(path)), f"cannot be a file's name: {error}") from None
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside the target and rename, so that a reader never meets half a file.
+def write_whole(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
+    """Write beside the target and rename, so that a reader never meets half a file. ``content`` may write by itself.
 
     What is no regular file (/dev/stdout, a named pipe) is written to instead of being replaced; a link keeps
     pointing where it did.
 
     :raises FileError: the folder is missing or cannot be written.
     """
-    raw = content.encode() if isinstance(content, str) else content
+
+    def fill(file: BinaryIO) -> None:
+        if callable(content):
+            content(file)
+        else:
+            file.write(content.encode() if isinstance(content, str) else content)
+
     try:
         if _is_stream(path):
-            path.write_bytes(raw)
+            with path.open("wb") as stream:
+                fill(stream)
         else:
-            _replace(_target(path), raw)
+            _replace(_target(path), fill)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from None
 
@@ -94,11 +102,11 @@ def report_json(path: Path | None, body: object) -> None:
         say(f"JSON: {path}")
 
 
-def _replace(target: Path, raw: bytes) -> None:
+def _replace(target: Path, fill: Callable[[BinaryIO], object]) -> None:
     handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            fill(file)
         os.chmod(beside, _mode(target))
         os.replace(beside, target)
     except BaseException:  # Ctrl-C leaves nothing behind either

@@ -3,12 +3,18 @@
 0 good; 1 the goal cannot be met (the reason is printed); 2 the user's mistake; 3 ours.
 """
 
+import os
+import signal
+import sys
+
+if sys.argv[1:2] in (["worker"], ["run-due"]):
+    # Until a worker has its own handler it holds no run: there is nothing to give back. What follows takes a second.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+
 import errno
 import io
-import os
-import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,11 +79,43 @@ for _name, _group in (("runs", runs.app), ("schedule", schedule.app), ("profiles
     app.add_typer(_group, name=_name)
 
 
+class _Outlet(io.FileIO):
+    """A stream's file that stops no work: what cannot be written is thrown away. A reader that has left (`| head`) is
+    no failure; any other one is kept for the end."""
+
+    failed: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.failed = None if isinstance(error, BrokenPipeError) else error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(content)
+
+
+_outlets: dict[str, _Outlet] = {}
+
+
+def _open_streams() -> None:
+    """Streams that outlive their readers. A closed one leads nowhere, or the next file opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
+        stream = getattr(sys, name)
+        if number and stream is getattr(sys, f"__{name}__"):
+            encoding, lines = ("utf-8", False) if stream is None else (stream.encoding, stream.line_buffering)
+            _outlets[name] = _Outlet(number, "w", closefd=False)
+            # A terminal that lacks a character shows a question mark.
+            text = io.TextIOWrapper(io.BufferedWriter(_outlets[name]), encoding, "replace", line_buffering=lines)
+            setattr(sys, name, text)
+
+
 def main() -> None:
     """Run the command line and turn what escapes into one message and the right exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
+    _open_streams()
     try:
         app(prog_name="waferlag")
     except SystemExit as stop:
@@ -92,9 +130,7 @@ def main() -> None:
 
 
 def _leaving(stop: SystemExit) -> int:
-    """Exit code of what typer ended by itself; it takes a reader that left (`| head`) for a failure."""
-    if isinstance(stop.__context__, BrokenPipeError):
-        return 0
+    """Exit code of what typer ended by itself."""
     if stop.code == INTERRUPTED:
         return _stopped()
     return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -107,19 +143,16 @@ def _stopped() -> int:
 
 def _written_out(code: int) -> int:
     """Hand over what is still buffered while there is someone to tell that it failed."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code if isinstance(error, BrokenPipeError) or code == USERS_MISTAKE else _tell(error)
+    sys.stdout.flush()
+    failed = _outlets["stdout"].failed if "stdout" in _outlets else None
+    code = code if failed is None or code == USERS_MISTAKE else _tell(failed)
+    sys.stderr.flush()
+    return code
 
 
 def _complain(message: str) -> None:
-    """A message on stderr, if there is one; names in it cannot steer the terminal."""
-    if sys.stderr is not None:
-        print(plain(message), file=sys.stderr)
+    """A message on stderr; names in it cannot steer the terminal."""
+    print(plain(message), file=sys.stderr)
 
 
 def _tell(error: Exception) -> int:

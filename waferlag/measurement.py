@@ -11,6 +11,7 @@ from executor.errors import UnknownNameError, UserMistakeError
 from waferlag import __version__
 
 if TYPE_CHECKING:
+    from executor.measure.addresses import AllowedHosts
     from executor.measure.endpoint import Endpoint
     from executor.measure.loadgen import Run
     from executor.measure.points import Bench
@@ -24,8 +25,8 @@ def measured_profile(args: dict[str, Any], tell: Callable[[float, str], None]) -
     """What a run of kind measure asks: closed loops at ``concurrency`` (a list) on an endpoint or this machine's GPU.
 
     ``args``: model, endpoint (None: the built-in engine), gpu, engine, precision, layout (tp, pp, attention_dp), isl,
-    osl, requests, concurrency. No key is sent to the endpoint: its address came from a page, and this process's own
-    key is for whoever set it.
+    osl, requests, concurrency. The endpoint is one of the setting ``endpoint_hosts``. No key is sent to it: its address
+    came from a page, and this process's own key is for whoever set it.
 
     Raises ExecutorError or UserMistakeError with the reason.
     """
@@ -45,9 +46,14 @@ def measured_profile(args: dict[str, Any], tell: Callable[[float, str], None]) -
 
 
 def _bench(args: dict[str, Any]) -> "Bench":
+    from executor.measure.addresses import hosts_of
+    from waferlag.settings import settings
+
     if args["endpoint"] is None:
         return built_in_bench(args["model"], args["precision"], WARMUP, seed=0)
-    keyless = endpoint_of(args["endpoint"], None, "completions", "", timeout=600.0, ignore_eos=True)
+    # Judged here as well as on the page: the setting may be another one by now, or the name point elsewhere.
+    hosts = hosts_of(settings().endpoint_hosts)
+    keyless = endpoint_of(args["endpoint"], None, "completions", "", timeout=600.0, ignore_eos=True, hosts=hosts)
     return endpoint_bench(keyless, None, WARMUP, seed=0)
 
 
@@ -70,15 +76,23 @@ def _as_command(args: dict[str, Any]) -> list[str]:
 
 
 def endpoint_of(
-    url: str, served_as: str | None, api: str, key_variable: str, timeout: float, ignore_eos: bool
+    url: str,
+    served_as: str | None,
+    api: str,
+    key_variable: str,
+    timeout: float,
+    ignore_eos: bool,
+    hosts: "AllowedHosts | None" = None,
 ) -> "Endpoint":
-    """The endpoint as asked for; its model's name from the server where none is given."""
+    """The endpoint as asked for; its model's name from the server where none is given. ``hosts`` None: any host."""
+    from pydantic import SecretStr
+
     from executor.measure.endpoint import PATHS, Endpoint
 
     if api not in PATHS:
         raise UnknownNameError("API", api, PATHS)
     extra = {"ignore_eos": True} if ignore_eos else {}
-    found = Endpoint(url, served_as or "", api, os.environ.get(key_variable, ""), timeout, extra)
+    found = Endpoint(url, served_as or "", api, SecretStr(os.environ.get(key_variable, "")), timeout, extra, hosts)
     return found if served_as is not None else replace(found, model=_first_model(found))
 
 
@@ -120,13 +134,6 @@ def built_in_bench(model: str, precision: str, warmup: int, seed: int) -> "Bench
 
     engine = built_in(model, precision)
     return Bench(lambda: asking(engine), Dummy(engine.spec.vocab, seed), warmup)
-
-
-def own_device() -> str:
-    """The device of this machine."""
-    from executor.measure.machine import this_machine
-
-    return this_machine().device
 
 
 def own_version(endpoint: str | None) -> str:

@@ -9,18 +9,29 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as UnreadableVariableError
 
 from executor.errors import FileError, LimitError, Problem, UserMistakeError, did_you_mean, shown
 from planner.scenario.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from planner.scenario.models import Scenario
 
 PREFIX = "WAFERLAG_"
 OUTSIDE = ("CONFIG", "DEBUG", "CHROMIUM", "REQUIRE_", "TEST_")
 """Variables with our prefix that begin so are no settings: they steer tests and what an error shows."""
+SECRET = ("db", "password", "smtp")
+"""Settings whose values are in no message: they are secrets, or tables that hold one."""
 
 
 class SettingsError(UserMistakeError):
@@ -29,22 +40,21 @@ class SettingsError(UserMistakeError):
 
 def data_folder() -> Path:
     """Where this system keeps a user's data."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "waferlag"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "waferlag"
+    return _folder("Application Support", "", "XDG_DATA_HOME", ".local/share")
 
 
 def cache_folder() -> Path:
     """Where this system keeps what a program can find again."""
+    return _folder("Caches", "cache", "XDG_CACHE_HOME", ".cache")
+
+
+def _folder(mac: str, windows: str, variable: str, otherwise: str) -> Path:
     home = Path.home()
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "waferlag"
+        return home / "Library" / mac / "waferlag"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "waferlag"
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "waferlag" / windows
+    return Path(os.environ.get(variable) or home / otherwise) / "waferlag"
 
 
 def config_file() -> Path:
@@ -55,10 +65,10 @@ def config_file() -> Path:
     return Path(base) / "waferlag" / "waferlag.toml"
 
 
-class Smtp(BaseSettings):
+class Smtp(BaseModel):
     """The server that sends e-mail."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     host: str = ""
     """Name of the server. Empty: no e-mail can be sent."""
@@ -74,6 +84,14 @@ class Smtp(BaseSettings):
     """Address that the mail comes from."""
 
 
+def _split(given: object) -> object:
+    """A variable names several hosts with commas between them; the file has a list."""
+    return [word.strip() for word in given.split(",") if word.strip()] if isinstance(given, str) else given
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
 class Settings(BaseSettings):
     """Everything that is decided outside the scenario."""
 
@@ -81,7 +99,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, use_attribute_docstrings=True
     )
 
-    db: str = Field(default_factory=lambda: f"sqlite:///{data_folder() / 'waferlag.sqlite'}")
+    db: SecretStr = Field(default_factory=lambda: SecretStr(f"sqlite:///{data_folder() / 'waferlag.sqlite'}"))
     """Database: sqlite:///FILE or postgresql://USER@HOST/NAME."""
     runs_folder: Path | None = None
     """Folder of the runs' Parquet files. None: beside the SQLite file. Several machines must share one."""
@@ -115,6 +133,10 @@ class Settings(BaseSettings):
     """A sink is told of an order-by date that is nearer than this."""
     webhook_seconds: Annotated[float, Field(gt=0, le=300)] = 10
     """How long a webhook may take to answer."""
+    endpoint_hosts: Hosts = ()
+    """Hosts that queued measurements may go to: public ones by name, others by address or network. None: to no host."""
+    webhook_hosts: Hosts = ()
+    """Hosts that webhooks may go to, likewise. None: to public hosts and this machine."""
     smtp: Smtp = Smtp()
     """The server that sends e-mail."""
 
@@ -129,6 +151,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments before the environment, the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    def database(self, given: str | None) -> str:
+        """The database's URL: the one given on the command line, else the setting. It may hold a password."""
+        return given or self.db.get_secret_value()
 
     def allow(self, scenario: "Scenario") -> None:
         """Raise :class:`executor.errors.LimitError` for a scenario that asks for more than is allowed."""
@@ -158,27 +184,40 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise ScenarioError(f"the settings ({PREFIX}* or {config_file()})", _problems(error)) from None
-    except ValueError as error:  # TOML that is none
-        raise FileError(config_file(), f"is not valid TOML: {error}") from None
+        items = error.errors(include_url=False)
+        given_by = dict.fromkeys(_source(item["loc"]) for item in items)
+        raise ScenarioError(f"the settings ({', '.join(given_by)})", [_problem(item) for item in items]) from None
+    except UnreadableVariableError as error:
+        names = [name for name in Settings.model_fields if f'"{name}"' in str(error)]
+        variable = ", ".join(f"{PREFIX}{name.upper()}" for name in names) or f"a variable {PREFIX}*"
+        raise SettingsError(f"{variable} is not valid JSON (its value is not shown)") from None
+    except (OSError, ValueError) as error:  # TOML that is none
+        raise FileError(config_file(), f"is not valid TOML: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _problems(error: ValidationError) -> list[Problem]:
-    problems = []
-    for item in error.errors(include_url=False):
-        place = ".".join(str(step) for step in item["loc"])
-        nearest = did_you_mean(item["loc"][-1], Settings.model_fields)
-        unknown = item["type"] == "extra_forbidden"
-        secret = "password" in place
-        problems.append(
-            Problem(
-                place,
-                "no such setting" if unknown else item["msg"],
-                None if secret else item["input"],
-                f"did you mean {nearest}?" if unknown and nearest else None,
-            )
-        )
-    return problems
+def _source(loc: tuple[int | str, ...]) -> str:
+    """The variable that gives a setting, the longest that is set; else the file."""
+    for count in range(len(loc), 0, -1):
+        name = PREFIX + "__".join(str(step) for step in loc[:count]).upper()
+        if any(variable.upper() == name for variable in os.environ):
+            return name
+    return str(config_file())
+
+
+def _problem(item: "ErrorDetails") -> Problem:
+    """What is wrong with a setting. Its value is shown only where it is a plain one of a known setting that holds no
+    secret: a misspelt name may be a password's."""
+    loc = item["loc"]
+    known = Smtp.model_fields if loc[0] == "smtp" and len(loc) > 1 else Settings.model_fields
+    nearest = did_you_mean(loc[-1], known)
+    unknown = item["type"] == "extra_forbidden"
+    secret = unknown or loc[0] in SECRET or loc[-1] in SECRET or not isinstance(item["input"], str | int | float)
+    return Problem(
+        ".".join(str(step) for step in loc),
+        "no such setting" if unknown else item["msg"],
+        None if secret else item["input"],
+        f"did you mean {nearest}?" if unknown and nearest else None,
+    )
 
 
 def _refuse_unknown_variables() -> None:
@@ -188,5 +227,5 @@ def _refuse_unknown_variables() -> None:
         name = variable.removeprefix(PREFIX)
         if name == variable or name.split("__")[0] in known or name.startswith(OUTSIDE):
             continue
-        if (nearest := did_you_mean(name, known)) is not None:
+        if (nearest := did_you_mean(name.split("__")[0], known)) is not None:
             raise SettingsError(f"{shown(variable)} is no setting (did you mean {PREFIX}{nearest}?)")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, values
+from dashboard.charts import parts
+from dashboard.charts.figure import Figure, values
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.report.language import ENGLISH, Wording
@@ -15,19 +16,16 @@ _HEIGHT = 240
 
 def error_by_rows(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Mean absolute error of TPOT, throughput and TTFT by the rows that calibrate; a group counts once."""
-    takeaway = _errors_told(scores, say)
     # In one line "2, held out" would run into its neighbour on a telephone.
     axis = alt.Axis(title=say("measured rows that calibrate"), labelAngle=0, labelExpr="split(datum.label, ', ')")
     rows = [{**row, "words": f"{row['error']:.0f}"} for row in scores]
     base = _grouped(rows, "rows", axis, "metric", _METRICS, "error", say("mean absolute error, %"))
-    scale = alt.Scale(domain=_METRICS, range=[look.in_service, look.need, look.domestic])
-    bars = base.mark_bar().encode(
-        color=alt.Color("metric:N", scale=scale, legend=alt.Legend(title=None)),
-        tooltip=_tooltip({"metric": say("metric"), "rows": say("rows")}, "error", say("error, %"), ".2f"),
-    )
+    tints = [look.in_service, look.need, look.domestic]
+    tip = parts.tips(("metric:N", say("metric")), ("rows:N", say("rows")), ("error:Q", say("error, %"), ".2f"))
+    colour = parts.colours("metric:N", _METRICS, tints, alt.Legend(title=None))
     words = base.mark_text(dy=-7, fontSize=11).encode(text=alt.Text("words:N"))
-    chart = finished(alt.layer(bars, words), look, takeaway, _HEIGHT)
-    return Figure("serving-error", takeaway, chart, list(scores))
+    layers = [base.mark_bar().encode(color=colour, tooltip=tip), words]
+    return parts.figure("serving-error", _errors_told(scores, say), layers, look, _HEIGHT, list(scores))
 
 
 def _errors_told(scores: Sequence[Row], say: Wording) -> str:
@@ -44,21 +42,13 @@ def _errors_told(scores: Sequence[Row], say: Wording) -> str:
 def gate_skill(scores: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Brier score of the gate law and its rivals, by how far ahead they looked; lower is better."""
     laws = list(dict.fromkeys(str(row["law"]) for row in scores))
-    takeaway = _skill_told(scores, laws, say)
     axis = alt.Axis(title=say("days ahead"), labelAngle=0)
-    title = say("Brier score, 0 to 2, lower is better")
-    colours = [look.in_service, look.quiet, look.domestic, look.reserved]
-    legend = alt.Legend(title=None, columns=2, labelLimit=240)
-    scale = alt.Scale(domain=laws, range=colours[: len(laws)])
-    bars = (
-        _grouped(scores, "horizon", axis, "law", laws, "brier", title)
-        .mark_bar()
-        .encode(
-            color=alt.Color("law:N", sort=laws, scale=scale, legend=legend),
-            tooltip=_tooltip({"law": say("law"), "horizon": say("days ahead")}, "brier", "Brier", ".3f"),
-        )
-    )
-    return Figure("gate-forecasts", takeaway, finished(bars, look, takeaway, _HEIGHT), list(scores))
+    base = _grouped(scores, "horizon", axis, "law", laws, "brier", say("Brier score, 0 to 2, lower is better"))
+    tints = [look.in_service, look.quiet, look.domestic, look.reserved][: len(laws)]
+    colour = parts.colours("law:N", laws, tints, alt.Legend(title=None, columns=2, labelLimit=240), sort=laws)
+    tip = parts.tips(("law:N", say("law")), ("horizon:N", say("days ahead")), ("brier:Q", "Brier", ".3f"))
+    bars = base.mark_bar().encode(color=colour, tooltip=tip)
+    return parts.figure("gate-forecasts", _skill_told(scores, laws, say), bars, look, _HEIGHT, list(scores))
 
 
 def _skill_told(scores: Sequence[Row], laws: Sequence[str], say: Wording) -> str:
@@ -89,12 +79,6 @@ def _grouped(
     )
 
 
-def _tooltip(names: dict[str, str], figure: str, title: str, digits: str) -> list[alt.Tooltip]:
-    """Names by their titles, then a figure."""
-    shown = [alt.Tooltip(f"{field}:N", title=told) for field, told in names.items()]
-    return [*shown, alt.Tooltip(f"{figure}:Q", title=title, format=digits)]
-
-
 def day_compared(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Nodes that DeepSeek said it used, hour by hour, against what the model predicts from the load."""
     takeaway = say(
@@ -102,28 +86,22 @@ def day_compared(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLISH
         n=sum(1 for row in rows if row["low"] <= row["published"] <= row["high"]),
         all=len(rows),
     )
-    base = _by_hour(rows, say)
+    hours = alt.Axis(title=say("hour, Beijing"), labelAngle=0, labelOverlap="parity")
+    base = alt.Chart(values(rows)).encode(
+        x=alt.X("hour:O", sort=[str(row["hour"]) for row in rows], axis=hours),
+        tooltip=parts.tips(
+            ("hour:N", say("hour")),
+            ("published:Q", say("published"), ",.0f"),
+            ("predicted:Q", say("predicted"), ",.0f"),
+        ),
+    )
     axis = alt.Axis(title=say("nodes of eight GPUs; band 80 %, dots published"), tickCount=5)
-    predicted, published = alt.Y("predicted:Q", axis=axis), alt.Y("published:Q", axis=axis)
     band = base.mark_area(opacity=0.22, color=look.in_service)
     line = base.mark_line(color=look.in_service, strokeWidth=2.5)
     dots = base.mark_point(color=look.need, filled=True, size=55, opacity=1)
-    layers = (
-        band.encode(y=alt.Y("low:Q", axis=axis), y2=alt.Y2("high:Q")),
-        line.encode(y=predicted),
-        dots.encode(y=published),
-    )
-    chart = finished(alt.layer(*layers), look, takeaway, _HEIGHT)
-    return Figure("deepseek-day", takeaway, chart, list(rows))
-
-
-def _by_hour(rows: Sequence[Row], say: Wording) -> alt.Chart:
-    axis = alt.Axis(title=say("hour, Beijing"), labelAngle=0, labelOverlap="parity")
-    return alt.Chart(values(rows)).encode(
-        x=alt.X("hour:O", sort=[str(row["hour"]) for row in rows], axis=axis),
-        tooltip=[
-            alt.Tooltip("hour:N", title=say("hour")),
-            alt.Tooltip("published:Q", title=say("published"), format=",.0f"),
-            alt.Tooltip("predicted:Q", title=say("predicted"), format=",.0f"),
-        ],
-    )
+    layers = [
+        band.encode(**parts.upright("low:Q", "high:Q", axis=axis)),
+        line.encode(y=alt.Y("predicted:Q", axis=axis)),
+        dots.encode(y=alt.Y("published:Q", axis=axis)),
+    ]
+    return parts.figure("deepseek-day", takeaway, layers, look, _HEIGHT, list(rows))

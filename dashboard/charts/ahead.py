@@ -2,14 +2,13 @@
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, month_cells, values
+from dashboard.charts import parts
+from dashboard.charts.figure import Figure, values
 from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.record.models import PlanRecord
-from planner.report.language import ENGLISH, Wording, shortened
+from planner.report.language import ENGLISH, Wording
 from planner.report.study_sentences import swing_input
-
-_ROW = 42
 
 
 def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
@@ -35,32 +34,15 @@ def later_orders(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH)
     )
     takeaway = say(
         told,
-        firm=say.count(sum(firm.values())),
-        later=say.count(sum(later.values())),
+        **say.counts(firm=sum(firm.values()), later=sum(later.values())),
         month=say.month(max(months, key=lambda month: later[month])),
     )
-    chart = (
-        alt.Chart(values(rows))
-        .mark_bar()
-        .encode(
-            x=month_cells(months, say),
-            y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs ordered, mean over futures"), tickCount=5)),
-            color=alt.Color(
-                "kind:N",
-                sort=kinds,
-                scale=alt.Scale(domain=kinds, range=[look.in_service, look.spot]),
-                legend=alt.Legend(title=None, labelLimit=260),
-            ),
-            order=alt.Order("rank:Q"),
-            tooltip=[
-                alt.Tooltip("month:N", title=say("month")),
-                alt.Tooltip("kind:N", title=say("order")),
-                alt.Tooltip("gpus:Q", title="GPUs", format=",.1f"),
-            ],
-        )
+    legend = alt.Legend(title=None, labelLimit=260)
+    stack = parts.monthly_stack(rows, months, say("GPUs ordered, mean over futures"), say).encode(
+        color=parts.colours("kind:N", kinds, [look.in_service, look.spot], legend, sort=kinds),
+        tooltip=parts.tips(("month:N", say("month")), ("kind:N", say("order")), ("gpus:Q", "GPUs", ",.1f")),
     )
-    data = [{key: row[key] for key in ("month", "kind", "gpus")} for row in rows]
-    return Figure("orders-ahead", takeaway, finished(chart, look, takeaway, 200), data)
+    return parts.figure("orders-ahead", takeaway, stack, look, 200, parts.without(rows, "rank"))
 
 
 def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
@@ -72,11 +54,8 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
             "probability": point.probability.value,
             "p_low": point.probability.low,
             "p_high": point.probability.high,
-            "cost": point.mean_cost.value,
-            "cost_low": point.mean_cost.low,
-            "cost_high": point.mean_cost.high,
-            "weakest_month": point.weakest_month,
-            "meets_goal": point.meets_goal,
+            **parts.interval(point.mean_cost, "cost", "cost_"),
+            **parts.picked(point, "weakest_month", "meets_goal"),
         }
         for point in record.frontier
     ]
@@ -89,94 +68,48 @@ def frontier(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> 
     )
     labels = {True: "goal {goal}", False: "goal {goal}, missed"}
     drawn = [{**row, "words": say(labels[row["meets_goal"]], goal=say.percent(row["goal"]))} for row in rows]
-    x = alt.X(
-        "probability:Q",
-        scale=alt.Scale(zero=False, padding=24),
-        axis=alt.Axis(title=say("probability of the weakest month"), format=".0%", tickCount=6, grid=True),
-    )
+    odds = alt.Axis(title=say("probability of the weakest month"), format=".0%", tickCount=6, grid=True)
+    x = alt.X("probability:Q", scale=alt.Scale(zero=False, padding=24), axis=odds)
     axis = alt.Axis(title=say("mean cost, {currency}", currency=currency), format="~s", tickCount=5)
     y = alt.Y("cost:Q", scale=alt.Scale(zero=False, padding=16), axis=axis)
-    base = alt.Chart(values(drawn))
+    base, colour = alt.Chart(values(drawn)), look.in_service
+    tip = parts.tips(
+        ("goal:Q", say("goal"), ".0%"),
+        ("probability:Q", say("weakest month"), ".1%"),
+        ("cost:Q", say("mean cost"), ",.0f"),
+        ("weakest_month:N", say("month")),
+    )
+    words = base.mark_text(color=look.ink, align="right", dx=-8, dy=-9, fontSize=12)
     layers = [
         base.mark_line(color=look.quiet, strokeDash=[4, 3]).encode(x=x, y=y),
-        base.mark_rule(color=look.in_service).encode(x=alt.X("p_low:Q"), x2=alt.X2("p_high:Q"), y=y),
-        base.mark_rule(color=look.in_service).encode(x=x, y=alt.Y("cost_low:Q", axis=axis), y2=alt.Y2("cost_high:Q")),
-        base.mark_point(color=look.in_service, filled=True, size=70, opacity=1).encode(
-            x=x,
-            y=y,
-            tooltip=[
-                alt.Tooltip("goal:Q", title=say("goal"), format=".0%"),
-                alt.Tooltip("probability:Q", title=say("weakest month"), format=".1%"),
-                alt.Tooltip("cost:Q", title=say("mean cost"), format=",.0f"),
-                alt.Tooltip("weakest_month:N", title=say("month")),
-            ],
-        ),
-        base.mark_text(color=look.ink, align="right", dx=-8, dy=-9, fontSize=12).encode(
-            x=x, y=y, text=alt.Text("words:N")
-        ),
+        base.mark_rule(color=colour).encode(**parts.across("p_low:Q", "p_high:Q"), y=y),
+        base.mark_rule(color=colour).encode(x=x, **parts.upright("cost_low:Q", "cost_high:Q", axis=axis)),
+        base.mark_point(color=colour, filled=True, size=70, opacity=1).encode(x=x, y=y, tooltip=tip),
+        words.encode(x=x, y=y, text=alt.Text("words:N")),
     ]
-    return Figure("cost-against-probability", takeaway, finished(alt.layer(*layers), look, takeaway, 260), rows)
+    return parts.figure("cost-against-probability", takeaway, layers, look, 260, rows)
 
 
 def swings(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH, most: int = 8) -> Figure:
     """Mean cost of the plan where an input is in its lowest fifth and in its highest, widest first."""
-    currency = record.scenario.currency
-    sides = [say("in its lowest fifth"), say("in its highest fifth")]
-    mean = record.kpis.mean_cost.value
-    told: list[Row] = [
-        {
-            "input": swing_input(swing.input, say),
-            "cost_low": swing.cost_low,
-            "cost_high": swing.cost_high,
-            "met_low": swing.met_low,
-            "met_high": swing.met_high,
-        }
+    currency, mean = record.scenario.currency, record.kpis.mean_cost.value
+    rows: list[Row] = [
+        {"input": swing_input(swing.input, say), **parts.picked(swing, "cost_low", "cost_high", "met_low", "met_high")}
         for swing in record.tornado
     ]
-    first = told[0]
+    low, high = sorted((rows[0]["cost_low"], rows[0]["cost_high"]))
     takeaway = say(
         "The cost swings most with {input}: {low} to {high} around {mean}.",
-        input=first["input"],
-        low=say.money(min(first["cost_low"], first["cost_high"]), currency),
-        high=say.money(max(first["cost_low"], first["cost_high"]), currency),
-        mean=say.money(mean, currency),
+        input=rows[0]["input"],
+        **say.moneys(currency, low=low, high=high, mean=mean),
     )
+    sides = {"low": say("in its lowest fifth"), "high": say("in its highest fifth")}
     drawn = [
-        {
-            "input": row["input"],
-            "label": shortened(row["input"], 60),
-            "side": side,
-            "base": mean,
-            "cost": row[f"cost_{end}"],
-            "met": row[f"met_{end}"],
-        }
-        for row in told[:most]
-        for side, end in zip(sides, ("low", "high"), strict=True)
+        {"input": row["input"], "side": side, "base": mean, "cost": row[f"cost_{end}"], "met": row[f"met_{end}"]}
+        for row in rows[:most]
+        for end, side in sides.items()
     ]
-    names = [row["input"] for row in told[:most]]
-    y = alt.Y("input:N", sort=names, axis=None, scale=alt.Scale(paddingInner=0.2))
-    axis = alt.Axis(title=say("mean cost, {currency}", currency=currency), format="~s", grid=True)
-    base = alt.Chart(values(drawn)).encode(y=y)
-    layers = [
-        base.mark_bar(height=11, yOffset=8, opacity=0.8).encode(
-            x=alt.X("base:Q", axis=axis, scale=alt.Scale(zero=False)),
-            x2=alt.X2("cost:Q"),
-            color=alt.Color(
-                "side:N",
-                sort=sides,
-                scale=alt.Scale(domain=sides, range=[look.domestic, look.in_service]),
-                legend=alt.Legend(title=say("the input")),
-            ),
-            tooltip=[
-                alt.Tooltip("input:N", title=say("input")),
-                alt.Tooltip("side:N", title=say("value")),
-                alt.Tooltip("cost:Q", title=say("mean cost"), format=",.0f"),
-                alt.Tooltip("met:Q", title=say("months met"), format=".1%"),
-            ],
-        ),
-        alt.Chart(values([{"input": row["input"], "label": shortened(row["input"], 60)} for row in told[:most]]))
-        .mark_text(align="left", dy=-9, color=look.ink)
-        .encode(y=y, x=alt.value(0), text=alt.Text("label:N")),
-    ]
-    chart = finished(alt.layer(*layers), look, takeaway, max(1, len(names)) * _ROW)
-    return Figure("what-the-cost-swings-with", takeaway, chart, told)
+    title, tip = say("mean cost, {currency}", currency=currency), ("met:Q", say("months met"), ".1%")
+    layers = parts.swing_bars(drawn, list(sides.values()), say("the input"), title, tip, look, say)
+    height = len(rows[:most]) * parts.SWING
+    return parts.figure("what-the-cost-swings-with", takeaway, layers, look, height, rows)

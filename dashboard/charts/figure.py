@@ -11,7 +11,6 @@ from typing import Any
 
 import altair as alt
 
-from dashboard.charts.theme import Look, chart_config
 from planner.compare.rows import Row
 from planner.report.language import Wording
 
@@ -32,14 +31,13 @@ class Figure:
     rows: list[Row]
     """What it was drawn from, for "show data" and downloads, with full digits."""
 
-    def sized(self, width: int) -> dict[str, Any]:
-        """The Vega-Lite specification at a width in pixels, without a title: the page sets it as text."""
-        return _written(self.chart.properties(width=width))
+    def sized(self, width: int, titled: bool = False) -> dict[str, Any]:
+        """The Vega-Lite specification at a width in pixels.
 
-    def titled(self, width: int) -> dict[str, Any]:
-        """The specification with the takeaway as its title, for a picture that travels alone."""
+        ``titled``: with the takeaway as its title, for a picture that travels alone; a page sets it as text.
+        """
         lines = textwrap.wrap(self.takeaway, max(20, int(width * _CHARACTERS_PER_PIXEL))) or [""]
-        return _written(self.chart.properties(width=width, title=lines))
+        return _written(self.chart.properties(width=width, **({"title": lines} if titled else {})))
 
     def fitted(self) -> dict[str, Any]:
         """The specification without a width: whoever shows it gives it one."""
@@ -47,8 +45,7 @@ class Figure:
 
     def svg(self, width: int = 640, titled: bool = False) -> str:
         """The chart as SVG, drawn without a browser and without a network."""
-        converter = _converter()
-        return str(converter.vegalite_to_svg(json.dumps(self.titled(width) if titled else self.sized(width))))
+        return str(_converter().vegalite_to_svg(json.dumps(self.sized(width, titled))))
 
 
 def _written(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -64,12 +61,6 @@ def _converter() -> Any:
 
     vl_convert.register_font_directory(str(_FONTS))
     return vl_convert
-
-
-def finished(chart: Any, look: Look, description: str, height: int) -> Any:
-    """The chart dressed in the house's look, with its text alternative; as wide as it is told, axes included."""
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return chart.properties(height=height, description=description, autosize=fit).configure(**chart_config(look))
 
 
 def values(rows: Sequence[Row]) -> alt.Data:
@@ -104,13 +95,3 @@ def month_cells(months: Sequence[str], say: Wording) -> alt.X:
     label = f"{with_year} ? [timeFormat({day}, '{name}'), timeFormat({day}, '%Y')] : timeFormat({day}, '{name}')"
     axis = alt.Axis(title=None, labelAngle=0, labelOverlap="greedy", labelSeparation=3, ticks=False, labelExpr=label)
     return alt.X("month:O", sort=list(months), axis=axis, scale=alt.Scale(paddingInner=0.06, paddingOuter=0.03))
-
-
-def halo_text(data: alt.Data, look: Look, **mark: Any) -> list[alt.Chart]:
-    """Two marks for one label: a halo in the background's colour, and the text over it."""
-    base = alt.Chart(data)
-    shape = {"fontSize": 12, "lineBreak": "\n", **mark}
-    return [
-        base.mark_text(**{**shape, "color": look.background, "stroke": look.background, "strokeWidth": 4}),
-        base.mark_text(**shape),
-    ]

@@ -7,8 +7,8 @@ import altair as alt
 
 from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_after, month_axis, month_cells, values
-from dashboard.charts.sources import kinds_of_source
-from dashboard.charts.theme import LIGHT, Look, source_colour
+from dashboard.charts.sources import source_colours
+from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.record.models import Month, Order, PlanRecord, PoolMonth
 from planner.report.language import ENGLISH, Wording, shortened
@@ -143,9 +143,9 @@ def _dates_in_words(record: PlanRecord, say: Wording) -> dict[str, str]:
 
 def _arrivals(record: PlanRecord, pool: str, look: Look, say: Wording) -> list[alt.Chart]:
     """When each order serves: a tick at the median, a line from P10 to P90, on the floor of the chart."""
-    last, kinds = record.months[-1].start, kinds_of_source(record)
+    last, tints = record.months[-1].start, source_colours(record, look)
     rows = [
-        _arrival(order, first, last, say) | {"colour": source_colour(look, kinds.get(order.source, ""))}
+        _arrival(order, first, last, say) | {"colour": tints.get(order.source, look.in_service)}
         for order in record.orders
         if order.pool == pool and order.gpus > 0 and (first := order.arrives.p10)
     ]

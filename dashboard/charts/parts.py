@@ -9,19 +9,23 @@ from typing import Any
 
 import altair as alt
 
-from dashboard.charts.figure import Figure, finished, halo_text, values
-from dashboard.charts.theme import Look
+from dashboard.charts.figure import Figure, month_cells, values
+from dashboard.charts.theme import Look, chart_config
 from planner.compare.rows import Row
 from planner.record.models import Interval
-from planner.report.language import Wording
+from planner.report.language import Wording, shortened
 
 QUANTILES = ("p10", "p50", "p90")
+SWING = 42
+"""Height in pixels of one input in :func:`swing_bars`."""
 
 
 def figure(name: str, takeaway: str, marks: Any, look: Look, height: int, rows: list[Row]) -> Figure:
-    """A figure of one chart or of layers from back to front, ``height`` pixels high."""
+    """A figure of one chart or of layers from back to front, ``height`` pixels high, as wide as it is told."""
     chart = alt.layer(*marks) if isinstance(marks, list) else marks
-    return Figure(name, takeaway, finished(chart, look, takeaway, height), rows)
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    dressed = chart.properties(height=height, description=takeaway, autosize=fit).configure(**chart_config(look))
+    return Figure(name, takeaway, dressed, rows)
 
 
 def picked(thing: object, *names: str, stem: str = "") -> Row:
@@ -111,7 +115,39 @@ def point_in_interval(base: alt.Chart, value: str, tooltip: list[alt.Tooltip], *
     return [bar.encode(**across("low:Q", "high:Q", **how)), point.encode(x=alt.X(value, **how), tooltip=tooltip)]
 
 
+def monthly_stack(rows: Sequence[Row], months: Sequence[str], title: str, say: Wording) -> alt.Chart:
+    """The rows' ``gpus`` as a bar for each month, stacked by their ``rank``."""
+    bars, axis = alt.Chart(values(rows)).mark_bar(), alt.Axis(title=title, tickCount=5)
+    return bars.encode(x=month_cells(months, say), y=alt.Y("gpus:Q", axis=axis), order=alt.Order("rank:Q"))
+
+
+def swing_bars(
+    rows: Sequence[Row], sides: Sequence[str], legend: str, cost: str, more: Any, look: Look, say: Wording
+) -> list[alt.Chart]:
+    """Bars from ``base`` to ``cost`` for both sides of each ``input``, whose name stands above them.
+
+    ``legend`` and ``cost``: titles of the sides and of the axis; ``more``: the last line of the tooltip.
+    """
+    names = list(dict.fromkeys(row["input"] for row in rows))
+    y, axis = lane("input:N", names), alt.Axis(title=cost, format="~s", grid=True)
+    bars = alt.Chart(values(rows)).mark_bar(height=11, yOffset=8, opacity=0.8)
+    words = chart(*({"input": name, "label": shortened(name, 60)} for name in names)).mark_text(align="left", dy=-9)
+    tip = tips(("input:N", say("input")), ("side:N", say("value")), ("cost:Q", say("mean cost"), ",.0f"), more)
+    return [
+        bars.encode(
+            y=y,
+            x=alt.X("base:Q", axis=axis, scale=alt.Scale(zero=False)),
+            x2=alt.X2("cost:Q"),
+            color=colours("side:N", sides, [look.domestic, look.in_service], alt.Legend(title=legend)),
+            tooltip=tip,
+        ),
+        words.encode(y=y, x=alt.value(0), text=alt.Text("label:N")),
+    ]
+
+
 def halo_label(place: Row, look: Look, x: alt.X, y: Any, **mark: Any) -> list[alt.Chart]:
     """The words of one place on the chart, with a halo that keeps them apart from what lies behind."""
-    marks = halo_text(values([place]), look, **mark)
-    return [text.encode(x=x, y=y, text=alt.Text("words:N")) for text in marks]
+    base = chart(place).encode(x=x, y=y, text=alt.Text("words:N"))
+    shape = {"fontSize": 12, "lineBreak": "\n", **mark}
+    halo = {**shape, "color": look.background, "stroke": look.background, "strokeWidth": 4}
+    return [base.mark_text(**halo), base.mark_text(**shape)]

@@ -1,25 +1,24 @@
 """What kind of source a GPU comes from: that decides its colour everywhere."""
 
+from dashboard.charts.theme import Look
 from executor.errors import UserMistakeError
 from executor.reference.accelerators import accelerator
 from planner.record.models import PlanRecord
-from planner.scenario.sources import Purchase
+from planner.scenario.sources import Purchase, Rental
 
 FOREIGN_MAKERS = ("Nvidia", "AMD", "Intel")
 
 
-def kinds_of_source(record: PlanRecord) -> dict[str, str]:
-    """``foreign``, ``domestic`` or ``rental`` by the source's name."""
-    return {
-        source.name: ("domestic" if source.entry == "domestic" or _domestic(source.sku) else "foreign")
-        if isinstance(source, Purchase)
-        else "rental"
-        for source in record.scenario.sources
-    }
+def source_colours(record: PlanRecord, look: Look) -> dict[str, str]:
+    """Colour of each source by its name: foreign (H20 and its kin), domestic, or rental."""
+    return {source.name: _colour(source, look) for source in record.scenario.sources}
 
 
-def _domestic(sku: str) -> bool:
+def _colour(source: Purchase | Rental, look: Look) -> str:
+    if isinstance(source, Rental):
+        return look.reserved
     try:
-        return accelerator(sku).vendor not in FOREIGN_MAKERS
+        domestic = source.entry == "domestic" or accelerator(source.sku).vendor not in FOREIGN_MAKERS
     except UserMistakeError:  # a record of another version may name a GPU that is no longer listed
-        return False
+        domestic = False
+    return look.domestic if domestic else look.in_service

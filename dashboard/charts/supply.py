@@ -6,8 +6,8 @@ import altair as alt
 
 from dashboard.charts import parts
 from dashboard.charts.figure import Figure, moment, month_after, month_axis, values
-from dashboard.charts.sources import kinds_of_source
-from dashboard.charts.theme import LIGHT, Look, source_colour
+from dashboard.charts.sources import source_colours
+from dashboard.charts.theme import LIGHT, Look
 from planner.compare.rows import Row
 from planner.record.models import LeadTime, Order, PlanRecord
 from planner.report.language import ENGLISH, Wording, shortened
@@ -18,8 +18,8 @@ _ROW = 46
 
 def lead_times(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """Days from an order on the first day to service, by source: P10 to P90 with the median."""
-    kinds = kinds_of_source(record)
-    rows = [_lead_row(lead, kinds, look, say) for lead in record.lead_times]
+    tints = source_colours(record, look)
+    rows = [_lead_row(lead, tints.get(lead.source, look.in_service), say) for lead in record.lead_times]
     tip = [
         *parts.tips(("source:N", say("source"))),
         *parts.quantile_tips(",.0f"),
@@ -45,7 +45,7 @@ def _tick(base: alt.Chart, median: str) -> alt.Chart:
     return base.mark_tick(orient="vertical", height=18, thickness=3, yOffset=9).encode(x=alt.X(median))
 
 
-def _lead_row(lead: LeadTime, kinds: dict[str, str], look: Look, say: Wording) -> Row:
+def _lead_row(lead: LeadTime, colour: str, say: Wording) -> Row:
     words = say(
         "{source}: {days} days ({low}–{high}), {share} arrive within the horizon",
         source=shortened(lead.source, 24),
@@ -59,7 +59,7 @@ def _lead_row(lead: LeadTime, kinds: dict[str, str], look: Look, say: Wording) -
         **parts.picked(lead.days, *parts.QUANTILES),
         "arrives_within_horizon": lead.arrives_within_horizon,
         "not_before": None if lead.promised_not_before is None else lead.promised_not_before.isoformat(),
-        "colour": source_colour(look, kinds.get(lead.source, "")),
+        "colour": colour,
     }
 
 
@@ -93,8 +93,11 @@ def order_calendar(
     every = [order for order in record.orders if order.gpus > 0]
     placed = every[lines]
     end = month_after(record.months[-1].start)
-    kinds = kinds_of_source(record)
-    rows = [_calendar_row(index, order, end, look, kinds, say) for index, order in enumerate(placed)]
+    tints = source_colours(record, look)
+    rows = [
+        _calendar_row(order, end, say) | {"line": line, "colour": tints.get(order.source, look.in_service)}
+        for line, order in enumerate(placed)
+    ]
     base = alt.Chart(values(rows)).encode(y=parts.lane("line:O"), color=parts.own_colour(), tooltip=_calendar_tips(say))
     days = [month.start for month in record.months]
     how = {"axis": month_axis(days, say), "scale": alt.Scale(domain=[moment(days[0]), moment(end)])}
@@ -124,11 +127,10 @@ def _calendar_tips(say: Wording) -> list[alt.Tooltip]:
     )
 
 
-def _calendar_row(line: int, order: Order, end: dt.date, look: Look, kinds: dict[str, str], say: Wording) -> Row:
+def _calendar_row(order: Order, end: dt.date, say: Wording) -> Row:
     arrives = order.arrives
     about = {"source": shortened(order.source, 24), "pool": shortened(order.pool, 16)}
     return {
-        "line": line,
         **parts.picked(order, "pool", "source", "sku", "gpus"),
         "words": say("{gpus} {sku} from {source} for {pool}", gpus=order.gpus, sku=order.sku, **about),
         "order_on": moment(order.order_on),
@@ -138,7 +140,6 @@ def _calendar_row(line: int, order: Order, end: dt.date, look: Look, kinds: dict
         "at": None if arrives.p50 is None else moment(arrives.p50),
         "to": moment(min(arrives.p90 or end, end)),
         **{f"serves_{q}": say.day(getattr(arrives, q)) for q in parts.QUANTILES},
-        "colour": source_colour(look, kinds.get(order.source, "")),
     }
 
 

@@ -4,7 +4,7 @@ The hues are those of Okabe and Ito (2008), which stay apart for the common kind
 states of a gate run from ColorBrewer's RdBu ends. A state also shows its letter, never its colour alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 FONT = "Source Sans, Source Sans Pro, Noto Sans CJK SC, sans-serif"
@@ -24,7 +24,6 @@ LABELS = ("measured", "calibrated", "extrapolated", "estimated")
 class Look:
     """Colours by meaning, for one background."""
 
-    name: str
     background: str
     ink: str
     """Text and strong lines."""
@@ -41,13 +40,12 @@ class Look:
     goal: str
     met: str
     missed: str
-    states: dict[str, str] = field(default_factory=dict)
-    state_ink: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    states: dict[str, str]
+    state_ink: dict[str, str]
+    labels: dict[str, str]
 
 
 LIGHT = Look(
-    name="light",
     background="#ffffff",
     ink="#1b2530",
     quiet="#52606d",
@@ -67,7 +65,6 @@ LIGHT = Look(
 )
 
 DARK = Look(
-    name="dark",
     background="#11161c",
     ink="#eef2f5",
     quiet="#a9b4bf",
@@ -85,11 +82,6 @@ DARK = Look(
     state_ink={"closed": "#ffffff", "promised": "#1b2530", "conditional": "#1b2530", "open": "#ffffff"},
     labels={"measured": "#2fc9a0", "calibrated": "#56b4e9", "extrapolated": "#f0b35a", "estimated": "#ef7fb0"},
 )
-
-
-def source_colour(look: Look, kind: str) -> str:
-    """Colour of a way to get GPUs: foreign (H20 and its kin), domestic, or rental."""
-    return {"domestic": look.domestic, "rental": look.reserved}.get(kind, look.in_service)
 
 
 def chart_config(look: Look) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import altair as alt
 
 from dashboard.charts import parts
-from dashboard.charts.figure import Figure, moment, month_after, month_cells, values
+from dashboard.charts.figure import Figure, moment, month_after, values
 from dashboard.charts.gates import stacked, state_colours
 from dashboard.charts.theme import LIGHT, STATE_LETTERS, STATES, Look
 from planner.compare.rows import Row
@@ -177,12 +177,8 @@ def pipeline_area(rows: Sequence[Row], look: Look = LIGHT, say: Wording = ENGLIS
     names = [say(place) for place in PLACES]
     drawn = [{**row, "place_shown": say(row["place"]), "rank": PLACES.index(row["place"])} for row in rows]
     legend = alt.Legend(title=None, columns=3, labelLimit=220)
-    bars = alt.Chart(values(drawn)).mark_bar()
-    stack = bars.encode(
-        x=month_cells(months, say),
-        y=alt.Y("gpus:Q", axis=alt.Axis(title=say("GPUs, mean over futures"), tickCount=5)),
+    stack = parts.monthly_stack(drawn, months, say("GPUs, mean over futures"), say).encode(
         color=parts.colours("place_shown:N", names, tints, legend, sort=names),
-        order=alt.Order("rank:Q"),
         tooltip=parts.tips(("month:N", say("month")), ("place_shown:N", say("place")), ("gpus:Q", "GPUs", ",.1f")),
     )
     return parts.figure("pipeline", _pipeline_takeaway(rows, months[-1], say), stack, look, 240, list(rows))
@@ -241,16 +237,16 @@ def _story_takeaway(told: Story, say: Wording) -> str:
 
 def _gate_stretch(stretch: Row, look: Look, say: Wording) -> Row:
     state = str(stretch["state"])
-    return _stretch(str(stretch["gate"]), stretch, say(state), look.states[state], 1.0)
+    return _stretch(stretch, "gate", say(state), look.states[state])
 
 
 def _goods_stretch(stretch: Row, look: Look, say: Wording) -> Row:
-    order, place = str(stretch["order"]), str(stretch["place"])
+    place = str(stretch["place"])
     if stretch["kind"] == "wait":
-        return _stretch(order, stretch, say("waits: {place}", place=place), look.quiet, 0.45)
-    return _stretch(order, stretch, place, look.in_service, 1.0)
+        return _stretch(stretch, "order", say("waits: {place}", place=place), look.quiet, 0.45)
+    return _stretch(stretch, "order", place, look.in_service)
 
 
-def _stretch(lane: str, stretch: Row, words: str, colour: str, opacity: float) -> Row:
+def _stretch(stretch: Row, lane: str, words: str, colour: str, opacity: float = 1.0) -> Row:
     days = {"start": moment(stretch["start"]), "end": moment(stretch["end"])}
-    return {"lane": lane, "words": words, **days, "colour": colour, "opacity": opacity}
+    return {"lane": str(stretch[lane]), "words": words, **days, "colour": colour, "opacity": opacity}

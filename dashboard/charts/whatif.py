@@ -79,30 +79,10 @@ def tornado_bars(rows: Sequence[Row], currency: str, look: Look = LIGHT, say: Wo
         for side in ("low", "high")
     ]
     title = say("mean cost, {currency}, small sample", currency=currency)
-    x = alt.X("base:Q", axis=alt.Axis(title=title, format="~s", grid=True), scale=alt.Scale(zero=False))
-    y = parts.lane("input:N", names)
-    bars = alt.Chart(values(drawn)).mark_bar(height=11, yOffset=8, opacity=0.8)
-    words = parts.chart(*({"input": name} for name in names)).mark_text(align="left", dy=-9)
-    layers = [
-        _sides(bars, look, say).encode(x=x, x2=alt.X2("cost:Q"), y=y),
-        words.encode(y=y, x=alt.value(0), text=alt.Text("input:N")),
-    ]
+    sides, tip = [say("low"), say("high")], ("probability:Q", say("weakest month"), ".1%")
+    layers = parts.swing_bars(drawn, sides, say("value of the input"), title, tip, look, say)
     takeaway = _tornado_takeaway(names[0], rows[0], currency, say) if rows else say("Nothing was varied.")
-    return parts.figure("tornado", takeaway, layers, look, max(1, len(rows)) * 42, list(rows))
-
-
-def _sides(bars: alt.Chart, look: Look, say: Wording) -> alt.Chart:
-    """Bars coloured by whether the input is low or high."""
-    legend = alt.Legend(title=say("value of the input"))
-    return bars.encode(
-        color=parts.colours("side:N", [say("low"), say("high")], [look.domestic, look.in_service], legend),
-        tooltip=parts.tips(
-            ("input:N", say("input")),
-            ("side:N", say("value")),
-            ("cost:Q", say("mean cost"), ",.0f"),
-            ("probability:Q", say("weakest month"), ".1%"),
-        ),
-    )
+    return parts.figure("tornado", takeaway, layers, look, max(1, len(rows)) * parts.SWING, list(rows))
 
 
 def _tornado_takeaway(name: str, row: Row, currency: str, say: Wording) -> str:

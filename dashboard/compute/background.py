@@ -16,16 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from executor.errors import WaferlagError
 
 if TYPE_CHECKING:
     from planner.compare.what_if import QuickAnswer
     from planner.record.models import PlanRecord
-
-_SIZE_BYTES = 8
-
 
 GOODPUTS = "WAFERLAG_GOODPUT_FOLDER"
 """Variable that names the folder in which replayed goodputs are found again instead of in seconds of replay."""
@@ -95,9 +92,11 @@ class _Process:
     def ask(self, question: str, arguments: tuple[Any, ...]) -> Any:
         process = self._running()
         try:
+            assert process.stdin is not None
+            assert process.stdout is not None
             _send(process.stdin, (question, arguments))
-            kind, answer = _receive(process.stdout)
-        except (EOFError, OSError) as error:
+            kind, answer = pickle.load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
             self.kill()
             raise BackgroundError("the computing process was stopped; try again") from error
         if kind == "error":
@@ -115,16 +114,6 @@ class _Process:
             command = [sys.executable, "-c", "from dashboard.compute.background import main; main()"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._process
-
-
-def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the other end closes."""
-    while True:
-        try:
-            question, arguments = _receive(questions)
-        except EOFError:
-            return
-        _send(answers, _answer(question, arguments))
 
 
 def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
@@ -153,22 +142,18 @@ def _quick_answer(record: "PlanRecord", *changes: Any) -> "QuickAnswer":
     return quick_answer(record, *changes, memory=GoodputFolder(Path(folder)) if folder else None)
 
 
-def _send(pipe: BinaryIO | Any, thing: Any) -> None:
-    raw = pickle.dumps(thing)
-    pipe.write(len(raw).to_bytes(_SIZE_BYTES, "big") + raw)
+def _send(pipe: IO[bytes], thing: Any) -> None:
+    pickle.dump(thing, pipe)
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO | Any) -> Any:
-    size = pipe.read(_SIZE_BYTES)
-    if len(size) < _SIZE_BYTES:
-        raise EOFError
-    raw = pipe.read(int.from_bytes(size, "big"))
-    return pickle.loads(raw)
-
-
 def main() -> None:
-    """Serve on standard input and output; what a job prints goes to the log, not into the answers."""
-    answers = sys.stdout.buffer
+    """Answer on standard output until standard input closes; what a job prints goes to the log."""
+    questions, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
-    serve(sys.stdin.buffer, answers)
+    while True:
+        try:
+            question, arguments = pickle.load(questions)
+        except EOFError:
+            return
+        _send(answers, _answer(question, arguments))

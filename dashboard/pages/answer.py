@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard import charts
-from dashboard.charts.rivals import rival_rows
+from dashboard.charts import fleet, rivals
 from dashboard.components import answer_card, choose_pool, download, facts_row, page_head, show, shown_plan, table
+from dashboard.report.analysis_tables import rival_cells
 from dashboard.report.content import headline_facts
 from dashboard.session import database, look, say
 from dashboard.signin import may_plan, must_plan
@@ -12,10 +12,9 @@ from dashboard.text import plain
 from db import queries
 from db.queries import RunSummary
 from db.repository import approve
-from planner.compare.rows import Row
 from planner.record.models import PlanRecord
-from planner.report.language import Wording
-from planner.report.sentences import VERDICTS, reasons
+from planner.report.change_sentences import sentence
+from planner.report.sentences import reasons
 from planner.report.study_sentences import limit_sentences, worth_sentences
 
 
@@ -26,9 +25,9 @@ def page() -> None:
     page_head("Answer", run, record)
     answer_card(record)
     difference = queries.difference(database(), run.id)
-    changed = [] if difference is None else [difference.sentence]
-    for sentence in changed:
-        st.info(plain(sentence), icon=":material/compare_arrows:")
+    changed = [] if difference is None else [sentence(difference.changes, words)]
+    for told in changed:
+        st.info(plain(told), icon=":material/compare_arrows:")
     left, right = st.columns(2)
     with left:
         _take_away(run, record, changed)
@@ -37,11 +36,11 @@ def page() -> None:
     st.space("small")
     facts_row(headline_facts(record, words))
     st.space("small")
-    show(charts.fleet_fan(record, choose_pool(record), colours, words), "fan")
-    show(charts.month_strip(record, colours, words), "strip")
+    show(fleet.fleet_fan(record, choose_pool(record), colours, words), "fan")
+    show(fleet.month_strip(record, colours, words), "strip")
     st.header(plain(words("Other ways to act, on the same futures")))
     if record.rivals:
-        show(charts.rivals_compared(record, colours, words), "rivals")
+        show(rivals.rivals_compared(record, colours, words), "rivals")
     _rival_table(record)
     _points("Why this plan", reasons(record, words))
     _points("What knowing more would be worth", worth_sentences(record, words))
@@ -109,24 +108,7 @@ def _rival_table(record: PlanRecord) -> None:
         "gpus": "GPUs ordered",
         "rule": "rule",
     }
-    rows = [_rival_row(row, record.scenario.currency, words) for row in rival_rows(record, words)]
-    table(rows, "rivals", "rival-table", titles)
-
-
-def _rival_row(row: Row, currency: str, words: Wording) -> Row:
-    worst, verdict = row["worst_tenth_shortfall"], row["verdict"]
-    return {
-        "name": row["name"],
-        "rule": row["meaning"],
-        "weakest": f"{words.percent(row['probability'])} ({words.percent_range(row['low'], row['high'])})",
-        "month": words.month(row["weakest_month"]),
-        "cost": words.money(row["mean_cost"], currency),
-        "difference": "–" if row["ours"] else words.change(row["cost_difference"], currency),
-        "unmet": words.percent(row["shortfall_share"], 1),
-        "worst": "–" if worst is None else words.percent(worst, 1),
-        "gpus": words.count(row["gpus_ordered"]),
-        "verdict": words(VERDICTS[verdict]) if verdict else "",
-    }
+    table(rival_cells(record, words), "rivals", "rival-table", titles)
 
 
 page()

@@ -1,9 +1,9 @@
 """Start a measurement from the page: an endpoint by its address, or this machine's GPU where there is one."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -11,16 +11,19 @@ from dashboard.charts.serving import layout_words
 from dashboard.empty_state import run_progress
 from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.text import main_button, plain
+from dashboard.text import main_button, plain, without_answers
 from db import queries
 from db.queue import MEASURE, Request, RunQueue
 from executor.errors import UserMistakeError
+from executor.measure.addresses import check_endpoint, hosts_of
 from executor.measure.machine import this_machine
 from planner.record.models import Serving
 from planner.report.language import displayable
 
 _MOST_CLIENTS = 4096
 _NO_COUNT = f"is no number from 1 to {_MOST_CLIENTS:,} (write 1, 8, 32)"
+HOSTS = "WAFERLAG_ENDPOINT_HOSTS"
+"""Variable that names the hosts to which measurements may go: what the setting endpoint_hosts says."""
 _LANE = "measurement"
 """One measurement at a time: two would measure each other."""
 
@@ -33,7 +36,7 @@ def measuring(setups: Sequence[Serving]) -> None:
         _watch()
     for run in queries.runs(database(), kind=MEASURE, limit=3):
         if run.state == "failed":
-            st.error(plain(words("{what} failed: {why}", what=run.scenario, why=run.error or "")))
+            st.error(plain(words("{what} failed: {why}", what=run.scenario, why=without_answers(run.error or ""))))
             break
         if run.state == "done":
             break
@@ -51,13 +54,12 @@ def _form(setups: Sequence[Serving]) -> None:
     must_plan()
     try:
         load["concurrency"] = concurrency_of(clients)
-        endpoint = None if where == "gpu" else address_of(address)
+        endpoint = None if where == "gpu" else permitted_address(address)
     except UserMistakeError as error:
         st.error(plain(error))
         return
-    served = _of_endpoint(setups[at], endpoint) if endpoint else _of_this_machine(setups[at], gpu)
-    name = f"{setups[at].model}, {endpoint or gpu}"
-    RunQueue(database()).put(Request(kind=MEASURE, args=served | load, scenario_name=name, lane=_LANE))
+    args, name = _setup(setups[at], endpoint, gpu) | load, f"{setups[at].model}, {endpoint or gpu}"
+    RunQueue(database()).put(Request(kind=MEASURE, args=args, scenario_name=name, lane=_LANE))
 
 
 def _place(gpu: str | None) -> str | None:
@@ -93,15 +95,12 @@ def _load() -> tuple[dict[str, Any], str]:
     return {"isl": int(isl), "osl": int(osl), "requests": int(requests)}, clients
 
 
-def _of_endpoint(item: Serving, endpoint: str) -> dict[str, Any]:
+def _setup(item: Serving, endpoint: str | None, gpu: str | None) -> dict[str, Any]:
+    """What is measured: an endpoint by its set-up, or one GPU of this machine in the built-in engine."""
     layout = {name: size for name, size in item.layout.items() if name in ("tp", "pp", "attention_dp")}
     kind = {"gpu": item.sku, "engine": item.engine, "precision": item.precision, "layout": layout}
-    return {"model": item.model, "endpoint": endpoint, **kind}
-
-
-def _of_this_machine(item: Serving, gpu: str | None) -> dict[str, Any]:
-    kind = {"gpu": gpu, "engine": "waferlag", "precision": "bf16", "layout": {"tp": 1}}
-    return {"model": item.model, "endpoint": None, **kind}
+    own = {"gpu": gpu, "engine": "waferlag", "precision": "bf16", "layout": {"tp": 1}}
+    return {"model": item.model, "endpoint": endpoint, **(kind if endpoint else own)}
 
 
 def concurrency_of(text: str) -> list[int]:
@@ -113,21 +112,14 @@ def concurrency_of(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def address_of(text: str) -> str:
-    """The address of an endpoint, checked for its shape."""
-    address = text.strip()
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise UserMistakeError(f"address: {address!r} is none (write http://HOST:PORT)")
-    if parts.username or parts.password:
-        raise UserMistakeError(
-            "address: leave name and password out; an endpoint with a key is measured on the command line"
-        )
-    return address
+def permitted_address(text: str) -> str:
+    """The address of an endpoint, if it is one and its host is among those that the settings name.
+
+    Raises UserMistakeError with the mend. The host is looked up, which can take seconds.
+    """
+    with st.spinner("…"):
+        check_endpoint(text.strip(), hosts_of(os.environ.get(HOSTS, "")))
+    return text.strip()
 
 
 @st.cache_data(ttl=300, show_spinner=False)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts
+from dashboard.charts import ahead, money, supply
 from dashboard.charts.parts import QUANTILES, picked
 from dashboard.components import page_head, show, shown_plan, table
 from dashboard.report import analysis_tables as analysis
@@ -25,7 +25,7 @@ def page() -> None:
         st.info(words("The plan orders nothing and reserves nothing."))
         return
     if placed:
-        show(charts.order_calendar(record, colours, words), "calendar")
+        show(supply.order_calendar(record, colours, words), "calendar")
         st.header(plain(words("Why each order")))
         _cards(placed, record)
         st.header(plain(words("The calendar as a table")))
@@ -38,7 +38,7 @@ def page() -> None:
     _ahead(record)
     if record.quarters:
         st.header(plain(words("Cash by quarter")))
-        show(charts.cash_by_quarter(record, colours, words), "cash")
+        show(money.cash_by_quarter(record, colours, words), "cash")
         rows = analysis.quarter_rows(record, words)
         table(rows, "quarters", "quarter-table", analysis.quarter_titles(record))
 
@@ -48,7 +48,7 @@ def _ahead(record: PlanRecord) -> None:
     words = say()
     if record.later:
         st.header(plain(words(analysis.later_title(record))))
-        show(charts.later_orders(record, look(), words), "later")
+        show(ahead.later_orders(record, look(), words), "later")
         table(analysis.later_rows(record, words), "later-orders", "later-table", analysis.LATER_TITLES)
     if record.calendar is not None:
         st.header(plain(words(analysis.calendar_title(record, record.calendar))))

@@ -1,19 +1,22 @@
 """Runs & schedules: what is computed now, what was, what changed, and who did what."""
 
 import streamlit as st
+from pydantic import BaseModel
 
 from dashboard.components import table
 from dashboard.empty_state import enqueue, run_failed, run_progress
 from dashboard.session import database, finished_runs, look, plan_of, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.text import main_button, plain, safe
+from dashboard.text import main_button, plain, safe, without_answers
 from db import queries
+from db.notices import shown_sink
 from db.queries import RunSummary
 from db.queue import RunQueue
 from db.schedules import ScheduleRepository
 from planner.compare.plans import compare
 from planner.compare.rows import Row
-from planner.report.language import displayable
+from planner.report.change_sentences import FIGURES, with_texts
+from planner.report.language import Wording, displayable
 from planner.scenario.load import common_overrides, shipped
 
 
@@ -31,7 +34,7 @@ def page() -> None:
     _schedules()
     st.header(plain(words("What happened")))
     trail = queries.audit_trail(database(), limit=100)
-    table([vars(line) for line in trail], "audit", "audit")
+    table([vars(line) | {"note": without_answers(line.note)} for line in trail], "audit", "audit")
 
 
 def _start() -> None:
@@ -104,14 +107,20 @@ def _compare() -> None:
     before = right.selectbox(words("compared with"), list(labels), 1, format_func=labels.__getitem__, key="before")
     if not after or not before or after == before:
         return
-    found = compare(plan_of(before), plan_of(after))
+    found = with_texts(compare(plan_of(before), plan_of(after)), words)
     style = f"font-weight:600;overflow-wrap:anywhere;color:{look().ink}"
     st.html(f'<p style="{style}">{safe(found.sentence)}</p>')
     for title, moves in (("Answer", found.moves), ("Orders", found.orders), ("Inputs", found.inputs)):
         if moves:
             st.subheader(plain(words(title)))
-            rows = [{key: _short(value) for key, value in move.model_dump().items()} for move in moves]
+            rows = [{key: _short(value) for key, value in _fields(move, words).items()} for move in moves]
             table(rows, title.lower(), f"compare-{title}")
+
+
+def _fields(move: BaseModel, words: Wording) -> Row:
+    """What a move holds; a figure of the answer goes by its name."""
+    fields = move.model_dump()
+    return {**fields, "figure": words(FIGURES[fields["figure"]])} if "figure" in fields else fields
 
 
 def _short(value: object) -> str:
@@ -129,7 +138,8 @@ def _schedules() -> None:
         example = 'weekly 2-h20-july-2025 --cron "0 7 * * MON" --zone Asia/Shanghai'
         st.code(f"waferlag schedule add {example}", language="bash")
         return
-    rows = [{key: str(value) for key, value in vars(item).items()} for item in known]
+    rows = [vars(item) | {"sinks": ", ".join(map(shown_sink, item.sinks["sinks"]))} for item in known]
+    rows = [{key: str(value) for key, value in row.items()} for row in rows]
     table(rows, "schedules", "schedules")
     for item in known:
         label = plain(words("Run {name} now", name=item.name))

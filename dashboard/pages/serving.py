@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import charts
+from dashboard.charts import serving
 from dashboard.charts.serving import layout_words, setup_layout, throughput_curve
 from dashboard.components import page_head, show, shown_plan, table
 from dashboard.pages.profile_import import profiles
@@ -28,10 +28,10 @@ def page() -> None:
     run, record = shown_plan()
     words, colours = say(), look()
     page_head("Serving", run, record)
-    show(charts.goodput_by_pool(record, colours, words), "goodput")
+    show(serving.goodput_by_pool(record, colours, words), "goodput")
     for item in record.sizing:
         _figure(item)
-    table(charts.serving_table(record), "serving", "serving-table", _TITLES)
+    table(serving.serving_table(record), "serving", "serving-table", _TITLES)
     st.header(plain(words("Throughput against speed")))
     _explorer(record)
     st.header(plain(words("Measured profiles")))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts
+from dashboard.charts import supply
 from dashboard.charts.tracks import gate_events, gate_history, pipeline_area, story_gantt
 from dashboard.components import page_head, show, shown_plan, table
 from dashboard.session import asked, look, say
@@ -23,7 +23,7 @@ def page() -> None:
         _events(record, at)
     st.header(plain(words("Lead time by source")))
     if record.lead_times:
-        show(charts.lead_times(record, colours, words), "lead")
+        show(supply.lead_times(record, colours, words), "lead")
     _money_at_risk(record)
     if any(order.gpus > 0 for order in record.orders):
         st.header(plain(words("Where the ordered GPUs are")))

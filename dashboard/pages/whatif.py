@@ -3,7 +3,7 @@ difference."""
 
 import streamlit as st
 
-from dashboard.charts import frontier, swings
+from dashboard.charts.ahead import frontier, swings
 from dashboard.charts.whatif import comparison_sentence, odds_compared, tornado_bars
 from dashboard.components import page_head, show, shown_plan, table
 from dashboard.compute.background import PROCESSES

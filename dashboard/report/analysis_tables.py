@@ -1,11 +1,14 @@
-"""What the study behind a plan found, as tables: conditions, later orders, cash by quarter.
+"""What the study behind a plan found, as tables: conditions, later orders, cash by quarter, ways to act.
 
-A plan of an older version has none of it, and every list here is empty then.
+A plan of an older version has none of the first three, and their lists are empty then.
 """
 
+from dashboard.charts.parts import picked
+from dashboard.charts.rivals import rival_rows
 from planner.compare.rows import Row
 from planner.record.models import Calendar, PlanRecord
 from planner.report.language import Wording
+from planner.report.sentences import VERDICTS
 from planner.report.study_sentences import condition
 
 
@@ -18,10 +21,7 @@ def calendar_rows(record: PlanRecord, say: Wording) -> list[Row]:
             "month": say.month(line.month),
             "order_on": line.order_on,
             "if": condition(line.condition, line.source, say),
-            "gpus": line.gpus,
-            "sku": line.sku,
-            "source": line.source,
-            "pool": line.pool,
+            **picked(line, "gpus", "sku", "source", "pool"),
             "placed": say.percent(line.placed),
         }
         for line in record.calendar.lines
@@ -61,9 +61,7 @@ def later_rows(record: PlanRecord, say: Wording) -> list[Row]:
     return [
         {
             "month": say.month(later.month),
-            "source": later.source,
-            "sku": later.sku,
-            "pool": later.pool,
+            **picked(later, "source", "sku", "pool"),
             "placed": say.percent(later.placed),
             "mean": round(later.mean_gpus, 1),
             "range": f"{say.count(later.gpus.p10)} – {say.count(later.gpus.p90)}",
@@ -101,11 +99,8 @@ def quarter_rows(record: PlanRecord, say: Wording) -> list[Row]:
 
 def quarter_titles(record: PlanRecord) -> dict[str, str]:
     """Columns of the table by quarter; kinds of payment that never occur are left out."""
-    kinds = [
-        kind
-        for kind in (record.quarters[0].mean if record.quarters else ())
-        if any(abs(row.mean.get(kind, 0.0)) > 0 for row in record.quarters)
-    ]
+    every = record.quarters[0].mean if record.quarters else ()
+    kinds = [kind for kind in every if any(abs(row.mean.get(kind, 0.0)) > 0 for row in record.quarters)]
     return {
         "quarter": "quarter",
         "committed": "orders placed",
@@ -114,3 +109,23 @@ def quarter_titles(record: PlanRecord) -> dict[str, str]:
         "range": "P10 – P90",
         "at_risk": "at risk if every gate closes",
     }
+
+
+def rival_cells(record: PlanRecord, say: Wording) -> list[Row]:
+    """The plan and the other ways to act, best first, as texts."""
+    currency = record.scenario.currency
+    return [
+        {
+            "name": row["name"],
+            "rule": row["meaning"],
+            "weakest": f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])})",
+            "month": say.month(row["weakest_month"]),
+            "cost": say.money(row["mean_cost"], currency),
+            "difference": "–" if row["ours"] else say.change(row["cost_difference"], currency),
+            "unmet": say.percent(row["shortfall_share"], 1),
+            "worst": "–" if (worst := row["worst_tenth_shortfall"]) is None else say.percent(worst, 1),
+            "gpus": say.count(row["gpus_ordered"]),
+            "verdict": say(VERDICTS[row["verdict"]]) if row["verdict"] else "",
+        }
+        for row in rival_rows(record, say)
+    ]

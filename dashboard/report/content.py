@@ -3,9 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from dashboard import charts
-from dashboard.charts.money import quarters
-from dashboard.charts.rivals import rival_rows
+from dashboard.charts import ahead, fleet, gates, money, rivals, serving, supply
+from dashboard.charts.figure import Figure
 from dashboard.charts.theme import LIGHT
 from dashboard.report import analysis_tables as analysis
 from dashboard.report.basis import assumptions, reproduction, sources
@@ -72,32 +71,31 @@ def headline_facts(record: PlanRecord, say: Wording = ENGLISH) -> list[Fact]:
     interval = {"range": say.percent_range(odds.low, odds.high), "level": say.percent(odds.level)}
     spread = say.moneys(currency, low=cost.p10, high=cost.p90)
     prepaid = say.moneys(currency, all=kpis.committed)
-    told = (
-        (
-            say("next order by"),
-            next_order,
-            say("last date that keeps the goal of {goal}", goal=say.percent(answer.goal)),
+    return [
+        Fact(
+            label=say("next order by"),
+            value=next_order,
+            note=say("last date that keeps the goal of {goal}", goal=say.percent(answer.goal)),
         ),
-        (
-            say("weakest month, {month}", month=say.month(answer.weakest_month)),
-            say.percent(odds.value),
-            say("probability that demand is met; {range} ({level} interval)", **interval),
+        Fact(
+            label=say("weakest month, {month}", month=say.month(answer.weakest_month)),
+            value=say.percent(odds.value),
+            note=say("probability that demand is met; {range} ({level} interval)", **interval),
         ),
-        (
-            say("expected cost"),
-            say.money(kpis.mean_cost.value, currency),
-            say("{low} to {high} in 8 of 10 futures", **spread),
+        Fact(
+            label=say("expected cost"),
+            value=say.money(kpis.mean_cost.value, currency),
+            note=say("{low} to {high} in 8 of 10 futures", **spread),
         ),
-        (
-            say("at risk if every gate closes"),
-            say.money(kpis.at_risk, currency),
-            say("paid and not refunded, mean of the worst month; prepayments {all}", **prepaid),
+        Fact(
+            label=say("at risk if every gate closes"),
+            value=say.money(kpis.at_risk, currency),
+            note=say("paid and not refunded, mean of the worst month; prepayments {all}", **prepaid),
         ),
-    )
-    return [Fact(label=label, value=value, note=note) for label, value, note in told]
+    ]
 
 
-def _drawings(*figures: charts.Figure) -> list[Drawing]:
+def _drawings(*figures: Figure) -> list[Drawing]:
     return [Drawing(caption=figure.takeaway, svg=figure.svg(_WIDTH)) for figure in figures]
 
 
@@ -107,7 +105,7 @@ def _range(quantiles: Quantiles, say: Wording) -> str:
 
 def _odds(record: PlanRecord, say: Wording) -> Section:
     pools = [pool.name for pool in record.scenario.pools]
-    fans = [charts.fleet_fan(record, pool, say=say, height=_FAN) for pool in pools]
+    fans = [fleet.fleet_fan(record, pool, say=say, height=_FAN) for pool in pools]
     level = say.percent(record.answer.probability.level)
     rows = [
         _pool_row(month, part, level, say, first=index == 0)
@@ -116,7 +114,7 @@ def _odds(record: PlanRecord, say: Wording) -> Section:
     ]
     return Section(
         title=say("The odds"),
-        drawings=_drawings(charts.month_strip(record, say=say), *fans),
+        drawings=_drawings(fleet.month_strip(record, say=say), *fans),
         tables=tabled(say("Month by month"), rows),
     )
 
@@ -142,9 +140,9 @@ def _dates(dates: Dates, say: Wording) -> str:
 def _orders(record: PlanRecord, say: Wording) -> Section:
     placed = [order for order in record.orders if order.gpus > 0]
     cuts = [slice(at, at + _LINES_ON_A_PAGE) for at in range(0, len(placed), _LINES_ON_A_PAGE)]
-    figures = [charts.order_calendar(record, say=say, lines=cut) for cut in cuts]
+    figures = [supply.order_calendar(record, say=say, lines=cut) for cut in cuts]
     if record.later:
-        figures.append(charts.later_orders(record, say=say))
+        figures.append(ahead.later_orders(record, say=say))
     calendar = tabled(say("Order calendar"), [_order_row(order, record, say) for order in placed])
     return Section(
         title=say("Orders"),
@@ -203,7 +201,7 @@ def _titled(caption: str, rows: Sequence[Row], titles: dict[str, str], say: Word
     return tabled(caption, [{head: _cell(row[key], say) for key, head in heads.items()} for row in rows])
 
 
-_TEXTS = ("month", "order_on", "if", "sku", "source", "pool", "quarter")
+_TEXTS = ("name", "rule", "month", "order_on", "if", "sku", "source", "pool", "quarter")
 
 
 def _cell(value: object, say: Wording) -> str:
@@ -212,8 +210,8 @@ def _cell(value: object, say: Wording) -> str:
 
 def _worth(record: PlanRecord, say: Wording) -> list[Section]:
     """What knowing more, other goals and looser limits are worth; nothing for a plan without its studies."""
-    figures = [charts.frontier(record, say=say)] if record.frontier else []
-    figures += [charts.swings(record, say=say)] if record.tornado else []
+    figures = [ahead.frontier(record, say=say)] if record.frontier else []
+    figures += [ahead.swings(record, say=say)] if record.tornado else []
     points = [*worth_sentences(record, say), *limit_sentences(record, say)]
     if not figures and not points:
         return []
@@ -248,11 +246,11 @@ def _money(record: PlanRecord, say: Wording) -> Section:
     if kpis.cost_per_million_tokens is not None:
         cost = say.money(kpis.cost_per_million_tokens, currency)
         paragraphs.append(say("Mean discounted cost per million tokens served: {cost}.", cost=cost))
-    by_quarter = charts.cash_by_quarter if record.quarters else charts.spend_by_month
+    by_quarter = money.cash_by_quarter if record.quarters else money.spend_by_month
     return Section(
         title=say("Money"),
         paragraphs=paragraphs,
-        drawings=_drawings(charts.cost_parts(record, say=say), by_quarter(record, say=say)),
+        drawings=_drawings(money.cost_parts(record, say=say), by_quarter(record, say=say)),
         tables=_quarters(record, say),
     )
 
@@ -270,20 +268,19 @@ def _quarters(record: PlanRecord, say: Wording) -> list[Table]:
             number(say("rental reserved")): say.money(row["reserved_rental"], currency),
             number(say("spending, sum of monthly medians")): say.money(row["spend_p50"], currency),
         }
-        for row in quarters(record)
+        for row in money.quarters(record)
     ]
     return tabled(caption, rows)
 
 
 def _supply(record: PlanRecord, say: Wording) -> Section:
-    gates = list(record.months[0].gates)
-    figures = [charts.gate_shares(record, gate, say=say) for gate in gates]
+    figures = [gates.gate_shares(record, gate, say=say) for gate in record.months[0].gates]
     if record.lead_times:
-        figures.append(charts.lead_times(record, say=say))
+        figures.append(supply.lead_times(record, say=say))
     none = say("No gate stands between an order and its delivery in this scenario.")
     return Section(
         title=say("Supply risk"),
-        paragraphs=[] if gates else [none],
+        paragraphs=[] if record.months[0].gates else [none],
         drawings=_drawings(*figures),
         tables=[*_gate_odds(record, say), *_lead_times(record, say)],
     )
@@ -319,12 +316,12 @@ def _gate_odds(record: PlanRecord, say: Wording) -> list[Table]:
 
 
 def _serving(record: PlanRecord, say: Wording) -> Section:
-    shown, level = charts.serving_table(record), say.percent(charts.serving_level(record))
+    shown, level = serving.serving_table(record), say.percent(serving.serving_level(record))
     rows = [_serving_row(row, level, say) for row in shown]
     why = [row["reason"] for row in shown]
     return Section(
         title=say("Serving figures"),
-        drawings=_drawings(charts.goodput_by_pool(record, say=say)) if record.sizing else [],
+        drawings=_drawings(serving.goodput_by_pool(record, say=say)) if record.sizing else [],
         tables=tabled(say("What one replica serves at the SLO"), rows),
         points=[f"{row['pool']}, {row['gpu']}: {told}" for row, told in zip(shown, why, strict=True)],
     )
@@ -347,33 +344,24 @@ def _serving_row(row: Row, level: str, say: Wording) -> dict[Column, str]:
 
 
 def _rivals(record: PlanRecord, say: Wording) -> Section:
-    rows = [_rival_row(row, record, say) for row in rival_rows(record, say)]
+    weakest = say("weakest month ({level} interval)", level=say.percent(record.answer.probability.level))
+    titles = {
+        "name": "way to act",
+        "rule": "rule",
+        "weakest": weakest,
+        "cost": "mean cost",
+        "difference": "against this plan",
+        "unmet": "demand unmet",
+        "worst": "unmet, worst tenth",
+        "gpus": "GPUs ordered",
+    }
+    rows = analysis.rival_cells(record, say)
+    for row in rows:
+        row["weakest"] = f"{row['weakest']}, {row['month']}"
+        if row["verdict"]:
+            row["difference"] = say("{change}: {verdict}", change=row["difference"], verdict=row["verdict"])
     return Section(
         title=say("Other ways to act, on the same futures"),
-        drawings=_drawings(charts.rivals_compared(record, say=say)) if record.rivals else [],
-        tables=tabled(say("All ways to act"), rows),
+        drawings=_drawings(rivals.rivals_compared(record, say=say)) if record.rivals else [],
+        tables=_titled(say("All ways to act"), rows, titles, say),
     )
-
-
-def _rival_row(row: Row, record: PlanRecord, say: Wording) -> dict[Column, str]:
-    level, currency = say.percent(record.answer.probability.level), record.scenario.currency
-    odds = f"{say.percent(row['probability'])} ({say.percent_range(row['low'], row['high'])})"
-    worst = row["worst_tenth_shortfall"]
-    return {
-        text(say("way to act")): row["name"],
-        text(say("rule")): row["meaning"],
-        number(say("weakest month ({level} interval)", level=level)): f"{odds}, {say.month(row['weakest_month'])}",
-        number(say("mean cost")): say.money(row["mean_cost"], currency),
-        number(say("against this plan")): _beside(row, currency, say),
-        number(say("demand unmet")): say.percent(row["shortfall_share"], 1),
-        number(say("unmet, worst tenth")): "–" if worst is None else say.percent(worst, 1),
-        number(say("GPUs ordered")): say.count(row["gpus_ordered"]),
-    }
-
-
-def _beside(row: Row, currency: str, say: Wording) -> str:
-    """A rival's cost against the plan's, and what that makes it."""
-    if row["ours"]:
-        return "–"
-    change, verdict = say.change(row["cost_difference"], currency), row["verdict"]
-    return say("{change}: {verdict}", change=change, verdict=say(sentences.VERDICTS[verdict])) if verdict else change

@@ -36,8 +36,7 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's tokens: ``decodes`` rows of one token, then the chunks' tokens. Integers are int32 or
-    int64."""
+    """One step's tokens: ``decodes`` rows of one token, then the chunks' tokens. Integers are int32 or int64."""
 
     token_ids: Tensor
     """[T] ids to embed."""
@@ -58,8 +57,7 @@ class Batch:
 
 
 class Tables:
-    """Per slot: the page table and the last sampled token, on the device. The last slot is for padding
-    rows."""
+    """Per slot: the page table and the last sampled token, on the device. The last slot is for padding rows."""
 
     def __init__(self, limits: Limits, device: torch.device) -> None:
         self.page_size = limits.page_size

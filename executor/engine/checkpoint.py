@@ -1,5 +1,4 @@
-"""Weights from a directory of safetensors files, as published models have them. Never pickle, never remote
-code.
+"""Weights from a directory of safetensors files, as published models have them. Never pickle, never remote code.
 
 Everything is checked against the headers first: files, names, shapes and data types, all problems told at
 once, and whether the weights fit the memory. Only then are tensors read, and each is checked for NaN.
@@ -7,8 +6,8 @@ once, and whether the weights fit the memory. Only then are tensors read, and ea
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,16 +21,14 @@ from torch import Tensor
 from executor.engine.linear import BLOCK, FP8, Weight, by_row, dequantise
 from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
-from executor.engine.weights import ModelWeights, build, check_memory
-from executor.errors import BadInputError, UnsupportedModelError, nearest_names
+from executor.engine.weights import Cut, ModelWeights, build, check_memory
+from executor.errors import BadInputError, UnsupportedModelError, did_you_mean, shown
+from executor.json_input import inside, read_json
 from executor.model.spec import ModelSpec, from_hf_config
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 MOST_PROBLEMS = 10
-LARGEST_JSON = 64 * 10**6
-"""Bytes of a JSON file read whole. The largest index known, Kimi K2's, has about 13 MB."""
-
 TYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E4M3": FP8}
 IGNORED = re.compile(r"rotary_emb\.inv_freq$|self_attn\.[kv]_scale$")
 """Tensors of old checkpoints that hold nothing a model needs."""
@@ -57,26 +54,14 @@ def load(
 
 def read_spec(directory: Path) -> ModelSpec:
     """The spec of the model in ``directory``; UnsupportedModelError for parts the engine does not compute."""
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise BadInputError(f"{directory}: no such directory; give the folder that holds config.json")
-    config = read_json(directory / "config.json")
+    config = read_json(inside(directory, "config.json"))
     if not isinstance(config, Mapping):
         raise BadInputError(f"{directory / 'config.json'}: must hold an object")
     spec = from_hf_config(config, directory.resolve().name)
     _check_computable(spec, config)
     return spec
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of bounded size; BadInputError where it is missing, too large or not JSON."""
-    try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise BadInputError(f"{path}: larger than {LARGEST_JSON // 10**6} MB, not a model's description")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInputError(f"{path.parent} has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as problem:
-        raise BadInputError(f"{path}: not readable as JSON ({problem})") from problem
 
 
 def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
@@ -100,7 +85,7 @@ def _check_computable(spec: ModelSpec, config: Mapping[str, Any]) -> None:
         if rope.get(field) not in (None, True):
             raise UnsupportedModelError(f"{spec.name}: rope scaling with {field} is not computed by the engine")
     for field in (name for name, found in odd.items() if found):
-        raise UnsupportedModelError(f"{spec.name}: {field} {text.get(field)!r} is not computed by the engine")
+        raise UnsupportedModelError(f"{spec.name}: {field} {shown(text.get(field))} is not computed by the engine")
     width = spec.mla.qk_rope if spec.mla is not None else spec.head_dim
     if width % 2:
         raise BadInputError(f"{spec.name}: rotary width must be even (got {width})")
@@ -111,23 +96,18 @@ class Shards:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._stack = ExitStack()
         self._files: dict[str, Any] = {}
         self._file_of: dict[str, str] = {}
 
     def __enter__(self) -> Shards:
-        try:
-            stated = self._stated_files()
-            names = sorted(set(stated.values())) if stated is not None else self._single_file()
-            for name in names:
-                self._open(name)
-        except BaseException:
-            self._stack.close()
-            raise
-        absent = sorted(t for t in (stated or {}) if t not in self._file_of)
-        if absent:
-            self._stack.close()
-            raise BadInputError(f"{self.directory / INDEX}: names {absent[0]}, which no file holds")
+        stated = self._stated_files()
+        with ExitStack() as opened:  # closed again where something is wrong
+            for name in sorted(set(stated.values())) if stated is not None else self._single_file():
+                self._open(opened, name)
+            absent = sorted(t for t in (stated or {}) if t not in self._file_of)
+            if absent:
+                raise BadInputError(f"{self.directory / INDEX}: names {absent[0]}, which no file holds")
+            self._stack = opened.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -150,9 +130,8 @@ class Shards:
         stored = self._files[self._file_of[name]].get_slice(name)
         return tuple(stored.get_shape()), str(stored.get_dtype())
 
-    def read(self, name: str, rows: range | None, columns: range | None) -> Tensor:
-        """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not
-        finite."""
+    def read(self, name: str, rows: Cut, columns: Cut) -> Tensor:
+        """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not finite."""
         stored = self._files[self._file_of[name]].get_slice(name)
         dimensions = len(stored.get_shape())
         cut = [slice(None)] * dimensions
@@ -167,7 +146,7 @@ class Shards:
 
     def _stated_files(self) -> dict[str, str] | None:
         """The index's map from tensor to file; None where there is no index."""
-        path = self.directory / INDEX
+        path = inside(self.directory, INDEX)
         if not path.exists():
             return None
         index = read_json(path)
@@ -178,7 +157,7 @@ class Shards:
             plain = isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
             if not plain:
                 raise BadInputError(
-                    f"{path}: {tensor} is said to be in {name!r};"
+                    f"{path}: {tensor} is said to be in {shown(name)};"
                     " only safetensors files in the directory itself are read"
                 )
         return files
@@ -195,12 +174,12 @@ class Shards:
         mend = f"; {pickles[0]} may be a pickle and is never read: convert it to safetensors" if pickles else ""
         raise BadInputError(f"{self.directory} has no safetensors file{mend}")
 
-    def _open(self, name: str) -> None:
-        path = self.directory / name
+    def _open(self, stack: ExitStack, name: str) -> None:
+        path = inside(self.directory, name)
         if not path.is_file():
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
-            opened = self._stack.enter_context(safe_open(path, framework="pt", device="cpu"))
+            opened = stack.enter_context(safe_open(path, framework="pt", device="cpu"))
         except (SafetensorError, OSError, ValueError) as problem:
             raise BadInputError(f"{path}: not a whole safetensors file ({problem})") from problem
         self._files[name] = opened
@@ -219,7 +198,7 @@ class Checkpoint:
         self.problems: list[str] = []
         self._asked: set[str] = set()
 
-    def tensor(self, name: str, shape: tuple[int, ...], rows: range | None = None) -> Tensor:
+    def tensor(self, name: str, shape: tuple[int, ...], rows: Cut = None) -> Tensor:
         """In the model's data type."""
         return self._read(name, shape, rows, None, self.dtype)
 
@@ -228,12 +207,7 @@ class Checkpoint:
         return self._read(name, shape, None, None, torch.float32)
 
     def linear(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        rows: range | None = None,
-        columns: range | None = None,
-        bias: bool = False,
+        self, name: str, shape: tuple[int, int], rows: Cut = None, columns: Cut = None, bias: bool = False
     ) -> Weight:
         """FP8 with its scale where it is stored so, else in the model's data type."""
         weight = self._matrix(f"{name}.weight", shape, rows, columns)
@@ -275,7 +249,7 @@ class Checkpoint:
             gate_up, down = halves.flatten(1, 2), down[..., columns.start : columns.stop].contiguous()
         return Experts(Weight(gate_up), Weight(down))
 
-    def _matrix(self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None) -> Weight:
+    def _matrix(self, name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """A linear weight with whatever scale is stored beside it."""
         if name in self.shards and self.shards.header(name)[1] == "F8_E4M3":
             block = f"{name}_scale_inv"
@@ -284,9 +258,7 @@ class Checkpoint:
             return self._scaled_matrix(name, shape, rows, columns)
         return Weight(self._read(name, shape, rows, columns, self.dtype))
 
-    def _block_matrix(
-        self, name: str, scale_name: str, shape: tuple[int, int], rows: range | None, columns: range | None
-    ) -> Weight:
+    def _block_matrix(self, name: str, scale_name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """Scales per 128-block; a slice must cut between blocks."""
         blocks = (math.ceil(shape[0] / BLOCK), math.ceil(shape[1] / BLOCK))
         cuts = [(rows, shape[0]), (columns, shape[1])]
@@ -300,7 +272,7 @@ class Checkpoint:
             f"{self.shards.place(name)}: this slice cuts through a {BLOCK}-block; use fewer ranks"
         )
 
-    def _scaled_matrix(self, name: str, shape: tuple[int, int], rows: range | None, columns: range | None) -> Weight:
+    def _scaled_matrix(self, name: str, shape: tuple[int, int], rows: Cut, columns: Cut) -> Weight:
         """One scale for the matrix, or one a row, stored as ``weight_scale``."""
         data = self._read(name, shape, rows, columns, FP8)
         scale_name = f"{name}_scale"
@@ -309,9 +281,7 @@ class Checkpoint:
             return Weight(data, self._read(scale_name, stored, None, None, torch.float32).reshape(()), "tensor")
         return Weight(data, self._read(scale_name, (shape[0], 1), rows, None, torch.float32), "row")
 
-    def _read(
-        self, name: str, shape: tuple[int, ...], rows: range | None, columns: range | None, dtype: torch.dtype
-    ) -> Tensor:
+    def _read(self, name: str, shape: tuple[int, ...], rows: Cut, columns: Cut, dtype: torch.dtype) -> Tensor:
         if self.device.type != "meta":
             tensor = self.shards.read(name, rows, columns)
             return tensor.to(self.device, dtype)
@@ -326,8 +296,8 @@ class Checkpoint:
     def _survey(self, name: str, shape: tuple[int, ...]) -> None:
         """Compare a tensor's header with what the config asks for."""
         if name not in self.shards:
-            near = nearest_names(name, self.shards.names, 1) if len(self.problems) < 3 else ()
-            hint = f" (the nearest is {near[0]})" if near else ""
+            near = did_you_mean(name, self.shards.names) if len(self.problems) < 3 else None
+            hint = f" (the nearest is {near})" if near else ""
             self.problems.append(f"{name} is missing{hint}")
         else:
             stored, kind = self.shards.header(name)
@@ -388,7 +358,7 @@ def _place(stack: Tensor | None, part: Tensor, count: int, place: int, half: int
     return stack
 
 
-def _blocks(cut: range | None) -> range | None:
+def _blocks(cut: Cut) -> Cut:
     return None if cut is None else range(cut.start // BLOCK, math.ceil(cut.stop / BLOCK))
 
 

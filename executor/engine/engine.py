@@ -1,9 +1,8 @@
 """The engine: requests in, tokens out. One step is schedule, launch, collect.
 
-With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits
-for it: decoding rows take their input from the device's table of last tokens, and a row that turns out to
-have stopped is computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by
-default.
+With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits for it:
+decoding rows take their input from the device's table of last tokens, and a row that turns out to have stopped is
+computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by default.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from executor.engine.layers import rope_table
 from executor.engine.linear import Scaling
 from executor.engine.model import Decoder
 from executor.engine.routing import LEARNED, Routing, routing_tables
-from executor.engine.sampling import GREEDY, Sampling, SlotSettings
+from executor.engine.sampling import GREEDY, Sampling, SlotSettings, signed
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, ModelWeights, MoeWeights, build, check_memory
 from executor.errors import BadInputError, DoesNotFitError
@@ -34,9 +33,8 @@ from executor.scheduler.scheduler import Limits, Scheduler
 from executor.scheduler.sequence import Request, Step
 
 MEMORY_SHARE = 0.92
-"""Share of the device's memory that weights, workspace and KV pages may fill together; the rest is left to
-the
-driver and to fragmentation. vLLM's gpu_memory_utilization is 0.9 by default (0.10, 2025-08, published)."""
+"""Share of the device's memory that weights, workspace and KV pages may fill together; the rest is left to the driver
+and to fragmentation. vLLM's gpu_memory_utilization is 0.9 by default (0.10, 2025-08, published)."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ class Engine:
             )
         )
         seed = int(self._chance.integers(1 << 62)) if sampling.seed is None else sampling.seed
-        self._samplings[request_id] = sampling, _signed_seed(seed)
+        self._samplings[request_id] = sampling, signed(seed)
         return request_id
 
     def cancel(self, request_id: Hashable) -> Output | None:
@@ -363,9 +361,3 @@ def _workspace(
     del probe
     torch.cuda.empty_cache()
     return taken
-
-
-def _signed_seed(seed: int) -> int:
-    """Any integer as a signed 64-bit number."""
-    seed &= (1 << 64) - 1
-    return seed - (1 << 64) if seed >= 1 << 63 else seed

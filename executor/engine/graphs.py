@@ -42,20 +42,20 @@ class DecodeGraphs:
         """Record every bucket, largest first so that the pool is sized once."""
         pool = torch.cuda.graph_pool_handle()
         for size in reversed(self.sizes):
-            logits = self._run(size)  # the first run compiles kernels, which a capture must not
+            logits = self._forward(self.static_batch(size))  # the first run compiles kernels, which a capture must not
             if self._logits is None:
                 self._logits = torch.empty_like(logits)
             del logits
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=pool):
-                self._logits[:size].copy_(self._run(size))  # one buffer for all graphs
+                self._logits[:size].copy_(self._forward(self.static_batch(size)))  # one buffer for all graphs
             self._graphs[size] = graph
 
     def replay(self, batch: Batch) -> Tensor:
         """Logits [decodes, vocabulary] of a step without chunks, valid until the next replay."""
         size = self.sizes[bisect.bisect_left(self.sizes, batch.decodes)]
-        self._fill(batch)
+        self.set_inputs(batch.slots, batch.positions)
         return self.replay_size(size)[: batch.decodes]
 
     def replay_size(self, size: int) -> Tensor:
@@ -90,9 +90,3 @@ class DecodeGraphs:
             sample_rows=self._rows[:size],
             sample_slots=slots,
         )
-
-    def _fill(self, batch: Batch) -> None:
-        self.set_inputs(batch.slots, batch.positions)
-
-    def _run(self, size: int) -> Tensor:
-        return self._forward(self.static_batch(size))

@@ -1,5 +1,4 @@
-"""The KV cache's tensors: pages of keys and values per layer, or of MLA's latent, and the tables that name
-them.
+"""The KV cache's tensors: pages of keys and values per layer, or of MLA's latent, and the tables that name them.
 
 One page beyond the pool's is the *trash page*: rows that only pad a CUDA graph's batch read and write there.
 """
@@ -17,10 +16,10 @@ from executor.model.spec import ModelSpec
 
 @dataclass(frozen=True)
 class LayerCache:
-    """One layer's pages. GQA: keys and values [pages, page_size, kv_heads, head_dim]; MLA: the latent
+    """One layer's pages: keys and values [pages, page_size, kv_heads, head_dim].
 
-    [pages, page_size, 1, kv_lora_rank + qk_rope] in ``keys``, whose first kv_lora_rank elements serve as the
-    values too, and ``values`` is empty.
+    MLA: the latent [pages, page_size, 1, kv_lora_rank + qk_rope] in ``keys``, whose first kv_lora_rank elements serve
+    as the values too, and ``values`` is empty.
     """
 
     keys: Tensor

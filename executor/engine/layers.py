@@ -1,5 +1,4 @@
-"""Norms, rotary positions and activation, written plainly in torch: the reference every kernel is checked
-against.
+"""Norms, rotary positions and activation, written plainly in torch: the reference every kernel is checked against.
 
 Norms and rotations are computed in FP32 and rounded once, as the published model code does.
 """

@@ -131,8 +131,7 @@ def quantise(matrix: Tensor, scaling: Scaling) -> Weight:
 
 
 def quantise_tokens(x: Tensor, group: int | None = None) -> tuple[Tensor, Tensor]:
-    """Activations [tokens, K] as e4m3 with one FP32 scale a token [tokens, 1], or a token and group of
-    inputs."""
+    """Activations [tokens, K] as e4m3 with one FP32 scale a token [tokens, 1], or a token and group of inputs."""
     values = x.float() if group is None else x.float().unflatten(-1, (-1, group))
     scale = _positive(values.abs().amax(dim=-1, keepdim=True))
     data = (values / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
@@ -145,7 +144,7 @@ def linear(x: Tensor, weight: Linear) -> Tensor:
         return torch.cat([linear(x, part) for part in weight.weights], dim=-1)
     if weight.scaling == "none":
         return F.linear(x, weight.data, weight.bias)
-    product = _fp8_product(weight.scaling, x)
+    product = FP8_PRODUCTS.get(weight.scaling) if x.is_cuda else None
     out = product(x, weight) if product is not None else F.linear(x, dequantise(weight, x.dtype))
     return out if weight.bias is None else out + weight.bias
 
@@ -155,10 +154,6 @@ FP8_PRODUCTS: dict[str, Fp8Product] = {}
 """Device products by scaling, chosen by ``backends.choose`` after checking them; empty on the CPU."""
 
 
-def _fp8_product(scaling: Scaling, x: Tensor) -> Fp8Product | None:
-    return FP8_PRODUCTS.get(scaling) if x.is_cuda else None
-
-
 def scaled_product(
     x: Tensor, weight: Weight, quantise: Callable[[Tensor], tuple[Tensor, Tensor]] = quantise_tokens
 ) -> Tensor:
@@ -166,12 +161,8 @@ def scaled_product(
     assert weight.scale is not None
     data, scale = quantise(x)
     scale_b = weight.scale.float().reshape(1, -1).expand(1, weight.out_features).contiguous()
-    out = torch._scaled_mm(data, weight.data.t(), scale, scale_b, out_dtype=_half(x.dtype))
-    return out.to(x.dtype)
-
-
-def _half(dtype: torch.dtype) -> torch.dtype:
-    return torch.bfloat16 if dtype == torch.float32 else dtype
+    half = torch.bfloat16 if x.dtype == torch.float32 else x.dtype
+    return torch._scaled_mm(data, weight.data.t(), scale, scale_b, out_dtype=half).to(x.dtype)
 
 
 def _positive(largest: Tensor) -> Tensor:

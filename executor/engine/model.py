@@ -1,5 +1,4 @@
-"""The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and
-MoE."""
+"""The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and MoE."""
 
 from __future__ import annotations
 
@@ -66,7 +65,7 @@ class Decoder:
         qkv = linear(x, weights.qkv).unflatten(-1, (-1, self.spec.head_dim))
         q, keys, values = ops.prepare_gqa(
             qkv, len(self.part.heads(self.spec)), weights.q_norm, weights.k_norm, self.spec.rms_eps,
-            self.rope, batch, cache,
+            self.rope, batch.positions, batch.cells, cache,
         )  # fmt: skip
         attended = []
         if rows:
@@ -87,7 +86,9 @@ class Decoder:
         if weights.q_norm is not None:
             x = ops.add_rms_norm(q_latent, None, weights.q_norm, LATENT_EPS)[0]
         q = linear(x, weights.q).unflatten(-1, (-1, m.qk_head_dim))
-        q, latent = ops.prepare_mla(q, kv_latent, weights.kv_norm, LATENT_EPS, self.rope, batch, cache)
+        q, latent = ops.prepare_mla(
+            q, kv_latent, weights.kv_norm, LATENT_EPS, self.rope, batch.positions, batch.cells, cache
+        )
         attended = []
         if rows:
             attended.append(self._absorbed(m, weights, q[:rows], batch, cache))

@@ -1,5 +1,4 @@
-"""Routed experts: pairs of token and expert are sorted by expert, multiplied in groups, and added up per
-token.
+"""Routed experts: pairs of token and expert are sorted by expert, multiplied in groups, and added up per token.
 
 Nothing here waits for the device: group sizes stay there as offsets, found by search in the sorted ids.
 """

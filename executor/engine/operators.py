@@ -15,59 +15,46 @@ from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
 from executor.engine.moe import Experts
 from executor.engine.routing import choose_experts
-from executor.model.spec import MoeSpec
 
 
 class TorchOperators:
     """Every operator in plain torch."""
 
-    def add_rms_norm(self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        """Norm of x + residual [T, hidden], and the sum."""
-        return layers.add_rms_norm(x, residual, weight, eps)
+    add_rms_norm = staticmethod(layers.add_rms_norm)
+    """Norm of x + residual [T, hidden], and the sum."""
+    silu_mul = staticmethod(layers.silu_mul)
+    """[T, 2 I] to [T, I]."""
+    choose_experts = staticmethod(choose_experts)
+    """Router logits [T, experts] to ids and weights [T, top_k]."""
 
-    def silu_mul(self, gate_up: Tensor) -> Tensor:
-        """[T, 2 I] to [T, I]."""
-        return layers.silu_mul(gate_up)
-
+    @staticmethod
     def prepare_gqa(
-        self,
-        qkv: Tensor,
-        heads: int,
-        q_norm: Tensor | None,
-        k_norm: Tensor | None,
-        eps: float,
-        rope: RopeTable,
-        batch: Batch,
-        cache: LayerCache,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        qkv: Tensor, heads: int, q_norm: Tensor | None, k_norm: Tensor | None, eps: float,
+        rope: RopeTable, positions: Tensor, cells: Tensor, cache: LayerCache,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Norm and rotate queries and keys of qkv [T, H + 2 G, W], store keys and values: q, keys, values."""
         groups = (qkv.shape[1] - heads) // 2
         q, keys, values = qkv.split([heads, groups, groups], dim=1)
         if q_norm is not None and k_norm is not None:
             q, keys = layers.rms_norm(q, q_norm, eps), layers.rms_norm(keys, k_norm, eps)
-        q, keys = rope.rotate(q, batch.positions), rope.rotate(keys, batch.positions)
-        cache.write(batch.cells, keys, values)
+        q, keys = rope.rotate(q, positions), rope.rotate(keys, positions)
+        cache.write(cells, keys, values)
         return q, keys, values
 
+    @staticmethod
     def prepare_mla(
-        self,
-        q: Tensor,
-        kv_latent: Tensor,
-        kv_norm: Tensor,
-        eps: float,
-        rope: RopeTable,
-        batch: Batch,
-        cache: LayerCache,
-    ) -> tuple[Tensor, Tensor]:
+        q: Tensor, kv_latent: Tensor, weight: Tensor, eps: float, rope: RopeTable, positions: Tensor,
+        cells: Tensor, cache: LayerCache,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Rotate the tails of q [T, H, W], norm and rotate the latent [T, cache_width] and store it."""
-        rank = kv_norm.shape[0]
+        rank = weight.shape[0]
         width = kv_latent.shape[1] - rank
         tails = torch.cat([q[..., -width:], kv_latent[:, None, rank:]], dim=1)
-        tails = rope.rotate(tails, batch.positions)
+        tails = rope.rotate(tails, positions)
         q = torch.cat([q[..., :-width], tails[:, :-1]], dim=-1)
-        compressed = layers.rms_norm(kv_latent[:, :rank], kv_norm, eps)
+        compressed = layers.rms_norm(kv_latent[:, :rank], weight, eps)
         latent = torch.cat([compressed, tails[:, -1]], dim=-1)
-        cache.write(batch.cells, latent.unsqueeze(1), None)
+        cache.write(cells, latent.unsqueeze(1), None)
         return q, latent
 
     def decode_gqa(self, q: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float) -> Tensor:
@@ -77,18 +64,13 @@ class TorchOperators:
     def decode_mla(
         self, absorbed: Tensor, q_rope: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float
     ) -> Tensor:
-        """Absorbed queries [D, H, rank] and their rotated tails [D, H, rope] against the latents: [D, H,
-        rank]."""
+        """Absorbed queries [D, H, rank] and their rotated tails [D, H, rope] against the latents: [D, H, rank]."""
         q = torch.cat([absorbed, q_rope], dim=-1)
         return attention.decode_rows(q, cache, batch, tables, scale, value_width=absorbed.shape[-1])
 
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
         """Causal attention of ragged chunks: q [tokens, H, W], keys and values [context tokens, G, ...]."""
         return attention.prompt_rows(q, keys, values, chunks.counts, chunks.contexts, scale)
-
-    def choose_experts(self, logits: Tensor, spec: MoeSpec, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Router logits [T, experts] to ids and weights [T, top_k]."""
-        return choose_experts(logits, spec, bias)
 
     def run_experts(self, x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
         """x [T, hidden] through the experts ids [T, k], added up with weights [T, k]."""

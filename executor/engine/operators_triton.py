@@ -12,11 +12,9 @@ from executor.engine.batch import Batch, Chunks, Tables
 from executor.engine.flash import plain
 from executor.engine.kernels import attention, elementwise, experts, router
 from executor.engine.kv import LayerCache
-from executor.engine.layers import RopeTable
 from executor.engine.moe import Experts
 from executor.engine.operators import TorchOperators
 from executor.engine.tuning import Tuning
-from executor.model.spec import MoeSpec
 
 Prompt = Callable[[Tensor, Tensor, Tensor, Chunks, float], Tensor]
 GROUPED_ROWS = 256
@@ -27,45 +25,16 @@ Estimated: the tile kernel's 128-row tiles are full from there on; ``benchmarks/
 class TritonOperators(TorchOperators):
     """Every operator as a kernel; ``tuning`` holds the shapes found fastest on this device."""
 
+    add_rms_norm = staticmethod(elementwise.add_rms_norm)
+    silu_mul = staticmethod(elementwise.silu_mul)
+    choose_experts = staticmethod(router.choose_experts)
+    prepare_gqa = staticmethod(elementwise.prepare_gqa)
+    prepare_mla = staticmethod(elementwise.prepare_mla)
+
     def __init__(self, tuning: Tuning | None = None, prompt: Prompt = plain, prompt_mla: Prompt = plain) -> None:
         self.tuning = tuning if tuning is not None else Tuning()
         self._prompt = prompt
         self._prompt_mla = prompt_mla
-
-    def add_rms_norm(self, x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        """Norm of x + residual [T, hidden], and the sum."""
-        return elementwise.add_rms_norm(x, residual, weight, eps)
-
-    def silu_mul(self, gate_up: Tensor) -> Tensor:
-        """[T, 2 I] to [T, I]."""
-        return elementwise.silu_mul(gate_up)
-
-    def prepare_gqa(
-        self,
-        qkv: Tensor,
-        heads: int,
-        q_norm: Tensor | None,
-        k_norm: Tensor | None,
-        eps: float,
-        rope: RopeTable,
-        batch: Batch,
-        cache: LayerCache,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Norm, rotate and store in one pass, in place."""
-        return elementwise.prepare_gqa(qkv, heads, q_norm, k_norm, eps, rope, batch.positions, batch.cells, cache)
-
-    def prepare_mla(
-        self,
-        q: Tensor,
-        kv_latent: Tensor,
-        kv_norm: Tensor,
-        eps: float,
-        rope: RopeTable,
-        batch: Batch,
-        cache: LayerCache,
-    ) -> tuple[Tensor, Tensor]:
-        """Norm, rotate and store in one pass, q in place."""
-        return elementwise.prepare_mla(q, kv_latent, kv_norm, eps, rope, batch.positions, batch.cells, cache)
 
     def decode_gqa(self, q: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float) -> Tensor:
         """Split-KV attention against the pages."""
@@ -91,10 +60,6 @@ class TritonOperators(TorchOperators):
             return plain(q, keys, values, chunks, scale)
         chosen = self._prompt if keys.shape[-1] == values.shape[-1] else self._prompt_mla
         return chosen(q, keys, values, chunks, scale)
-
-    def choose_experts(self, logits: Tensor, spec: MoeSpec, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One program a token."""
-        return router.choose_experts(logits, spec, bias)
 
     def run_experts(self, x: Tensor, ids: Tensor, weights: Tensor, chosen: Experts) -> Tensor:
         """Fused tiles; torch's grouped product where BF16 experts get many rows each."""

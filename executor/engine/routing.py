@@ -32,8 +32,7 @@ Law = Literal["learned", "uniform", "power_law", "replayed"]
 class Routing:
     """How tokens choose experts. ``exponent``: popularity of the i-th expert ~ i^-exponent (power_law).
 
-    ``record``: an .npy file of expert numbers [layers, tokens, top_k], as observed on real traffic
-    (replayed).
+    ``record``: an .npy file of expert numbers [layers, tokens, top_k], as observed on real traffic (replayed).
     """
 
     law: Law = "learned"
@@ -50,9 +49,8 @@ MOST_DRAWN = 32_768
 def choose_experts(logits: Tensor, moe: MoeSpec, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """The model's own choice from router logits [T, experts] in FP32: ids and weights, both [T, top_k].
 
-    Softmax (Qwen3): the top_k probabilities. Sigmoid (DeepSeek-V3 report, section 2.1.2): scores plus bias
-    decide, first for groups (sum of their two best) and then within them; the unbiased scores are the
-    weights.
+    Softmax (Qwen3): the top_k probabilities. Sigmoid (DeepSeek-V3 report, section 2.1.2): scores plus bias decide,
+    first for groups (sum of their two best) and then within them; the unbiased scores are the weights.
     """
     if moe.scoring == "softmax" and moe.groups == 1 and bias is None:
         weights, ids = torch.softmax(logits, dim=-1).topk(moe.top_k, dim=-1)

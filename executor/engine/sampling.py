@@ -1,5 +1,4 @@
-"""Choosing the next token on the device: greedy, temperature, top-k and top-p, each request with its own
-seed.
+"""Choosing the next token on the device: greedy, temperature, top-k and top-p, each request with its own seed.
 
 A sampled token is the inverse of the cumulative distribution at a number u in [0, 1) that depends on the
 request's seed and the token's position alone. So a request gets the same tokens whatever it is batched with,
@@ -100,9 +99,8 @@ def sample(logits: Tensor, numbers: Tensor, seeds: Tensor, positions: Tensor, tr
 
 
 def uniform(seeds: Tensor, positions: Tensor) -> Tensor:
-    """A number in [0, 1) per (seed, position), by two rounds of the splitmix64 finaliser (Steele et al.,
-    2014)."""
-    mixed = _mix(seeds + positions.long() * _signed(0x9E3779B97F4A7C15))
+    """A number in [0, 1) per (seed, position), by two rounds of the splitmix64 finaliser (Steele et al., 2014)."""
+    mixed = _mix(seeds + positions.long() * signed(0x9E3779B97F4A7C15))
     mixed = _mix(mixed + seeds)
     return ((mixed >> 40) & 0xFFFFFF).float() * 2.0**-24
 
@@ -125,8 +123,8 @@ def _invert(weights: Tensor, u: Tensor) -> Tensor:
 
 def _mix(value: Tensor) -> Tensor:
     """splitmix64's finaliser on signed 64-bit integers, with logical shifts."""
-    value = (value ^ _shift(value, 30)) * _signed(0xBF58476D1CE4E5B9)
-    value = (value ^ _shift(value, 27)) * _signed(0x94D049BB133111EB)
+    value = (value ^ _shift(value, 30)) * signed(0xBF58476D1CE4E5B9)
+    value = (value ^ _shift(value, 27)) * signed(0x94D049BB133111EB)
     return value ^ _shift(value, 31)
 
 
@@ -134,6 +132,7 @@ def _shift(value: Tensor, by: int) -> Tensor:
     return (value >> by) & ((1 << (64 - by)) - 1)
 
 
-def _signed(value: int) -> int:
-    """An unsigned 64-bit constant as the signed number with the same bits."""
+def signed(value: int) -> int:
+    """Any integer as the signed 64-bit number with the same last bits."""
+    value &= (1 << 64) - 1
     return value - (1 << 64) if value >= 1 << 63 else value

@@ -1,5 +1,4 @@
-"""Which part of a model one device holds: a subset of layers, a tensor-parallel shard, an expert-parallel
-rank.
+"""Which part of a model one device holds: a subset of layers, a tensor-parallel shard, an expert-parallel rank.
 
 A slice computes exactly its rank's share and no collective: what it returns are the partial sums that an
 all-reduce would add up. Whole models are the slice with one rank.
@@ -23,8 +22,7 @@ class Slice:
     tp_size: int = 1
     tp_rank: int = 0
     ep_size: int = 1
-    """Ranks that share out the routed experts. Attention is then data-parallel: each has its own
-    sequences."""
+    """Ranks that share out the routed experts. Attention is then data-parallel: each has its own sequences."""
     ep_rank: int = 0
 
     def __post_init__(self) -> None:

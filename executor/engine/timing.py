@@ -44,6 +44,11 @@ def time_calls(
     return _summary([_events(run, count) for _ in range(samples)], captured=graph is not None)
 
 
+def time_replays(replay: Callable[[], object], samples: int) -> Timing:
+    """Time a graph's replays as they are: a graph cannot be captured into another. The first three are not counted."""
+    return _summary([_events(replay, 1) for _ in range(samples + 3)][3:], captured=True)
+
+
 def _captured(calls: Sequence[Callable[[], object]], rounds: int) -> torch.cuda.CUDAGraph | None:
     """All calls as one graph; None where one of them cannot be captured."""
     graph = torch.cuda.CUDAGraph()

@@ -1,17 +1,14 @@
-"""Text to tokens and back, with the tokenizer and the chat template that lie beside the weights.
-
-The template is Jinja in a sandbox without file access; no code from the directory is run.
-"""
+"""Text to tokens and back, with the tokenizer and the chat template that lie beside the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from executor.engine.checkpoint import read_json
+from executor.engine.chat_template import render
 from executor.errors import BadInputError
+from executor.json_input import file_bytes, inside, read_json
 
 LARGEST_TEMPLATE = 10**6
 """Characters of a chat template. Published ones have at most a few tens of thousands."""
@@ -23,14 +20,14 @@ class Tokenizer:
     def __init__(self, directory: Path) -> None:
         from tokenizers import Tokenizer as Fast
 
-        path = directory / "tokenizer.json"
+        path = inside(directory, "tokenizer.json")
         if not path.is_file():
             raise BadInputError(f"{directory} has no tokenizer.json; without it prompts cannot be turned into tokens")
         try:
-            self._fast = Fast.from_file(str(path))
+            self._fast = Fast.from_buffer(file_bytes(path))
         except Exception as problem:  # the library raises bare Exception
             raise BadInputError(f"{path}: not a readable tokenizer ({problem})") from problem
-        self._settings = _optional_json(directory / "tokenizer_config.json")
+        self._settings = _optional_json(directory, "tokenizer_config.json")
         self.template = _template(directory, self._settings)
         self.stop_ids = self._stop_ids(directory)
 
@@ -59,7 +56,7 @@ class Tokenizer:
     def _stop_ids(self, directory: Path) -> frozenset[int]:
         """What ends an answer: generation_config.json, or else the config's or the tokenizer's end of text."""
         for name in ("generation_config.json", "config.json"):
-            stated = _optional_json(directory / name).get("eos_token_id")
+            stated = _optional_json(directory, name).get("eos_token_id")
             ids = stated if isinstance(stated, list) else [stated]
             numbers = [one for one in ids if isinstance(one, int) and not isinstance(one, bool)]
             if numbers:
@@ -119,37 +116,18 @@ def _overlap(text: str, stop: str) -> int:
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
 
 
-def render(template: str, **values: Any) -> str:
-    """A chat template filled in. BadInputError where it is broken or refuses the conversation."""
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def raise_exception(message: str) -> None:
-        raise BadInputError(f"the chat template refuses: {message}")
-
-    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    world.globals["raise_exception"] = raise_exception
-    world.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    try:
-        return world.from_string(template).render(**values)
-    except BadInputError:
-        raise
-    except Exception as problem:  # a template can fail in any way an expression can
-        raise BadInputError(f"the chat template cannot be filled in: {problem}") from problem
-
-
 def _template(directory: Path, settings: Mapping[str, Any]) -> str | None:
     """From chat_template.jinja, or from tokenizer_config.json; None where the directory has none."""
-    path = directory / "chat_template.jinja"
+    path = inside(directory, "chat_template.jinja")
     stated: Any = settings.get("chat_template")
     if path.is_file():
         try:
-            stated = path.read_text(encoding="utf-8")
+            stated = file_bytes(path, 4 * LARGEST_TEMPLATE).decode("utf-8")
         except (OSError, UnicodeDecodeError) as problem:
             raise BadInputError(f"{path}: not readable ({problem})") from problem
     if isinstance(stated, list):  # several by name
-        named = {one.get("name"): one.get("template") for one in stated if isinstance(one, Mapping)}
-        stated = named.get("default")
+        named = (one for one in stated if isinstance(one, Mapping) and one.get("name") == "default")
+        stated = next((one.get("template") for one in named), None)
     if stated is None:
         return None
     if not isinstance(stated, str) or len(stated) > LARGEST_TEMPLATE:
@@ -157,7 +135,8 @@ def _template(directory: Path, settings: Mapping[str, Any]) -> str | None:
     return stated
 
 
-def _optional_json(path: Path) -> Mapping[str, Any]:
+def _optional_json(directory: Path, name: str) -> Mapping[str, Any]:
+    path = inside(directory, name)
     if not path.is_file():
         return {}
     stored = read_json(path)

@@ -1,5 +1,4 @@
-"""The shapes of kernels found fastest on this device, by size of the problem: timed once, before graphs are
-captured.
+"""The shapes of kernels found fastest on this device, by size of the problem: timed once, before graphs are captured.
 
 Without tuning every kernel has a default shape that is correct everywhere. Times are medians of CUDA events
 over inputs of the model's own sizes: pages scattered over the whole cache, experts chosen uniformly.

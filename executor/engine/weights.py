@@ -8,7 +8,7 @@ I]; q, k and v become one matrix, gate and up another.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,10 +37,10 @@ class GqaWeights:
 
 @dataclass(frozen=True)
 class MlaWeights:
-    """Multi-head latent attention. ``down`` makes q's latent and the KV latent from the same input;
+    """Multi-head latent attention. ``down`` makes q's latent and the KV latent from the same input.
 
-    without q_lora_rank ``q`` takes the hidden state itself and ``down`` makes the KV latent alone.
-    ``kv_up`` [heads * (nope + v), kv_lora_rank] is kept in the model's data type for the absorbed products.
+    Without q_lora_rank ``q`` takes the hidden state itself and ``down`` makes the KV latent alone. ``kv_up`` [heads *
+    (nope + v), kv_lora_rank] is kept in the model's data type for the absorbed products.
     """
 
     down: Linear
@@ -91,7 +91,9 @@ class ModelWeights:
     @property
     def bytes(self) -> int:
         """Bytes on the device; a tied head is counted once."""
-        return sum(t.numel() * t.element_size() for t in {id(t): t for t in _tensors(self)}.values())
+        found: dict[int, Tensor] = {}
+        _mapped(self, lambda tensor: found.setdefault(id(tensor), tensor))
+        return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> ModelWeights:
         """The same weights elsewhere, tensors of the model's data type in ``dtype`` where it is given."""
@@ -107,22 +109,21 @@ class ModelWeights:
         return moved
 
 
-class Source(Protocol):
-    """Where tensors come from. Rows and columns choose a part of the stored matrix; None: all of it."""
+Cut = range | None
+"""Rows or columns of a stored matrix; None: all of them."""
 
-    def tensor(self, name: str, shape: tuple[int, ...], rows: range | None = None) -> Tensor:
+
+class Source(Protocol):
+    """Where tensors come from."""
+
+    def tensor(self, name: str, shape: tuple[int, ...], rows: Cut = None) -> Tensor:
         """A norm, bias or embedding, in the model's data type."""
 
     def exact(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """A router's tensor, in FP32."""
 
     def linear(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        rows: range | None = None,
-        columns: range | None = None,
-        bias: bool = False,
+        self, name: str, shape: tuple[int, int], rows: Cut = None, columns: Cut = None, bias: bool = False
     ) -> Weight:
         """A matrix [out, in], quantised as it is stored."""
 
@@ -271,7 +272,7 @@ class DummyWeights:
         self.scaling = scaling
         self.seed = seed
 
-    def tensor(self, name: str, shape: tuple[int, ...], rows: range | None = None) -> Tensor:
+    def tensor(self, name: str, shape: tuple[int, ...], rows: Cut = None) -> Tensor:
         """Norms near one, embeddings normal with the deviation of trained ones."""
         if rows is not None:
             shape = (len(rows), *shape[1:])
@@ -283,12 +284,7 @@ class DummyWeights:
         return self._normal(name, shape).float().mul_(shape[-1] ** -0.5 if len(shape) > 1 else 0.01)
 
     def linear(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        rows: range | None = None,
-        columns: range | None = None,
-        bias: bool = False,
+        self, name: str, shape: tuple[int, int], rows: Cut = None, columns: Cut = None, bias: bool = False
     ) -> Weight:
         """A matrix in the source's scaling."""
         out = shape[0] if rows is None else len(rows)
@@ -320,8 +316,7 @@ class DummyWeights:
         return Weight(data, scales, first.scaling)
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> Weight:
-        """Normal numbers; for FP8 drawn at a third of the format's range, and the scale carries the
-        fan-in."""
+        """Normal numbers; for FP8 drawn at a third of the format's range, and the scale carries the fan-in."""
         noise = self._normal(name, shape)
         if self.scaling == "none":
             return Weight(noise.mul_(shape[1] ** -0.5))
@@ -349,18 +344,6 @@ def _stream_seed(seed: int, name: str) -> int:
     for byte in name.encode():
         value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
     return value >> 1
-
-
-def _tensors(record: Any) -> Iterator[Tensor]:
-    """Every tensor within nested records."""
-    if isinstance(record, Tensor):
-        yield record
-    elif isinstance(record, tuple):
-        for item in record:
-            yield from _tensors(item)
-    elif is_dataclass(record):
-        for part in fields(record):
-            yield from _tensors(getattr(record, part.name))
 
 
 def _mapped(record: Any, change: Callable[[Tensor], Tensor]) -> Any:

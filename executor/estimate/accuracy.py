@@ -1,5 +1,4 @@
-"""How well the step-time model predicts measured rows: error, bias and interval coverage per group and
-metric.
+"""How well the step-time model predicts measured rows: error, bias and interval coverage per group and metric.
 
 Calibration rows are chosen by a stated rule that looks at no outcome, and are never scored.
 """
@@ -11,13 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from executor.estimate.calibration import PRIOR_GPUS, Belief, belief, calibrate, prior_belief
+from executor.estimate.calibration import Belief, belief, calibrate, estimated, prior_belief
 from executor.estimate.measured_points import PER_RANK_ENGINES, Case, Group, by_group, shipped_points
 from executor.portable.elementary import log, square
 from executor.steptime.design import v_opt
 from executor.steptime.fit import Calibration, predict, uncalibrated
 from executor.steptime.parameters import ENOUGH_ROWS, PARAMETERS, Engine, Prior, prior_for
-from executor.steptime.transfer import carry, reference_accelerator
 from executor.steptime.workload import work_of
 
 METRICS = ("ttft", "tpot", "throughput")
@@ -36,9 +34,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class MetricScore:
-    """Mean absolute error and mean error of predicted against measured, and the share inside the 80 %
-    interval.
-    """
+    """Mean absolute error and mean error of predicted against measured, and the share inside the 80 % interval."""
 
     error: float
     bias: float
@@ -68,9 +64,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over groups of one setting; ``worst`` is the largest group mean. Coverage over groups and over
-    rows.
-    """
+    """Means over groups of one setting; ``worst`` is the largest group mean. Coverage over groups and over rows."""
 
     groups: int
     calibration_rows: int
@@ -103,12 +97,9 @@ class Setting:
 def score(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Setting, ...]:
     """Score cleaned measured rows once for each number of calibration rows per group."""
     groups = by_group(cases)
-    settings = []
-    for count in counts:
-        scored = [_score_group(group, rows, count) for group, rows in groups.items()]
-        counted = tuple(s for s in scored if count == 0 or s.counted)
-        settings.append(Setting(count, False, counted, tuple(s for s in scored if s not in counted)))
-    return tuple(settings)
+    return tuple(
+        _setting(count, False, [_score_group(group, rows, count) for group, rows in groups.items()]) for count in counts
+    )
 
 
 def score_held_out(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Setting, ...]:
@@ -121,12 +112,12 @@ def score_held_out(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tup
     of the benchmark count the other series of the engine that ran so, plus one each.
     """
     believed = list(held_out_beliefs(by_group(cases)))
-    settings = []
-    for count in counts:
-        scored = [_score_held_out(group, rows, before, count) for group, rows, before in believed]
-        counted = tuple(s for s in scored if count == 0 or s.counted)
-        settings.append(Setting(count, True, counted, tuple(s for s in scored if s not in counted)))
-    return tuple(settings)
+    return tuple(_setting(count, True, [_score_held_out(*each, count) for each in believed]) for count in counts)
+
+
+def _setting(count: int, held_out: bool, scored: Sequence[GroupScore]) -> Setting:
+    counted = tuple(s for s in scored if count == 0 or s.counted)
+    return Setting(count, held_out, counted, tuple(s for s in scored if s not in counted))
 
 
 def _score_held_out(group: Group, rows: Sequence[Case], before: Belief, count: int) -> GroupScore:
@@ -146,12 +137,7 @@ def held_out_beliefs(groups: Mapping[Group, list[Case]]) -> Iterator[tuple[Group
         setup = rows[0].setup
         calibration = _left_out_prior(setup.engine, [found for other, found in fits.items() if other != group])
         reason = "prior of the other groups"
-        if setup.accelerator.name in PRIOR_GPUS:
-            yield group, rows, Belief(calibration, setup.kernel_factor, 0.0, "estimated", reason)
-            continue
-        moved = carry(calibration, reference_accelerator(), setup)
-        reason = f"{reason}; {moved.reason}"
-        yield (group, rows, Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", reason))
+        yield group, rows, estimated(calibration, setup, reason)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from executor.errors import BadInputError
 from executor.estimate.fits import shipped_fit
 from executor.estimate.measured_points import Case, by_group, precision_name, shipped_points
 from executor.model.cost import Layout
-from executor.model.spec import model_spec
+from executor.model.spec import Folder, model_spec
 from executor.profile import Label
 from executor.reference.accelerators import accelerator
 from executor.steptime.fit import Calibration, Measured, fit, uncalibrated
@@ -57,13 +57,14 @@ def setup_of(
     kv_tokens: float | None = None,
     drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
+    folder: Folder = "anywhere",
 ) -> Setup:
     """The set-up of those names; unknown ones are errors that list the nearest known.
 
     ``figures`` gives accelerator figures that nobody published, for example ``{"bandwidth_tb_s": 4.0}``.
-    ``kv_tokens`` takes the KV cache size from the engine's start-up log.
+    ``kv_tokens`` takes the KV cache size from the engine's start-up log. ``folder``: as in ``model_spec``.
     """
-    spec = model_spec(model)
+    spec = model_spec(model, folder)
     card = accelerator(gpu)
     if figures:
         card = card.with_figures(**figures)
@@ -77,10 +78,9 @@ def setup_of(
 def belief(setup: Setup, version: str = "", rows: Sequence[Case] | None = None) -> Belief:
     """What is believed about the parameters on this set-up's GPU, from the rows that speak for it.
 
-    In this order: two or more rows of this model, GPU, engine and precision (calibrated; of the version
-    asked for, else of the version with most rows); rows of the same on another GPU, carried over
-    (extrapolated); the engine's prior (estimated), carried over where the GPU is none of those it was
-    fitted on. ``rows`` replaces the shipped ones.
+    In this order: two or more rows of this model, GPU, engine and precision (calibrated; of the version asked for, else
+    of the version with most rows); rows of the same on another GPU, carried over (extrapolated); the engine's prior
+    (estimated), carried over where the GPU is none of those it was fitted on. ``rows`` replaces the shipped ones.
     """
     asked = replace(setup, layout=Layout(), kv_precision=None, kv_tokens=None, drafting=None)
     return _belief(asked, version, None if rows is None else tuple(rows))
@@ -132,12 +132,15 @@ def prior_belief(setup: Setup) -> Belief:
         f"uncalibrated: the prior of engine {setup.engine.name}, with no two measured rows of"
         f" {setup.spec.name.split('/')[-1]} in {setup.precision}"
     )
+    return estimated(calibration, setup, reason)
+
+
+def estimated(calibration: Calibration, setup: Setup, reason: str) -> Belief:
+    """What a prior says of a set-up: itself where it was fitted, else carried over."""
     if setup.accelerator.name in PRIOR_GPUS:
         return Belief(calibration, setup.kernel_factor, 0.0, "estimated", reason)
     moved = carry(calibration, reference_accelerator(), setup)
-    return Belief(
-        moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "estimated", f"{reason}; {moved.reason}"
-    )
+    return Belief(moved.calibration, moved.kernel_factor, moved.extra_sd, "estimated", f"{reason}; {moved.reason}")
 
 
 def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
@@ -145,7 +148,7 @@ def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
     there = rows[0].setup
     moved = carry(from_prior(rows), there.accelerator, setup)
     reason = f"{len(rows)} measured rows of {rows[0].group}{remark}; {moved.reason}"
-    return Belief(moved.calibration, moved.setup.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
+    return Belief(moved.calibration, moved.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
 
 
 def measured_of(rows: Sequence[Case]) -> Measured:

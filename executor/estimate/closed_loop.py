@@ -14,11 +14,11 @@ from executor.estimate.measured_points import Case
 from executor.model.cost import Layout, MemoryFit, decode_step_bytes, memory_fit, request_flops
 from executor.model.roofline import mbu, mfu
 from executor.portable.elementary import exp, log, square, whole_power
-from executor.profile import Figure, Label, Point, Provenance, ServingProfile
+from executor.profile import Figure, Label
 from executor.steptime.fit import Band, predict
 from executor.steptime.model import StepTimes, kv_room, step_times
 from executor.steptime.parameters import FLOOR_LOG, Z_80, Array
-from executor.steptime.workload import Load, Setup, Work, work_of
+from executor.steptime.workload import Load, Setup, work_of
 
 DRAWS = 96
 """Posterior draws behind the spread of a goodput."""
@@ -52,29 +52,6 @@ class Estimate:
     reason: str
     calibration_rows: int
 
-    def profile(self, date: str, command: str = "") -> ServingProfile:
-        """This estimate as a record that a plan can cite. Rates are of the whole replica."""
-        gpus = self.layout.gpus
-        throughput = self.output_tokens_per_s_per_gpu
-        figures = {
-            "mean_ttft_ms": self.ttft_ms,
-            "mean_tpot_ms": self.tpot_ms,
-            "output_throughput": Figure(*(gpus * v for v in (throughput.value, throughput.low, throughput.high))),
-        }
-        point = Point(self.load.isl, self.load.osl, concurrency=self.load.concurrency, estimates=figures)
-        return ServingProfile(
-            model=self.model,
-            gpu=self.gpu,
-            precision=self.precision,
-            engine=self.engine,
-            engine_version="",
-            layout=self.layout,
-            kv_precision=self.kv_precision,
-            label=self.label,
-            points=(point,),
-            provenance=Provenance(source=self.reason, date=date, command=command),
-        )
-
 
 def estimate(setup: Setup, load: Load, version: str = "", rows: Sequence[Case] | None = None) -> Estimate:
     """TTFT, TPOT and throughput per GPU of one replica under a closed loop.
@@ -84,22 +61,8 @@ def estimate(setup: Setup, load: Load, version: str = "", rows: Sequence[Case] |
     """
     believed = belief(setup, version, rows)
     memory, kv_tokens = _memory(setup, load.isl + load.osl, believed)
-    timed = believed.on(setup)
-    work = work_of([(timed, load)])
+    work = work_of([(believed.on(setup), load)])
     times, band = predict(work, believed.calibration, extra_sd=believed.extra_sd)
-    return _estimate(setup, load, memory, kv_tokens, believed, work, times, band)
-
-
-def _estimate(
-    setup: Setup,
-    load: Load,
-    memory: MemoryFit,
-    kv_tokens: float,
-    believed: Belief,
-    work: Work,
-    times: StepTimes,
-    band: Band,
-) -> Estimate:
     ttft, tpot, throughput = (_figure(band, metric) for metric in range(3))
     rate = throughput.value / load.osl
     in_service = float(times.in_service[0])
@@ -155,9 +118,7 @@ def _figure(band: Band, metric: int) -> Figure:
 
 
 def parts_ms(times: StepTimes) -> dict[str, float]:
-    """What one output token's time goes into, ms; weights and GEMM, KV and attention shared by their fourth
-    powers.
-    """
+    """What one output token's time goes into, ms; weights and GEMM, KV and attention shared by their fourth powers."""
 
     def split(whole: Array, memory: Array, compute: Array) -> tuple[float, float]:
         of_memory, of_compute = whole_power(memory, 4), whole_power(compute, 4)
@@ -209,8 +170,7 @@ def phase_rate(
     version: str = "",
     rows: Sequence[Case] | None = None,
 ) -> tuple[Figure, Belief]:
-    """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 %
-    interval.
+    """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 % interval.
 
     prefill   i / t_pre / g        prompt tokens, ``requests_per_gpu`` prompts of ``tokens`` in one step
     decode    S e / t_dec / g      output tokens, ``requests_per_gpu`` sequences with ``tokens`` in the cache

@@ -17,6 +17,7 @@ from executor.estimate.keys import key_of, priors_version, row_inputs
 from executor.estimate.measured_points import Case
 from executor.reference import SHIPPED
 from executor.steptime.fit import Calibration, Mode
+from executor.steptime.parameters import PARAMETERS
 
 VERSION = 1
 """Of the step-time model and its fit; a change that moves a fit makes a new one, and ``make tables`` the file anew."""
@@ -35,8 +36,9 @@ def shipped_fit(rows: Sequence[Case]) -> Calibration | None:
 
 def written(calibration: Calibration) -> dict[str, Any]:
     """A calibration for JSON; every number goes there and back without loss."""
+    lower = np.tril_indices(len(PARAMETERS))  # of a symmetric matrix, row by row
     modes = [
-        {"weight": mode.weight, "theta": mode.theta.tolist(), "covariance": _lower(mode.covariance)}
+        {"weight": mode.weight, "theta": mode.theta.tolist(), "covariance": mode.covariance[lower].tolist()}
         for mode in calibration.modes
     ]
     return {"rows": calibration.rows, "modes": modes}
@@ -49,11 +51,6 @@ def read(stored: dict[str, Any]) -> Calibration:
         for mode in stored["modes"]
     ]
     return Calibration(tuple(modes), stored["rows"])
-
-
-def _lower(matrix: np.ndarray) -> list[float]:
-    """The lower triangle of a symmetric matrix, row by row."""
-    return [float(value) for value in matrix[np.tril_indices(len(matrix))]]
 
 
 def _symmetric(lower: list[float], size: int) -> np.ndarray:

@@ -1,14 +1,12 @@
 """Measured serving points: rows of (GPU, engine, model, precision, layout, load) with TTFT and TPOT.
 
-Reads the benchmark tables that calibrate and score the step-time model, and cleans them by rules that look at
-no prediction. The columns are those of the public file they come from: gpu, engine, engine_version, model,
-precision, input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms,
-repeats.
+Reads the benchmark tables that calibrate and score the step-time model, and cleans them by rules that look at no
+prediction. The columns are those of the public file they come from: gpu, engine, engine_version, model, precision,
+input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms, repeats.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from executor.model.roofline import PRECISIONS, Accelerator
 from executor.model.spec import model_spec
 from executor.reference import SHIPPED
 from executor.reference.accelerators import accelerator
+from executor.reference.csv_table import csv_lines
 from executor.steptime.parameters import Engine, engine
 from executor.steptime.transfer import family_of
 from executor.steptime.workload import Load, Setup
@@ -46,21 +45,16 @@ PER_RANK_ENGINES = ("trtllm",)
 """Engines whose attention-DP rows count concurrency per rank.
 
 In the public file each such row has a twin filed under 64 GPUs that carries the concurrency divided by the
-ratio of the ranks, with TTFT and TPOT equal to the microsecond.
-"""
+ratio of the ranks, with TTFT and TPOT equal to the microsecond."""
 
 FLOPS_GATE = {"Hopper, full die": 0.75}
-"""Useful flops of a cycle / peak above which a row cannot be plain serving (prefix hits are the likely
-cause): the
-best other row of the public file has 0.52. Where a chip's own units are known to reach more,
-OTHER_FLOPS_GATE."""
+"""Useful flops of a cycle / peak above which a row cannot be plain serving (prefix hits are the likely cause): the best
+other row of the public file has 0.52. Where a chip's own units are known to reach more, OTHER_FLOPS_GATE."""
 OTHER_FLOPS_GATE = 0.95
 COPIES_SHARE = 0.75
-"""Share of a layout's rows that equal another layout's to the microsecond, from which all of them are
-copies."""
+"""Share of a layout's rows that equal another layout's to the microsecond, from which all of them are copies."""
 MERGED_RATIO = 1.3
-"""Ratio of TPOT between a merged row and a single run of the same set-up from which two set-ups were
-merged."""
+"""Ratio of TPOT between a merged row and a single run of the same set-up from which two set-ups were merged."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +94,6 @@ class Case:
         cycle = (self.ttft_ms + self.tpot_ms * (self.load.osl - 1)) / 1e3
         return self.load.concurrency * self.load.osl / cycle / self.setup.layout.gpus
 
-    def noted(self, note: str) -> Case:
-        """The same row with one more remark."""
-        return replace(self, notes=(*self.notes, note))
-
 
 @dataclass(frozen=True)
 class Rejected:
@@ -135,20 +125,8 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
 
     FileError where it is missing, no text, empty, or lacks a column; LimitError where it is too long.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _checked(path, csv.reader(file, strict=True), needed, most_rows)
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is not UTF-8 text", mend="save it as UTF-8") from error
-    except csv.Error as error:
-        raise FileError(path, f"is no CSV file: {error}") from error
-
-
-def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most_rows: int) -> Table:
-    reader = iter(lines)
-    header = [name.strip() for name in next(reader, [])]
+    lines = csv_lines(path)
+    header = [name.strip() for name in next(lines, [])]
     if not any(header):
         raise FileError(path, "is empty", mend=f"give at least the columns {', '.join(needed)}")
     lacking = [name for name in needed if name not in header]
@@ -159,7 +137,7 @@ def _checked(path: Path, lines: Iterable[list[str]], needed: Sequence[str], most
     if len(set(header)) < len(header):
         raise FileError(path, "has a column twice", row=1, found=header)
     rows: list[tuple[int, Mapping[str, str]]] = []
-    for line, cells in enumerate(reader, start=2):
+    for line, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(rows) >= most_rows:
@@ -175,9 +153,8 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mappin
     """One row as a case; UserMistakeError or ExecutorError says what is wrong with it.
 
     Optional columns: engine_version, the layout, kv_precision, kv_tokens (from the engine's start-up log),
-    prefix_reuse. An unknown engine is timed with the generic prior, and the case says so; an unknown model,
-    GPU or precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not
-    stated".
+    prefix_reuse. An unknown engine is timed with the generic prior, and the case says so; an unknown model, GPU or
+    precision is an error. ``moe_ep`` 0 and an expert cut of 1 x 1 on several GPUs are read as "not stated".
     """
     spec = model_spec(cells["model"])
     card, given = _with_figures(accelerator(cells["gpu"]), figures or {})
@@ -350,8 +327,8 @@ def _unmerged(case: Case, copies: Sequence[Case]) -> Case:
         assert case.tpot_ms is not None
         ratio = max(single.tpot_ms, case.tpot_ms) / min(single.tpot_ms, case.tpot_ms)
         if ratio > MERGED_RATIO:
-            taken = replace(case, ttft_ms=single.ttft_ms, tpot_ms=single.tpot_ms, repeats=single.repeats)
-            return taken.noted(f"two merged set-ups: the single run of line {single.line} stands for it")
+            notes = (*case.notes, f"two merged set-ups: the single run of line {single.line} stands for it")
+            return replace(case, ttft_ms=single.ttft_ms, tpot_ms=single.tpot_ms, repeats=single.repeats, notes=notes)
     return case
 
 

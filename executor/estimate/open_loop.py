@@ -25,8 +25,7 @@ MOST_CONCURRENCY = 1e5
 LIFETIME_FACTOR = 0.858
 """Spread of the occupancy averaged over a request's life / spread at an instant.
 
-For M/M/inf the autocorrelation is exp(-t/life), and the mean over one life has variance 2/e = 0.736 of it.
-"""
+For M/M/inf the autocorrelation is exp(-t/life), and the mean over one life has variance 2/e = 0.736 of it."""
 
 
 def goodput(
@@ -79,9 +78,7 @@ def goodput(
 
 @dataclass(frozen=True)
 class _OpenReplica:
-    """One replica under open arrivals, for every posterior draw (rows of the arrays; the first is the
-    mode).
-    """
+    """One replica under open arrivals, for every posterior draw (rows of the arrays; the first is the mode)."""
 
     work: Work
     parameters: Mapping[str, Array]
@@ -108,13 +105,10 @@ class _State:
     """Share of requests that meet the TTFT bound."""
     tpot_at_percentile: Array
     occupancy_at_percentile: Array
-    prefill_load: Array
 
 
 def _open_replica(setup: Setup, believed: Belief, lengths: Lengths, slo: Slo, prefix_reuse: float) -> _OpenReplica:
-    """Mean work of a request from its length distribution, and the draws of parameters and of the model's
-    error.
-    """
+    """Mean work of a request from its length distribution, and the draws of parameters and of the model's error."""
     timed = believed.on(setup)
     work = work_of([(timed, Load(lengths.input_mean, lengths.output_mean, 1.0, prefix_reuse))])
     prompts, outputs = lengths.grid("input"), lengths.grid("output")
@@ -151,10 +145,9 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     P(wait > t) = r exp(-r t / W)                                   exponential tail; exact for M/M/1
     attained  = mean over prompts of 1 - r exp(-r (bound - own) / W), own = tau0 + 1.5 t_dec + t_pre(prompt)
 
-    s is what one prompt takes from the prefill server: t_pre alone where prefill runs first, with the
-    decode steps that it rides on where steps are mixed. Holds for Poisson arrivals and an M/G/1 wait that
-    is not much longer than its mean, so for r below about 0.9; bursts beyond Poisson need a replay of the
-    trace.
+    s is what one prompt takes from the prefill server: t_pre alone where prefill runs first, with the decode steps that
+    it rides on where steps are mixed. Holds for Poisson arrivals and an M/G/1 wait that is not much longer than its
+    mean, so for r below about 0.9; bursts beyond Poisson need a replay of the trace.
     """
     z = float(normal.quantile(replica.slo.percentile / 100))
     work = replica.work
@@ -187,7 +180,6 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
         attained=attained,
         tpot_at_percentile=tpot / replica.scale,
         occupancy_at_percentile=occupancy + z * np.sqrt(occupancy),
-        prefill_load=load,
     )
 
 
@@ -249,17 +241,9 @@ def _unreachable(setup: Setup, memory: MemoryFit, kv_tokens: float, believed: Be
     )
     named = " and ".join(broken) or "half of the posterior draws"
     return Goodput(
-        requests_per_s=0.0,
-        sigma_log=0.0,
-        low=0.0,
-        high=0.0,
-        concurrency=0.0,
         gpus=setup.layout.gpus,
-        output_tokens_per_s_per_gpu=0.0,
         ttft_ms=ttft,
         tpot_ms=tpot,
-        mfu=0.0,
-        mbu=0.0,
         kv_tokens=kv_tokens,
         memory=memory,
         label=believed.label,

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
+from executor.arithmetic_series import Ints
 from executor.estimate.calibration import belief
 from executor.estimate.keys import key_of, priors_version, row_inputs, setup_inputs
 from executor.estimate.lengths import LengthCell, Lengths
@@ -30,7 +31,7 @@ from executor.estimate.slo import Goodput, Slo
 from executor.model.cost import decode_step_bytes
 from executor.model.roofline import mbu
 from executor.reference import SHIPPED
-from executor.replay.arrivals import Ints, lengths_of_cells
+from executor.replay.arrivals import lengths_of_cells
 from executor.replay.cluster import STEADY, Peak, goodput_by_replay, replica_limits
 from executor.serving_metrics import Bounds
 from executor.steptime.batch import batch_time
@@ -123,9 +124,8 @@ class _Search:
 def replayed_goodput(asked: Question, memory: Memory | None = None) -> Goodput:
     """``executor.estimate.open_loop.goodput`` with its level brought to what the replay serves within the SLO.
 
-    ``memory``: where the replay's answer is looked for before it is made, and kept. The spread stays the closed
-    form's, and so do label and memory fit. Raises as ``goodput`` does. Where the closed form finds no rate, its
-    answer stands.
+    ``memory``: where the replay's answer is looked for before it is made, and kept. The spread stays the closed form's,
+    and so do label and memory fit. Raises as ``goodput`` does. Where the closed form finds no rate, its answer stands.
     """
     return _found(_Search(asked, memory))
 

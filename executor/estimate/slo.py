@@ -27,28 +27,27 @@ class Slo:
             raise BadInputError(f"SLO: percentile must be between 0 and 100 (got {self.percentile!r})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Goodput:
     """The highest rate of one replica at which the SLO still holds.
 
-    ``requests_per_s`` is the median and ``sigma_log`` the standard deviation of its logarithm, so that a
-    planner can draw it per replication. A replica that cannot meet the SLO at any rate has 0, and the
-    reason says why.
+    ``requests_per_s`` is the median and ``sigma_log`` the standard deviation of its logarithm, so that a planner can
+    draw it per replication. A replica that cannot meet the SLO at any rate has 0, and the reason says why.
     """
 
-    requests_per_s: float
-    sigma_log: float
-    low: float
-    high: float
-    concurrency: float
+    requests_per_s: float = 0.0
+    sigma_log: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    concurrency: float = 0.0
     """Mean requests in service at that rate."""
     gpus: int
-    output_tokens_per_s_per_gpu: float
+    output_tokens_per_s_per_gpu: float = 0.0
     ttft_ms: float
     tpot_ms: float
     """Mean TTFT and TPOT at that rate."""
-    mfu: float
-    mbu: float
+    mfu: float = 0.0
+    mbu: float = 0.0
     kv_tokens: float
     memory: MemoryFit
     label: Label

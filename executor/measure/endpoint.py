@@ -1,22 +1,28 @@
 """An OpenAI-compatible server as something to measure: /v1/completions and /v1/chat/completions, streamed.
 
 HTTP/1.1 is h11's business; this file opens connections, sends the request, reads server-sent events and says how
-an answer ended. The API key goes into a header and nowhere else.
+an answer ended. Redirects are not followed. The API key goes into a header and nowhere else: what a server says is
+cleaned of it before anybody reads it (``_Told``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus
 
 import h11
+from pydantic import SecretStr
 
 from executor.errors import BadInputError
+from executor.json_input import parsed
+from executor.measure.addresses import AllowedHosts, permitted, place_of
 from executor.measure.loadgen import Answer, Outcome, Prompt
 
 Api = Literal["completions", "chat"]
@@ -26,14 +32,22 @@ MOST_LINE_BYTES = 1 << 20
 MOST_BODY_BYTES = 1 << 20
 """As much of an answer that is no stream is read for its message."""
 READ_BYTES = 1 << 16
+MOST_TOLD = 240
+"""Characters of a message about an answer."""
+MOST_TOKENS = 10**9
+"""A server that counts more tokens in an answer miscounts."""
+
+
+_NO_KEY = SecretStr("")
 
 
 class _ProblemError(Exception):
     """How an answer went wrong."""
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, said: bytes = b"") -> None:
+        """``said``: what the server said, not yet cleaned of the key."""
         self.outcome = outcome
-        self.message = message
+        self.said = said
         super().__init__(message)
 
 
@@ -46,18 +60,18 @@ class Endpoint:
     model: str
     """Name that goes into the request."""
     api: Api = "completions"
-    key: str = field(default="", repr=False)
+    key: SecretStr = _NO_KEY
     timeout_s: float = 600.0
     """An answer that is not complete by then counts as slow."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request, for example ``{"ignore_eos": true}``."""
+    hosts: AllowedHosts | None = None
+    """Where connections may go; then messages do not quote the server either. None: anywhere."""
 
     def __post_init__(self) -> None:
-        parts = _split(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInputError(f"endpoint {self.url!r}: write http://HOST:PORT or https://HOST/PATH")
-        if parts.username or parts.password:
-            raise BadInputError("an endpoint's address must hold no password: give the key by its variable")
+        place_of(self.url)
+        if not re.fullmatch(r"[\x21-\x7e]*", self.key.get_secret_value()):
+            raise BadInputError("the API key holds a blank or a character beyond ASCII, which no header carries")
         if self.api not in PATHS:
             raise BadInputError(f"api must be completions or chat (got {self.api!r})")
         if not self.timeout_s > 0:
@@ -87,13 +101,10 @@ class Client:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        parts = _split(endpoint.url)
-        secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if secure else 80)
-        self._context = ssl.create_default_context() if secure else None
-        self._name = parts.netloc
-        base = parts.path.rstrip("/")
+        self._place = place_of(endpoint.url)
+        self._context = ssl.create_default_context() if self._place.secure else None
+        self._told = _Told(endpoint.key, quotes=endpoint.hosts is None)
+        base = self._place.path.rstrip("/")
         self._base = base if base.endswith("/v1") else f"{base}/v1"
         self._idle: list[_Connection] = []
 
@@ -111,11 +122,12 @@ class Client:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 await self._follow(self.endpoint.body(prompt), reading)
         except _ProblemError as problem:
-            return reading.answer(problem.outcome, problem.message)
+            return reading.answer(problem.outcome, self._told.message(problem))
         except TimeoutError:
             return reading.answer("slow", f"not complete after {self.endpoint.timeout_s:g} s")
         except (OSError, EOFError, h11.RemoteProtocolError) as problem:
-            return reading.answer(*_lost(reading, problem))
+            lost = _lost(reading, problem)
+            return reading.answer(lost.outcome, self._told.message(lost))
         if not reading.times:
             return reading.answer("malformed", "the answer holds no token")
         return reading.answer("completed")
@@ -126,17 +138,19 @@ class Client:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 connection = await self._connect()
                 await connection.send(self._request("GET", "/models", b""))
-                status, body = await connection.whole()
+                response = await connection.response()
+                body = await connection.body()
                 connection.close()
-            listed = json.loads(body)["data"]
-            names = tuple(str(entry["id"]) for entry in listed)
         except (_ProblemError, OSError, EOFError, TimeoutError, h11.RemoteProtocolError) as problem:
-            raise BadInputError(f"{self.endpoint.url} cannot be reached: {_words(problem)}") from None
-        except (ValueError, KeyError, TypeError):
+            lost = problem if isinstance(problem, _ProblemError) else _lost(_Reading(), problem)
+            raise BadInputError(f"{self.endpoint.url} cannot be reached: {self._told.message(lost)}") from None
+        try:
+            return tuple(self._told.cleaned(str(entry["id"])) for entry in parsed(body, "models")["data"])
+        except (BadInputError, LookupError, TypeError):
+            status = response.status_code
             raise BadInputError(
                 f"{self.endpoint.url} lists no models (HTTP {status}): give the name by --model"
             ) from None
-        return names
 
     async def _follow(self, body: bytes, reading: _Reading) -> None:
         connection = self._idle.pop() if self._idle else None
@@ -160,21 +174,30 @@ class Client:
             self._idle.append(connection)
 
     async def _connect(self) -> _Connection:
+        place, hosts = self._place, self.endpoint.hosts
         try:
-            reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context)
-        except OSError as problem:
-            raise _ProblemError("refused", f"no connection: {_words(problem)}") from problem
-        return _Connection(reader, writer)
+            addresses = [place.host] if hosts is None else await permitted(place, hosts)
+        except BadInputError as problem:
+            raise _ProblemError("refused", str(problem)) from None
+        name = place.host if place.secure else None
+        for at, address in enumerate(addresses, start=1):
+            try:
+                opened = asyncio.open_connection(address, place.port, ssl=self._context, server_hostname=name)
+                return _Connection(*await opened)
+            except OSError as problem:
+                if at == len(addresses):
+                    raise _ProblemError("refused", f"no connection: {_words(problem)}") from problem
+        raise AssertionError("a host without an address is refused before")
 
     def _request(self, method: str, path: str, body: bytes) -> tuple[h11.Request, bytes]:
         headers = [
-            ("Host", self._name),
+            ("Host", self._place.authority),
             ("Accept", "text/event-stream, application/json"),
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
         ]
-        if self.endpoint.key:
-            headers.append(("Authorization", f"Bearer {self.endpoint.key}"))
+        if key := self.endpoint.key.get_secret_value():
+            headers.append(("Authorization", f"Bearer {key}"))
         return h11.Request(method=method, target=self._base + path, headers=headers), body
 
 
@@ -214,12 +237,12 @@ class _Connection:
             if not isinstance(event, h11.InformationalResponse):
                 raise EOFError("the server closed the connection")
 
-    async def whole(self) -> tuple[int, bytes]:
-        """Status and body of an answer that is no stream, at most MOST_BODY_BYTES of it."""
-        status, body = (await self.response()).status_code, b""
-        while isinstance(event := await self.event(), h11.Data) and len(body) < MOST_BODY_BYTES:
+    async def body(self) -> bytes:
+        """The body of an answer that is no stream, about MOST_BODY_BYTES of it at most."""
+        body = b""
+        while len(body) < MOST_BODY_BYTES and isinstance(event := await self.event(), h11.Data):
             body += event.data
-        return status, body
+        return body
 
     def renew(self) -> bool:
         """Make ready for the next request; False, and closed, where HTTP does not allow it."""
@@ -249,17 +272,17 @@ class _Reading:
     def take(self, payload: bytes) -> None:
         """One event's JSON. Raises _ProblemError for what is no part of a token stream."""
         try:
-            found = json.loads(payload)
-        except (ValueError, RecursionError):
-            raise _ProblemError("malformed", f"an event is not JSON: {_excerpt(payload)}") from None
+            found = parsed(payload, "an event")
+        except BadInputError:
+            raise _ProblemError("malformed", "an event is not JSON", payload) from None
         if not isinstance(found, dict):
-            raise _ProblemError("malformed", f"an event is no object: {_excerpt(payload)}")
+            raise _ProblemError("malformed", "an event is no object", payload)
         if found.get("error"):
-            raise _ProblemError("broken-off", f"the server reports: {_excerpt(payload)}")
+            raise _ProblemError("broken-off", "the server reports", payload)
         self._count(found.get("usage"))
         choices = found.get("choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-            raise _ProblemError("malformed", f"an event has no choices: {_excerpt(payload)}")
+            raise _ProblemError("malformed", "an event has no choices", payload)
         for choice in choices[:1]:
             if _text(choice):
                 self.times.append(asyncio.get_running_loop().time())
@@ -269,9 +292,9 @@ class _Reading:
     def _count(self, usage: object) -> None:
         if isinstance(usage, dict):
             prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if type(prompt) is int and prompt >= 0:
+            if type(prompt) is int and 0 <= prompt <= MOST_TOKENS:
                 self.prompt_tokens = prompt
-            if type(output) is int and output >= 0:
+            if type(output) is int and 0 <= output <= MOST_TOKENS:
                 self.output_tokens = output
 
 
@@ -280,13 +303,10 @@ async def _read(connection: _Connection, reading: _Reading) -> None:
     response = await connection.response()
     reading.begun = True
     if response.status_code != 200:
-        body = b""
-        while isinstance(event := await connection.event(), h11.Data) and len(body) < MOST_BODY_BYTES:
-            body += event.data
-        raise _ProblemError("refused", f"HTTP {response.status_code}: {_excerpt(body)}")
+        raise _ProblemError("refused", f"HTTP {response.status_code}", await connection.body())
     kind = dict(response.headers).get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"text/event-stream":
-        raise _ProblemError("malformed", f"the answer is {kind.decode('latin-1') or 'untyped'}, no event stream")
+        raise _ProblemError("malformed", "the answer is no event stream", kind or b"untyped")
     done = False
     async for payload in _payloads(connection):
         if payload == b"[DONE]":
@@ -318,28 +338,52 @@ def _text(choice: Mapping[str, Any]) -> bool:
     return any(found.get(name) for name in ("text", "content", "reasoning_content", "reasoning"))
 
 
-def _lost(reading: _Reading, problem: Exception) -> tuple[Outcome, str]:
+def _lost(reading: _Reading, problem: Exception) -> _ProblemError:
     """A connection that ended early: before the answer began it was refused, after that broken off."""
-    if isinstance(problem, h11.RemoteProtocolError) and not reading.begun:
-        return "malformed", f"the answer is not HTTP: {problem}"
     if isinstance(problem, h11.RemoteProtocolError):
-        return "broken-off", f"the connection ended early: {problem}"
-    return "broken-off" if reading.begun else "refused", _words(problem)
-
-
-def _split(url: str) -> Any:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  a port that is no number raises here
-    except ValueError as problem:
-        raise BadInputError(f"endpoint {url!r}: {problem}") from None
-    return parts
+        said = str(problem).encode()
+        if reading.begun:
+            return _ProblemError("broken-off", "the connection ended early", said)
+        return _ProblemError("malformed", "the answer is not HTTP", said)
+    return _ProblemError("broken-off" if reading.begun else "refused", _words(problem))
 
 
 def _words(problem: BaseException) -> str:
     return str(problem) or type(problem).__name__
 
 
-def _excerpt(text: bytes) -> str:
-    shown = text[:200].decode("utf-8", "replace").strip()
-    return f"{shown}.." if len(text) > 200 else shown
+class _Told:
+    """Messages about a server's answers: without the key in any form in which a server may send it back, and cut."""
+
+    def __init__(self, key: SecretStr, quotes: bool) -> None:
+        """``quotes``: messages repeat what the server said."""
+        self._quotes = quotes
+        forms = sorted(_forms(key.get_secret_value()), key=len, reverse=True)
+        self._key = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE) if forms else None
+
+    def message(self, problem: _ProblemError) -> str:
+        """What went wrong, in a line of at most MOST_TOLD characters."""
+        text = str(problem)
+        if problem.said and self._quotes:
+            text += f": {problem.said.decode('utf-8', 'replace').strip()}"
+        line = "".join(each if each.isprintable() else " " for each in self.cleaned(text)[: MOST_TOLD + 1])
+        return line if len(line) <= MOST_TOLD else f"{line[: MOST_TOLD - 2]}.."
+
+    def cleaned(self, text: str) -> str:
+        """The text without the key."""
+        return text if self._key is None else self._key.sub("[key]", text)
+
+
+def _forms(key: str) -> set[str]:
+    """The key as it is, percent-encoded, in hexadecimal, in JSON, and in base64 whatever comes before it."""
+    if not key:
+        return set()
+    raw = key.encode()
+    forms = {quote(key, safe=""), quote_plus(key), "".join(f"%{byte:02x}" for byte in raw), raw.hex()}
+    forms.add(json.dumps(key)[1:-1])
+    for before in range(3):
+        # Digits that hold a bit of what comes before or after the key are left out.
+        first, stop = -(-8 * before // 6), 8 * (before + len(raw)) // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.add(encode(b"\0" * before + raw)[first:stop].decode())
+    return {key} | {form for form in forms if len(form) >= 4}

@@ -14,15 +14,15 @@ time_per_output_token_ms holds the first token's time as well and is left out.
 
 from __future__ import annotations
 
-import json
+import errno
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from executor.errors import BadInputError
-from executor.model.cost import Layout
-from executor.profile import COUNTED, Point, Provenance, ServingProfile
+from executor.errors import BadInputError, shown
+from executor.json_input import file_bytes, parsed
+from executor.profile import COUNTED, Point, Provenance, Served, ServingProfile
 
 MOST_BYTES = 256 << 20
 """A result file with every request's text can be large; a larger one is refused."""
@@ -64,16 +64,14 @@ class _Source:
 
     def number(self, *path: str) -> float | None:
         """The number at a path, or None where there is none; BadInputError for anything else, NaN, negative."""
-        found: Any = self.content
-        for name in path:
-            if not isinstance(found, Mapping) or found.get(name) is None:
-                return None
-            found = found[name]
+        found = self._at(path)
+        if found is None:
+            return None
         where = f"{self.place}: {'.'.join(path)}"
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise BadInputError(f"{where} must be a number (got {found!r:.60})")
+            raise BadInputError(f"{where} must be a number (got {shown(found)})")
         if not math.isfinite(found) or found < 0:
-            raise BadInputError(f"{where} must be a finite number of 0 or more (got {found!r})")
+            raise BadInputError(f"{where} must be a finite number of 0 or more (got {shown(found)})")
         return float(found)
 
     def needed(self, *path: str) -> float:
@@ -85,38 +83,28 @@ class _Source:
 
     def part(self, *path: str) -> _Source:
         """The object at a path; an empty one where there is none."""
-        found: Any = self.content
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
+        found = self._at(path)
         inside = found if isinstance(found, Mapping) else {}
         return _Source(f"{self.place}: {'.'.join(path)}", inside)
 
     def text(self, *path: str) -> str:
         """The text at a path; empty where there is none."""
-        found: Any = self.content
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
+        found = self._at(path)
         return found if isinstance(found, str) else ""
 
     def list(self, *path: str) -> Sequence[Any]:
         """The list at a path; empty where there is none."""
+        found = self._at(path)
+        return found if isinstance(found, list) else []
+
+    def _at(self, path: Sequence[str]) -> Any:
         found: Any = self.content
         for name in path:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return found if isinstance(found, list) else []
+        return found
 
 
-def imported_profile(
-    files: Sequence[Path],
-    *,
-    gpu: str,
-    precision: str,
-    engine: str,
-    engine_version: str,
-    layout: Layout,
-    kv_precision: str,
-    model: str | None = None,
-) -> ServingProfile:
+def imported_profile(files: Sequence[Path], *, model: str | None = None, **served: Unpack[Served]) -> ServingProfile:
     """One measured profile from result files of one set-up, whichever of the three tools wrote them.
 
     BadInputError with file, place and mend for anything that is no such file, or where the files name
@@ -131,12 +119,7 @@ def imported_profile(
     dates = sorted({date for _, _, date, _ in found if date})
     return ServingProfile(
         model=model or named[0],
-        gpu=gpu,
-        precision=precision,
-        engine=engine,
-        engine_version=engine_version,
-        layout=layout,
-        kv_precision=kv_precision,
+        **served,
         label="measured",
         points=tuple(point for _, _, _, point in found),
         provenance=Provenance(
@@ -161,30 +144,29 @@ def read_results(path: Path) -> list[Result]:
 def _objects(path: Path) -> Iterator[_Source]:
     """The JSON objects of a file: the whole of it, or line by line."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BadInputError(f"{path}: larger than {MOST_BYTES >> 20} MiB; save it without the texts")
-        text = path.read_text(encoding="utf-8-sig")
+        text = file_bytes(path, MOST_BYTES).decode("utf-8-sig")
     except OSError as problem:
-        raise BadInputError(f"{path}: cannot be read ({problem.strerror})") from None
+        mend = "; save it without the texts" if problem.errno == errno.EFBIG else ""
+        raise BadInputError(f"{path}: cannot be read ({problem.strerror}){mend}") from None
     except UnicodeDecodeError:
         raise BadInputError(f"{path}: is not UTF-8 text") from None
     try:
-        parts = [(str(path), json.loads(text))]
-    except (ValueError, RecursionError) as problem:
-        parts = list(_lines(path, text, problem))
+        parts = [(str(path), parsed(text, str(path)))]
+    except BadInputError as problem:
+        parts = list(_lines(path, text, str(problem).removeprefix(f"{path}: ")))
     for place, found in parts:
         if not isinstance(found, dict):
             raise BadInputError(f"{place}: must hold an object, found {type(found).__name__}")
         yield _Source(place, found)
 
 
-def _lines(path: Path, text: str, whole: Exception) -> Iterator[tuple[str, Any]]:
+def _lines(path: Path, text: str, whole: str) -> Iterator[tuple[str, Any]]:
     rows = [(at, line) for at, line in enumerate(text.splitlines(), start=1) if line.strip()]
     for at, line in rows:
         try:
-            yield f"{path}:{at}", json.loads(line)
-        except (ValueError, RecursionError):
-            raise BadInputError(f"{path}: is neither JSON ({whole}) nor JSON lines (line {at} is none)") from None
+            yield f"{path}:{at}", parsed(line, f"line {at}")
+        except BadInputError as problem:
+            raise BadInputError(f"{path}: is neither JSON ({whole}) nor JSON lines ({problem})") from None
     if not rows:
         raise BadInputError(f"{path}: is empty")
 
@@ -200,7 +182,7 @@ def _reader(source: _Source) -> Callable[[_Source], list[Result]]:
         return _aiperf
     raise BadInputError(
         f"{source.place}: is no result of vllm bench serve (mean_ttft_ms), aiperf (time_to_first_token) or"
-        f" guidellm (benchmarks); its fields are {', '.join(map(str, list(content)[:8])) or 'none'}"
+        f" guidellm (benchmarks); its fields are {', '.join(map(shown, list(content)[:8])) or 'none'}"
     )
 
 
@@ -210,7 +192,7 @@ def _vllm(source: _Source) -> list[Result]:
     if metrics["request_goodput"] is None:  # older versions write the name with a colon
         metrics["request_goodput"] = source.number("request_goodput:")
     rate = source.content.get("request_rate")
-    unlimited = rate in (None, "inf", math.inf)
+    unlimited = rate in (None, "inf")
     cap = source.number("max_concurrency")
     asked = source.number("num_prompts") or completed
     point = _point(
@@ -254,7 +236,7 @@ def _aiperf(source: _Source) -> list[Result]:
 def _aiperf_times(ours: str, block: _Source) -> dict[str, float | None]:
     unit = block.text("unit") or "ms"
     if block.content and unit not in TO_MS:
-        raise BadInputError(f"{block.place}: unit {unit!r} is no unit of time; known are {', '.join(TO_MS)}")
+        raise BadInputError(f"{block.place}: unit {shown(unit)} is no unit of time; known are {', '.join(TO_MS)}")
     named = {"mean": "avg", "median": "p50", "std": "std", **{p: p for p in PERCENTILES}}
     found = {f"{part}_{ours}_ms": block.number(theirs) for part, theirs in named.items()}
     return {name: None if value is None else value * TO_MS[unit] for name, value in found.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -33,7 +34,7 @@ def built_in(model: str, precision: str) -> Engine:
         raise UnknownNameError("precision of the built-in engine", precision, DTYPES)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = Path(model)
-    if folder.is_dir() and any(folder.glob("*.safetensors")):
+    if os.path.isdir(folder) and any(folder.glob("*.safetensors")):
         return Engine.load(folder, DTYPES[precision], device)
     return Engine.dummy(model_spec(model), DTYPES[precision], device)
 

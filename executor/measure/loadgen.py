@@ -14,15 +14,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from executor.arithmetic_series import Ramps
+from executor.arithmetic_series import Floats, Ramps
 from executor.errors import BadInputError
-from executor.replay.arrivals import Floats
 from executor.serving_metrics import Bounds, Latencies, bench_metrics
 
 Outcome = Literal["completed", "refused", "slow", "broken-off", "malformed"]
 """refused: no connection, or an HTTP status other than 200. slow: not done within the time allowed.
-broken-off: the stream ended before the answer did. malformed: the answer is no stream of tokens.
-"""
+broken-off: the stream ended before the answer did. malformed: the answer is no stream of tokens."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 SAMPLE_MESSAGES = 5
 """Messages of failures that a record keeps."""

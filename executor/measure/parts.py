@@ -6,7 +6,6 @@ in a step. On CUDA what is timed are replays of graphs, on the CPU calls.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from executor.engine.engine import Engine
 from executor.engine.graphs import DecodeGraphs
-from executor.engine.timing import Timing, time_calls
+from executor.engine.timing import Timing, time_calls, time_replays
 from executor.engine.weights import MoeWeights
 from executor.errors import BadInputError
 
@@ -106,21 +105,6 @@ def time_step(engine: Engine, batch: int, context: int, samples: int) -> Timing:
             return time_calls([lambda: engine._forward(graphs.static_batch(batch))], engine.device, samples)
     size = next(size for size in graphs.sizes if size >= batch)
     return time_replays(lambda: graphs.replay_size(size), samples)
-
-
-def time_replays(replay: Callable[[], object], samples: int) -> Timing:
-    """A graph cannot be captured into another, so replays are timed by events as they are."""
-    seconds = []
-    for sample in range(samples + 3):
-        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        before.record()
-        replay()
-        after.record()
-        after.synchronize()
-        if sample >= 3:
-            seconds.append(before.elapsed_time(after) / 1000)
-    low, middle, high = statistics.quantiles(seconds, n=4)
-    return Timing(middle, low, high, len(seconds), captured=True)
 
 
 def _graphs(engine: Engine, context: int) -> DecodeGraphs:

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
 from executor.errors import BadInputError, MissingFigureError
 from executor.measure.loadgen import Ask, Prompt, Run, closed_loop, open_loop
-from executor.model.cost import Layout
-from executor.profile import Point, Provenance, ServingProfile
+from executor.profile import Point, Provenance, Served, ServingProfile
 from executor.replay.arrivals import Arrivals, arrival_times
 from executor.replay.rate_search import bracket, narrowed
 from executor.serving_metrics import Bounds
@@ -143,17 +143,7 @@ def outcomes_text(run: Run) -> str:
 
 
 def profile_of(
-    runs: Sequence[Run],
-    *,
-    model: str,
-    gpu: str,
-    precision: str,
-    engine: str,
-    engine_version: str,
-    layout: Layout,
-    kv_precision: str,
-    provenance: Provenance,
-    bounds: Bounds | None = None,
+    runs: Sequence[Run], *, model: str, provenance: Provenance, bounds: Bounds | None = None, **served: Unpack[Served]
 ) -> ServingProfile:
     """The measured profile of these runs; what failed in each of them stands in the notes."""
     notes = [f"{_load_text(run)}: {outcomes_text(run)}; sent {run.lateness_ms:.1f} ms late at p99" for run in runs]
@@ -161,12 +151,7 @@ def profile_of(
         notes.append("the server did not count tokens: each piece of text counts as one")
     return ServingProfile(
         model=model,
-        gpu=gpu,
-        precision=precision,
-        engine=engine,
-        engine_version=engine_version,
-        layout=layout,
-        kv_precision=kv_precision,
+        **served,
         label="measured",
         points=tuple(point_of(run, bounds) for run in runs),
         provenance=provenance,

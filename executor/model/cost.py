@@ -20,18 +20,15 @@ from executor.model.spec import ModelSpec
 from executor.portable.elementary import expm1, log1p, square
 
 BYTES_PER_VALUE = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5 + 1 / 16, "int4": 0.5 + 2 / 128}
-"""Bytes a weight takes with its scales: fp4 shares one byte among 16 (NVFP4), int4 one BF16 scale
-among 128."""
+"""Bytes a weight takes with its scales: fp4 shares one byte among 16 (NVFP4), int4 one BF16 scale among 128."""
 
 KV_PRECISIONS = ("bf16", "fp8")
 
 USABLE_SHARE = 0.88
 """Share of the memory as sold that weights and KV cache may fill together.
 
-Engines reserve 0.85 to 0.92 (vLLM's default is 0.90 before activations, TensorRT-LLM's 0.90 of what is free).
-Ours, from the executor's notes of 2026-11-23; evidence: estimate. It gives Qwen3-32B in BF16 on one
-H100 4.5 GiB.
-"""
+Engines reserve 0.85 to 0.92 (vLLM's default is 0.90 before activations, TensorRT-LLM's 0.90 of what is free). Ours,
+from the executor's notes of 2026-11-23; evidence: estimate. It gives Qwen3-32B in BF16 on one H100 4.5 GiB."""
 
 GPUS_PER_NODE = 8
 """GPUs that share one NVLink (or vendor's) domain."""
@@ -42,12 +39,10 @@ Count = Any
 
 @dataclass(frozen=True)
 class Layout:
-    """How a replica spreads over GPUs: tensor, pipeline and attention-data parallel, and how the
-    experts are cut.
+    """How a replica spreads over GPUs: tensor, pipeline and attention-data parallel, and how the experts are cut.
 
-    ``moe_tp`` x ``moe_ep`` must equal ``tp`` x ``attention_dp`` for a mixture of experts. Left as None they
-    follow: experts are cut by tensor where attention is, and spread whole (expert parallel) under attention
-    DP.
+    ``moe_tp`` x ``moe_ep`` must equal ``tp`` x ``attention_dp`` for a mixture of experts. Left as None they follow:
+    experts are cut by tensor where attention is, and spread whole (expert parallel) under attention DP.
     """
 
     tp: int = 1
@@ -121,8 +116,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class ReplicaCost:
-    """What each GPU of a replica holds, reads and multiplies. Each field is a number, or an array over
-    rows."""
+    """What each GPU of a replica holds, reads and multiplies. Each field is a number, or an array over rows."""
 
     gpus: Count
     """GPUs of the replica."""
@@ -136,8 +130,7 @@ class ReplicaCost:
     held_bytes: Count
     """Weights held, with the embedding, bytes per GPU."""
     dense_read_bytes: Count
-    """Weights that every step reads whole: attention, dense MLP, shared experts, router, LM head. Of
-    all stages."""
+    """Weights that every step reads whole: attention, dense MLP, shared experts, router, LM head. Of all stages."""
     expert_read_bytes: Count
     """Routed experts' weights, of which a step reads the share it touches. Of all stages."""
     expert_share: Count
@@ -285,8 +278,7 @@ def request_flops(spec: ModelSpec, isl: float, osl: float, prefix_reuse: float =
 
 
 def decode_step_bytes(cost: ReplicaCost, sequences: Count, context: Count) -> Count:
-    """Bytes one GPU must read in one decode step: the weights touched and the KV cache of the
-    sequences in service.
+    """Bytes one GPU must read in one decode step: the weights touched and the KV cache of the sequences in service.
 
     touched = 1 - (1 - k/E)^B    share of the experts that B tokens reach when each chooses k of E at random
     """
@@ -297,8 +289,7 @@ def decode_step_bytes(cost: ReplicaCost, sequences: Count, context: Count) -> Co
 
 @dataclass(frozen=True)
 class MemoryFit:
-    """Memory of one GPU of a replica, GB (10**9 bytes), and the tokens of KV cache that the replica
-    can hold."""
+    """Memory of one GPU of a replica, GB (10**9 bytes), and the tokens of KV cache that the replica can hold."""
 
     usable_gb: float
     weights_gb: float

@@ -1,13 +1,13 @@
 """What a model is made of: a Hugging Face ``config.json`` read into a frozen record, and the built-in models.
 
-Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into
-layers.
+Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into layers.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError
+from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError, shown
+from executor.json_input import inside, read_json
 from executor.reference import SHIPPED
 
 Scoring = Literal["softmax", "sigmoid"]
@@ -28,6 +29,12 @@ _QUANTISED = re.compile(r"([-_](fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w8a8|w4a1
 KNOWN_TYPES = GQA_TYPES + MLA_TYPES
 _MOST_COUNTED = 10**9
 """No width, count or length of a model comes near it; beyond it sizes overflow."""
+_MOST_WEIGHTS = 10**15
+"""Nor has any so many weights; beyond it the size of a matrix overflows."""
+_LONGEST_NAME = 200
+
+Folder = Path | Literal["anywhere"] | None
+"""Where the path of a model may lie: within a folder, to which it is relative, or anywhere; None: names alone count."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +134,7 @@ class ModelSpec:
     tie_embeddings: bool = False
     qk_norm: bool = False
     attention_bias: bool = False
-    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind
-    attention.
-    """
+    """Whether query, key and value projections add a bias; ``output_bias`` the same for the one behind attention."""
     output_bias: bool = False
     mla: MlaSpec | None = None
     moe: MoeSpec | None = None
@@ -196,17 +201,13 @@ class ModelSpec:
         """Elements cached per token and layer on one whole replica."""
         return self.mla.cache_width if self.mla is not None else 2 * self.kv_heads * self.head_dim
 
-    def kv_bytes_per_token_per_layer(self, bytes_per_element: float = 2.0) -> float:
-        """Bytes cached per token and layer on one whole replica; 2 bytes an element is BF16."""
-        return self.kv_elements_per_token_per_layer * bytes_per_element
-
     def kv_bytes_per_token(self, bytes_per_element: float = 2.0) -> float:
-        """Bytes cached per token over all layers.
+        """Bytes cached per token over all layers on one whole replica; 2 bytes an element is BF16.
 
         >>> model_spec("Qwen3-8B").kv_bytes_per_token() / 1024
         144.0
         """
-        return self.layers * self.kv_bytes_per_token_per_layer(bytes_per_element)
+        return self.layers * (self.kv_elements_per_token_per_layer * bytes_per_element)
 
 
 def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
@@ -225,7 +226,7 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
         raise UnsupportedModelError(f"{name}: sliding-window attention is not modelled")
     if model_type not in KNOWN_TYPES:
         raise UnsupportedModelError(
-            f"{name}: model_type {model_type!r} is not modelled; modelled are {', '.join(KNOWN_TYPES)}"
+            f"{name}: model_type {shown(model_type)} is not modelled; modelled are {', '.join(KNOWN_TYPES)}"
         )
     read = _Fields(config, name)
     mla = _read_mla(read) if model_type in MLA_TYPES else None
@@ -256,20 +257,23 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
     return _checked(spec)
 
 
-def model_spec(name: str) -> ModelSpec:
+def model_spec(name: str, folder: Folder = "anywhere") -> ModelSpec:
     """The spec of a built-in model by Hugging Face id or short name (in any case), or of a config.json file.
 
-    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes.
-    Raises UnknownNameError, which lists the nearest known names.
+    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. What names
+    the model decides on ``folder``: anywhere for the user's own command line, the scenario's folder for a scenario.
+    Raises UnknownNameError, which lists the nearest known names, and BadInputError for a path outside the folder.
     """
     key = str(name).strip().casefold()
     known = _registry()
     for spelling in (key, key.split("/")[-1], _QUANTISED.sub("", key.split("/")[-1])):
         if spelling in known:
             return known[spelling]
-    path = Path(str(name))
-    if path.suffix == ".json" or path.is_dir():
-        return _from_config_file(path / "config.json" if path.is_dir() else path)
+    path = _config_path(str(name), folder)
+    if path is not None:
+        config = read_json(path)
+        stated = config.get("_name_or_path") if isinstance(config, Mapping) else None
+        return from_hf_config(config, str(stated or path.parent.name or path)[:_LONGEST_NAME])
     raise UnknownNameError("model", str(name), known_models(), "a path to a config.json works too")
 
 
@@ -293,13 +297,14 @@ def _registry() -> dict[str, ModelSpec]:
     return registry
 
 
-def _from_config_file(path: Path) -> ModelSpec:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
-        raise BadInputError(f"{path}: not a readable config.json ({problem})") from problem
-    name = config.get("_name_or_path") if isinstance(config, Mapping) else None
-    return from_hf_config(config, str(name or path.parent.name or path))
+def _config_path(name: str, folder: Folder) -> Path | None:
+    """The file that a name means where it is a path of a config.json, or of a folder with one."""
+    if folder is None:
+        return None
+    path = Path(name) if folder == "anywhere" else inside(folder, name, "the scenario's folder")
+    if os.path.isdir(path):  # False for a name that no file can have, which pathlib raises for
+        return inside(path, "config.json") if folder == "anywhere" else inside(folder, f"{name}/config.json")
+    return path if path.suffix == ".json" else None
 
 
 @dataclass(frozen=True)
@@ -315,7 +320,7 @@ class _Fields:
         if value is None:
             raise BadInputError(f"{self.name}: config.json lacks {field}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-            raise BadInputError(f"{self.name}: {field} must be a positive number (got {value!r})")
+            raise BadInputError(f"{self.name}: {field} must be a positive number (got {shown(value)})")
         return float(value)
 
     def count(self, field: str, default: int | None = None) -> int:
@@ -338,7 +343,7 @@ class _Fields:
         """A nested object; empty where the field is absent."""
         value = self.config.get(field)
         if value is not None and not isinstance(value, Mapping):
-            raise BadInputError(f"{self.name}: {field} must be an object (got {value!r})")
+            raise BadInputError(f"{self.name}: {field} must be an object (got {shown(value)})")
         return value or {}
 
 
@@ -392,7 +397,8 @@ def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
     if kind == "default":
         return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
     if kind not in ("llama3", "yarn", "linear"):
-        raise UnsupportedModelError(f"{read.name}: rope scaling {kind!r} is not modelled (llama3, yarn, linear are)")
+        found = shown(kind)
+        raise UnsupportedModelError(f"{read.name}: rope scaling {found} is not modelled (llama3, yarn, linear are)")
     numbers = _Fields(scaling, f"{read.name}: rope scaling")
     return RopeSpec(
         theta.number("rope_theta", 10_000.0),
@@ -420,22 +426,30 @@ def _read_quantisation(read: _Fields) -> QuantSpec | None:
     method = stored.get("quant_method")
     if method == "fp8":
         block: Any = stored.get("weight_block_size")
-        if block and not (isinstance(block, list) and len(block) == 2 and all(type(n) is int for n in block)):
-            raise BadInputError(f"{read.name}: weight_block_size must be two whole numbers (got {block!r})")
+        if block and not (isinstance(block, list) and len(block) == 2 and all(type(n) is int and n > 0 for n in block)):
+            raise BadInputError(f"{read.name}: weight_block_size must be two whole numbers (got {shown(block)})")
         return QuantSpec("fp8", block=(block[0], block[1]) if block else None)
     if method == "compressed-tensors":
         groups = _Fields(stored, read.name).object("config_groups")
-        weights = [group.get("weights") or {} for group in groups.values() if isinstance(group, Mapping)]
-        if weights and all(weight.get("num_bits") == 4 for weight in weights):
-            kept = " ".join(str(pattern) for pattern in stored.get("ignore") or ())
-            return QuantSpec("int4", group_size=weights[0].get("group_size"), experts_only="self_attn" in kept)
-    raise UnsupportedModelError(f"{read.name}: quantisation {method!r} is not modelled (fp8 and 4-bit integers are)")
+        weights = [
+            _Fields(_Fields(group, read.name).object("weights"), read.name)
+            for group in groups.values()
+            if isinstance(group, Mapping)
+        ]
+        if weights and all(weight.config.get("num_bits") == 4 for weight in weights):
+            size, kept = weights[0].config.get("group_size"), stored.get("ignore")
+            experts_only = any("self_attn" in str(pattern) for pattern in (kept if isinstance(kept, list) else ()))
+            return QuantSpec("int4", None, None if size is None else weights[0].count("group_size"), experts_only)
+    found = shown(method)
+    raise UnsupportedModelError(f"{read.name}: quantisation {found} is not modelled (fp8 and 4-bit integers are)")
 
 
 def _checked(spec: ModelSpec) -> ModelSpec:
     """The spec itself, or the first contradiction between its fields."""
     if spec.mla is None and spec.heads % spec.kv_heads:
         raise BadInputError(f"{spec.name}: {spec.heads} heads cannot share {spec.kv_heads} KV heads evenly")
+    if spec.always_active_params + spec.routed_params + spec.embedding_params > _MOST_WEIGHTS:
+        raise BadInputError(f"{spec.name}: the sizes multiply to more than {_MOST_WEIGHTS:.0e} weights; correct them")
     moe = spec.moe
     if moe is None:
         return spec

@@ -56,11 +56,7 @@ def in_blocks(of_block: Callable[[Floats], Floats], x: ArrayLike) -> Floats:
     return found.reshape(values.shape)
 
 
-@overload
-def exp(x: float) -> float: ...
-@overload
-def exp(x: Floats) -> Floats: ...
-def exp(x: float | Floats) -> float | Floats:
+def exp(x: Number) -> Number:
     r"""e^x.
 
     e^x = 2^k e^r,   k = round(x / ln 2),   |r| <= ln 2 / 2
@@ -73,11 +69,7 @@ def exp(x: float | Floats) -> float | Floats:
     return in_blocks(_exp_block, x)
 
 
-@overload
-def expm1(x: float) -> float: ...
-@overload
-def expm1(x: Floats) -> Floats: ...
-def expm1(x: float | Floats) -> float | Floats:
+def expm1(x: Number) -> Number:
     """e^x - 1, exact near 0 too: 2^k (e^r - 1) + (2^k - 1)."""
     if isinstance(x, float | int):
         if not -_FURTHEST < x < _FURTHEST:
@@ -90,11 +82,7 @@ def expm1(x: float | Floats) -> float | Floats:
     return in_blocks(_expm1_block, x)
 
 
-@overload
-def log(x: float) -> float: ...
-@overload
-def log(x: Floats) -> Floats: ...
-def log(x: float | Floats) -> float | Floats:
+def log(x: Number) -> Number:
     r"""ln x; minus infinity at 0 and NaN below.
 
     ln(2^k m) = k ln 2 + 2 artanh((m - 1) / (m + 1)),   sqrt(1/2) <= m < sqrt(2)
@@ -109,11 +97,7 @@ def log(x: float | Floats) -> float | Floats:
     return in_blocks(_log_block, x)
 
 
-@overload
-def log1p(x: float) -> float: ...
-@overload
-def log1p(x: Floats) -> Floats: ...
-def log1p(x: float | Floats) -> float | Floats:
+def log1p(x: Number) -> Number:
     """ln(1 + x), exact near 0 too: ln(u) x / (u - 1) with u = 1 + x as rounded (Kahan)."""
     if isinstance(x, float | int):
         u = 1.0 + x

@@ -11,15 +11,8 @@ from executor.reference import SHIPPED
 from executor.reference.csv_table import Row, read_rows
 
 FIGURES = (
-    "memory_gb",
-    "bandwidth_tb_s",
-    "bf16_tflops",
-    "fp8_tflops",
-    "int8_tops",
-    "fp4_tflops",
-    "interconnect_gb_s",
-    "tdp_w",
-    "tpp",
+    *("memory_gb", "bandwidth_tb_s", "bf16_tflops", "fp8_tflops", "int8_tops", "fp4_tflops", "interconnect_gb_s"),
+    *("tdp_w", "tpp"),
 )
 """Columns with a number or nothing; names and units as in executor.model.roofline.Accelerator."""
 
@@ -58,8 +51,6 @@ class AmbiguousNameError(UserMistakeError):
     """A short name that stands for several accelerators."""
 
     def __init__(self, found: str, meant: tuple[str, ...]) -> None:
-        self.found = found
-        self.meant = meant
         super().__init__(f"GPU {found!r}: which one: {' or '.join(meant)}?")
 
 

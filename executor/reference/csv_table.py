@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
 from executor.errors import FileError, did_you_mean
+from executor.json_input import MOST_BYTES, file_bytes
 
 Evidence = Literal["official", "reported", "estimate"]
 """official: filing, rule, testimony, agency or vendor; reported: press or analysts from sources;
@@ -93,18 +95,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
     FileError where the file is missing, is no UTF-8, has other columns, or a row has too few or many cells.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from _checked(path, csv.reader(file, strict=True), columns)
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is not UTF-8 text", mend="save it as UTF-8") from error
-    except csv.Error as error:
-        raise FileError(path, f"is no CSV file: {error}") from error
-
-
-def _checked(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> Iterator[Row]:
+    lines = csv_lines(path)
     header = next(lines, [])
     if header != list(columns):
         raise FileError(path, "has other columns than expected", row=1, mend=f"expected {','.join(columns)}")
@@ -112,3 +103,16 @@ def _checked(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> 
         if len(cells) != len(columns):
             raise FileError(path, f"has {len(cells)} cells instead of {len(columns)}", row=number)
         yield Row(path, number, dict(zip(columns, map(str.strip, cells), strict=True)))
+
+
+def csv_lines(path: Path) -> Iterator[list[str]]:
+    """The cells of each line of a CSV file in UTF-8; FileError where it cannot be read, is no text or no CSV."""
+    try:
+        text = file_bytes(path, MOST_BYTES).decode("utf-8-sig")
+        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FileError(path, "is not UTF-8 text", mend="save it as UTF-8") from error
+    except csv.Error as error:
+        raise FileError(path, f"is no CSV file: {error}") from error

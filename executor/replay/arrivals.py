@@ -6,15 +6,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from executor.arithmetic_series import Floats, Ints
 from executor.errors import BadInputError
 from executor.portable.elementary import interpolated
 from executor.portable.gamma import gamma_quantile
 from executor.portable.normal import uniforms
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from executor.arithmetic_series import Floats, Ints
 from executor.errors import BadInputError, UnknownNameError
 from executor.portable.elementary import log1p
 from executor.portable.normal import uniforms
-from executor.replay.arrivals import Arrivals, Floats, Ints
+from executor.replay.arrivals import Arrivals
 from executor.replay.rate_search import bracket, narrowed
 from executor.replay.results import Line, Replayed, Spans
 from executor.scheduler.kv_pages import CountedPages
@@ -79,29 +80,18 @@ def replay(
         raise BadInputError(f"replicas must be at least 1 (got {replicas})")
     if route not in ROUTES:
         raise UnknownNameError("router", str(route), ROUTES)
-    found = limits or replica_limits(time, arrivals.block_tokens)
+    limits = limits or replica_limits(time, arrivals.block_tokens)
     with _without_collector():  # all that a replay made is gone again before it is back
-        return _served(arrivals, time, found, [_Replica(found, time, jump) for _ in range(replicas)], route, computed)
-
-
-def _served(
-    arrivals: Arrivals,
-    time: BatchTime,
-    limits: Limits,
-    servers: Sequence[_Replica],
-    route: Route,
-    computed: Ints | None,
-) -> Replayed:
-    requests = _requests(arrivals, limits.page_size)
-    if computed is not None:
-        requests = (
-            request._replace(computed=tokens) for request, tokens in zip(requests, computed.tolist(), strict=True)
-        )
-    router = _ROUTERS["round-robin" if len(servers) == 1 else route](servers)
-    placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
-    for server in servers:
-        server.run_until(math.inf)
-    return _replayed(arrivals, time, limits, servers, np.array(placed))
+        servers = [_Replica(limits, time, jump) for _ in range(replicas)]
+        requests = _requests(arrivals, limits.page_size)
+        if computed is not None:
+            known = zip(requests, computed.tolist(), strict=True)
+            requests = (request._replace(computed=tokens) for request, tokens in known)
+        router = _ROUTERS["round-robin" if replicas == 1 else route](servers)
+        placed = list(map(router.offer, requests, arrivals.arrival_s.tolist()))
+        for server in servers:
+            server.run_until(math.inf)
+        return _replayed(arrivals, time, limits, servers, np.array(placed))
 
 
 @contextmanager
@@ -122,25 +112,18 @@ def _requests(arrivals: Arrivals, page_size: int) -> Iterator[Request]:
     One is made when it arrives: those that ended have left their room to it, and the processor's cache still has it.
     """
     prompts, outputs = arrivals.prompt.tolist(), arrivals.output.tolist()
-    if arrivals.blocks is None:
-        return _made(prompts, outputs, repeat(()))
-    if arrivals.block_tokens % page_size:
-        raise BadInputError(
-            f"pages of {page_size} tokens do not divide the trace's blocks of {arrivals.block_tokens};"
-            " choose a page size that does"
-        )
-    parts = arrivals.block_tokens // page_size
-    names = (
-        _page_names(blocks, parts, prompt // page_size) for blocks, prompt in zip(arrivals.blocks, prompts, strict=True)
-    )
-    return _made(prompts, outputs, names)
-
-
-def _made(prompts: list[int], outputs: list[int], names: Iterable[Sequence[Hashable]]) -> Iterator[Request]:
-    """Requests by place; half a microsecond each less than by name."""
+    names: Iterable[Sequence[Hashable]] = repeat(())
+    if arrivals.blocks is not None:
+        if arrivals.block_tokens % page_size:
+            raise BadInputError(
+                f"pages of {page_size} tokens do not divide the trace's blocks of {arrivals.block_tokens};"
+                " choose a page size that does"
+            )
+        parts, each = arrivals.block_tokens // page_size, zip(arrivals.blocks, prompts, strict=True)
+        names = (_page_names(blocks, parts, prompt // page_size) for blocks, prompt in each)
     stop: frozenset[int] = frozenset()
     rows = zip(count(), prompts, outputs, repeat(stop), repeat(0), names, repeat(0), strict=False)
-    return map(Request._make, rows)
+    return map(Request._make, rows)  # by place: half a microsecond each less than by name
 
 
 def _page_names(blocks: Sequence[Hashable], parts: int, full: int) -> Sequence[Hashable]:
@@ -435,7 +418,6 @@ def _replayed(
         busy=busy / (last * len(servers)) if last > 0 else 0.0,
         _lines=tuple(server.line.line() for server in servers),
         _spans=tuple(spans),
-        _delay=delay,
     )
 
 
@@ -479,9 +461,8 @@ def highest_rate(
     """The highest rate that keeps the bounds, by doubling or halving from ``start`` and then bisection.
 
     ``at_rate`` gives the requests at a rate; with the same random numbers at every rate (common random numbers) the
-    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are
-    ``counted`` (as in ``attained``); ``computed`` as in ``replay``. Ends when the bracket is within
-    ``precision`` of its upper end.
+    shares fall almost monotonously. TTFT and TPOT must each be met by ``share`` of the requests that are ``counted``
+    (as in ``attained``); ``computed`` as in ``replay``. Ends when the bracket is within ``precision`` of its upper end.
     """
     if not 0 < share <= 1:
         raise BadInputError(f"share must be above 0 and at most 1 (got {share!r})")
@@ -532,12 +513,10 @@ def goodput_by_replay(
 ) -> Peak:
     """The highest Poisson rate that one replica serves with TTFT and TPOT each met by ``share`` of requests.
 
-    The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely
-    lengths, drawn independently of one another, or together where they are ``paired``; the random numbers are the
-    same at
-    every rate. The first fifth of the
-    requests (warm-up) and the last tenth (the load ends) are served and not counted. ``prefix_reuse`` of every
-    prompt need not be computed; its pages are held all the same.
+    The same meaning as the planner's closed-form goodput. ``prompt`` and ``output`` are equally likely lengths, drawn
+    independently of one another, or together where they are ``paired``; the random numbers are the same at every rate.
+    The first fifth of the requests (warm-up) and the last tenth (the load ends) are served and not counted.
+    ``prefix_reuse`` of every prompt need not be computed; its pages are held all the same.
     """
     if not 0 <= prefix_reuse < 1:
         raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")

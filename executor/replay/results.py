@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from executor.arithmetic_series import Ramps
-from executor.replay.arrivals import Arrivals, Floats, Ints
+from executor.arithmetic_series import Floats, Ints, Ramps
+from executor.replay.arrivals import Arrivals
 from executor.scheduler.sequence import ROUNDING
 from executor.serving_metrics import Bounds, Latencies, bench_metrics
 
@@ -89,7 +89,6 @@ class Replayed:
     """Share of the duration that a replica worked, mean over replicas."""
     _lines: tuple[Line, ...]
     _spans: tuple[Spans, ...]
-    _delay: float
 
     @property
     def refused(self) -> int:
@@ -116,19 +115,6 @@ class Replayed:
             itl=Ramps.joined(_gaps(*each) for each in zip(self._lines, self._spans, strict=True)),
         )
 
-    def token_times(self, request: int) -> Floats:
-        """When each token of a request reached the client, seconds; empty where it was refused."""
-        number = int(self.replica[request])
-        if number < 0:
-            return np.zeros(0)
-        spans, line = self._spans[number], self._lines[number]
-        first, last = np.searchsorted(spans.request, [request, request + 1])
-        found = [
-            np.concatenate([[spans.time[at]], line.ends(spans.step[at] + _steps_of(spans, at))])
-            for at in range(first, last)
-        ]
-        return np.concatenate(found) + self._delay
-
     def metrics(self, bounds: Bounds | None = None) -> dict[str, float]:
         """Counts, rates and percentiles under the names of ``vllm bench serve``, of all replicas together."""
         return bench_metrics(self.latencies, self.duration, self.refused, bounds, concurrent=self.most_in_flight())
@@ -151,11 +137,6 @@ class Replayed:
         times = np.concatenate([self.arrivals.arrival_s[served], self.end_s[served]])
         change = np.repeat([1, -1], served.sum())
         return int(np.cumsum(change[np.lexsort((change, times))]).max(initial=0))
-
-
-def _steps_of(spans: Spans, at: int) -> Ints:
-    """After how many decode steps each token of a stretch but the first came."""
-    return np.ceil(np.arange(1, spans.count[at]) / spans.pace - ROUNDING).astype(np.int64)
 
 
 def _gaps(line: Line, spans: Spans) -> Ramps:

@@ -7,37 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
-from typing import Protocol
 
 TIDY_AFTER = 10_000
 """Releases after which the list of them is gone through."""
-
-
-class Pages(Protocol):
-    """What the scheduler asks of a pool. A page is whatever the pool puts into a sequence's table."""
-
-    most_held: int
-    """Most pages held at once so far."""
-
-    @property
-    def available(self) -> int:
-        """Pages that can be taken now."""
-
-    @property
-    def held(self) -> int:
-        """Pages that sequences refer to."""
-
-    def take_many(self, count: int) -> list:
-        """So many pages to write into: blank ones, then the least recently used. IndexError if too few."""
-
-    def find_run(self, block_hashes: Sequence[Hashable], /) -> list:
-        """The pages with these contents up to the first that the cache does not have, each held once more."""
-
-    def publish_run(self, table: list, names: Sequence[Hashable], first: int, stop: int) -> None:
-        """Let the full pages first..stop of a table be found by their names, as far as they have one."""
-
-    def release(self, table: list) -> None:
-        """Hold these pages once less; of those released together, the last is reused first."""
 
 
 class PagePool:
@@ -49,7 +21,6 @@ class PagePool:
 
     def __init__(self, pages: int) -> None:
         self.pages = pages
-        self.evictions = 0
         self.most_held = 0
         """Most pages held at once so far."""
         self._blank = list(range(pages - 1, -1, -1))
@@ -68,10 +39,6 @@ class PagePool:
         """Pages that sequences refer to."""
         return self.pages - len(self._blank) - len(self._idle)
 
-    def take(self) -> int:
-        """A page to write into. IndexError where none is available: ask ``available`` first."""
-        return self.take_many(1)[0]
-
     def take_many(self, count: int) -> list[int]:
         """So many pages to write into: blank ones, then the least recently used. IndexError if too few."""
         blank, holders, hash_of = self._blank, self._holders, self._hash_of
@@ -87,18 +54,12 @@ class PagePool:
             del self._page_of[hash_of[page]]
             hash_of[page] = None
             taken.append(page)
-        self.evictions += max(0, evicted)
         for page in taken:
             holders[page] = 1
         held = self.pages - len(blank) - len(self._idle)
         if held > self.most_held:
             self.most_held = held
         return taken
-
-    def find(self, block_hash: Hashable) -> int | None:
-        """The page with this content, held once more; None where the cache does not have it."""
-        found = self.find_run((block_hash,))
-        return found[0] if found else None
 
     def find_run(self, block_hashes: Sequence[Hashable], /) -> list[int]:
         """The pages with these contents up to the first that the cache does not have, each held once more."""
@@ -165,7 +126,7 @@ class CountedPages:
         """Pages that sequences refer to."""
         return self.pages - self._blank - self._idle
 
-    def take_many(self, count: int) -> list[Hashable | None]:
+    def take_many(self, count: int) -> list:
         """So many pages without a name: blank ones, then the least recently used. IndexError if too few."""
         left = self._blank - count
         if left < 0:
@@ -193,7 +154,7 @@ class CountedPages:
                         return
             self._released.popleft()
 
-    def find_run(self, names: Sequence[Hashable], /) -> list[Hashable | None]:
+    def find_run(self, names: Sequence[Hashable], /) -> list:
         """The pages with these contents up to the first that the cache does not have, each held once more."""
         found: list[Hashable | None] = []
         state = self._state
@@ -208,7 +169,7 @@ class CountedPages:
             found.append(name)
         return found
 
-    def publish_run(self, table: list[Hashable | None], names: Sequence[Hashable], first: int, stop: int) -> None:
+    def publish_run(self, table: list, names: Sequence[Hashable], first: int, stop: int) -> None:
         """Let the full pages first..stop of a table be found by their names, as far as they have one."""
         state = self._state
         new = names[first:stop]
@@ -222,7 +183,7 @@ class CountedPages:
                 state[name] = 1
                 table[at] = name
 
-    def release(self, table: list[Hashable | None]) -> None:
+    def release(self, table: Sequence[Hashable | None]) -> None:
         """Hold these pages once less; of those released together, the last is reused first."""
         names = [name for name in table if name is not None]
         self._blank += len(table) - len(names)
@@ -252,3 +213,7 @@ class CountedPages:
         left = ((number, [name for name in names if state.get(name) == number]) for number, names in self._released)
         self._released = deque((number, names) for number, names in left if names)
         self._next_tidying = 2 * len(self._released) + TIDY_AFTER
+
+
+Pages = PagePool | CountedPages
+"""What the scheduler gives out. A page is whatever the pool puts into a sequence's table."""

@@ -1,5 +1,4 @@
-"""Which sequences run in the next step, with how many tokens each: continuous batching without torch or
-clock.
+"""Which sequences run in the next step, with how many tokens each: continuous batching without torch or clock.
 
 The engine runs it on a device and the replay on a modelled clock; both do
 
@@ -110,7 +109,6 @@ class Scheduler:
         self._number = 0
         self._sequences: dict[abc.Hashable, Sequence] = {}
         self._waiting: deque[Sequence] = deque()
-        self._waiting_count = 0
         self._running: dict[Sequence, None] = {}
         self._prefilling: dict[Sequence, None] = {}
         self._decoding: dict[Sequence, None] = {}
@@ -124,16 +122,6 @@ class Scheduler:
         self._changes: list[tuple[int, int, int]] = []
 
     # -- what the caller asks ------------------------------------------------------------------------------
-
-    @property
-    def waiting(self) -> int:
-        """Requests not yet admitted, or preempted."""
-        return self._waiting_count
-
-    @property
-    def running(self) -> int:
-        """Sequences in the batch."""
-        return self.limits.max_batch - len(self._free_slots)
 
     @property
     def decoding(self) -> int:
@@ -168,7 +156,6 @@ class Scheduler:
         sequence = Sequence(request)
         self._sequences[request.id] = sequence
         self._waiting.append(sequence)
-        self._waiting_count += 1
 
     def cancel(self, request_id: abc.Hashable) -> Sequence | None:
         """End a request now; None where it is unknown or has ended. Tokens still under way are dropped."""
@@ -262,8 +249,10 @@ class Scheduler:
     def _prompts(self, budget: int, admit: bool) -> list[Chunk]:
         """Chunks of the prompts under way, then of those that can be admitted, as far as the budget goes."""
         chunks: list[Chunk] = []
-        if self._prefilling:
-            budget = self._continue_prompts(budget, chunks)
+        for sequence in self._prefilling:  # oldest first
+            if budget == 0:
+                break
+            budget -= self._take_chunk(sequence, budget, chunks)
         if self._waiting and admit:
             self._admit(budget, chunks)
         return chunks
@@ -294,14 +283,6 @@ class Scheduler:
                 closing.append(sequence)
         return closing
 
-    def _continue_prompts(self, budget: int, chunks: list[Chunk]) -> int:
-        """Chunks of prompts begun in earlier steps, oldest first; returns the budget that is left."""
-        for sequence in self._prefilling:
-            if budget == 0:
-                break
-            budget -= self._take_chunk(sequence, budget, chunks)
-        return budget
-
     def _admit(self, budget: int, chunks: list[Chunk]) -> None:
         """Admit waiting sequences in order while slots, pages and budget last."""
         while budget > 0 and self._waiting and self._free_slots and not self._blocked:
@@ -315,7 +296,6 @@ class Scheduler:
                 self._blocked = True
                 break
             self._waiting.popleft()
-            self._waiting_count -= 1
             sequence.state = State.PREFILLING
             self._running[sequence] = None
             self._prefilling[sequence] = None
@@ -405,13 +385,11 @@ class Scheduler:
         sequence.preemptions += 1
         self.counters.preemptions += 1
         self._waiting.appendleft(sequence)
-        self._waiting_count += 1
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         del self._sequences[sequence.request.id]
         if sequence.state is State.WAITING:
-            self._waiting_count -= 1  # it stays in the deque until it reaches the head
-            self._blocked = False
+            self._blocked = False  # it stays in the deque until it reaches the head
         else:
             self._give_up(sequence)
         sequence.state = State.ENDED

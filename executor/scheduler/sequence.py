@@ -129,10 +129,6 @@ class Step(NamedTuple):
         """Who gets a token from this step, in the order in which ``finish`` expects them."""
         return [*self.decodes, *(chunk.sequence for chunk in self.chunks if chunk.samples)]
 
-    def position(self, sequence: Sequence) -> int:
-        """Where the input token of a decoding sequence stands, at one token a step."""
-        return self.number - int(sequence.origin)
-
 
 def steps_for(tokens: float, pace: float) -> int:
     """Steps after which a sequence has gained so many tokens at ``pace`` tokens a step."""

@@ -114,9 +114,7 @@ class BatchTime:
         return max(whole, self.front_end * self.emitted * sequences)
 
     def step(self, sequences: int, context: float, tokens: int, square: float, completed: int) -> float:
-        """Seconds of a step that also holds ``tokens`` prompt tokens (Q ``square``), ``completed`` prompts
-        ending.
-        """
+        """Seconds of a step that also holds ``tokens`` prompt tokens (Q ``square``), ``completed`` prompts ending."""
         decode = self.decode(sequences, context) if sequences else 0.0
         if not tokens:
             return decode

@@ -43,11 +43,6 @@ class Measured:
         """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
         return log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
 
-    def at(self, index: Array | Sequence[int]) -> Measured:
-        """The chosen rows."""
-        chosen = np.asarray(index, dtype=int)
-        return Measured(self.ttft[chosen], self.tpot[chosen], self.osl[chosen])
-
 
 @dataclass(frozen=True)
 class Mode:
@@ -62,9 +57,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is believed about the parameters: a mixture of normal laws in the logarithms, heaviest mode
-    first.
-    """
+    """What is believed about the parameters: a mixture of normal laws in the logarithms, heaviest mode first."""
 
     modes: tuple[Mode, ...]
     rows: int
@@ -81,9 +74,7 @@ class Calibration:
         return WIDEN_CALIBRATED if self.rows >= ENOUGH_ROWS else WIDEN_UNCALIBRATED
 
     def draws(self, count: int, widen: float = 1.0, seed: int = 20251124) -> Array:
-        """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode
-        first.
-        """
+        """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode first."""
         noise = normal.stratified(np.random.default_rng(seed), len(PARAMETERS), count)
         edges = np.round(np.cumsum([0.0, *(mode.weight for mode in self.modes)]) * count).astype(int)
         drawn = np.empty_like(noise)

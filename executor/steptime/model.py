@@ -15,29 +15,35 @@ from executor.steptime.workload import CHUNK_TOKENS, MOE_LAYER_FACTOR, NIC_BYTES
 
 
 @dataclass(frozen=True)
-class StepTimes:
+class DecodeStep:
+    """Parts of one decode step of each row (and of each parameter draw, leading axis). Seconds."""
+
+    weights: Array
+    gemm: Array
+    """Weight reads and GEMM flops; ``linear`` is the smooth larger of the two."""
+    linear: Array
+    kv: Array
+    attention_compute: Array
+    attention: Array
+    latency: Array
+    collectives: Array
+    """Of which ``latency``, however little they carry."""
+    host: Array
+    decode_step: Array
+
+
+@dataclass(frozen=True)
+class StepTimes(DecodeStep):
     """Timing of each row (and of each parameter draw, leading axis). Seconds."""
 
     slots: Array
     """Requests that the KV cache holds at once."""
     in_service: Array
     """Requests in service, S: the concurrency or the slots, whichever is less."""
-    weights: Array
-    gemm: Array
-    """Weight reads and GEMM flops of a decode step; ``linear`` is the smooth larger of the two."""
-    linear: Array
-    kv: Array
-    attention_compute: Array
-    attention: Array
-    collectives: Array
-    host: Array
-    decode_step: Array
     emitted: Array
     """Tokens that a sequence gains per step: 1, or more where drafts are accepted."""
     prefill: Array
-    """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its
-    length.
-    """
+    """Engine time of one request's prefill, of which ``prefill_attention`` grows with the square of its length."""
     prefill_attention: Array
     engine_cycle: Array
     front_end: Array
@@ -72,10 +78,9 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
         TTFT_s = tau0 + 1.5 t_dec + t_pre + phi (S-1) t_pre w + q T_s/S + 0.6 (T_s - engine part), < 0.9 T1
         TPOT   = (T1 - TTFT_s) / (o-1);   TTFT = TTFT_s + T1 (C/S - 1);   T = T1 C/S
 
-    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``kv_room``).
-    w = (b+1)/(2b) with b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S
-    in the engine's terms. ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step
-    waves.
+    med(x) is x where the weights leave room, and stays above 0 where they hardly do (``kv_room``). w = (b+1)/(2b) with
+    b = max(1, S i/8192/d). Pipeline stages each work on S/pp requests, which replaces S in the engine's terms.
+    ``burst_share`` replaces the fitted phi: 0 for open arrivals, 1 for lock-step waves.
 
     ``theta``: logarithms of the parameters in SI units, (16,) or (16, draws, 1), or ``parameters`` of them. Holds
     for dense and MoE decoders on one node; across nodes the network port is an assumption that no public row tests.
@@ -88,7 +93,7 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     step = _decode(work, p, batch)
     prefill, prefill_attention = _prefill(work, p, batch, step)
 
-    engine = batch * prefill + o / work.emitted * step.total
+    engine = batch * prefill + o / work.emitted * step.decode_step
     # Each node of a replica has a front end of its own.
     front_end = served * o * p["f_tok"] / np.maximum(1.0, c.gpus / GPUS_PER_NODE)
     cycle = _pnorm(engine, front_end, 6)
@@ -96,22 +101,14 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     phi = p["phi"] if burst_share is None else burst_share
     waves = np.maximum(1.0, batch * work.computed / CHUNK_TOKENS / c.attention_dp)
     burst = phi * np.maximum(batch - 1.0, 0.0) * prefill * (waves + 1.0) / (2.0 * waves)
-    ttft = p["tau0"] + 1.5 * step.total + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
+    ttft = p["tau0"] + 1.5 * step.decode_step + prefill + burst + p["q"] * cycle / served + 0.6 * (cycle - engine)
     ttft = _smooth_min(ttft, 0.9 * whole)
     queued = work.concurrency / served
     total = whole * queued
     return StepTimes(
+        **vars(step),
         slots=slots,
         in_service=served,
-        weights=step.weights,
-        gemm=step.gemm,
-        linear=step.linear,
-        kv=step.kv,
-        attention_compute=step.attention_compute,
-        attention=step.attention,
-        collectives=step.collectives,
-        host=step.host,
-        decode_step=step.total,
         emitted=work.emitted,
         prefill=prefill,
         prefill_attention=prefill_attention,
@@ -124,23 +121,7 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     )
 
 
-@dataclass(frozen=True)
-class _Step:
-    """Parts of one decode step, seconds."""
-
-    weights: Array
-    gemm: Array
-    linear: Array
-    kv: Array
-    attention_compute: Array
-    attention: Array
-    latency: Array
-    collectives: Array
-    host: Array
-    total: Array
-
-
-def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
+def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> DecodeStep:
     r"""One decode step of ``batch`` sequences.
 
         lin(B) = [ ((W_dense + W_exp (1-(1-k/E)^B) m_moe) / (BW e_w))^4 + (2 B a / (peak x e_p))^4 ]^(1/4)
@@ -168,10 +149,10 @@ def _decode(work: Work, p: Mapping[str, Array], batch: Array) -> _Step:
     rest = linear + attention + host + drafted * (linear + attention + launch)
     moved = collectives * (1.0 + drafted)
     total = np.where(halves > 1, _pnorm(rest, moved, 4), rest + moved)
-    return _Step(weights, gemm, linear, kv, compute, attention, latency, collectives, host, total)
+    return DecodeStep(weights, gemm, linear, kv, compute, attention, latency, collectives, host, total)
 
 
-def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: _Step) -> tuple[Array, Array]:
+def _prefill(work: Work, p: Mapping[str, Array], batch: Array, step: DecodeStep) -> tuple[Array, Array]:
     r"""Engine time of one request's prefill, and of its attention alone.
 
     n      = s (1 - exp(-S max(1, i/8192/d) / s)),  m = S i / n,  s = o/e     steps with prefill, tokens in each
@@ -237,9 +218,7 @@ def _linear_parts(work: Work, p: Mapping[str, Array], tokens: Array) -> tuple[Ar
 
 
 def _collective_seconds(work: Work, p: Mapping[str, Array]) -> Array:
-    """Seconds of one collective per token on a rank: inside the node, and over the network where it leaves
-    it.
-    """
+    """Seconds of one collective per token on a rank: inside the node, and over the network where it leaves it."""
     c = work.cost
     return c.all_reduce_bytes / (work.link * p["e_net"]) + c.cross_node_bytes / (NIC_BYTES_S * p["e_net"])
 

@@ -17,19 +17,14 @@ Array = np.ndarray
 SIGMA_LOG = np.array([0.2, 0.04, 0.04])
 """Spread of a measured row about the model in ln(TTFT), ln(TPOT), ln(T): a protocol's and a machine's."""
 FLOOR_LOG = np.array([0.25, 0.06, 0.06])
-"""Least spread of a prediction in ln(TTFT), ln(TPOT), ln(throughput): two parties measuring one set-up
-differ by 7 %.
-"""
+"""Least spread of predicted ln(TTFT), ln(TPOT), ln(throughput): two parties measuring one set-up differ by 7 %."""
 UNCALIBRATED_FACTOR = np.array([0.82, 1.18, 1.23])
 """Factors on the spread of TTFT, TPOT and throughput where no row of the set-up was seen: with them the 80 %
 interval of a group's shipped calibration rows, predicted from the other groups' shipped rows, holds 80 % of them
-(``tools/conformal_factors.py``, 2026-11-24; no row that is scored is looked at).
-"""
+(``tools/conformal_factors.py``, 2026-11-24; no row that is scored is looked at)."""
 WIDEN_CALIBRATED = 1.2
 WIDEN_UNCALIBRATED = 1.4
-"""Factors on the spread that made 80 % intervals cover about 80 % of held-out rows with rows of the group,
-and without.
-"""
+"""Factors on the spread with which 80 % intervals cover 80 % of held-out rows, with rows of the group and without."""
 ENOUGH_ROWS = 2
 """Measured rows from which a step-time model counts as calibrated."""
 Z_80 = 1.2815515655446004
@@ -41,9 +36,7 @@ PARAMETERS = (
     *("e_w", "e_kv", "e_p", "e_pa", "t_fix", "tau_l", "h_seq", "h_req"),
     *("a_ar", "e_net", "m_moe", "tau0", "phi", "q", "f_mem", "f_tok"),
 )
-"""Names of the fitted parameters, in the order of every parameter array; meanings and units in
-data/engines.json.
-"""
+"""Names of the fitted parameters, in the order of every parameter array; meanings and units in data/engines.json."""
 _UNIT = {"ms": 1e-3, "us": 1e-6}
 
 

@@ -24,9 +24,7 @@ from executor.steptime.workload import Setup
 
 @dataclass(frozen=True)
 class Family:
-    """How GPUs of one architecture differ from those that were measured; pairs are (median, sd of the
-    log).
-    """
+    """How GPUs of one architecture differ from those that were measured; pairs are (median, sd of the log)."""
 
     name: str
     members: tuple[str, ...]
@@ -46,8 +44,8 @@ class Carried:
     """A calibration moved to another GPU."""
 
     calibration: Calibration
-    setup: Setup
-    """The set-up on the target, with the kernel factor that its own efficiency implies."""
+    kernel_factor: float
+    """On the target, as its own efficiency implies."""
     extra_sd: float
     reason: str
 
@@ -93,9 +91,8 @@ def compute_efficiency(source: float, ratio: float, own: float, excess: float = 
     t_target = flops/(peak_target own) + x (t_source - flops/(peak_source own))
     1/e_t    = 1/own + x (peak_target/peak_source) (1/e_s - 1/own)
 
-    ``ratio`` is peak_target / peak_source, ``own`` the share that the target's matrix units reach by
-    themselves. With equal peaks and x = 1 nothing changes; a GPU with a small peak comes near its own
-    share.
+    ``ratio`` is peak_target / peak_source, ``own`` the share that the target's matrix units reach by themselves. With
+    equal peaks and x = 1 nothing changes; a GPU with a small peak comes near its own share.
 
     >>> round(compute_efficiency(0.68, ratio=148 / 989, own=0.85), 3)
     0.819
@@ -108,8 +105,7 @@ def compute_efficiency(source: float, ratio: float, own: float, excess: float = 
 def carry(calibration: Calibration, source: Accelerator, target: Setup) -> Carried:
     """The calibration of ``source`` as it is believed to hold on the target's accelerator.
 
-    Raises MissingFigureError where the target's bandwidth or peak is not published and not given by the
-    caller.
+    Raises MissingFigureError where the target's bandwidth or peak is not published and not given by the caller.
     """
     family = family_of(target.accelerator)
     moves = [_moved(mode, source, target, family) for mode in calibration.modes]
@@ -117,7 +113,7 @@ def carry(calibration: Calibration, source: Accelerator, target: Setup) -> Carri
     extra = family.extra_sd
     return Carried(
         calibration=replace(calibration, modes=tuple(mode for mode, _ in moves)),
-        setup=replace(target, kernel_factor=moves[0][1]),
+        kernel_factor=moves[0][1],
         extra_sd=extra,
         reason=(
             f"carried over from {source.name} to {target.accelerator.name}, never measured"

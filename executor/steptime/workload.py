@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +20,7 @@ RESERVED_BYTES = 1e9
 """Memory taken by activations and graphs beside weights and KV cache."""
 SHARE_SPREAD = 0.025
 """Spread, from set-up to set-up, of the share of the memory that engines take: fits of 14 groups lie from 0.84 to 0.90
-(``data/engines.json``).
-"""
+(``data/engines.json``)."""
 NIC_BYTES_S = 50e9
 """One 400 Gbit/s network port per GPU, for collectives that leave a node; official figure of the port."""
 KERNEL_FACTOR = {"bf16": 1.0, "fp8": 0.75, "int8": 0.75, "int4": 0.8, "fp4": 0.75}
@@ -34,9 +33,7 @@ MOE_LAYER_FACTOR = 1.7
 
 @dataclass(frozen=True)
 class Work:
-    """Rows to be timed: what a step costs, on which hardware, under which load. Every field is an array
-    over rows.
-    """
+    """Rows to be timed: what a step costs, on which hardware, under which load. Every field is an array over rows."""
 
     cost: ReplicaCost
     bandwidth: Array
@@ -67,22 +64,13 @@ class Work:
     emitted: Array
     """Tokens of them that are kept on average."""
 
-    def at(self, index: Array | Sequence[int]) -> Work:
-        """The chosen rows."""
-        chosen = np.asarray(index, dtype=int)
-        values = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "cost"}
-        cost = ReplicaCost(**{f.name: getattr(self.cost, f.name)[chosen] for f in fields(ReplicaCost)})
-        return Work(cost=cost, **values)
-
     def __len__(self) -> int:
         return len(self.isl)
 
 
 @dataclass(frozen=True)
 class Load:
-    """One closed loop: ``concurrency`` clients of one replica, each with ``isl`` prompt and ``osl`` output
-    tokens.
-    """
+    """One closed loop: ``concurrency`` clients of one replica, each with ``isl`` prompt and ``osl`` output tokens."""
 
     isl: float
     osl: float
@@ -101,9 +89,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Drafting:
-    """Speculative decoding (multi-token prediction): tokens drafted per step and the chance that one is
-    accepted.
-    """
+    """Speculative decoding (multi-token prediction): tokens drafted per step and the chance that one is accepted."""
 
     tokens: int
     acceptance: float
@@ -116,8 +102,7 @@ class Drafting:
 
     @property
     def emitted(self) -> float:
-        """Tokens kept per step: 1 + a + a^2 + .. + a^m, each draft accepted with chance a if those before
-        it were.
+        """Tokens kept per step: 1 + a + a^2 + .. + a^m, each draft accepted with chance a if those before it were.
 
         >>> Drafting(2, 0.5).emitted
         1.75
@@ -142,9 +127,7 @@ class Setup:
     kernel_factor: float | None = None
     """Replaces KERNEL_FACTOR x MOE_FACTOR on hardware whose kernels are known to reach another share."""
     two_batch_overlap: bool | None = None
-    """Whether half batches overlap; None: as published deployments do, for attention DP over several
-    nodes.
-    """
+    """Whether half batches overlap; None: as published deployments do, for attention DP over several nodes."""
     drafting: Drafting | None = None
 
     @property

@@ -1,21 +1,21 @@
 """What a plan is compared with, each study independent of the others, so that they run side by side.
 
-Rivals and other ways to plan come first; what waiting costs, what knowing more or another world would be worth and what
-other goals cost are asked of the way that won.
+Benchmark policies and other ways to plan come first; what waiting costs, what knowing more or another world would be
+worth and what other goals cost are asked of the way that won.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any
 
 from executor.reference.accelerators import accelerator
 from planner.futures.arrays import Futures, Orders
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
 from planner.optimise.policies.benchmarks import (
-    Rival,
+    Benchmark,
     base_stock,
     everything_now,
     nine_month_mrp,
@@ -24,12 +24,11 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
-from planner.optimise.policies.rolling_horizon import finalists, promised, validated
-from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Promise, Samples, with_rivals
+from planner.optimise.policies.rolling_horizon import confirmed, finalists, validated
+from planner.optimise.service_level.calibrate import Calibration, Effort
+from planner.optimise.service_level.confirm import Confirmation, Samples, with_benchmarks
 from planner.optimise.value.information import (
     FrontierPoint,
-    Information,
     OtherWorld,
     efficient,
     point_of,
@@ -39,28 +38,20 @@ from planner.optimise.value.information import (
 from planner.optimise.value.order_value import Waiting, value_of_waiting
 from planner.parallel.backends import Spread
 from planner.record.ids import PolicyId
+from planner.record.models import Information
 from planner.sampling.seeds import Use, root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import FOREIGN
 
-T = TypeVar("T")
-
 GOALS = (0.8, 0.95)
 """Other goals whose cost is shown beside that of the scenario's own."""
 
-
 _TUNED = 5_000
-"""Rivals and the if-then calendar are calibrated on so many validating futures at most; all are judged on every
-confirming one."""
-
-
-@dataclass(frozen=True)
-class Company:
-    """The recommended way among the others, and the rivals."""
-
-    choice: Choice
-    rivals: tuple[Rival, ...]
+"""Benchmark policies and the if-then calendar are calibrated on so many validating futures at most; all are judged on
+every confirming one."""
+_EFFORT = Effort(turns=2, polished=1)
+"""Of a benchmark policy that the optimiser plans."""
 
 
 @dataclass(frozen=True)
@@ -74,84 +65,60 @@ class Worth:
     """Confirming futures on which other worlds and goals were judged."""
 
 
-@dataclass(frozen=True, eq=False)
-class Job(Generic[T]):
-    """One study: a function and what it is asked; both travel to where the work is done."""
-
-    work: Callable[..., T]
-    asked: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What jobs brought that were done side by side."""
-
-    results: dict[Job[Any], Any]
-
-    def __getitem__(self, job: Job[T]) -> T:
-        return cast("T", self.results[job])
-
-
-def side_by_side(where: Spread, jobs: Sequence[Job[Any]]) -> Done:
-    """Do the jobs, as many at a time as there is room for, the first ones first."""
-    found = where.map(_do, [(job.work, *job.asked) for job in jobs])
-    return Done(dict(zip(jobs, found, strict=True)))
-
-
 def _do(work: Callable[..., Any], *asked: Any) -> Any:
     return work(*asked)
 
 
-def company(scenario: Scenario, samples: Samples, static: Promise, where: Spread) -> Company:
-    """Try every way and every rival that the scenario offers, with common random numbers."""
-    screening = Job(finalists, (samples,))
-    gated = any(source.gates for source in scenario.purchases)
-    waiting = [Job(_by_gates, (samples, static))] if gated else []
-    trying = _rivals(scenario, samples, static)
-    done = side_by_side(where, [screening, *waiting, *trying])
-    rules = {rule: Job(validated, (samples, rule)) for rule in done[screening]}
-    compared_whole = side_by_side(where, list(rules.values()))
-    replanning = promised(samples, min(rules, key=lambda rule: compared_whole[rules[rule]]))
-    by_gates = [done[job] for job in waiting]
-    rivals = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
-    fixed = [rival.plan for rival in rivals if rival.plan.orders.ndim == 3]
+def company(
+    scenario: Scenario, samples: Samples, static: Confirmation, where: Spread
+) -> tuple[Choice, list[Benchmark]]:
+    """The choice among the ways to plan, and the benchmark policies, all with common random numbers."""
+    waiting = [(_by_gates, samples, static)] if any(source.gates for source in scenario.purchases) else []
+    rules, *found = where.map(_do, [(finalists, samples), *waiting, *_benchmarks(scenario, samples, static)])
+    scores = where.map(_do, [(validated, samples, rule) for rule in rules])
+    replanned = confirmed(samples, rules[scores.index(min(scores))])
+    by_gates, benchmarks = found[: len(waiting)], found[len(waiting) :]
+    benchmarks = [*(cleared for cleared, _ in by_gates), *benchmarks]
+    fixed = [benchmark.plan for benchmark in benchmarks if benchmark.plan.orders.ndim == 3]
     # Where own orders wait, these futures are those of this plan's volume, and another plan has no place on them.
-    better = static if scenario.own_orders_wait else with_rivals(samples, static, fixed)
-    policy = next((found for _, found in by_gates), None)
+    better = static if scenario.own_orders_wait else with_benchmarks(samples, static, fixed)
+    policy = next((policy for _, policy in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
-    return Company(choose(samples, better, policy, replanning), tuple(rivals))
+    return choose(samples, better, policy, replanned), benchmarks
 
 
-def _rivals(scenario: Scenario, samples: Samples, static: Promise) -> list[Job[Rival]]:
-    """Rivals that differ from the plan in this scenario; the slow ones first, so that the last one is short."""
+def _benchmarks(scenario: Scenario, samples: Samples, static: Confirmation) -> list[tuple[Any, ...]]:
+    """Jobs for the benchmarks that differ from the plan here; the slow ones first, so that the last one is short."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
     both = (samples.train, samples.confirm)
-    rivals = [Job(_only, ("domestic-only", home, samples))] if 0 < len(home) < len(scenario.purchases) else []
+    benchmarks: list[tuple[Any, ...]] = []
+    if 0 < len(home) < len(scenario.purchases):
+        benchmarks.append((_only, "domestic-only", home, samples))
     if scenario.rentals and static.confirmed.plan.orders.any():
-        rivals.append(Job(_only, ("rent-only", (), samples)))
+        benchmarks.append((_only, "rent-only", (), samples))
     return [
-        *rivals,
-        Job(everything_now, (*both, samples.goal)),
-        Job(nine_month_mrp, both),
-        Job(base_stock, (*both, samples.goal)),
+        *benchmarks,
+        (everything_now, *both, samples.goal),
+        (nine_month_mrp, *both),
+        (base_stock, *both, samples.goal),
     ]
 
 
-def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Rival:
+def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Benchmark:
     some = _some(samples)
-    return only_from(name, samples.train, some.validate, samples.aim, purchases, judge=samples.confirm, polished=1)
+    return only_from(name, samples.train, some.validate, samples.aim, purchases, samples.confirm, _EFFORT)
 
 
 def _some(samples: Samples) -> Samples:
-    """With as many validating futures as tune a rival."""
+    """With as many validating futures as tune a benchmark."""
     return samples.first(samples.train.count, _TUNED, samples.confirm.count)
 
 
-def _by_gates(samples: Samples, static: Promise) -> tuple[Rival, IfThen | None]:
-    """The rival that waits for the gates, and the calendar that looks at them and takes up what it does better."""
+def _by_gates(samples: Samples, static: Confirmation) -> tuple[Benchmark, IfThen | None]:
+    """The benchmark that waits for the gates, and the calendar that looks at them and takes up what it does better."""
     some = _some(samples)
-    cleared = nothing_until_cleared(some.train, some.validate, samples.aim, some.confirm, polished=1)
+    cleared = nothing_until_cleared(some.train, some.validate, samples.aim, some.confirm, _EFFORT)
     return cleared, if_then(some, static, cleared)
 
 
@@ -165,22 +132,26 @@ def later_or_elsewhere(
 ) -> tuple[Waiting, Worth | None]:
     """What waiting a month costs; and, where asked, information, open gates and other goals. All side by side."""
     study = choice.study()
-    waiting = Job(_waiting, (samples, choice.studied, study))
     if not worlds_too:
-        return waiting.work(*waiting.asked), None
+        return _waiting(samples, choice.studied, study), None
     few = fewer(samples)
     gates = [gate.name for gate in scenario.gates]
     names = [*gates, *([None] if len(gates) > 1 else [])]
-    worlds = {name: Job(_world, (name, scenario, serving, few, study)) for name in names}
-    goals = [Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - samples.goal) > 1e-9]
-    closed = Job(study, (few,))
-    information = Job(value_of_information, (few.train,))
-    done = side_by_side(where, [waiting, *worlds.values(), *goals, *([closed] if worlds else []), information])
+    goals = [goal for goal in GOALS if abs(goal - samples.goal) > 1e-9]
+    jobs: list[tuple[Any, ...]] = [(_waiting, samples, choice.studied, study)]
+    jobs += [(_world, name, scenario, serving, few, study) for name in names]
+    jobs += [(_goal, replace(few, goal=goal), study) for goal in goals]
+    jobs += [*([(study, few)] if names else []), (value_of_information, few.train)]
+    found = iter(where.map(_do, jobs))
+    waiting = next(found)
+    worlds = [(name, next(found)) for name in names]
+    points = [next(found) for _ in goals]
+    closed = next(found) if names else choice.studied  # without a gate nothing is compared with it
     own = point_of(few.confirm, _judged_on(few, choice.studied))
-    return done[waiting], Worth(
-        information=done[information],
-        open_gates=tuple(worth_of(name, done[job], done[closed]) for name, job in worlds.items()),
-        frontier=efficient([*(done[job] for job in goals), own]),
+    return waiting, Worth(
+        information=next(found),
+        open_gates=tuple(worth_of(name, world, closed) for name, world in worlds),
+        frontier=efficient([*points, own]),
         futures=few.confirm.count,
     )
 

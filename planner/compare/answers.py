@@ -6,47 +6,15 @@ only the intervals are known; they are put together as if no random numbers were
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from executor.portable.elementary import hypot
 from planner.compare.plans import differing, order_changes
 from planner.compare.rows import Row
 from planner.compare.what_if import QuickAnswer
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.record.models import Interval, PlanRecord
 from planner.record.orders_as_arrays import Placed
 from planner.scenario.models import Scenario
-
-
-class Answered(Protocol):
-    """An answer that can be compared month by month."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """What was planned."""
-
-    @property
-    def months(self) -> tuple[str, ...]:
-        """YYYY-MM each."""
-
-    @property
-    def orders(self) -> Sequence[Placed]:
-        """What is ordered."""
-
-    @property
-    def goal(self) -> float:
-        """The required probability."""
-
-    @property
-    def weakest(self) -> int:
-        """The required month with the lowest probability."""
-
-    @property
-    def futures(self) -> int:
-        """How many futures it was judged on."""
-
-    def probability(self, month: int) -> Interval:
-        """Probability that demand is met in a month."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +58,10 @@ class FullAnswer:
         return self.record.months[month].probability
 
 
+Answered = QuickAnswer | FullAnswer
+"""An answer that can be compared month by month."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How a changed scenario's answer differs from the baseline's, on the same futures."""
@@ -105,11 +77,9 @@ class Comparison:
 def compare(base: QuickAnswer, changed: QuickAnswer) -> Comparison:
     """Differences on the same futures, with their intervals."""
     at = base.weakest
-    cost = paired(base.cost, changed.cost)
-    odds = paired(base.met[:, at].astype(float), changed.met[:, at].astype(float))
     return Comparison(
-        cost=Interval(value=cost.mean, low=cost.low, high=cost.high),
-        probability=Interval(value=odds.mean, low=odds.low, high=odds.high),
+        cost=paired(base.cost, changed.cost),
+        probability=paired(base.met[:, at], changed.met[:, at]),
         gpus_ordered=sum(order.gpus for order in changed.orders) - sum(order.gpus for order in base.orders),
     )
 

@@ -1,31 +1,17 @@
 """Which inputs moved the answer: plan again with one group of inputs swapped at a time, with common random numbers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import numpy as np
 
 from executor.errors import UserMistakeError
 from planner.compare.plans import GROUPS, Cause, input_moves, swap
+from planner.futures.arrays import Array
 from planner.record.models import PlanRecord
 from planner.scenario.load import validate
 from planner.scenario.models import Scenario
 
 Planner = Callable[[Scenario], PlanRecord]
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The figures that are attributed."""
-
-    probability: float
-    mean_cost: float
-    gpus_ordered: int
-
-    def __sub__(self, other: "_Head") -> "_Head":
-        return _Head(
-            self.probability - other.probability,
-            self.mean_cost - other.mean_cost,
-            self.gpus_ordered - other.gpus_ordered,
-        )
 
 
 def causes(
@@ -46,44 +32,34 @@ def causes(
     if "version" in groups:
         progress(0.0, "planning the scenario before with this version")
         base = _head(plan(before.scenario))
-        found.append(_cause("version", base - _head(before), before))
+        found.append(_cause("version", base - _head(before)))
     swapped = [group for group in groups if group != "version"]
     for number, group in enumerate(swapped):
         progress((number + 1) / (len(swapped) + 1), f"planning with {GROUPS[group]} swapped")
         # One group that changed is the whole change: the plan after is its result.
         alone = _head(after) if len(swapped) == 1 else _swapped(before, after, group, plan)
-        found.append(_cause(group, alone - base, before) if isinstance(alone, _Head) else alone)
+        found.append(alone if isinstance(alone, Cause) else _cause(group, alone - base))
     rest = _head(after) - _head(before)
     for cause in found:
-        rest = rest - _Head(cause.probability or 0.0, cause.mean_cost or 0.0, cause.gpus_ordered or 0)
+        rest = rest - [cause.probability or 0.0, cause.mean_cost or 0.0, cause.gpus_ordered or 0]
     if len(swapped) > 1:
-        found.append(_cause("together", rest, before))
+        found.append(_cause("together", rest))
     return found
 
 
-def _swapped(before: PlanRecord, after: PlanRecord, group: str, plan: Planner) -> _Head | Cause:
+def _swapped(before: PlanRecord, after: PlanRecord, group: str, plan: Planner) -> Array | Cause:
     old, new = before.scenario.model_dump(mode="json"), after.scenario.model_dump(mode="json")
     try:
         return _head(plan(validate(swap(old, new, group), f"the scenario with {GROUPS[group]} swapped")))
     except UserMistakeError as error:
-        reason = str(error).replace("\n", " ")
-        text = f"{GROUPS[group]} alone cannot be swapped ({reason})"
-        return Cause(group=group, probability=None, mean_cost=None, gpus_ordered=None, text=text)
+        return Cause(group=group, problem=str(error).replace("\n", " "))
 
 
-def _head(record: PlanRecord) -> _Head:
-    return _Head(record.answer.probability.value, record.kpis.mean_cost.value, record.kpis.gpus_ordered)
+def _head(record: PlanRecord) -> Array:
+    """[3] the figures that are attributed: probability, mean cost, GPUs ordered."""
+    return np.array([record.answer.probability.value, record.kpis.mean_cost.value, record.kpis.gpus_ordered], float)
 
 
-def _cause(group: str, effect: _Head, before: PlanRecord) -> Cause:
-    text = (
-        f"{GROUPS[group]}: {100 * effect.probability:+.1f} points, "
-        f"{effect.mean_cost:+,.0f} {before.scenario.currency}, {effect.gpus_ordered:+d} GPUs"
-    )
-    return Cause(
-        group=group,
-        probability=effect.probability,
-        mean_cost=effect.mean_cost,
-        gpus_ordered=effect.gpus_ordered,
-        text=text,
-    )
+def _cause(group: str, effect: Array) -> Cause:
+    probability, mean_cost, gpus = effect.tolist()
+    return Cause(group=group, probability=probability, mean_cost=mean_cost, gpus_ordered=round(gpus))

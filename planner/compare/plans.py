@@ -1,20 +1,26 @@
-"""What changed between two plans of one schedule: in the answer, in the orders, and in what went in."""
+"""What changed between two plans of one schedule: in the answer, in the orders, and in what went in.
+
+Facts alone, ids and figures; ``planner.report.change_sentences`` tells them in either language.
+"""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-if TYPE_CHECKING:
+from planner.record.upgrade import upgraded_changes
+
+if TYPE_CHECKING:  # a worker reads comparisons and loads nothing of what its runs need
     from planner.record.models import PlanRecord
     from planner.record.orders_as_arrays import Placed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 GROUPS = {
     "demand": "demand",
-    "profile": "serving",
+    "profile": "serving figures",
     "fleet": "the fleet in service",
     "gates": "gates",
     "prices": "prices",
@@ -54,6 +60,13 @@ _LISTS = {"pools": "demand", "sources": "supply"}
 """Lists of named entries, and the group to which adding or removing an entry belongs."""
 
 
+Figure = Literal[
+    "probability", "weakest-month", "next-order-by", "runs-out",
+    "mean-cost", "cost-of-waiting", "at-risk", "gpus-ordered",
+]  # fmt: skip
+"""Figures of an answer that are compared."""
+
+
 class Part(BaseModel):
     """A frozen, closed part of the comparison."""
 
@@ -63,14 +76,15 @@ class Part(BaseModel):
 class Move(Part):
     """One figure of the answer, before and after."""
 
-    figure: str
-    """What it is, in words."""
+    figure: Figure
     unit: str
     """share, date, GPUs, or a currency."""
     before: float | str | None
     after: float | str | None
-    text: str
-    """The move in words."""
+    goal: float | None = None
+    """The required probability, where a share is compared."""
+    text: str = ""
+    """The move in words: English, told from these figures."""
 
 
 class OrderMove(Part):
@@ -82,7 +96,8 @@ class OrderMove(Part):
     month: str
     gpus_before: int
     gpus_after: int
-    text: str
+    text: str = ""
+    """The move in words: English, told from these figures."""
 
 
 class InputMove(Part):
@@ -101,36 +116,45 @@ class Cause(Part):
 
     group: str
     """One of :data:`GROUPS`."""
-    probability: float | None
+    probability: float | None = None
     """Change of the probability in the weakest month; None: alone it makes no scenario that runs."""
-    mean_cost: float | None
+    mean_cost: float | None = None
     """Change of the mean cost, in the currency of the plan before."""
-    gpus_ordered: int | None
+    gpus_ordered: int | None = None
     """Change of the GPUs ordered."""
-    text: str
-    """In words."""
+    problem: str = ""
+    """Why it makes no scenario that runs, as the scenario's checks say it."""
+    text: str = ""
+    """In words: English, told from these figures."""
 
 
 class Changes(Part):
     """The whole comparison."""
 
     schema_version: int = SCHEMA_VERSION
-    sentence: str
-    """What moved and mostly why."""
+    currency: str
+    """Of the plan before, in which the causes count money."""
+    sentence: str = ""
+    """What moved and mostly why: English, told from these figures."""
     moves: list[Move]
     orders: list[OrderMove]
     inputs: list[InputMove]
     causes: list[Cause]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_version(cls, document: Any) -> Any:
+        return upgraded_changes(document) if isinstance(document, dict) else document
+
 
 def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | None = None) -> Changes:
     """What changed from one plan to the next; ``causes`` as far as they were computed."""
-    moves = [move for move in _moves(before, after) if move.before != move.after]
-    orders = _order_moves(before, after)
-    inputs = input_moves(before, after)
-    found = causes or []
     return Changes(
-        sentence=_sentence(moves, orders, inputs, found), moves=moves, orders=orders, inputs=inputs, causes=found
+        currency=before.scenario.currency,
+        moves=[move for move in _moves(before, after) if move.before != move.after],
+        orders=_order_moves(before, after),
+        inputs=input_moves(before, after),
+        causes=causes or [],
     )
 
 
@@ -139,37 +163,18 @@ def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | Non
 
 def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
     old, new = before.answer, after.answer
-    yield _share("probability in the weakest month", old.probability.value, new.probability.value, new.goal)
-    yield _said("weakest month", "date", old.weakest_month, new.weakest_month)
-    yield _said("next order by", "date", _day(old.next_order_by), _day(new.next_order_by))
-    yield _said("demand outgrows what serves (median)", "date", _day(old.runs_out.p50), _day(new.runs_out.p50))
-    currency = after.scenario.currency
+    odds = (old.probability.value, new.probability.value)
+    yield Move(figure="probability", unit="share", before=odds[0], after=odds[1], goal=new.goal)
+    yield Move(figure="weakest-month", unit="date", before=old.weakest_month, after=new.weakest_month)
+    yield Move(figure="next-order-by", unit="date", before=_day(old.next_order_by), after=_day(new.next_order_by))
+    yield Move(figure="runs-out", unit="date", before=_day(old.runs_out.p50), after=_day(new.runs_out.p50))
+    was, now, currency = before.kpis, after.kpis, after.scenario.currency
     if currency == before.scenario.currency:
-        yield _amount("mean cost", currency, before.kpis.mean_cost.value, after.kpis.mean_cost.value)
-        yield _amount("cost of waiting a month", currency, old.cost_of_waiting.value, new.cost_of_waiting.value)
-        yield _amount("money at risk if the gates close", currency, before.kpis.at_risk, after.kpis.at_risk)
-    yield _amount("GPUs ordered", "GPUs", before.kpis.gpus_ordered, after.kpis.gpus_ordered)
-
-
-def _share(figure: str, before: float, after: float, goal: float) -> Move:
-    verb = "rose" if after > before else "fell"
-    text = f"{figure} {verb} from {before:.1%} to {after:.1%}"
-    if before >= goal > after:
-        text += f", below the goal of {goal:.0%}"
-    if after >= goal > before:
-        text += f", up to the goal of {goal:.0%}"
-    return Move(figure=figure, unit="share", before=before, after=after, text=text)
-
-
-def _said(figure: str, unit: str, before: str | None, after: str | None) -> Move:
-    text = f"{figure}: {after or 'none'} instead of {before or 'none'}"
-    return Move(figure=figure, unit=unit, before=before, after=after, text=text)
-
-
-def _amount(figure: str, unit: str, before: float, after: float) -> Move:
-    verb = "rose" if after > before else "fell"
-    text = f"{figure} {verb} by {abs(after - before):,.0f} to {after:,.0f} {unit}"
-    return Move(figure=figure, unit=unit, before=before, after=after, text=text)
+        waits = (old.cost_of_waiting.value, new.cost_of_waiting.value)
+        yield Move(figure="mean-cost", unit=currency, before=was.mean_cost.value, after=now.mean_cost.value)
+        yield Move(figure="cost-of-waiting", unit=currency, before=waits[0], after=waits[1])
+        yield Move(figure="at-risk", unit=currency, before=was.at_risk, after=now.at_risk)
+    yield Move(figure="gpus-ordered", unit="GPUs", before=was.gpus_ordered, after=now.gpus_ordered)
 
 
 def _day(day: dt.date | None) -> str | None:
@@ -179,15 +184,7 @@ def _day(day: dt.date | None) -> str | None:
 def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
     skus = {order.source: order.sku for order in (*before.orders, *after.orders)}
     return [
-        OrderMove(
-            pool=pool,
-            source=source,
-            sku=skus[source],
-            month=month,
-            gpus_before=was,
-            gpus_after=now,
-            text=f"{month}: {now} instead of {was} {skus[source]} from {source} for {pool}",
-        )
+        OrderMove(pool=pool, source=source, sku=skus[source], month=month, gpus_before=was, gpus_after=now)
         for (month, source, pool), was, now in order_changes(before.orders, after.orders)
     ]
 
@@ -195,16 +192,13 @@ def _order_moves(before: "PlanRecord", after: "PlanRecord") -> list[OrderMove]:
 def order_changes(before: "Iterable[Placed]", after: "Iterable[Placed]") -> list[tuple[tuple[str, str, str], int, int]]:
     """(month, source, pool), GPUs before and GPUs after, where they differ, by month."""
     old, new = _ordered(before), _ordered(after)
-    return [
-        (key, old.get(key, 0), new.get(key, 0)) for key in sorted({*old, *new}) if old.get(key, 0) != new.get(key, 0)
-    ]
+    return [(key, old[key], new[key]) for key in sorted({*old, *new}) if old[key] != new[key]]
 
 
-def _ordered(lines: "Iterable[Placed]") -> dict[tuple[str, str, str], int]:
-    totals: dict[tuple[str, str, str], int] = {}
+def _ordered(lines: "Iterable[Placed]") -> Counter[tuple[str, str, str]]:
+    totals = Counter[tuple[str, str, str]]()
     for line in lines:
-        key = (line.month, line.source, line.pool)
-        totals[key] = totals.get(key, 0) + line.gpus
+        totals[line.month, line.source, line.pool] += line.gpus
     return totals
 
 
@@ -281,19 +275,3 @@ def _swap_entries(
         else dict(new[name] if group == owner else old[name])
         for name in names
     ]
-
-
-# --- the sentence ----------------------------------------------------------------------------------
-
-
-def _sentence(moves: list[Move], orders: list[OrderMove], inputs: list[InputMove], causes: list[Cause]) -> str:
-    if not moves and not orders:
-        unchanged = "Nothing changed" if not inputs else "The answer is the same, though inputs changed"
-        return f"{unchanged} since the run before."
-    told = [move.text for move in moves[:3]] or [order.text for order in orders[:2]]
-    text = "; ".join(told)
-    text = text[:1].upper() + text[1:]
-    known = [cause for cause in causes if cause.probability is not None or cause.mean_cost is not None]
-    biggest = sorted(known, key=lambda cause: -abs(cause.probability or 0.0))[:2]
-    why = "; ".join(cause.text for cause in biggest)
-    return f"{text}. Why: {why}." if why else f"{text}."

@@ -105,7 +105,7 @@ def story(record: PlanRecord, future: int) -> Story:
     lines = order_lines(record)
     scenario = record.scenario
     spec, made = _carried(record, lines, [future], trace=True)
-    paths = draw_paths(spec.gates, spec.horizon_minutes, _key(record), [future])
+    paths = draw_paths(spec.gates, spec.horizon_minutes, Key(record.judging_root), [future])
     gates: list[Row] = []
     happened: list[Happening] = []
     for gate, path in zip(spec.gates, paths, strict=True):
@@ -124,17 +124,12 @@ def story(record: PlanRecord, future: int) -> Story:
     return Story(future, tuple(visits), tuple(gates), tuple(sorted(happened, key=lambda item: (item.day, item.rank))))
 
 
-def _key(record: PlanRecord) -> Key:
-    """Root of the futures by which the plan was judged."""
-    return Key(record.roots.get("confirm", record.roots["validate"]))
-
-
 def _carried(
     record: PlanRecord, lines: tuple[OrderLine, ...], futures: range | list[int], trace: bool
 ) -> tuple[SupplySpec, Deliveries]:
     spec = supply_spec(record.scenario)
     orders = orders_of(lines, record.scenario)
-    return spec, simulate(spec, orders, _key(record), futures, engine="simpy", trace=trace)
+    return spec, simulate(spec, orders, Key(record.judging_root), futures, engine="simpy", trace=trace)
 
 
 def _visits(scenario: Scenario, spec: SupplySpec, lines: tuple[OrderLine, ...], made: Deliveries) -> list[Row]:

@@ -16,10 +16,10 @@ import numpy as np
 from executor.estimate.replayed_goodput import Memory
 from planner.futures.arrays import Array, Flags, Orders
 from planner.futures.sample import draw_prospects
-from planner.optimise.evaluate import wilson
+from planner.optimise.intervals import probability
 from planner.optimise.lots.rounding import round_to_lots
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.calibrate import calibrate
+from planner.optimise.service_level.calibrate import Effort, calibrate
 from planner.record.models import ConditionalOrder, Interval, Order, PlanRecord
 from planner.record.orders_as_arrays import Axes, Line
 from planner.sampling.seeds import root_of
@@ -29,10 +29,10 @@ from planner.sizing import Capacity, capacities
 QUICK_SCENARIOS = 120
 QUICK_REPLICATIONS = 300
 """Futures of a quick answer: the first ones of the same roots, so that two answers differ by the inputs alone. A plan
-searched on fewer promises more than it keeps and is searched again: 60 take longer (2-h20-july-2025 with demand half
-as much again: 2.2 s of computing, 1.4 s on 120, 2.4 s on 200; Intel Xeon, one core)."""
-_TURNS, _POLISHED = 2, 1
-"""Effort of the search. One turn leaves that example 0.7 of probability short, summed over its months, where two leave
+searched on fewer falls short on fresh ones and is searched again: 60 take longer (2-h20-july-2025 with demand half as
+much again: 2.2 s of computing, 1.4 s on 120, 2.4 s on 200; Intel Xeon, one core)."""
+_EFFORT = Effort(turns=2, polished=1)
+"""One turn leaves that example 0.7 of probability short, summed over its months, where two leave
 0.1; the plan's own orders as the start make up for what is spared."""
 
 
@@ -115,7 +115,6 @@ class QuickAnswer:
     cost: Array
     """[future] discounted."""
     orders: tuple[Line, ...]
-    reserved_gpu_months: float
 
     @property
     def goal(self) -> float:
@@ -124,9 +123,7 @@ class QuickAnswer:
 
     def probability(self, month: int) -> Interval:
         """Probability that demand is met in a month, with its 90 % Wilson interval."""
-        hits, count = int(self.met[:, month].sum()), len(self.met)
-        low, high = wilson(hits, count)
-        return Interval(value=hits / count, low=float(low), high=float(high))
+        return probability(self.met[:, month])
 
     @property
     def futures(self) -> int:
@@ -146,7 +143,7 @@ class QuickAnswer:
 
 
 def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: Memory | None = None) -> QuickAnswer:
-    """What a plan's scenario, with changes, would be answered on the small sample, without rivals and reasons.
+    """What a plan's scenario, with changes, would be answered on the small sample, without benchmarks and reasons.
 
     ``changes`` None: the baseline, as the same search finds it. ``memory``: where replayed goodputs are kept.
     """
@@ -154,15 +151,14 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
     small, goal = quick(scenario), scenario.goal
     serving = _capacities(record.scenario.model_dump_json(), memory)
     train = draw_prospects(small, serving, root_of(small.seed, "optimise"), small.run.training_futures)
-    fresh = draw_prospects(small, serving, _judging_root(record), small.run.replications)
+    fresh = draw_prospects(small, serving, record.judging_root, small.run.replications)
     seen = Formulation(train.futures)
     chosen = calibrate(
         seen,
         fresh.futures,
         goal.probability,
         cvar_level=goal.cvar_level,
-        turns=_TURNS,
-        polished=_POLISHED,
+        effort=_EFFORT,
         start=round_to_lots(seen, _start(record)),
     )
     axes = Axes.of(small)
@@ -173,13 +169,7 @@ def quick_answer(record: PlanRecord, changes: Changes | None = None, *, memory: 
         met=chosen.outcome.met_jointly,
         cost=chosen.outcome.cost.total,
         orders=tuple(axes.lines(chosen.plan.orders)),
-        reserved_gpu_months=float(chosen.plan.reserved.sum()),
     )
-
-
-def _judging_root(record: PlanRecord) -> int:
-    """Root of the futures that the plan's own figures are read off."""
-    return record.roots.get("confirm", record.roots["validate"])
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from executor.portable.elementary import log1p
 from executor.portable.gamma import poisson_distribution
 from planner.clock import MINUTES_PER_DAY
-from planner.sampling import Key, uniform_stages
+from planner.sampling import Key
 
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max // 4
@@ -55,7 +55,7 @@ def failure_minutes(
         return np.full((len(reps), 0), NEVER)
     count = math.ceil(mean + 8.0 * math.sqrt(mean) + 8)
     while True:
-        u = uniform_stages(key.root, "failure", reps, entity, count)
+        u = key.stages("failure", reps, entity, count)
         days = np.cumsum(-log1p(-u) / per_day, axis=0).T
         if (days[:, -1] * MINUTES_PER_DAY >= end - start).all():
             break

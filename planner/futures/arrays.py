@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+CLOSED, PROMISED, PASSING = 0, 1, 2
+"""States of the least open gate of a source, as `Futures.regime` counts them."""
+
 
 @dataclass(frozen=True)
 class Purchase:
@@ -107,8 +110,7 @@ class Futures:
     joint_caps: tuple[tuple[tuple[int, ...], float], ...] = ()
     """(places of sources, the most GPUs that all of them together may order over the horizon)."""
     regime: NDArray[np.int8] | None = None
-    """[N, S, M] the state that the least open of the source's gates was seen in, 0 closed, 1 promised,
-    2 passing; None: known only as far as ``passing`` tells."""
+    """[N, S, M] state that the least open of the source's gates was seen in; None: known only as far as ``passing``."""
 
     def __post_init__(self) -> None:
         P, T, S, R = len(self.pools), self.months, len(self.purchases), len(self.rentals)
@@ -194,34 +196,17 @@ class Futures:
         carries = self.rental_per_gpu.max(axis=0) > 0
         return carries[:, :, None] & open_[None]
 
-    def only(
-        self,
-        purchases: Collection[str] | None = None,
-        rentals: Collection[str] | None = None,
-        first_order_month: int = 0,
-    ) -> Futures:
+    def only(self, purchases: Collection[str] | None = None, first_order_month: int = 0) -> Futures:
         """The same futures with only the named sources to order from, and no order before a month.
 
         Sources keep their place, so that plans of different choices can be compared. None: all of them.
         """
-        month = np.arange(self.months)
-        kept_purchases = tuple(
-            replace(
-                source,
-                may_order=source.may_order
-                & (month >= first_order_month)
-                & (purchases is None or source.name in purchases),
-            )
+        late = np.arange(self.months) >= first_order_month
+        kept = tuple(
+            replace(source, may_order=source.may_order & late & (purchases is None or source.name in purchases))
             for source in self.purchases
         )
-        nothing = np.zeros(self.months)
-        kept_rentals = tuple(
-            rental
-            if rentals is None or rental.name in rentals
-            else replace(rental, reserved_cap=nothing, spot_cap=nothing)
-            for rental in self.rentals
-        )
-        return replace(self, purchases=kept_purchases, rentals=kept_rentals)
+        return replace(self, purchases=kept)
 
     def take(self, futures: Sequence[int] | slice | NDArray[np.intp]) -> Futures:
         """Some of the futures, in the given order."""
@@ -244,11 +229,6 @@ class Orders:
     orders: NDArray[np.int64] | Array
     reserved: NDArray[np.int64] | Array
     """[P, R, T]"""
-
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing is ordered and nothing reserved."""
-        return not (np.any(self.orders) or np.any(self.reserved))
 
 
 def no_orders(futures: Futures) -> Orders:

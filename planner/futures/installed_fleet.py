@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from executor.errors import Problem
 from planner.clock import MINUTES_PER_DAY, minutes
-from planner.fleet.spares import NEVER, Bought, Buy, SparePool, base_stock, failure_minutes, replaced
+from planner.fleet.spares import NEVER, Bought, Buy, Ints, SparePool, base_stock, failure_minutes, replaced
+from planner.futures.arrays import Array
 from planner.sampling import Key, entity_id
 from planner.sampling.seeds import root_of
 from planner.scenario.errors import ScenarioError
@@ -18,8 +18,6 @@ from planner.scenario.models import Scenario
 from planner.supply.network.spec import Orders, SupplySpec
 from planner.supply.outcomes import UNSEEN, Deliveries
 
-Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Carry = Callable[[SupplySpec, Orders, Key, Sequence[int]], Deliveries]
 """Carries orders through the supply model under a key, in these replications."""
 DAYS_PER_YEAR = 365.0

@@ -7,21 +7,19 @@ import numpy as np
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
 from planner.futures.arrays import Purchase as PurchaseLimits
 from planner.futures.arrays import Rental as RentalLimits
-from planner.futures.months import HOURS_PER_DAY, Whole, month_days, month_discount
+from planner.futures.arrays import Whole
+from planner.futures.months import HOURS_PER_DAY, month_days, month_discount
 from planner.futures.prices import price_path
 from planner.scenario.checks import spot_price
 from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase, Rental
+from planner.supply.network.from_scenario import serves
 from planner.supply.network.spec import Cap, SupplySpec
 
 
 def whole_lot(scenario: Scenario, source: Purchase | Rental) -> int:
     """GPUs in the smallest order of which every pool of the source can make whole replicas."""
-    replicas = [
-        pool.layouts[source.sku].gpus
-        for pool in scenario.pools
-        if source.sku in pool.layouts and (source.pools is None or pool.name in source.pools)
-    ]
+    replicas = [pool.layouts[source.sku].gpus for pool in scenario.pools if serves(source, pool)]
     return math.lcm(source.lot_gpus, *replicas)
 
 
@@ -29,16 +27,13 @@ def _purchase_limits(scenario: Scenario, spec: SupplySpec, s: int, lots: Whole) 
     """What may be ordered from a source; a cap on its route limits its orders."""
     source = scenario.purchases[s]
     caps = [cap for members, cap in _caps_on_routes(spec) if s in members]
-    serves = [
-        source.sku in pool.layouts and (source.pools is None or pool.name in source.pools) for pool in scenario.pools
-    ]
     return PurchaseLimits(
         name=source.name,
         sku=source.sku,
         lot_gpus=whole_lot(scenario, source),
         monthly_cap=_limit(source.max_gpus_per_month),
         total_cap=min([_limit(source.max_gpus_total), *caps]),
-        may_order=np.array(serves)[:, None] & (lots >= 0)[None, :],
+        may_order=np.array([serves(source, pool) for pool in scenario.pools])[:, None] & (lots >= 0)[None, :],
     )
 
 

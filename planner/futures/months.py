@@ -1,21 +1,13 @@
 """The months of a plan: their days, and the discount of money in each."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from executor.portable.elementary import exp, log
 from planner.clock import month_starts
+from planner.futures.arrays import Array
 from planner.scenario.models import Scenario
 
-Array = NDArray[np.float64]
-Whole = NDArray[np.int64]
 HOURS_PER_DAY = 24.0
-
-
-def _by_month(values: NDArray[np.generic], lots: Whole, missing: float) -> Array:
-    """[N, M] a column of the deliveries by order month; ``missing`` where no order can be placed."""
-    taken = values[:, np.maximum(lots, 0)].astype(np.float64)
-    return np.where(lots >= 0, taken, missing)
 
 
 def month_days(scenario: Scenario) -> Array:

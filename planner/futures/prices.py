@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from executor.errors import Problem
 from executor.reference.accelerators import accelerator
 from planner.fleet.cost import Fate, Purchased, Terms, purchased, running_cost_per_day
-from planner.futures.months import HOURS_PER_DAY, Array, Whole, _by_month, month_days, month_discount
+from planner.futures.arrays import Array, Whole
+from planner.futures.months import HOURS_PER_DAY, month_days, month_discount
 from planner.scenario.errors import ScenarioError
 from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase, Rental
@@ -47,6 +49,12 @@ def _payments(
         discount_per_year=costs.discount_per_year,
     )
     return purchased(terms, fate, float(spec.horizon_minutes))
+
+
+def _by_month(values: NDArray[np.generic], lots: Whole, missing: float) -> Array:
+    """[N, M] a column of the deliveries by order month; ``missing`` where no order can be placed."""
+    taken = values[:, np.maximum(lots, 0)].astype(np.float64)
+    return np.where(lots >= 0, taken, missing)
 
 
 def order_prices(scenario: Scenario, source: Purchase) -> Array:

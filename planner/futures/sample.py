@@ -11,12 +11,10 @@ from planner.clock import minutes, month_starts
 from planner.demand.forecast import Load, draw_load
 from planner.fleet.availability import availability
 from planner.fleet.cost import Purchased
-from planner.futures.arrays import Futures
+from planner.futures.arrays import PASSING, Array, Futures, Whole
 from planner.futures.deliveries import carried_out
-from planner.futures.gate_states import PASSING
 from planner.futures.installed_fleet import in_service
 from planner.futures.limits import _caps_on_routes, _purchase_limits, _rental_limits
-from planner.futures.months import Array, Whole
 from planner.futures.prices import _payments, _unmet_price
 from planner.parallel.backends import Spread
 from planner.sampling import Key
@@ -24,12 +22,10 @@ from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase, Rental
 from planner.sizing import Capacity, capacity_of, draw_per_gpu
 from planner.supply.durations import process_yields
-from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.from_scenario import candidate_orders, serves, supply_spec
 from planner.supply.network.spec import SupplySpec
 from planner.supply.outcomes import Deliveries
 from planner.supply.simulate import Engine
-
-NOT_ORDERED = -1
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def draw_prospects(
 
 def _lots(scenario: Scenario, deliveries: Deliveries) -> Whole:
     """[S, M] place of the lot of each source and order month: the last one, where several make up the order."""
-    lot_of = np.full((len(scenario.purchases), scenario.horizon_months), NOT_ORDERED, dtype=np.int64)
+    lot_of = np.full((len(scenario.purchases), scenario.horizon_months), -1, dtype=np.int64)
     orders = deliveries.orders
     lot_of[orders.source, orders.month] = np.arange(len(orders))
     return lot_of
@@ -153,7 +149,7 @@ def _carried(
     for s, source in enumerate(sources):
         up = availability(source.failures_per_year, source.repair_days) if isinstance(source, Purchase) else 1.0
         for p, pool in enumerate(scenario.pools):
-            if source.sku in pool.layouts and (source.pools is None or pool.name in source.pools):
+            if serves(source, pool):
                 carried[:, p, s] = up * per_gpu[:, capacity_of(capacities, pool.name, source.sku)]
     return carried
 

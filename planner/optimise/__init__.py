@@ -1,1 +1,1 @@
-"""Orders from sampled futures: formulation, solver, promise, rivals, reasons. Arrays in, plans out."""
+"""Orders from sampled futures: formulation, solver, service level, benchmarks, reasons. Arrays in, plans out."""

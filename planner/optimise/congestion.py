@@ -1,9 +1,8 @@
 """Own orders lengthen the queues they wait in: plan, simulate at the plan's volume, plan again.
 
-The programme takes lead times as given. Where stages have a capacity, futures drawn for one volume of orders
-are wrong for another. So the study is repeated, each time on futures drawn at the volume of the plan before,
-until the plan stops moving. It may not: then that is the answer, and the plan returned is the one that does
-best at its own volume.
+The programme takes lead times as given. Where stages have a capacity, futures drawn for one volume of orders are wrong
+for another. So the study is repeated, each time on futures drawn at the volume of the plan before, until the plan stops
+moving. It may not: then that is the answer, and the plan returned is the one that does best at its own volume.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from planner.futures.arrays import Orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.confirm import Promise, Samples, confirmed, promise
+from planner.optimise.service_level.confirm import Confirmation, Samples, confirmation, confirmed
 from planner.optimise.service_level.infeasible_months import NEAR, lowered, out_of_reach
 
 Draw = Callable[[Orders | None], Samples]
@@ -31,7 +30,7 @@ _MOVED = 0.02
 class Settled:
     """The plan that stands at its own volume."""
 
-    promise: Promise
+    confirmation: Confirmation
     """Its confirmed outcome is that of the final simulation: futures drawn at this very plan's volume."""
     samples: Samples
     """Those futures."""
@@ -47,11 +46,11 @@ def settle(draw: Draw, *, rounds: int = _ROUNDS) -> Settled:
     """Plan, draw again at the plan's volume, plan again, ``rounds`` times at most."""
     samples = draw(None)
     moves: list[float] = []
-    standing: list[tuple[Promise, Samples]] = []
+    standing: list[tuple[Confirmation, Samples]] = []
     before: Orders | None = None
     cost_alone = float("nan")
     for _ in range(rounds):
-        found = promise(samples)
+        found = confirmation(samples)
         plan = found.confirmed.plan
         if before is None:
             cost_alone = found.confirmed.outcome.expected_cost
@@ -69,7 +68,7 @@ def settle(draw: Draw, *, rounds: int = _ROUNDS) -> Settled:
     return Settled(made, there, still and there is samples, tuple(moves), cost_alone)
 
 
-def _at_its_own_volume(found: Promise, samples: Samples) -> Promise:
+def _at_its_own_volume(found: Confirmation, samples: Samples) -> Confirmation:
     """The plan judged on futures at its own volume; which months are out of reach is asked anew there."""
     judge = Formulation(samples.confirm)
     seen = evaluate(judge, found.validated.plan)
@@ -93,7 +92,7 @@ def moved(first: Orders, second: Orders) -> float:
     return 0.0 if larger == 0 else 1.0 - common / larger
 
 
-def _short_and_dear(end: tuple[Promise, Samples]) -> tuple[float, float]:
+def _short_and_dear(end: tuple[Confirmation, Samples]) -> tuple[float, float]:
     found = end[0].confirmed
     missing = np.maximum(found.accepted - found.outcome.probability, 0.0)
     return float(missing.sum()), found.outcome.expected_cost

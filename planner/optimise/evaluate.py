@@ -1,27 +1,22 @@
 """What a plan brings on given futures: months met, shortfall, cost, capacity.
 
 Evaluation carries the plan out as a buyer would: orders and reserved rental as decided, spot rented month by
-month by the rule of recourse.py, the rest unmet. Any futures will do; a promise is read off futures that the
+month by the rule of recourse.py, the rest unmet. Any futures will do; a service level is read off futures that the
 optimiser has not seen.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from executor.portable import normal
 from planner.futures.arrays import Array, Flags, Futures, Orders
 from planner.optimise.lp.formulation import Formulation
 
 MET = 1e-6
 """A month is met when at most this share of its need is unserved: far below one request, above rounding."""
-
-QUANTILES = (0.1, 0.5, 0.9)
 
 
 def all_met(unmet: Array, need: Array) -> Flags:
@@ -60,8 +55,6 @@ class Outcome:
     """[N, P, R, T] GPUs rented at spot."""
     ordered: Array
     """[N, S, M] GPUs ordered, all pools."""
-    committed: Array
-    """[M] expected outlay of the orders placed in each month, money."""
 
     @property
     def count(self) -> int:
@@ -79,20 +72,10 @@ class Outcome:
         """[T] share of futures in which every pool is met in the month."""
         return self.met_jointly.mean(axis=0)
 
-    @cached_property
-    def interval(self) -> Array:
-        """[T, 2] 90 % Wilson interval of ``probability``."""
-        return wilson(self.met_jointly.sum(axis=0), self.count)
-
     @property
     def weakest_month(self) -> int:
         """The month with the lowest probability; the earliest where several tie."""
         return int(self.probability.argmin())
-
-    @property
-    def weakest(self) -> float:
-        """The probability of the weakest month."""
-        return float(self.probability.min())
 
     @property
     def expected_cost(self) -> float:
@@ -125,7 +108,6 @@ def evaluate(futures: Futures | Formulation, plan: Orders) -> Outcome:
         capacity=futures.need - deficit,
         spot_gpus=cover.rented,
         ordered=ordered,
-        committed=(futures.outlay * ordered).sum(axis=1).mean(axis=0),
     )
 
 
@@ -141,49 +123,3 @@ def _cost(formulation: Formulation, plan: Orders, ordered: Array, rented: Array,
         spot=(spot_price * rented).sum(axis=(1, 2, 3)),
         unmet=(formulation.spot.unmet_price * unmet).sum(axis=(1, 2)),
     )
-
-
-def _z(level: float) -> float:
-    """The normal quantile of (1 + level)/2."""
-    return float(normal.quantile((1 + level) / 2))
-
-
-def wilson(successes: NDArray[np.integer] | int, n: int, level: float = 0.9) -> Array:
-    r"""[..., 2] Wilson's score interval of a probability seen ``successes`` times in ``n``.
-
-        (p̂ + z²/2n ± z √(p̂(1-p̂)/n + z²/4n²)) / (1 + z²/n),    z the normal quantile of (1 + level)/2
-
-    Unlike p̂ ± z·s it never leaves [0, 1] and does not collapse at 0 or n successes.
-
-    >>> wilson(90, 100).round(4).tolist()
-    [0.8396, 0.9393]
-    """
-    z = _z(level)
-    seen = np.asarray(successes) / n
-    middle = (seen + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(seen * (1 - seen) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    # At nothing and at all of n the limits are 0 and 1 exactly, which rounding would miss by 1e-16.
-    low = np.where(seen <= 0, 0.0, middle - half)
-    high = np.where(seen >= 1, 1.0, middle + half)
-    return np.stack([low, high], axis=-1)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean of a paired difference over the same futures, with a 90 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def paired(first: Array | Flags, second: Array | Flags, level: float = 0.9) -> Difference:
-    """Mean of ``second - first`` over the futures, normal interval from the spread of the differences.
-
-    On the same random numbers the spread of the difference is far smaller than that of either.
-    """
-    difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
-    z = _z(level)
-    mean = float(difference.mean())
-    half = z * float(difference.std(ddof=1)) / math.sqrt(len(difference)) if len(difference) > 1 else float("inf")
-    return Difference(mean, mean - half, mean + half)

@@ -59,7 +59,7 @@ class Answer(Part):
     way: PolicyId = "fixed-calendar"
     """How orders are decided: the first three ways to act."""
     plan_again_on: dt.date | None = None
-    """When the plan must be made again for its promise to hold; None: it holds as it stands."""
+    """When the plan must be made again for its service level to hold; None: it holds as it stands."""
     waiting: str = ""
     """What waiting one month costs: English, told from this record's figures."""
     rests_on: list[str] = []
@@ -123,14 +123,19 @@ class Month(Part):
     """Money spent in the month on purchases, rental, hosting and power, undiscounted."""
 
 
-class Order(Part):
-    """One order that is placed whatever is seen, and why."""
+class Line(Part):
+    """What is bought or rented from one source for one pool in one month."""
 
     pool: str
     source: str
     sku: str
     month: str
-    """Month of the order, as YYYY-MM."""
+    """YYYY-MM."""
+
+
+class Order(Line):
+    """One order that is placed whatever is seen, and why."""
+
     order_on: dt.date
     """The day the order is placed in the simulation: the first of the month, or the scenario's start."""
     gpus: int
@@ -170,14 +175,9 @@ class Condition(Part):
     """Whether an order that is not placed in its month waits for the first in which the gates pass."""
 
 
-class ConditionalOrder(Part):
+class ConditionalOrder(Line):
     """One line of a calendar that may look before it orders."""
 
-    pool: str
-    source: str
-    sku: str
-    month: str
-    """YYYY-MM."""
     order_on: dt.date
     """The first of the month, or the scenario's start."""
     gpus: int
@@ -202,14 +202,9 @@ class Calendar(Part):
     """What the conditions save against the same calendar without any, with common random numbers; None: it has none."""
 
 
-class LaterOrder(Part):
+class LaterOrder(Line):
     """What planning again is likely to order from a source in a later month."""
 
-    pool: str
-    source: str
-    sku: str
-    month: str
-    """YYYY-MM."""
     placed: float
     """Share of futures in which anything is ordered."""
     mean_gpus: float
@@ -351,13 +346,9 @@ class Reasons(Part):
     unsellable: list[Unsellable] = []
 
 
-class Reservation(Part):
+class Reservation(Line):
     """Rental reserved for one month."""
 
-    pool: str
-    source: str
-    sku: str
-    month: str
     reserve_by: dt.date
     gpus: int
     price: float
@@ -398,7 +389,7 @@ class Rival(Part):
     """Mean shortfall share in the worst tenth of futures."""
     gpus_ordered: float
     verdict: Verdict | None = None
-    """What it is beside the plan: a rival that misses the goal where the plan meets it is no match, however cheap."""
+    """What it is beside the plan: a policy that misses the goal where the plan meets it is no match, however cheap."""
 
 
 class Serving(Part):
@@ -467,7 +458,7 @@ class Provenance(Part):
 
 
 class PlanRecord(Part):
-    """A plan: its inputs, its orders, its consequences, its rivals and its reasons."""
+    """A plan: its inputs, its orders, its consequences, its benchmark policies and its reasons."""
 
     schema_version: int = SCHEMA_VERSION
     versions: Provenance
@@ -510,6 +501,11 @@ class PlanRecord(Part):
     reasons: list[str] = []
     """Why this plan; if the goal cannot be met, which limit binds and by how much: English, told from this record's
     figures."""
+
+    @property
+    def judging_root(self) -> int:
+        """Root of the futures that every figure is read off; older records have no third sample."""
+        return self.roots.get("confirm", self.roots["validate"])
 
     @model_validator(mode="before")
     @classmethod

@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.clock import month_label, month_starts
-from planner.record.models import Reservation
+from planner.record.models import ConditionalOrder, Order, Reservation
 from planner.scenario.models import Scenario
 
 Whole = NDArray[np.int64]
-
-
-class Placed(Protocol):
-    """GPUs from a source for a pool in a month (YYYY-MM)."""
-
-    @property
-    def pool(self) -> str:
-        """Name of the pool."""
-
-    @property
-    def source(self) -> str:
-        """Name of the source."""
-
-    @property
-    def month(self) -> str:
-        """YYYY-MM."""
-
-    @property
-    def gpus(self) -> int:
-        """How many."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +24,9 @@ class Line:
     source: str
     month: str
     gpus: int
+
+
+Placed = Order | ConditionalOrder | Line
 
 
 @dataclass(frozen=True)

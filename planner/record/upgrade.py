@@ -1,4 +1,4 @@
-"""A plan's record of version 1, which held English words where this one holds ids, brought to this version."""
+"""Records and comparisons of version 1, which held English words where these hold ids, brought to this version."""
 
 import re
 from collections.abc import Mapping
@@ -31,6 +31,46 @@ _INPUTS = (
     (re.compile("what rented (?P<sku>.*?) carries in (?P<pool>.*)", re.DOTALL), "rented-carries"),
     (re.compile("what (?P<sku>.*?) carries in (?P<pool>.*)", re.DOTALL), "carries"),
 )
+
+_FIGURES = {
+    "probability in the weakest month": "probability",
+    "weakest month": "weakest-month",
+    "next order by": "next-order-by",
+    "demand outgrows what serves (median)": "runs-out",
+    "mean cost": "mean-cost",
+    "cost of waiting a month": "cost-of-waiting",
+    "money at risk if the gates close": "at-risk",
+    "GPUs ordered": "gpus-ordered",
+}
+_GOAL = re.compile(r"the goal of (\d+)%$")
+_PROBLEM = re.compile(r"alone cannot be swapped \((.*)\)$", re.DOTALL)
+_COST = re.compile(r", [-+][\d,]+ (.*), [-+]\d+ GPUs$")
+
+
+def upgraded_changes(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison of two runs in this version's words; one of this version as it is."""
+    if document.get("schema_version") != 1:
+        return dict(document)
+    moves, causes = document["moves"], document["causes"]
+    money = [line["unit"] for line in moves if line["unit"] not in ("share", "date", "GPUs")]
+    money += filter(None, (_in(_COST, cause) for cause in causes))
+    return {
+        **document,
+        "schema_version": 2,
+        "currency": money[0] if money else "",
+        "moves": [{**move, "figure": _FIGURES[move["figure"]], "goal": _goal(move)} for move in moves],
+        "causes": [{**cause, "problem": _in(_PROBLEM, cause) or ""} for cause in causes],
+    }
+
+
+def _in(pattern: re.Pattern[str], line: Mapping[str, Any]) -> str | None:
+    found = pattern.search(line["text"])
+    return found[1] if found else None
+
+
+def _goal(move: Mapping[str, Any]) -> float | None:
+    said = _in(_GOAL, move)
+    return int(said) / 100 if said else None
 
 
 def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,12 +58,7 @@ def series_names() -> tuple[str, ...]:
 
 
 @cache
-def observations() -> tuple[Observation, ...]:
-    """Every observation, by series and date."""
-    return read_observations(SHIPPED / "demand.csv")
-
-
-def read_observations(path: Path) -> tuple[Observation, ...]:
+def observations(path: Path = SHIPPED / "demand.csv") -> tuple[Observation, ...]:
     """The rows of a demand table by series and date; FileError where a cell is wrong."""
     return tuple(sorted(map(_observation, read_rows(path, COLUMNS)), key=lambda o: (o.series, o.date)))
 

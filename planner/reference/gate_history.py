@@ -86,7 +86,7 @@ def events(product: str | None = None, until: dt.date | None = None) -> tuple[Ga
     """
     return tuple(
         event
-        for event in _events()
+        for event in read_events()
         if (product is None or _touches(event, product)) and (until is None or event.published <= until)
     )
 
@@ -128,15 +128,17 @@ def rule_of(product: str, gate: str, as_of: dt.date, reading: str = "main") -> s
 @cache
 def products() -> tuple[str, ...]:
     """Products with a gate on record, in the table's order."""
-    return tuple(dict.fromkeys(state.product for state in _main_states()))
+    return tuple(dict.fromkeys(state.product for state in read_states()))
 
 
-def read_events(path: Path) -> tuple[GateEvent, ...]:
+@cache
+def read_events(path: Path = SHIPPED / "gate_events.csv") -> tuple[GateEvent, ...]:
     """The rows of an event table in order of their date; FileError where a cell is wrong."""
     return tuple(sorted(map(_event, read_rows(path, EVENT_COLUMNS)), key=lambda event: event.date))
 
 
-def read_states(path: Path) -> tuple[GateState, ...]:
+@cache
+def read_states(path: Path = SHIPPED / "gate_states.csv") -> tuple[GateState, ...]:
     """The rows of a state table; FileError where a cell is wrong or a state starts twice on one day."""
     found: dict[tuple[str, str, dt.date], GateState] = {}
     for row in read_rows(path, STATE_COLUMNS):
@@ -147,27 +149,13 @@ def read_states(path: Path) -> tuple[GateState, ...]:
     return tuple(found.values())
 
 
-def read_readings(path: Path) -> tuple[tuple[str, GateState], ...]:
+@cache
+def read_readings(path: Path = SHIPPED / "gate_readings.csv") -> tuple[tuple[str, GateState], ...]:
     """(reading, state) for each row where a reading differs; an empty state takes the main entry away."""
     return tuple(
         (row.choice("reading", READINGS[1:]), _state(row, row.choice("state", ("", *STATES)), row.needed("why")))
         for row in read_rows(path, READING_COLUMNS)
     )
-
-
-@cache
-def _events() -> tuple[GateEvent, ...]:
-    return read_events(SHIPPED / "gate_events.csv")
-
-
-@cache
-def _main_states() -> tuple[GateState, ...]:
-    return read_states(SHIPPED / "gate_states.csv")
-
-
-@cache
-def _reading_rows() -> tuple[tuple[str, GateState], ...]:
-    return read_readings(SHIPPED / "gate_readings.csv")
 
 
 @cache
@@ -180,8 +168,8 @@ def _history(product: str, gate: str, reading: str) -> tuple[GateState, ...]:
     ):
         if found not in known:
             raise UnknownNameError(kind, found, known)
-    by_start = {_start(state): state for state in _main_states()}
-    by_start.update({_start(state): state for name, state in _reading_rows() if name == reading})
+    by_start = {_start(state): state for state in read_states()}
+    by_start.update({_start(state): state for name, state in read_readings() if name == reading})
     chosen = (state for state in by_start.values() if (state.product, state.gate) == (product, gate) and state.state)
     return tuple(sorted(chosen, key=lambda state: state.from_date))
 

@@ -52,17 +52,6 @@ class Stage:
     note: str
 
 
-@dataclass(frozen=True)
-class TotalConstraint:
-    """Sourced total of the vendor's stages, days; the stages are scaled so that their sum keeps to it."""
-
-    low_days: float
-    mode_days: float
-    high_days: float
-    evidence: str
-    source: str
-
-
 def chain(name: str, product: str | None = None) -> tuple[Stage, ...]:
     """The default stages of a chain in order; with a product (as in the gate history), only what it passes.
 
@@ -80,19 +69,17 @@ def chain(name: str, product: str | None = None) -> tuple[Stage, ...]:
     )
 
 
-def total_constraint() -> TotalConstraint:
-    """About nine months from a new wafer order to goods released by the vendor: 243, 270, 301 days."""
+def total_constraint() -> Stage:
+    """The vendor's stages in all, which are scaled so that their sum keeps to it.
+
+    About nine months from a new wafer order to goods released by the vendor: 243, 270, 301 days.
+    """
     (total,) = (stage for stage in stages() if stage.role == "total")
-    return TotalConstraint(total.low_days, total.mode_days, total.high_days, total.evidence, total.source)
+    return total
 
 
 @cache
-def stages() -> tuple[Stage, ...]:
-    """Every row of the shipped table."""
-    return read_stages(SHIPPED / "stages.csv")
-
-
-def read_stages(path: Path) -> tuple[Stage, ...]:
+def stages(path: Path = SHIPPED / "stages.csv") -> tuple[Stage, ...]:
     """The rows of a stage table, ordered by chain, role and sequence; FileError where a cell is wrong."""
     found = [_stage(row) for row in read_rows(path, COLUMNS)]
     return tuple(sorted(found, key=lambda s: (CHAINS.index(s.chain), ROLES.index(s.role), s.sequence)))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 
 from planner.clock import month_label, month_starts
 from planner.compare.alternatives import Worth
-from planner.futures.gate_states import CLOSED, PASSING, PROMISED
+from planner.futures.arrays import CLOSED, PASSING, PROMISED, Array
 from planner.futures.sample import Prospects
 from planner.optimise.evaluate import Outcome
-from planner.optimise.intervals import Array, difference, interval, mean_of, probability, quantiles
-from planner.optimise.lp.limits import Limit
+from planner.optimise.intervals import mean_of, paired, probability, quantiles
+from planner.optimise.lp.formulation import Limit
 from planner.optimise.policies.choice import Choice
 from planner.optimise.policies.if_then import ConditionalOrder as Line
 from planner.optimise.policies.if_then import Rule
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.value.information import Swing as Swung
 from planner.record.ids import GateLevel
 from planner.record.models import (
     BindingLimit,
@@ -27,12 +25,9 @@ from planner.record.models import (
     Condition,
     ConditionalOrder,
     FrontierPoint,
-    Information,
     LaterOrder,
     OpenGate,
     Quarter,
-    Swing,
-    SwingInput,
 )
 from planner.report.cash_flow import monthly_commitments, monthly_risk
 from planner.scenario.models import Scenario
@@ -56,10 +51,10 @@ def calendar(scenario: Scenario, choice: Choice) -> Calendar:
         conditional=conditional,
         lines=[_line(scenario, line, starts) for line in lines if line.placed > 0],
         mean_cost=mean_of(found.outcome.cost.total),
-        cost_difference=difference(choice.chosen.outcome.cost.total, found.outcome.cost.total),
+        cost_difference=paired(choice.chosen.outcome.cost.total, found.outcome.cost.total),
         weakest_month=month_label(starts[month]),
         probability=probability(found.outcome.met_jointly[:, month]),
-        conditions_save=difference(found.outcome.cost.total, saved) if conditional else None,
+        conditions_save=paired(found.outcome.cost.total, saved) if conditional else None,
     )
 
 
@@ -160,25 +155,15 @@ def quarters(scenario: Scenario, fresh: Prospects, chosen: Calibration, spend: d
     return rows
 
 
-def information(found: Worth) -> Information:
-    """VSS and EVPI."""
-    known = found.information
-    return Information(
-        stochastic_solution=interval(known.stochastic_solution),
-        perfect=interval(known.perfect),
-        foretold=known.foretold,
-    )
-
-
 def open_gates(scenario: Scenario, found: Worth) -> list[OpenGate]:
     """What each gate costs by not being open, the dearest first; all of them together at the head."""
     starts = month_starts(scenario.start, scenario.horizon_months)
     rows = [
         OpenGate(
             gate=world.gate,
-            cost_difference=interval(world.cost),
+            cost_difference=world.cost,
             weakest_month=month_label(starts[world.month]),
-            probability_difference=interval(world.probability),
+            probability_difference=world.probability,
             futures=found.futures,
         )
         for world in found.open_gates
@@ -198,20 +183,6 @@ def frontier(scenario: Scenario, found: Worth) -> list[FrontierPoint]:
             meets_goal=point.meets_goal,
         )
         for point in found.frontier
-    ]
-
-
-def swings(found: Sequence[Swung]) -> list[Swing]:
-    """The tornado's bars, the widest first."""
-    return [
-        Swing(
-            input=SwingInput(**asdict(swing.input)),
-            cost_low=swing.low[0],
-            cost_high=swing.high[0],
-            met_low=swing.low[1],
-            met_high=swing.high[1],
-        )
-        for swing in found
     ]
 
 

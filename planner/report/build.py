@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 from planner.clock import minutes, month_label, month_starts
 from planner.compare.alternatives import Worth
 from planner.demand.traffic import Traffic
+from planner.futures.arrays import Array
 from planner.futures.limits import whole_lot
 from planner.futures.months import month_days
+from planner.futures.prices import unit_column
 from planner.futures.sample import Prospects
 from planner.optimise.congestion import Settled
 from planner.optimise.evaluate import Outcome
-from planner.optimise.intervals import mean_of, quantiles
-from planner.optimise.policies.benchmarks import Rival
+from planner.optimise.intervals import mean_of, paired, probability, quantiles
+from planner.optimise.policies.benchmarks import Benchmark
 from planner.optimise.policies.choice import Choice
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.infeasible_months import OutOfReach, relaxations
 from planner.optimise.value.information import tornado
 from planner.optimise.value.order_value import OrderReason, Waiting, firm_orders
+from planner.record.ids import PolicyId, Verdict
 from planner.record.models import (
     Answer,
     Dates,
@@ -32,16 +35,15 @@ from planner.record.models import (
     Order,
     OwnVolume,
     PlanRecord,
+    PoolMonth,
     Reasons,
-    Relaxation,
+    Rival,
     Unsellable,
 )
 from planner.record.provenance import versions
 from planner.report import analysis_sections as findings
 from planner.report.cash_flow import committed, cost_parts, monthly_risk, monthly_spend
-from planner.report.months import _months
 from planner.report.orders import _lead_times, _orders, _reservations, arrival
-from planner.report.rivals import _rivals, shortfall_share
 from planner.report.sentences import with_sentences
 from planner.report.serving_rows import _profile, serving_row
 from planner.sampling.seeds import PLANNED, root_of
@@ -50,6 +52,7 @@ from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import candidate_orders, supply_spec
+from planner.supply.network.gate import State
 
 SECONDS_PER_DAY = 86400.0
 
@@ -60,7 +63,7 @@ def record_of(
     serving: Sequence[Capacity],
     fresh: Prospects,
     choice: Choice,
-    rivals: Sequence[Rival],
+    benchmarks: Sequence[Benchmark],
     waiting: Waiting,
     reasons: Sequence[OrderReason],
     odds: Sequence[GateOdds],
@@ -93,7 +96,7 @@ def record_of(
         orders=orders,
         reservations=_reservations(scenario, chosen),
         kpis=kpis,
-        rivals=_rivals(scenario, choice, rivals),
+        rivals=_rivals(scenario, choice, benchmarks),
         later=later,
         sizing=[serving_row(each) for each in serving],
         profiles=[_profile(each) for each in serving],
@@ -112,18 +115,72 @@ def record_of(
 
 def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prospects) -> dict[str, Any]:
     """What other worlds and goals cost, and what the outcome swings with."""
-    swings = findings.swings(tornado(fresh.futures, choice.chosen.outcome))
+    swings = tornado(fresh.futures, choice.chosen.outcome)
     if worth is None:
         return {"tornado": swings}
     return {
         "tornado": swings,
-        "information": findings.information(worth),
+        "information": worth.information,
         "open_gates": findings.open_gates(scenario, worth),
         "frontier": findings.frontier(scenario, worth),
     }
 
 
-# --- money and rivals ------------------------------------------------------------------------------------------
+# --- months ----------------------------------------------------------------------------------------------------
+
+
+def _months(
+    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration, spend: Array
+) -> list[Month]:
+    """``spend``: [N, T] undiscounted."""
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    joint = chosen.outcome.met_jointly
+    return [
+        Month(
+            month=month_label(day),
+            start=day,
+            probability=probability(joint[:, t]),
+            required=t + 1 >= scenario.goal.from_month,
+            pools=[_pool_month(scenario, serving, fresh, chosen, p, t) for p in range(len(scenario.pools))],
+            gates=_gate_shares(fresh, t),
+            spend=quantiles(spend[:, t]),
+        )
+        for t, day in enumerate(starts)
+    ]
+
+
+def _pool_month(
+    scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration, p: int, t: int
+) -> PoolMonth:
+    """One pool in one month, counted in GPUs of its unit of account, future by future."""
+    futures, outcome = fresh.futures, chosen.outcome
+    column = unit_column(serving, scenario.pools[p].name)
+    unit = fresh.per_gpu[:, column]
+    reserved = (futures.rental_per_gpu[:, p] * chosen.plan.reserved[p, :, t]).sum(axis=1)
+    spot = (futures.rental_per_gpu[:, p] * outcome.spot_gpus[:, p, :, t]).sum(axis=1)
+    need = futures.need[:, p, t]
+    return PoolMonth(
+        pool=scenario.pools[p].name,
+        unit=serving[column].sku,
+        need_gpus=quantiles(need / unit),
+        in_service_gpus=quantiles((outcome.capacity[:, p, t] - reserved) / unit),
+        reserved_gpus=float((reserved / unit).mean()),
+        spot_gpus=quantiles(spot / unit),
+        unmet_gpus=quantiles(outcome.shortfall[:, p, t] * need / unit),
+        probability=probability(outcome.met[:, p, t]),
+    )
+
+
+def _gate_shares(fresh: Prospects, t: int) -> dict[str, dict[str, float]]:
+    """Share of futures in each state on the month's first day, by gate."""
+    shares = {}
+    for g, gate in enumerate(fresh.spec.gates):
+        states = fresh.deliveries.gate_state[:, g, t]
+        shares[gate.name] = {state.name.lower(): float((states == state).mean()) for state in State}
+    return shares
+
+
+# --- money -----------------------------------------------------------------------------------------------------
 
 
 def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
@@ -136,7 +193,7 @@ def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
         committed=committed(scenario, chosen),
         at_risk=float(monthly_risk(scenario, fresh, chosen).max()),
         gpus_ordered=round(float(chosen.outcome.ordered.sum(axis=(1, 2)).mean())),
-        shortfall_share=mean_of(shortfall_share(fresh, outcome)),
+        shortfall_share=mean_of(_shortfall_share(fresh, outcome)),
         cost_per_million_tokens=_cost_per_million_tokens(scenario, fresh, outcome),
     )
 
@@ -147,6 +204,58 @@ def _cost_per_million_tokens(scenario: Scenario, fresh: Prospects, outcome: Outc
     served = fresh.load.mean_rps * (1.0 - outcome.shortfall) * output[:, None] * seconds
     tokens = float(served.sum(axis=(1, 2)).mean())
     return float(outcome.cost.total.mean()) / tokens * 1e6 if tokens > 0 else None
+
+
+# --- benchmark policies ----------------------------------------------------------------------------------------
+
+
+def _shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
+    """[N] unmet share of each future's demand over the horizon; each pool counts alike."""
+    need = fresh.futures.need
+    return np.asarray(((outcome.shortfall * need).sum(axis=2) / need.sum(axis=2)).mean(axis=1))
+
+
+def _rivals(scenario: Scenario, choice: Choice, benchmarks: Sequence[Benchmark]) -> list[Rival]:
+    """The other ways to plan, then the rules of thumb and the narrower choices."""
+    mine = choice.chosen.outcome
+    ways: list[tuple[PolicyId, Outcome]] = [(way, choice.of(way).outcome) for way in choice.ways if way != choice.way]
+    return [
+        _rival(scenario, name, outcome, mine)
+        for name, outcome in [*ways, *((each.name, each.outcome) for each in benchmarks)]
+    ]
+
+
+def _rival(scenario: Scenario, name: PolicyId, outcome: Outcome, mine: Outcome) -> Rival:
+    starts = month_starts(scenario.start, scenario.horizon_months)
+    weakest = findings.weakest_required(scenario, outcome)
+    shortfall = outcome.shortfall.mean(axis=(1, 2))
+    worst = np.sort(shortfall)[-max(1, outcome.count // 10) :]
+    cost = paired(mine.cost.total, outcome.cost.total)
+    return Rival(
+        name=name,
+        mean_cost=mean_of(outcome.cost.total),
+        cost_difference=cost,
+        weakest_month=month_label(starts[weakest]),
+        probability=probability(outcome.met_jointly[:, weakest]),
+        shortfall_share=float(shortfall.mean()),
+        worst_tenth_shortfall=float(worst.mean()),
+        gpus_ordered=float(outcome.ordered.sum(axis=(1, 2)).mean()),
+        verdict=_verdict(scenario, outcome, mine, cost),
+    )
+
+
+def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval) -> Verdict:
+    """A policy that serves less often than the goal is no match, however cheap; within the interval it ties."""
+    required = slice(scenario.goal.from_month - 1, None)
+    aim = np.minimum(mine.probability[required], scenario.goal.probability)
+    if np.any(outcome.probability[required] < aim - 1e-12):
+        return "misses-goal"
+    budget = scenario.goal.budget
+    if not outcome.affordable(None if budget is None else scenario.in_currency(budget)):
+        return "over-budget"
+    if cost.low > 0:
+        return "dearer"
+    return "cheaper" if cost.high < 0 else "ties"
 
 
 # --- answer ----------------------------------------------------------------------------------------------------
@@ -177,8 +286,8 @@ def _answer(
         probability=weakest.probability,
         next_order_by=min(dates, default=None),
         runs_out=_runs_out(scenario, fresh),
-        cost_of_waiting=Interval(value=waiting.cost.mean, low=waiting.cost.low, high=waiting.cost.high),
-        waiting_takes=waiting.probability.mean,
+        cost_of_waiting=waiting.cost,
+        waiting_takes=waiting.probability.value,
         waiting_hurts=month_label(starts[waiting.hurt_month]),
         demand_growth=(float(growth[0]), float(growth[1])),
     )
@@ -200,14 +309,10 @@ def _why(
 ) -> Reasons:
     """Months out of reach and what would do; ``budget``: the one that would."""
     unreachable = [out for out in chosen.out_of_reach if out.month + 1 >= scenario.goal.from_month]
-    worst_first = sorted(unreachable, key=lambda out: out.best)
+    worst_first = sorted(unreachable, key=lambda out: out.best.value)
     return Reasons(
         missed=[_missed(scenario, out) for out in worst_first],
-        relaxations=[
-            Relaxation(limit=found.kind, factor=found.factor, sources=list(found.sources))
-            for out in worst_first[:1]
-            for found in relaxations(fresh.futures, out.month, chosen.goal)
-        ],
+        relaxations=[found for out in worst_first[:1] for found in relaxations(fresh.futures, out.month, chosen.goal)],
         budget_that_would_do=budget,
         own_volume=None if settled is None else _own_volume(settled),
         unsellable=[
@@ -219,16 +324,15 @@ def _why(
 
 
 def _missed(scenario: Scenario, out: OutOfReach) -> MissedMonth:
-    low, high = out.best_interval
     return MissedMonth(
         month=month_label(month_starts(scenario.start, scenario.horizon_months)[out.month]),
-        best=Interval(value=out.best, low=low, high=high),
+        best=out.best,
         missing={pool.name: float(value) for pool, value in zip(scenario.pools, out.missing, strict=True) if value > 0},
     )
 
 
 def _own_volume(settled: Settled) -> OwnVolume:
-    dearer = settled.promise.confirmed.outcome.expected_cost - settled.cost_alone
+    dearer = settled.confirmation.confirmed.outcome.expected_cost - settled.cost_alone
     return OwnVolume(costs=dearer, settled=settled.settled, moves=list(settled.moves))
 
 
@@ -259,13 +363,13 @@ def _sources(scenario: Scenario, streams: Sequence[Traffic]) -> list[dict[str, s
 def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Settled | None) -> dict[str, Any]:
     """Readings that help to judge the model behind the plan."""
     chosen, run = choice.chosen, scenario.run
-    made = choice.replanned.promise if choice.replanned and choice.way == "monthly-re-planning" else choice.static
+    made = choice.replanned.confirmation if choice.replanned and choice.way == "monthly-re-planning" else choice.static
     return {
         "futures": {"optimise": run.training_futures, "validate": run.replications, "confirm": len(fresh.futures.need)},
         "engine": run.engine,
         "candidate_lots": len(candidate_orders(scenario)),
         "shortfall_cvar": {"level": scenario.goal.cvar_level, "value": chosen.solution.shortfall_cvar},
-        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.steps)},
+        "optimiser": {"gap": chosen.solution.gap, "steps": len(chosen.kept_shares)},
         "promise": {
             "aimed_at": made.aim,
             "raised": made.raised,

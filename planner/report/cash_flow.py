@@ -4,16 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.clock import MINUTES_PER_DAY, minutes, month_starts
-from planner.futures.months import month_days
+from planner.futures.arrays import Array
+from planner.futures.months import HOURS_PER_DAY, month_days
 from planner.futures.prices import order_prices, price_path
 from planner.futures.sample import Prospects
 from planner.optimise.service_level.calibrate import Calibration
 from planner.scenario.checks import spot_price
 from planner.scenario.models import Scenario
-
-Array = NDArray[np.float64]
-HOURS_PER_DAY = 24.0
-
 
 KINDS = ("prepayments", "balances", "licence fees", "refunds", "hosting and power", "rental")
 

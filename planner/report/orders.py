@@ -10,8 +10,7 @@ from planner.clock import day_of, month_label, month_starts
 from planner.futures.months import month_days
 from planner.futures.prices import order_prices, price_path
 from planner.futures.sample import Prospects
-from planner.optimise.evaluate import wilson
-from planner.optimise.intervals import LEVEL, quantiles
+from planner.optimise.intervals import LEVEL, quantiles, wilson
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.value.order_value import OrderReason
 from planner.record.models import Dates, Interval, LeadTime, Order, Reservation
@@ -20,9 +19,7 @@ from planner.scenario.models import Scenario
 
 def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
     """Quantiles of a day; -1 counts as later than the horizon."""
-    late = np.where(minute >= 0, minute.astype(np.float64), np.inf)
-    found = np.quantile(late, (0.1, 0.5, 0.9), method="higher")
-    p10, p50, p90 = (day_of(start, value) if np.isfinite(value) else None for value in found)
+    p10, p50, p90 = (arrival_quantile(start, minute, share) for share in (0.1, 0.5, 0.9))
     return Dates(p10=p10, p50=p50, p90=p90)
 
 
@@ -61,9 +58,7 @@ def _order(
         price=price,
         prepayment=price * source.prepayment,
         probability_without=Interval(value=reason.probability_without, low=float(low), high=float(high)),
-        cost_without=Interval(
-            value=reason.cost_without.mean, low=reason.cost_without.low, high=reason.cost_without.high
-        ),
+        cost_without=reason.cost_without,
         probability_with=reason.probability_with,
         accepted=float(accepted.mean()),
     )

@@ -4,6 +4,7 @@ Every place that tells a plan (terminal, screen, report, alert, and the record's
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -153,10 +154,9 @@ def _what(record: PlanRecord, say: Wording) -> str:
 
 def _ordered(record: PlanRecord, say: Wording) -> str:
     """The next orders by date, several lines of one source and day as one."""
-    grouped: dict[tuple[dt.date, str, str], int] = {}
+    grouped = Counter[tuple[dt.date, str, str]]()
     for order in record.orders:
-        key = (order.order_on, order.sku, order.source)
-        grouped[key] = grouped.get(key, 0) + order.gpus
+        grouped[order.order_on, order.sku, order.source] += order.gpus
     lines = sorted(grouped.items())
     named = say.listed(
         say("{gpus} {sku} from {source} by {day}", gpus=gpus, sku=sku, source=source, day=say.day(day))
@@ -171,9 +171,9 @@ def _rented(record: PlanRecord, say: Wording) -> str:
     words = []
     for rental in dict.fromkeys(item.source for item in record.reservations):
         items = [item for item in record.reservations if item.source == rental]
-        by_month: dict[str, int] = {}
+        by_month = Counter[str]()
         for item in items:
-            by_month[item.month] = by_month.get(item.month, 0) + item.gpus
+            by_month[item.month] += item.gpus
         first, last = min(by_month), max(by_month)
         words.append(
             say(
@@ -250,9 +250,7 @@ def waiting(record: PlanRecord, say: Wording) -> str:
         if cost.value >= 0
         else "Ordering nothing before {after} saves {cost} on average ({low} to {high})",
         after=after,
-        cost=say.money(abs(cost.value), currency),
-        low=say.money(low, currency),
-        high=say.money(high, currency),
+        **say.moneys(currency, cost=abs(cost.value), low=low, high=high),
     )
     if found.waiting_takes < -TELLING_POINTS and found.waiting_hurts is not None:
         words += say(

@@ -43,9 +43,7 @@ def calendar_sentence(record: PlanRecord, calendar: Calendar, say: Wording) -> s
         told.append(
             say(
                 "Against planning again each month that is {change} ({low} to {high}).",
-                change=say.change(cost.value, currency),
-                low=say.change(cost.low, currency),
-                high=say.change(cost.high, currency),
+                **say.changes(currency, change=cost.value, low=cost.low, high=cost.high),
             )
         )
     return say.together(*told, _saved(calendar.conditions_save, currency, say))
@@ -57,25 +55,25 @@ def _saved(saves: Interval | None, currency: str, say: Wording) -> str:
         return say("No condition on the gates saves enough: every order is placed in any case.")
     return say(
         "Its conditions save {value} ({low} to {high}) against the same orders whatever is seen.",
-        **_money(saves, currency, say),
+        **say.moneys(currency, value=saves.value, low=saves.low, high=saves.high),
     )
 
 
 def worth_sentences(record: PlanRecord, say: Wording) -> list[str]:
     """What planning with odds saves, and what knowing more or an open gate would be worth."""
-    currency, known = record.scenario.currency, record.information
-    told: list[str] = []
-    if known is not None:
+    currency, told = record.scenario.currency, []
+    if record.information is not None:
+        saved, perfect = record.information.stochastic_solution, record.information.perfect
         told = [
             say(
                 "Planning with odds instead of for the mean future saves {value} ({low} to {high}).",
-                **_money(known.stochastic_solution, currency, say),
+                **say.moneys(currency, value=saved.value, low=saved.low, high=saved.high),
             ),
             say(
                 "A perfect forecast would save {value} at most ({low} to {high}, over {n} futures): no study is worth "
                 "more.",
-                n=say.count(known.foretold),
-                **_money(known.perfect, currency, say),
+                n=say.count(record.information.foretold),
+                **say.moneys(currency, value=perfect.value, low=perfect.low, high=perfect.high),
             ),
         ]
     for world in record.open_gates:
@@ -89,9 +87,7 @@ def worth_sentences(record: PlanRecord, say: Wording) -> list[str]:
                 "{gate} always open: cost {cost} ({low} to {high}), probability of {month} {points} points ({p_low} to "
                 "{p_high}).",
                 gate=gate,
-                cost=say.change(cost.value, currency),
-                low=say.change(cost.low, currency),
-                high=say.change(cost.high, currency),
+                **say.changes(currency, cost=cost.value, low=cost.low, high=cost.high),
                 month=say.month(world.weakest_month),
                 points=f"{100 * gain.value:+.1f}",
                 p_low=f"{100 * gain.low:+.1f}",
@@ -123,11 +119,3 @@ def _limit(limit: BindingLimit, currency: str, say: Wording) -> str:
     return say(
         "One GPU more in the {limit} of {name} in {month} would save {saves}.", month=say.month(limit.month), **figures
     )
-
-
-def _money(interval: Interval, currency: str, say: Wording) -> dict[str, str]:
-    return {
-        "value": say.money(interval.value, currency),
-        "low": say.money(interval.low, currency),
-        "high": say.money(interval.high, currency),
-    }

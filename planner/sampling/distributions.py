@@ -2,8 +2,7 @@
 
 Every law is frozen, answers ``quantile(u)`` for arrays of u strictly between 0 and 1, and knows its ``mean``.
 Because the same u is asked whatever the law, a law can be changed with the same random numbers: a longer duration at
-the
-same u is longer in every replication.
+the same u is longer in every replication.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +23,6 @@ Floats = NDArray[np.float64]
 class Law(ABC):
     """A distribution on the real line; its unit is the caller's."""
 
-    kind: ClassVar[str] = ""
-
     @abstractmethod
     def quantile(self, u: ArrayLike) -> Floats:
         """The value below which the law lies with probability u; same shape as u."""
@@ -36,24 +32,24 @@ class Law(ABC):
     def mean(self) -> float:
         """The expected value; infinite where the tail is too heavy to have one."""
 
-    def _must(self, holds: bool, rule: str) -> None:
-        if not holds:
-            found = ", ".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
-            raise ValueError(f"{self.kind}: {rule} (got {found})")
-
-    def _must_be_finite(self) -> None:
-        self._must(all(math.isfinite(getattr(self, f.name)) for f in fields(self)), "parameters must be finite")
+    def _must(self, holds: bool = True, rule: str = "") -> None:
+        """Parameters are finite and keep the law's own rule."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        finite = all(math.isfinite(value) for value in given.values())
+        if not (finite and holds):
+            found = ", ".join(f"{name}={value}" for name, value in given.items())
+            broken = rule if finite else "parameters must be finite"
+            raise ValueError(f"{type(self).__name__.lower()}: {broken} (got {found})")
 
 
 @dataclass(frozen=True)
 class Constant(Law):
     """Always ``value``."""
 
-    kind: ClassVar[str] = "constant"
     value: float
 
     def __post_init__(self) -> None:
-        self._must_be_finite()
+        self._must()
 
     def quantile(self, u: ArrayLike) -> Floats:
         """``value`` for every u."""
@@ -69,13 +65,11 @@ class Constant(Law):
 class Triangular(Law):
     """The triangle on ``low``, ``mode``, ``high``: what a source that gives three figures supports."""
 
-    kind: ClassVar[str] = "triangular"
     low: float
     mode: float
     high: float
 
     def __post_init__(self) -> None:
-        self._must_be_finite()
         self._must(self.low <= self.mode <= self.high, "low, mode and high must be in this order")
 
     def quantile(self, u: ArrayLike) -> Floats:
@@ -102,11 +96,9 @@ class Triangular(Law):
 class Exponential(Law):
     """Memoryless with expected value ``scale``."""
 
-    kind: ClassVar[str] = "exponential"
     scale: float
 
     def __post_init__(self) -> None:
-        self._must_be_finite()
         self._must(self.scale > 0, "scale must be positive")
 
     def quantile(self, u: ArrayLike) -> Floats:
@@ -123,12 +115,10 @@ class Exponential(Law):
 class Lomax(Law):
     """Pareto from zero, S(t) = (scale / (scale + t))**shape: exponential, its rate Gamma(shape, scale)."""
 
-    kind: ClassVar[str] = "lomax"
     shape: float
     scale: float
 
     def __post_init__(self) -> None:
-        self._must_be_finite()
         self._must(self.shape > 0 and self.scale > 0, "shape and scale must be positive")
 
     def quantile(self, u: ArrayLike) -> Floats:

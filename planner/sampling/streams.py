@@ -8,7 +8,7 @@ SC'11), a bijection of a 128-bit counter under a 64-bit key. Waferlag's use of i
     uniform = the half of the block that stage % 2 names: 52 of its 64 bits, centred, so never 0 and never 1
 
 An entity is named by ``entity_id`` from what it is (source, order month, lot), never from when it was made.
-So rival plans meet the same random numbers, one replication alone equals itself inside a batch, and a further lot,
+So competing plans meet the same random numbers, one replication alone equals itself inside a batch, and a further lot,
 source, stage or month changes no draw that existed before.
 """
 
@@ -38,7 +38,14 @@ WORDS = 1 << 32
 
 @dataclass(frozen=True)
 class Key:
-    """One family of random numbers: all draws made under the same root are common to every plan, engine and process."""
+    """One family of random numbers: all draws made under the same root are common to every plan, engine and process.
+
+    root         seed, 0 .. 2**32 - 1
+    domain       what a number is for; different words give independent streams
+    replication, entity, stage, draw    whole numbers 0 .. 2**32 - 1, scalars or arrays
+
+    ValueError for a number out of range.
+    """
 
     root: int
 
@@ -49,8 +56,41 @@ class Key:
     def uniform(
         self, domain: str, replication: ArrayLike, entity: ArrayLike, stage: ArrayLike = 0, draw: ArrayLike = 0
     ) -> Floats:
-        """The uniforms of these counters under this root; see ``uniform``."""
-        return uniform(self.root, domain, replication, entity, stage, draw)
+        """Uniforms strictly between 0 and 1 for the counters, which broadcast against each other.
+
+        Returns float64 of the broadcast shape (scalars: 0-dimensional).
+        """
+        words = np.broadcast_arrays(*(_word(value) for value in (replication, entity, stage, draw)))
+        flat = [np.ascontiguousarray(word).reshape(-1) for word in words]
+        out = np.empty(flat[0].size)
+        for first in range(0, out.size, _BLOCKS_AT_ONCE):
+            part = slice(first, first + _BLOCKS_AT_ONCE)
+            counter = (flat[0][part], flat[1][part], flat[2][part] >> np.uint64(1), flat[3][part])
+            w0, w1, w2, w3 = philox4x32(counter, (int(self.root), domain_id(domain)))
+            odd = (flat[2][part] & np.uint64(1)).astype(bool)
+            out[part] = np.where(odd, _fraction(w2, w3), _fraction(w0, w1))
+        return out.reshape(words[0].shape)
+
+    def stages(self, domain: str, replication: ArrayLike, entity: ArrayLike, stages: int) -> Floats:
+        """Stages 0 .. ``stages`` - 1 of each counter at draw 0, first axis the stage: ``uniform`` at half its cost.
+
+        ``replication`` and ``entity`` broadcast; the result has shape (stages, *broadcast shape) and equals
+        ``uniform(domain, replication, entity, stage=s)`` for every s, bit for bit.
+        """
+        rep, ent = np.broadcast_arrays(_word(replication), _word(entity))
+        shape = rep.shape
+        rep, ent = np.ascontiguousarray(rep).reshape(-1), np.ascontiguousarray(ent).reshape(-1)
+        out = np.empty((stages, rep.size))
+        key = (int(self.root), domain_id(domain))
+        for first in range(0, rep.size, _BLOCKS_AT_ONCE):
+            part = slice(first, first + _BLOCKS_AT_ONCE)
+            draw = np.zeros(rep[part].size, dtype=np.uint64)
+            for pair in range((stages + 1) // 2):
+                w0, w1, w2, w3 = philox4x32((rep[part], ent[part], np.full_like(draw, pair), draw), key)
+                out[2 * pair, part] = _fraction(w0, w1)
+                if 2 * pair + 1 < stages:
+                    out[2 * pair + 1, part] = _fraction(w2, w3)
+        return out.reshape(stages, *shape)
 
 
 @lru_cache(maxsize=65536)
@@ -89,55 +129,6 @@ def philox4x32(counter: tuple[UInt64, UInt64, UInt64, UInt64], key: tuple[int, i
     return c0, c1, c2, c3
 
 
-def uniform(
-    root: int, domain: str, replication: ArrayLike, entity: ArrayLike, stage: ArrayLike = 0, draw: ArrayLike = 0
-) -> Floats:
-    """Uniforms strictly between 0 and 1 for the counters, which broadcast against each other.
-
-    root         seed, 0 .. 2**32 - 1
-    domain       what the number is for; different words give independent streams
-    replication, entity, stage, draw    whole numbers 0 .. 2**32 - 1, scalars or arrays
-
-    Returns float64 of the broadcast shape (scalars: 0-dimensional). ValueError for a number out of range.
-    """
-    words = np.broadcast_arrays(*(_word(value) for value in (replication, entity, stage, draw)))
-    shape = words[0].shape
-    flat = [np.ascontiguousarray(word).reshape(-1) for word in words]
-    out = np.empty(flat[0].size)
-    for first in range(0, out.size, _BLOCKS_AT_ONCE):
-        part = slice(first, first + _BLOCKS_AT_ONCE)
-        counter = (flat[0][part], flat[1][part], flat[2][part] >> np.uint64(1), flat[3][part])
-        w0, w1, w2, w3 = philox4x32(counter, (_root(root), domain_id(domain)))
-        odd = (flat[2][part] & np.uint64(1)).astype(bool)
-        out[part] = np.where(odd, _fraction(w2, w3), _fraction(w0, w1))
-    return out.reshape(shape)
-
-
-def uniform_stages(
-    root: int, domain: str, replication: ArrayLike, entity: ArrayLike, stages: int, draw: int = 0
-) -> Floats:
-    """Stages 0 .. ``stages`` - 1 of each counter, first axis the stage: ``uniform`` at half its cost.
-
-    ``replication`` and ``entity`` broadcast; the result has shape (stages, *broadcast shape) and equals
-    ``uniform(root, domain, replication, entity, stage=s, draw=draw)`` for every s, bit for bit.
-    """
-    rep, ent = np.broadcast_arrays(_word(replication), _word(entity))
-    shape = rep.shape
-    rep, ent = np.ascontiguousarray(rep).reshape(-1), np.ascontiguousarray(ent).reshape(-1)
-    out = np.empty((stages, rep.size))
-    key = (_root(root), domain_id(domain))
-    for first in range(0, rep.size, _BLOCKS_AT_ONCE):
-        part = slice(first, first + _BLOCKS_AT_ONCE)
-        fixed = np.full(rep[part].size, _word(draw), dtype=np.uint64)
-        for pair in range((stages + 1) // 2):
-            counter = (rep[part], ent[part], np.full_like(fixed, pair), fixed)
-            w0, w1, w2, w3 = philox4x32(counter, key)
-            out[2 * pair, part] = _fraction(w0, w1)
-            if 2 * pair + 1 < stages:
-                out[2 * pair + 1, part] = _fraction(w2, w3)
-    return out.reshape(stages, *shape)
-
-
 @lru_cache(maxsize=1024)
 def domain_id(domain: str) -> int:
     """The second key word of a domain's name."""
@@ -148,12 +139,6 @@ def _fraction(high: UInt64, low: UInt64) -> Floats:
     """(k + 1/2) / 2**52 for the top 52 bits k of the two words: exact in float64, and never 0 or 1."""
     bits = (high << np.uint64(20)) | (low >> np.uint64(12))
     return (bits.astype(np.float64) + 0.5) * (1.0 / 2**52)
-
-
-def _root(root: int) -> int:
-    if not 0 <= root < WORDS:
-        raise ValueError(f"a root is a whole number from 0 to {WORDS - 1}, got {root}")
-    return int(root)
 
 
 def _word(value: ArrayLike) -> UInt64:

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from executor.portable import normal
 from planner.clock import MINUTES_PER_DAY, month_starts
-from planner.sampling import Key, entity_id, uniform_stages
+from planner.sampling import Key, entity_id
 from planner.supply.network.gate import Review
 from planner.supply.network.route import Route
-from planner.supply.network.spec import Line, Orders, Source, SupplySpec
+from planner.supply.network.spec import Ints, Line, Orders, Source, SupplySpec
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
@@ -87,7 +86,7 @@ def _pieces(source: Source, orders: Orders, lots: Ints, key: Key, reps: Ints) ->
     stages = len(source.route.stages)
     months, numbers = orders.month[lots].tolist(), orders.lot[lots].tolist()
     entities = np.array([entity_id(source.name, m, k) for m, k in zip(months, numbers, strict=True)], dtype=np.int64)
-    part = uniform_stages(key.root, "piece", reps[:, None], entities[None, :], stages)
+    part = key.stages("piece", reps[:, None], entities[None, :], stages)
     shares = process_yields(source, key, reps)
     pieces = np.empty((1 + stages, len(reps), len(lots)), dtype=np.int64)
     pieces[0] = orders.gpus[lots]
@@ -107,7 +106,7 @@ def draw_backlog(spec: SupplySpec, key: Key, replications: Sequence[int]) -> dic
     for line in spec.lines:
         if not isinstance(line, Line):
             continue
-        u = uniform_stages(key.root, "backlog", reps, entity_id(line.name), line.backlog_lots)
+        u = key.stages("backlog", reps, entity_id(line.name), line.backlog_lots)
         found[line.name] = _whole_minutes(line.backlog_law.quantile(u))
     return found
 
@@ -129,7 +128,7 @@ def _stage_minutes(spec: SupplySpec, source: Source, orders: Orders, lots: Ints,
         unique, back = names, np.arange(len(lots))
     entities = np.array([entity_id(source.name, int(m), int(k)) for m, k in unique], dtype=np.int64)
     count = 1 + len(route.stages) + len(route.sides)
-    u = uniform_stages(key.root, "lot", reps[:, None], entities[None, :], count)
+    u = key.stages("lot", reps[:, None], entities[None, :], count)
     if route.shared > 0:
         months = unique[:, 0] if orders.placed_at.ndim == 1 else _months(spec, orders.placed_at[:, lots])
         shared = _shared(spec, route, months, key, reps)
@@ -173,9 +172,7 @@ def _days(route: Route, u: Floats) -> Floats:
 
 
 def longest_chain(route: Route, parts: NDArray[np.float64] | Ints) -> NDArray[np.float64] | Ints:
-    """Time from the start to the release if nothing waits: stages in turn, each side joining where it
-    must.
-    """
+    """Time from the start to the release if nothing waits: stages in turn, each side joining where it must."""
     stages = route.stages
     began: dict[str, NDArray[np.float64] | Ints] = {}
     now = np.zeros_like(parts[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 from executor.errors import FileError, did_you_mean
 from planner.clock import minutes, month_label, month_starts
 from planner.scenario.models import Scenario
-from planner.supply.network.from_scenario import our_part
+from planner.supply.network.from_scenario import our_part, serves, takes_orders_on
 from planner.supply.network.spec import Orders
 
 COLUMNS = ("pool", "source", "month", "gpus")
@@ -108,7 +108,7 @@ def departures(lines: Sequence[OrderLine], scenario: Scenario) -> list[str]:
             label, day = month_label(days[month]), days[month]
             if cap is not None and gpus > cap:
                 told.append(f"{gpus} GPUs from {source.name} in {label} are above its {cap} a month")
-            if not (source.earliest_order or day) <= day <= (source.latest_order or day):
+            if not takes_orders_on(source, day):
                 told.append(f"{source.name} takes no orders on {day}")
         if source.max_gpus_total is not None and total > source.max_gpus_total:
             told.append(f"{total} GPUs from {source.name} are above its {source.max_gpus_total} in all")
@@ -147,8 +147,7 @@ def _line(path: Path, number: int, row: dict[str, str], scenario: Scenario) -> O
     months = [month_label(day) for day in month_starts(scenario.start, scenario.horizon_months)]
     month = _named(path, number, "month", row.get("month"), months)
     sold = next(item for item in scenario.purchases if item.name == source)
-    serves = next(item for item in scenario.pools if item.name == pool)
-    if sold.sku not in serves.layouts or (sold.pools is not None and pool not in sold.pools):
+    if not serves(sold, next(item for item in scenario.pools if item.name == pool)):
         raise FileError(path, f"source {source} does not serve pool {pool}", row=number, found=source)
     return OrderLine(pool, source, months.index(month), _gpus(path, number, row.get("gpus")))
 

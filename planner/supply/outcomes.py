@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.supply.network.spec import Orders, SupplySpec
+from planner.supply.network.spec import Ints, Orders, SupplySpec
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
@@ -37,9 +36,8 @@ EVENT = np.dtype([
     ("replication", np.int64), ("lot", np.int64), ("visit", np.int16),
     ("enter", np.int64), ("start", np.int64), ("leave", np.int64),
 ])  # fmt: skip
-"""One row of the trace: a lot's visit to a stage, side or point. ``visit`` counts through ``Route.visits``
-of the lot's source; minutes of entering, of beginning (after any wait) and of leaving, UNSEEN where not
-before the end."""
+"""One row of the trace: a lot's visit to a stage, side or point. ``visit`` counts through ``Route.visits`` of the lot's
+source; minutes of entering, of beginning (after any wait) and of leaving, UNSEEN where not before the end."""
 
 
 @dataclass(frozen=True, eq=False)

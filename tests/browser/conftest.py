@@ -11,11 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-
-import dashboard
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -73,11 +70,10 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
         stored = RunRepository(database).add(record)
     port = _free_port()
     environment = {**os.environ, "WAFERLAG_DB": url}
-    entry = Path(dashboard.__file__).parent / "entry" / "waferlag.py"
-    server = [sys.executable, "-m", "streamlit", "run", str(entry), "--server.port", str(port)]
-    server += ["--server.headless", "true", "--server.address", "127.0.0.1"]
+    server = [sys.executable, "-c", "from dashboard.serve import main; main()", "127.0.0.1", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     children = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, **quiet)
         for command in (server, [sys.executable, "-m", "waferlag", "worker"])
     ]
     try:

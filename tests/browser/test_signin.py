@@ -135,12 +135,12 @@ claim = "groups"
 planner_roles = ["capacity"]
 """
     )
-    entry = Path(dashboard.__file__).parent / "entry" / "waferlag.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(entry), "--server.headless", "true"]
-    command += ["--server.address", "127.0.0.1", "--server.port", address.rpartition(":")[2]]
+    command = [sys.executable, "-c", "from dashboard.serve import main; main()"]
+    command += ["127.0.0.1", address.rpartition(":")[2]]
     roots = [str(Path(dashboard.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "WAFERLAG_DB": site.database_url, "PYTHONPATH": os.pathsep.join(roots)}
-    server = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    server = subprocess.Popen(command, env=environment, cwd=folder, **quiet)
     try:
         wait_until_healthy(f"{address}/_stcore/health")
         yield address

@@ -161,21 +161,21 @@ def test_the_numbers_of_the_other_tables_are_the_records(drawn, record: PlanReco
 
 
 def test_charts_are_drawn_from_the_records_numbers(record: PlanRecord):
-    from dashboard import charts
+    from dashboard.charts import ahead, fleet, money, supply
 
     months = record.months
-    strip = charts.month_strip(record).rows
+    strip = fleet.month_strip(record).rows
     assert [row["probability"] for row in strip] == [month.probability.value for month in months]
-    spend = charts.spend_by_month(record).rows
+    spend = money.spend_by_month(record).rows
     assert [row["p50"] for row in spend] == [month.spend.p50 for month in months]
-    assert [row["p90"] for row in charts.lead_times(record).rows] == [lead.days.p90 for lead in record.lead_times]
-    assert [row["cost"] for row in charts.frontier(record).rows] == [point.mean_cost.value for point in record.frontier]
-    assert [row["cost_high"] for row in charts.swings(record).rows] == [swing.cost_high for swing in record.tornado]
-    cash = charts.cash_by_quarter(record).rows
+    assert [row["p90"] for row in supply.lead_times(record).rows] == [lead.days.p90 for lead in record.lead_times]
+    assert [row["cost"] for row in ahead.frontier(record).rows] == [point.mean_cost.value for point in record.frontier]
+    assert [row["cost_high"] for row in ahead.swings(record).rows] == [swing.cost_high for swing in record.tornado]
+    cash = money.cash_by_quarter(record).rows
     assert sum(row["amount"] for row in cash) == pytest.approx(
         sum(sum(quarter.mean.values()) for quarter in record.quarters), rel=1e-12
     )
-    assert sum(row["amount"] for row in charts.cost_parts(record).rows) == pytest.approx(
+    assert sum(row["amount"] for row in money.cost_parts(record).rows) == pytest.approx(
         sum(record.kpis.cost_parts.values()), rel=1e-12
     )
 
@@ -483,10 +483,11 @@ def measure(app, address: str, clients: str = "1, 8"):
     return app
 
 
-def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, database, record: PlanRecord):
+def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, database, record: PlanRecord, monkeypatch):
     from db import queries
     from db.queue import MEASURE
 
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "localhost")
     app = measure(screen("serving"), " http://127.0.0.1:8000 ")
     assert not app.error, [box.value for box in app.error]
     (run,) = queries.runs(database, kind=MEASURE)
@@ -507,17 +508,20 @@ def test_a_measurement_is_queued_and_its_progress_shown(screen, stored: str, dat
         ("", "1", "write http://HOST:PORT"),
         ("file:///etc/passwd", "1", "write http://HOST:PORT"),
         ("http://h:99999999", "1", "write http://HOST:PORT"),
-        ("http://name:secret@h", "1", "name and password"),
+        ("http://name:secret@h", "1", "must hold no password"),
+        ("http://169.254.169.254/latest", "1", "WAFERLAG_ENDPOINT_HOSTS does not list it"),
+        ("http://127.0.0.1:8000", "1", "WAFERLAG_ENDPOINT_HOSTS does not list it"),
         ("http://h", "1, x", "no number from 1"),
         ("http://h", "", "no number from 1"),
     ],
 )
 def test_a_measurement_asked_for_wrongly_is_told_with_its_mend(
-    screen, stored: str, database, address: str, clients: str, told: str
+    screen, stored: str, database, monkeypatch, address: str, clients: str, told: str
 ):
     from db import queries
     from db.queue import MEASURE
 
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "gpu1.example, 10.0.0.0/8")
     app = measure(screen("serving"), address, clients)
     assert told in re.sub(r"\\(.)", r"\1", app.error[0].value).replace("\u2060", "")
     assert queries.runs(database, kind=MEASURE) == []

@@ -10,12 +10,18 @@ import pytest
 from pyarrow import BufferReader
 
 from db.errors import ArtefactError
-from db.export import PARTS, exported
+from db.export import PARTS, export
 from db.queue import RunQueue
 from db.repository import NoPlanError, RunRepository
 from db.session import open_database
 from executor.errors import UnknownNameError
 from planner.record.models import PlanRecord
+
+
+def exported(database, run_id: str, part: str, form: str) -> bytes:
+    out = io.BytesIO()
+    export(database, run_id, part, form, out)
+    return out.getvalue()
 
 
 @pytest.fixture
@@ -99,3 +105,12 @@ def test_a_name_that_a_spreadsheet_would_take_for_a_formula_is_quoted(stored, ma
     body = make_record().orders[0].model_dump(mode="json") | {"pool": "=HYPERLINK(1)"}
     run_id = RunRepository(database).add(make_record(orders=[body]))
     assert ",'=HYPERLINK(1)," in exported(database, run_id, "orders", "csv").decode()
+
+
+def test_long_arrays_are_written_a_few_replications_at_a_time_and_say_the_same(stored, monkeypatch):
+    database, run_id = stored
+    whole = {form: exported(database, run_id, "futures", form) for form in ("csv", "json")}
+    monkeypatch.setattr("db.export.ROWS_AT_ONCE", 3)
+    assert {form: exported(database, run_id, "futures", form) for form in ("csv", "json")} == whole
+    table = pq.read_table(BufferReader(exported(database, run_id, "futures", "parquet")))
+    assert table.to_pylist() == json.loads(whole["json"])["rows"]

@@ -1,9 +1,11 @@
 """A database is checked against its files, copied while in use, and lets old runs go."""
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -11,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from db import queries
 from db.errors import DatabaseError
-from db.maintenance import backup, check, clear
+from db.maintenance import backup, check, clear, shrink
 from db.repository import RunRepository
 from db.session import open_database
 
@@ -163,7 +165,7 @@ def test_only_ended_runs_go_and_the_last_of_a_schedule_stays(database, make_reco
     assert clear(database, keep_days=None).runs == 0
     assert clear(database, keep_days=30).runs == 1
     assert {run.id for run in queries.runs(database)} == {new, scheduled, queued}
-    assert queries.months(database, new)
+    assert queries.lines(database, new, "months")
     assert check(database).problems == []
 
 
@@ -179,3 +181,86 @@ def test_a_folder_that_no_run_knows_goes_once_it_is_old(database):
     assert (cleared.folders, cleared.size) == (1, 1000)
     assert young.exists()
     assert not old.parent.exists()
+
+
+def test_a_file_of_sqlite_becomes_as_small_as_what_it_holds(sqlite_database, make_record):
+    file = Path(sqlite_database.engine.url.database)
+    for _ in range(30):
+        RunRepository(sqlite_database).add(make_record(physics={"lots": "x" * 20_000}))
+    assert clear(sqlite_database, keep_days=0).runs == 30
+    before = file.stat().st_size
+    freed, kept = shrink(sqlite_database)
+    assert (freed, kept) == (before - file.stat().st_size, "")
+    assert file.stat().st_size < before / 2
+    assert check(sqlite_database).problems == []
+
+
+def test_a_file_in_use_stays_as_it_is_and_says_so(sqlite_database, monkeypatch):
+    monkeypatch.setattr("db.connection.BUSY_SECONDS", 0.2)
+    with sqlite_database.write() as session:
+        session.execute(text("DELETE FROM run"))
+        with open_database(str(sqlite_database.engine.url.database)) as other:
+            assert "locked" in shrink(other)[1]
+
+
+def test_many_runs_go_in_short_transactions(database, make_record, monkeypatch):
+    monkeypatch.setattr("db.maintenance.BATCH", 2)
+    for _ in range(5):
+        RunRepository(database).add(make_record())
+    assert clear(database, keep_days=0).runs == 5
+    assert queries.runs(database) == []
+
+
+def test_a_backup_that_finds_no_room_says_so_and_leaves_nothing(sqlite_database, make_record, tmp_path):
+    """A limit on the size of files stops the copy in the middle; the child of the test carries the limit."""
+    for _ in range(10):
+        RunRepository(sqlite_database).add(make_record(physics={"lots": "x" * 20_000}))
+    script = """
+import resource, signal, sys
+from waferlag.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+main()
+"""
+    target = tmp_path / "copies" / "copy.db"
+    words = ["db", "backup", str(target), "--db", str(sqlite_database.engine.url.database)]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "no room left on the disk" in done.stderr
+    assert list(target.parent.iterdir()) == []
+
+
+MANY = int(os.environ.get("WAFERLAG_TEST_PLANS", "1500"))
+"""Plans of the database that is read within bounded memory; `make soak` takes 20,000."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["db", "check"], ["runs", "list", "--limit", "100000", "--json", "runs.json"]])
+def test_a_database_larger_than_the_memory_can_be_read(sqlite_database, make_record, tmp_path, words):
+    known = RunRepository(sqlite_database).add(make_record(physics={"lots": "x" * 36_000}))
+    with sqlite_database.write() as session:
+        for table in ("run", "plan"):
+            columns = [column["name"] for column in inspect(session.connection()).get_columns(table)]
+            key = "id" if table == "run" else "run_id"
+            shown = ", ".join("id.value" if name == key else name for name in columns)
+            numbers = "WITH RECURSIVE id(n, value) AS (SELECT 1, 'r1' UNION ALL SELECT n + 1, 'r' || (n + 1) FROM id"
+            copied = f"SELECT {shown} FROM {table}, id WHERE {table}.{key} = :known"
+            session.execute(
+                text(f"INSERT INTO {table} ({', '.join(columns)}) {numbers} WHERE n < :many) {copied}"),
+                {"known": known, "many": MANY},
+            )
+    script = """
+import resource, sys
+from waferlag.main import main
+try:
+    main()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    command = [sys.executable, "-c", script, *words, "--db", str(sqlite_database.engine.url.database)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.rpartition("peak ")[2])
+    assert peak < 300, f"{peak} MB"
+    if "--json" in words:
+        assert len(json.loads((tmp_path / "runs.json").read_text())["runs"]) == MANY + 1

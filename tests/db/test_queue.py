@@ -1,6 +1,7 @@
 """A run is computed once, whoever dies: leases, epochs, lanes and keys, on both databases."""
 
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
@@ -260,3 +261,39 @@ def test_two_that_queue_the_same_scenario_at_once_get_one_run(database, make_sce
         thread.join()
     assert len({run_id for run_id, _ in got}) == 1
     assert sum(new for _, new in got) == 1
+
+
+def _lease(database, seconds: float) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE run SET lease_until = :at"), {"at": time.time() + seconds})
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 3600.0])
+def test_a_lease_that_is_over_or_further_ahead_than_its_length_is_taken_over(database, queue, seconds):
+    queue.put(_request("a"))
+    lost = queue.claim("dead", 30)
+    _lease(database, 20)
+    assert queue.claim("w", 30) is None
+    _lease(database, seconds)
+    assert queue.claim("w", 30).epoch == lost.epoch + 1
+    assert queue.beat(lost, 30) == "lost"
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 3630.0])
+def test_a_run_that_nobody_holds_is_cancelled_at_once(database, queue, seconds):
+    queue.put(_request("a"))
+    queue.claim("dead", 30)
+    _lease(database, 20)
+    assert queue.cancel("a", 30) == ("a", "running")
+    _lease(database, seconds)
+    assert queue.cancel("a", 30) == ("a", "cancelled")
+    assert queue.is_empty()
+
+
+def test_a_run_put_off_while_the_clock_was_ahead_waits_no_longer_than_it_was_to(database, queue):
+    queue.put(_request("a"))
+    queue.give_back(queue.claim("w", 30), "stopped", delay_seconds=20)
+    assert queue.claim("w", 30, longest_wait=30) is None
+    with database.write() as session:
+        session.execute(text("UPDATE run SET not_before = :at"), {"at": time.time() + 3620})
+    assert queue.claim("w", 30, longest_wait=30).run_id == "a"

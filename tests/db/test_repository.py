@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db import queries
 from db.errors import ArtefactError, DatabaseError
+from db.identity import run_identity
 from db.repository import ProfileRepository, RunRepository
 from db.schema import Base, RunRow, ScenarioRow
 from executor.errors import UnknownNameError
@@ -77,19 +78,19 @@ def test_a_plan_that_cannot_be_stored_leaves_neither_row_nor_file(database, make
 def test_the_rows_say_what_the_record_says(database, make_record):
     record = make_record()
     run_id = RunRepository(database).add(record)
-    months = queries.months(database, run_id)
-    assert [line.month for line in months] == ["2025-07", "2025-08", "2025-09"]
-    assert months[0].probability_low == record.months[0].probability.low
-    assert months[0].start == dt.date(2025, 7, 1)
-    assert months[0].required is True
-    pool = queries.pool_months(database, run_id)[1]
-    assert (pool.month, pool.pool, pool.need_p90) == ("2025-08", "chat", 160)
-    order = queries.orders(database, run_id)[0]
-    assert (order.gpus, order.last_safe, order.arrives_p90) == (96, dt.date(2025, 8, 14), None)
-    assert order.probability_without == record.orders[0].probability_without.value
-    assert queries.reservations(database, run_id)[0].gpus == 16
-    assert queries.rivals(database, run_id)[0].cost_difference == 8e6
-    assert {(line.state, line.share) for line in queries.gate_months(database, run_id)} == {
+    months = queries.lines(database, run_id, "months")
+    assert [line["month"] for line in months] == ["2025-07", "2025-08", "2025-09"]
+    assert months[0]["probability_low"] == record.months[0].probability.low
+    assert months[0]["start"] == dt.date(2025, 7, 1)
+    assert months[0]["required"] is True
+    pool = queries.lines(database, run_id, "pools")[1]
+    assert (pool["month"], pool["pool"], pool["need_p90"]) == ("2025-08", "chat", 160)
+    order = queries.lines(database, run_id, "orders")[0]
+    assert (order["gpus"], order["last_safe"], order["arrives_p90"]) == (96, dt.date(2025, 8, 14), None)
+    assert order["probability_without"] == record.orders[0].probability_without.value
+    assert queries.lines(database, run_id, "reservations")[0]["gpus"] == 16
+    assert queries.lines(database, run_id, "rivals")[0]["cost_difference"] == 8e6
+    assert {(line["state"], line["share"]) for line in queries.lines(database, run_id, "gates")} == {
         ("promised", 0.7),
         ("open", 0.3),
     }
@@ -130,9 +131,9 @@ def test_changed_content_under_the_same_name_is_a_new_version_and_equal_content_
 def test_an_identical_run_is_found_whatever_the_number_of_processes(database, make_record, make_scenario):
     repository = RunRepository(database)
     run_id = repository.add(make_record(make_scenario(run={"processes": 2})))
-    assert repository.find(make_scenario(run={"processes": 8}), "0.1.0") == run_id
-    assert repository.find(make_scenario(), "0.2.0") is None
-    assert repository.find(make_scenario(seed=8), "0.1.0") is None
+    assert repository.find_identity(run_identity(make_scenario(run={"processes": 8}), "0.1.0")) == run_id
+    assert repository.find_identity(run_identity(make_scenario(), "0.2.0")) is None
+    assert repository.find_identity(run_identity(make_scenario(seed=8), "0.1.0")) is None
 
 
 def test_a_beginning_of_an_id_is_enough_where_it_is_unique(database, make_record):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
@@ -197,3 +198,51 @@ def test_a_name_is_given_once_and_unknown_names_have_a_nearest_one(schedules):
     for verb in (schedules.pause, schedules.remove, schedules.run_now):
         with pytest.raises(UnknownNameError, match="did you mean weekly"):
             verb("weakly")
+
+
+def test_schedules_without_end_are_fired_in_transactions_that_lock_nobody_out(database, schedules):
+    """Two hundred that slept for three days: what they write is written bit by bit."""
+    from waferlag.worker.cron import slots
+
+    for number in range(200):
+        schedules.add(Schedule(f"s{number:03}", "* * * * *", "UTC", {"scenario": "s"}), slots)
+    _due_since(database, 3 * 1440)
+    held, began = [], []
+    real = database.write
+
+    @contextmanager
+    def timed():
+        with real() as session:
+            began.append(time.monotonic())
+            yield session
+        held.append(time.monotonic() - began[-1])
+
+    object.__setattr__(database, "write", timed)
+    assert len(schedules.fire_due(slots)) == 200
+    assert len(held) == 200
+    assert max(held) < 1.0
+    assert {row.last_note for row in queries.schedules(database)} <= {"4320 missed before it", "4321 missed before it"}
+
+
+def test_more_instants_than_are_made_up_for_are_told(database, schedules):
+    from waferlag.worker.cron import MOST_CAUGHT_UP, slots
+
+    _add(schedules, misfire="all", overlap="queue")
+    _due_since(database, 3 * 1440)
+    assert len(schedules.fire_due(slots)) == MOST_CAUGHT_UP
+    (row,) = queries.schedules(database)
+    assert row.last_note.startswith("caught up on 99; 422"), row.last_note
+    assert row.last_note.endswith(" older ones left out")
+
+
+@pytest.mark.parametrize("column", ["last_at", "created"])
+def test_a_schedule_that_was_written_while_the_clock_was_ahead_runs_when_it_should(database, schedules, column):
+    _add(schedules)
+    with database.write() as session:
+        ahead = f"UPDATE schedule SET next_at = :at, {column} = :at"
+        session.execute(text(ahead), {"at": time.time() + 3600})
+    assert schedules.fire_due(every_minute) == []
+    (row,) = queries.schedules(database)
+    assert row.next_at.timestamp() <= time.time() + 61
+    _due_since(database, 0)
+    assert len(schedules.fire_due(every_minute)) == 1

@@ -1,6 +1,8 @@
 """A database that cannot be used says why, and how to mend it."""
 
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from db.errors import (
     DatabaseVersionError,
     DiskFullError,
 )
+from db.maintenance import backup
 from db.repository import RunRepository
 from db.session import open_database
 
@@ -58,6 +61,35 @@ def test_a_password_is_shown_in_no_message():
         open_database("postgresql://me:sesame@127.0.0.1:1/nothing")
     assert "sesame" not in str(unreachable.value)
     assert "is the server running?" in str(unreachable.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql//me:sesame@host/name",
+        "postgresql:/me:sesame@host/name",
+        "postgresql:me:sesame@host/name",
+        "postgresql+//me:sesame@host/name",
+        "me:sesame@host/name",
+        "postgresql://me:sesame@@host/name",
+        "postgresql://me:ses@sesame@host/name",
+        "postgres//me@host/name?password=sesame",
+        "mysql://me:sesame@host/name",
+    ],
+)
+def test_a_url_with_a_slip_is_refused_without_its_text_and_never_taken_for_a_file(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatabaseUrlError) as raised:
+        open_database(url)
+    assert "ses" not in str(raised.value).replace("sees", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_among_the_parameters_is_not_shown():
+    with pytest.raises(DatabaseUnavailableError) as unreachable:
+        open_database("postgresql://me@127.0.0.1:1/nothing?password=sesame&sslmode=disable")
+    assert "sesame" not in str(unreachable.value)
+    assert "password=***" in str(unreachable.value)
 
 
 def test_a_path_is_an_sqlite_file_and_its_folder_is_made(tmp_path):
@@ -226,3 +258,65 @@ except DatabaseError as error:
 def test_every_error_of_the_database_is_the_users_to_mend():
     for kind in DatabaseError.__subclasses__():
         assert kind.exit_code == 2
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_what_is_stored_is_its_owners_alone_whatever_the_umask(tmp_path, make_record, umask):
+    before = os.umask(umask)
+    try:
+        with open_database(str(tmp_path / "new" / "plans.db")) as database:
+            RunRepository(database).add(make_record(), {"need": [1.0]})
+            backup(database, tmp_path / "new" / "copy.db")
+            modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+    finally:
+        os.umask(before)
+    assert {path.name for path in modes} > {"plans.db", "plans.db-wal", "plans.db-shm", "copy.db", "plans.db.runs"}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+READ_ONLY = """
+import sys
+from db import queries
+from db.errors import DatabaseError
+from db.queue import Request, RunQueue
+from db.session import open_database
+try:
+    with open_database(sys.argv[1]) as database:
+        print(len(queries.runs(database)))
+        RunQueue(database).put(Request(kind="plan", args={}, scenario_name="s"))
+except DatabaseError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def _on_a_read_only_mount(folder, file) -> str:
+    """What a process says that reads and writes the file where its folder is mounted read-only."""
+    words = ["unshare", "-rm", "sh", "-c", 'mount --bind -o ro "$0" "$0" && exec "$@"', str(folder)]
+    try:
+        done = subprocess.run(
+            [*words, sys.executable, "-c", READ_ONLY, str(file)], capture_output=True, text=True, timeout=120
+        )
+    except FileNotFoundError:
+        pytest.skip("this system has no unshare")
+    if not done.stdout:
+        pytest.skip(f"a read-only mount cannot be made here: {done.stderr[-200:]}")
+    return done.stdout
+
+
+def test_a_database_on_a_read_only_mount_can_be_listed_and_says_why_not_written(tmp_path, make_record):
+    with open_database(str(tmp_path / "plans.db")) as database:
+        RunRepository(database).add(make_record())
+    said = _on_a_read_only_mount(tmp_path, tmp_path / "plans.db").splitlines()
+    assert said[0] == "1"
+    assert said[1].startswith("DatabaseReadOnlyError")
+    assert "may not be written" in said[1]
+
+
+def test_changes_that_the_file_does_not_hold_yet_are_not_left_out_in_silence(tmp_path, make_record):
+    with open_database(str(tmp_path / "plans.db")) as database:
+        RunRepository(database).add(make_record())
+        said = _on_a_read_only_mount(tmp_path, tmp_path / "plans.db")
+    assert said.startswith("DatabaseReadOnlyError")
+    assert "its last changes are in plans.db-wal" in said

@@ -10,7 +10,7 @@ import pytest
 
 from planner.futures.sample import draw_prospects
 from planner.open_scenario import open_scenario
-from planner.optimise.service_level.confirm import Samples, promise
+from planner.optimise.service_level.confirm import Samples, confirmation
 from planner.plan import Study, plan
 from planner.record.models import PlanRecord
 from planner.sampling.seeds import root_of
@@ -132,7 +132,7 @@ def test_an_always_open_china_gate_never_makes_the_plan_dearer_with_common_rando
             ),
             goal=0.9,
         )
-        return promise(samples).confirmed.outcome.expected_cost
+        return confirmation(samples).confirmed.outcome.expected_cost
 
     assert cost("china-gate-open") <= cost() * 1.03
 

@@ -59,7 +59,7 @@ def solve_farm(factors):
 def test_farmer_plants_170_80_250_and_earns_108_390():
     """D1, the recourse problem."""
     found = solve_farm(SCENARIOS)
-    assert found.settled
+    assert found.gap <= 1e-9
     assert -found.upper == pytest.approx(108_390, abs=0.5)  # the book prints whole dollars
     assert found.point == pytest.approx([170, 80, 250], abs=1e-3)
 
@@ -145,24 +145,6 @@ def test_a_fleet_of_one_month_is_the_newsvendor():
     found = Formulation(futures).solve(gap=1e-8)
     assert found.plan.orders[0, 0, 0] == pytest.approx(56.6040, abs=0.02)  # 4,000 strata of demand
     assert found.expected_cost - 0.18 * 50 == pytest.approx(1.99761, abs=1e-3)
-
-
-@pytest.mark.parametrize(("failures", "cost"), [(0.0, 2.5), (0.5, 0.75), (0.75, 0.25)])
-def test_chance_constraint_with_whole_columns(failures, cost):
-    """D16: four equal scenarios, satisfying them costs 1, 2, 3, 4; a share of them may be left out."""
-    programme = Programme(
-        cost=np.array([1.0, 2.0, 3.0, 4.0]) / 4,
-        lower=np.zeros(4),
-        upper=np.ones(4),
-        weight=np.zeros(0),
-        floor=np.zeros(0),
-        hard=np.ones((1, 4)),
-        hard_lower=np.array([(1 - failures) * 4]),
-        hard_upper=np.array([np.inf]),
-        whole=np.ones(4, dtype=bool),
-    )
-    found = minimise(programme, lambda _: (np.zeros(0), np.zeros((0, 4))), np.ones(4), gap=1e-9)
-    assert found.upper == pytest.approx(cost, abs=1e-9)
 
 
 def test_cvar_of_a_normal_by_rockafellar_and_uryasev():

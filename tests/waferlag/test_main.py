@@ -105,6 +105,27 @@ def test_a_reader_that_leaves_is_no_failure():
         assert (found.returncode, found.stderr) == (0, ""), line
 
 
+@pytest.mark.slow
+def test_a_reader_that_leaves_loses_no_work(tiny, tmp_path):
+    """The reader takes one line and goes: the plan's JSON and its run are written, and the exit code is the plan's."""
+    environment = {"WAFERLAG_DB": f"sqlite:///{tmp_path / 'plans.db'}"}
+    for number, pipe in enumerate(("2>&1 | head -1", "2>&1 | true", ">&- 2>&-", "2> /dev/full")):
+        target = tmp_path / f"{number}.json"
+        found = shell(f"$W plan {tiny()} --json {target} {pipe}", **environment)
+        assert (found.returncode, target.is_file()) == (0, True), (pipe, found.stderr)
+    assert shell("$W runs list --limit 9", **environment).stdout.count(" done ") == 4
+    missing = shell("$W check nothing-like-it 2>&1 | true")
+    assert (missing.returncode, missing.stderr) == (2, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.slow
+def test_a_full_disk_under_stdout_is_told_after_the_work_is_kept(tiny, tmp_path):
+    found = shell(f"$W plan {tiny()} --quiet --no-save --json {tmp_path / 'p.json'} > /dev/full")
+    assert (found.returncode, (tmp_path / "p.json").is_file()) == (2, True)
+    assert found.stderr == "error: stdout cannot be written: No space left on device\n"
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_full_disk_is_told_and_is_not_our_mistake():
     found = shell("$W scenarios > /dev/full")

@@ -86,6 +86,7 @@ def work(database: Database, args: dict) -> queries.RunSummary:
 
 def test_the_worker_measures_an_endpoint_and_keeps_the_profile(database, endpoint, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "127.0.0.1")
     url, seen = endpoint
     run = work(database, asked(url))
     assert (run.state, run.error) == ("done", None)
@@ -100,7 +101,18 @@ def test_the_worker_measures_an_endpoint_and_keeps_the_profile(database, endpoin
     assert all("very-secret" not in str(headers) for headers, _ in seen), "whoever typed the address gets no key"
 
 
-def test_an_endpoint_that_is_not_there_fails_the_run_in_words(database):
+@pytest.mark.parametrize("hosts", ["", "serve.example, 10.0.0.0/8"])
+def test_the_worker_measures_no_host_that_the_setting_does_not_name(database, endpoint, monkeypatch, hosts):
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", hosts)
+    url, seen = endpoint
+    run = work(database, asked(url))
+    assert run.state == "failed"
+    assert "WAFERLAG_ENDPOINT_HOSTS" in run.error
+    assert seen == []
+
+
+def test_an_endpoint_that_is_not_there_fails_the_run_in_words(database, monkeypatch):
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "127.0.0.1")
     run = work(database, asked("http://127.0.0.1:9"))
     assert run.state == "failed"
     assert "cannot be reached" in run.error

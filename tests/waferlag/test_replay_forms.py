@@ -8,6 +8,7 @@ from executor.estimate.calibration import belief, setup_of
 from executor.model.cost import Layout
 from executor.replay.cluster import replay
 from executor.steptime.batch import batch_time
+from tests.executor.token_times import times_of
 from waferlag.workload import workload
 
 MOONCAKE = Path(__file__).resolve().parents[3] / "shared/data/traces/mooncake/conversation_trace.jsonl.gz"
@@ -25,4 +26,4 @@ def test_every_token_of_mooncakes_conversations_comes_at_the_same_time_in_both_f
     assert jumped.steps == stepped.steps
     assert jumped.prompt_tokens_cached == stepped.prompt_tokens_cached > 0
     for at in range(len(given)):
-        assert jumped.token_times(at) == pytest.approx(stepped.token_times(at), rel=1e-9)
+        assert times_of(jumped, at) == pytest.approx(times_of(stepped, at), rel=1e-9)

@@ -143,6 +143,19 @@ def test_a_schedules_scenario_is_checked_when_it_is_added(run, tmp_path):
     _mistake(run("schedule", "add", "w", str(bad), "--cron", "0 7 * * *"), "is required")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["plan", "--no-save"], ["check"], ["size"], ["runs", "add"], ["schedule", "add", "w", "--cron", "0 7 * * *"]],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_the_limit_of_a_trace_is_that_of_the_setting(run, tiny, tmp_path, monkeypatch, words):
+    rows = "".join(f"2024-05-10 00:00:{second:02},200,50\n" for second in range(60))
+    (tmp_path / "own.csv").write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}")
+    scenario = str(tiny(lambda body: body["pools"][0]["load"].update(trace="own.csv")))
+    monkeypatch.setenv("WAFERLAG_MAX_TRACE_BYTES", "1000")
+    _mistake(run(*words, scenario), "WAFERLAG_MAX_TRACE_BYTES")
+
+
 def test_the_database_is_made_checked_copied_and_cleared(run, tmp_path, make_record):
     assert "is ready" in run("db", "init")[1]
     with open_database(str(tmp_path / "plans.db")) as database:
@@ -158,6 +171,14 @@ def test_the_database_is_made_checked_copied_and_cleared(run, tmp_path, make_rec
     assert code == 3
     assert "not the file that the run wrote" in out
     assert "removed 1 run(s)" in run("db", "gc", "--keep-days", "0")[1]
+
+
+def test_going_to_base_asks_before_everything_is_dropped(run, database, make_record):
+    run_id = RunRepository(database).add(make_record())
+    _mistake(run("db", "upgrade", "--to", "base"), "drops every table.*--yes.*db backup")
+    assert run_id in run("runs", "list")[1]
+    assert run("db", "upgrade", "--to", "base", "--yes")[1].strip().endswith("version base")
+    assert run("db", "upgrade", "--to", "base")[0] == 0, "there is nothing to drop any more"
 
 
 @pytest.mark.parametrize(

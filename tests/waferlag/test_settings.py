@@ -23,7 +23,7 @@ def own_home(tmp_path, monkeypatch):
 
 def test_by_default_the_database_is_a_file_in_the_users_data_folder(tmp_path):
     assert data_folder() == tmp_path / "data" / "waferlag"
-    assert read_settings().db == f"sqlite:///{tmp_path / 'data' / 'waferlag' / 'waferlag.sqlite'}"
+    assert read_settings().database(None) == f"sqlite:///{tmp_path / 'data' / 'waferlag' / 'waferlag.sqlite'}"
 
 
 def test_an_argument_goes_before_the_environment_and_the_environment_before_the_file(monkeypatch):
@@ -76,6 +76,65 @@ def test_a_variable_of_somebody_else_is_left_alone(monkeypatch):
 def test_a_password_is_shown_nowhere(monkeypatch):
     monkeypatch.setenv("WAFERLAG_SMTP__PASSWORD", "sesame")
     assert "sesame" not in repr(read_settings())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[smtp]\npasswor = 'sesame'\n",
+        "[smtp]\npassword = ['sesame']\n",
+        "[smtpp]\npassword = 'sesame'\n",
+        "smtp = 'sesame'\n",
+        "pasword = 'sesame'\n",
+        "db = ['postgresql://me:sesame@host/name']\n",
+        "[db]\nurl = 'sesame'\n",
+        "lease_seconds = {secret = 'sesame'}\n",
+        "[smtp]\npassword = 'sesame\n",
+        "[smtp]\npassword = sesame\n",
+    ],
+)
+def test_a_slip_in_the_file_is_told_by_name_and_never_with_a_value(text):
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text(text)
+    with pytest.raises(UserMistakeError) as raised:
+        read_settings()
+    assert "sesame" not in str(raised.value)
+    assert str(config_file()) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("WAFERLAG_SMTP", '{"passwrd": "sesame"}', r"\(WAFERLAG_SMTP\)[^$]*smtp.passwrd: no such setting.*password\?"),
+        ("WAFERLAG_SMTP", '{"password": "sesame"', "WAFERLAG_SMTP is not valid JSON"),
+        ("WAFERLAG_SMTP", "sesame", "WAFERLAG_SMTP is not valid JSON"),
+        ("WAFERLAG_SMTP__PASWORD", "sesame", r"\(WAFERLAG_SMTP__PASWORD\)"),
+        ("WAFERLAG_SMPT__PASSWORD", "sesame", "WAFERLAG_SMPT__PASSWORD. is no setting.*WAFERLAG_SMTP"),
+    ],
+)
+def test_a_slip_in_a_variable_is_blamed_on_the_variable(monkeypatch, variable, value, says):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserMistakeError) as raised:
+        read_settings()
+    assert re.search(says, str(raised.value)), str(raised.value)
+    assert "sesame" not in str(raised.value)
+    assert "waferlag.toml" not in str(raised.value)
+
+
+def test_the_account_of_the_system_is_not_that_of_the_mail_server(monkeypatch):
+    monkeypatch.setenv("USER", "somebody")
+    monkeypatch.setenv("PORT", "8080")
+    monkeypatch.setenv("WAFERLAG_SMTP__HOST", "mail.example")
+    smtp = read_settings().smtp
+    assert (smtp.host, smtp.user, smtp.port) == ("mail.example", "", 587)
+
+
+def test_hosts_are_named_with_commas_or_as_a_list(monkeypatch):
+    monkeypatch.setenv("WAFERLAG_ENDPOINT_HOSTS", "10.0.0.7, serve.example")
+    assert read_settings().endpoint_hosts == ("10.0.0.7", "serve.example")
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text("webhook_hosts = ['hooks.example']\n")
+    assert read_settings().webhook_hosts == ("hooks.example",)
 
 
 def test_a_scenario_beyond_the_limits_is_refused_and_the_setting_is_named(make_scenario):

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from executor.errors import FileError
 from waferlag.commands.options import Backend, JsonFile, Quiet, Scheduler
+from waferlag.commands.report import plan_of_file
 from waferlag.files import report_json, require_folders
 from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
     from planner.audit import Audit
-    from planner.record.models import PlanRecord
 
 
 def audit(
@@ -25,12 +24,14 @@ def audit(
 ) -> None:
     """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
     from planner.audit import audit as run_audit
+    from planner.scenario.load import load
     from waferlag.compute.dask_backend import spread
     from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.settings import settings
 
-    record = _record(plan)
+    load(plan)  # says what is wrong with edited inputs
+    record = plan_of_file(plan)
     enough = record.scenario.run.model_copy(update={"replications": replications})
     settings().allow(record.scenario.model_copy(update={"run": enough}))
     require_folders([json_file], inputs=[plan])
@@ -41,27 +42,8 @@ def audit(
     report_json(json_file, found.as_json())
 
 
-def _record(path: Path) -> "PlanRecord":
-    """The plan of a file.
-
-    :raises FileError: it cannot be read, or is no plan.
-    """
-    from planner.record.models import PlanRecord
-    from planner.scenario.load import load
-
-    load(path)  # says what is wrong with a file that is no plan, or of another version
-    try:
-        return PlanRecord.model_validate_json(path.read_bytes())
-    except ValueError:
-        raise FileError(path, "is no whole plan", mend="write one with `waferlag plan SCENARIO --json FILE`") from None
-
-
 def _text(found: "Audit") -> str:
-    words = "\n".join(line for note in _notes(found) for line in wrapped(note))
-    return f"{_months(found)}\n{words}"
-
-
-def _months(found: "Audit") -> str:
+    """The months, then what they say together."""
     from waferlag.text.plan_text import share
 
     rows = [
@@ -74,7 +56,8 @@ def _months(found: "Audit") -> str:
         ]
         for month in found.months
     ]
-    return table(["month", "promised", "seen", "within", ""], rows, whole=[0, 1, 2, 3])
+    months = table(["month", "promised", "seen", "within", ""], rows, whole=[0, 1, 2, 3])
+    return "\n".join([months, *(line for note in _notes(found) for line in wrapped(note))])
 
 
 def _notes(found: "Audit") -> list[str]:

@@ -1,6 +1,7 @@
 """`waferlag check`, `schema` and `scenarios`: the scenario file before anything is computed."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -59,15 +60,9 @@ def scenarios(
     if copy is not None:
         _copy(copy, to)
         return
-    for wanted, names in (
-        (overrides, _override_names),
-        (gpus, _gpu_names),
-        (models, _model_names),
-        (traces, _trace_names),
-    ):
-        if wanted:
-            print("\n".join(names()))
-            return
+    if overrides or gpus or models or traces:
+        print("\n".join(_names(overrides, gpus, models)))
+        return
     from planner.scenario.load import read, shipped
 
     for name, path in shipped().items():
@@ -87,25 +82,15 @@ def _copy(name: str, to: Path) -> None:
     print(target)
 
 
-def _override_names() -> list[str]:
+def _names(overrides: bool, gpus: bool, models: bool) -> Iterable[str]:
+    """The names of the first kind that is asked for, else of the shipped traces."""
+    from executor.model.spec import known_models
+    from executor.reference.accelerators import accelerators
+    from planner.reference.traces import trace_names
     from planner.scenario.load import common_overrides
 
-    return list(common_overrides())
-
-
-def _gpu_names() -> list[str]:
-    from executor.reference.accelerators import accelerators
-
-    return [accelerator.name for accelerator in accelerators()]
-
-
-def _model_names() -> list[str]:
-    from executor.model.spec import known_models
-
-    return list(known_models())
-
-
-def _trace_names() -> list[str]:
-    from planner.reference.traces import trace_names
-
-    return list(trace_names())
+    if overrides:
+        return common_overrides()
+    if gpus:
+        return (accelerator.name for accelerator in accelerators())
+    return known_models() if models else trace_names()

@@ -7,15 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
+import webbrowser
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from executor.errors import FileError, UserMistakeError
 from waferlag.commands.db import open_chosen
 from waferlag.commands.options import Db
+
+if TYPE_CHECKING:
+    from waferlag.settings import Settings
 
 FIRST_PORT = 8501
 PORTS_TRIED = 50
@@ -33,6 +37,9 @@ def dashboard(
         bool, typer.Option("--worker/--no-worker", help="Also run a worker, so that buttons start runs.")
     ] = True,
     host: Annotated[str, typer.Option("--host", help="Address to bind to.")] = "127.0.0.1",
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Let a network in though no sign-in is set up.")
+    ] = False,
     db: Db = None,
 ) -> None:
     """Show plans in the browser. Binds to loopback and fetches nothing from the internet."""
@@ -41,42 +48,53 @@ def dashboard(
     if importlib.util.find_spec("streamlit") is None:
         raise FileError("streamlit", "is not installed", mend="pip install 'waferlag[dashboard]'")
     chosen = settings()
-    url = db or chosen.db
-    environment = _environment(url, chosen.runs_folder)
+    url = chosen.database(db)
+    environment = _environment(url, chosen)
     at = _free_port(host, port)
-    quiet = subprocess.DEVNULL
-    children = [subprocess.Popen(_server(host, at, browser), env=environment, stdout=quiet)]
+    words = [host, str(at), *(["--without-sign-in"] if without_sign_in else [])]
+    signal.signal(signal.SIGTERM, _stop)
+    children = [_started("from dashboard.serve import main; main()", words, environment)]
     try:
         open_chosen(url).close()  # a database that cannot be used is told here, not on the page
-    except BaseException:
-        children[0].kill()
-        raise
-    print(
-        f"Waferlag dashboard: http://{'localhost' if host == '127.0.0.1' else host}:{at}  (Ctrl-C stops it)", flush=True
-    )
-    if worker:
-        work = [sys.executable, "-m", "waferlag", "worker"]
-        children.append(subprocess.Popen(work, env=environment, stdout=quiet, preexec_fn=_yielding))
-    raise typer.Exit(_until_stopped(children))
+        _wait_until_listening(children[0], host, at)
+        name = "localhost" if host == "127.0.0.1" else f"[{host}]" if ":" in host else host
+        print(f"Waferlag dashboard: http://{name}:{at}  (Ctrl-C stops it)", flush=True)
+        if worker:
+            children.append(_started(_WORKER, ["worker"], environment, preexec_fn=_yielding))
+        if browser:
+            webbrowser.open(f"http://{name}:{at}")
+        code = children[0].wait()
+    except KeyboardInterrupt:
+        code = 0
+    finally:
+        _end(children)
+    raise typer.Exit(code)
 
 
-def _server(host: str, port: int, browser: bool) -> list[str]:
-    """Streamlit's own command line with what must not depend on a configuration file."""
-    import dashboard as package
+_WORKER = """
+from dashboard.lifeline import end_with_parent
+end_with_parent()
+from waferlag.main import main
+main()
+"""
 
-    app = Path(package.__file__).parent / "entry" / "waferlag.py"
-    options = {
-        "server.address": host,
-        "server.port": str(port),
-        "server.headless": "false" if browser else "true",
-        "server.fileWatcherType": "none",
-        "server.showEmailPrompt": "false",
-        "browser.gatherUsageStats": "false",
-        "client.showErrorDetails": "none",
-        "client.toolbarMode": "viewer",
-    }
-    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [sys.executable, "-c", "from dashboard.serve import main; main()", "run", str(app), *flags]
+
+def _started(program: str, words: list[str], environment: dict[str, str], **how: Any) -> "subprocess.Popen[bytes]":
+    """A process of this Python that ends with this one, since it watches the pipe to its standard input."""
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **how)
+
+
+def _wait_until_listening(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+    """Return when the port takes visitors. Exits with the server's code where that ended; it has said why."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while server.poll() is None:
+        try:
+            socket.create_connection((reached, port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise typer.Exit(max(1, server.returncode))
 
 
 def _yielding() -> None:
@@ -84,12 +102,14 @@ def _yielding() -> None:
     os.nice(10)
 
 
-def _environment(url: str, runs_folder: Path | None) -> dict[str, str]:
+def _environment(url: str, chosen: "Settings") -> dict[str, str]:
+    """The settings that the pages need: they read variables alone."""
     from waferlag.goodput_cache import goodput_folder
 
     environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(goodput_folder())}
-    if runs_folder is not None:
-        environment["WAFERLAG_RUNS_FOLDER"] = str(runs_folder)
+    environment["WAFERLAG_ENDPOINT_HOSTS"] = ",".join(chosen.endpoint_hosts)
+    if chosen.runs_folder is not None:
+        environment["WAFERLAG_RUNS_FOLDER"] = str(chosen.runs_folder)
     return environment
 
 
@@ -116,22 +136,16 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise UserMistakeError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all taken (give --port)")
 
 
-def _until_stopped(children: list[subprocess.Popen[bytes]]) -> int:
-    """Wait for the server; whatever ends us also ends the children."""
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        return children[0].wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
+def _end(children: "list[subprocess.Popen[bytes]]") -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

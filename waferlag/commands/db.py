@@ -1,11 +1,12 @@
 """`waferlag db`: make, upgrade, check, copy and clear the database."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from executor.errors import UnknownNameError
+from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.commands.options import Db
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def open_chosen(url: str | None, upgrade: bool = True, create: bool = True) -> "
     from waferlag.settings import settings
 
     chosen = settings()
-    return open_database(url or chosen.db, chosen.runs_folder, upgrade=upgrade, create=create)
+    return open_database(chosen.database(url), chosen.runs_folder, upgrade=upgrade, create=create)
 
 
 @app.command()
@@ -32,15 +33,27 @@ def init(db: Db = None) -> None:
 
 @app.command()
 def upgrade(
-    db: Db = None, to: Annotated[str | None, typer.Option("--to", help="Revision; default: this version's.")] = None
+    db: Db = None,
+    to: Annotated[str | None, typer.Option("--to", help="Revision; default: this version's.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Drop tables with all that they hold without asking.")] = False,
 ) -> None:
     """Bring the tables to this version, or up or down to a revision."""
-    from db.version import REVISIONS, change_version
+    from db.version import REVISIONS, change_version, loses_data
 
     if to is not None and to not in (*REVISIONS, "base"):
         raise UnknownNameError("revision", to, (*REVISIONS, "base"))
     with _any_version(db) as database:
+        if to is not None and not yes and loses_data(database, to):
+            _ask(f"{database.place}: going to {to} drops every table of Waferlag with all that it holds")
         print(f"{database.place} has tables of version {change_version(database, to or REVISIONS[-1])}")
+
+
+def _ask(what: str) -> None:
+    """Go on after a yes alone; a script says it by an option."""
+    if not sys.stdin.isatty():
+        raise UserMistakeError(f"{what}: give --yes, and make a copy first (`waferlag db backup FILE`)")
+    if not typer.confirm(f"{what}. Go on?"):
+        raise UserMistakeError("nothing was changed")
 
 
 def _any_version(url: str | None) -> "Database":
@@ -48,7 +61,7 @@ def _any_version(url: str | None) -> "Database":
     from waferlag.settings import settings
 
     chosen = settings()
-    return connect(url or chosen.db, chosen.runs_folder)
+    return connect(chosen.database(url), chosen.runs_folder)
 
 
 @app.command()
@@ -85,13 +98,16 @@ def gc(
         float | None, typer.Option("--keep-days", min=0, help="Remove runs that ended earlier; default: the setting.")
     ] = None,
 ) -> None:
-    """Remove old runs, and files that no run knows any more."""
-    from db.maintenance import clear
+    """Remove old runs, and files that no run knows any more; make the database's file smaller."""
+    from db.maintenance import clear, shrink
     from waferlag.settings import settings
 
     with open_chosen(db, create=False) as database:
         cleared = clear(database, settings().keep_days if keep_days is None else keep_days)
+        freed, kept = shrink(database)
     print(
         f"removed {cleared.runs} run(s) and {cleared.folders} folder(s) that no run knows; "
-        f"{cleared.size / 1e6:.1f} MB became free"
+        f"{(cleared.size + freed) / 1e6:.1f} MB became free"
     )
+    if kept:
+        print(f"the database's own file was not made smaller: {kept}", file=sys.stderr)

@@ -13,6 +13,8 @@ from waferlag.files import report_json, require_folders
 if TYPE_CHECKING:
     from planner.hindcast import Hindcast, Target
 
+READINGS = ("main", "literal", "paper", "mild")
+
 
 def hindcast(
     as_of: Annotated[
@@ -33,7 +35,8 @@ def hindcast(
     from waferlag.text.scores import forecast_table
 
     require_folders([json_file, markdown])
-    _require_known(reading)
+    if reading not in READINGS:
+        raise UnknownNameError("reading", reading, READINGS)
     days = tuple(moment.date() for moment in as_of) if as_of else TWELVE_DATES
     replay = hindcast(_within_record(days), reading=reading)
     if as_of:
@@ -44,19 +47,13 @@ def hindcast(
         from waferlag.accuracy.gates import hindcast_figures
         from waferlag.accuracy.pages import write_figures
 
-        readings = {name: hindcast(days, reading=name) for name in ("literal", "paper", "mild")}
+        readings = {name: hindcast(days, reading=name) for name in READINGS[1:]}
         figures = hindcast_figures(replay, hindcast(monthly_dates(), reading=reading), readings)
         print(section_text("hindcast", figures))
         if markdown is not None:
             write_figures(markdown, "hindcast", figures)
             print(f"Section written into {markdown.with_suffix('')}")
     report_json(json_file, _document(replay))
-
-
-def _require_known(reading: str) -> None:
-    known = ("main", "literal", "paper", "mild")
-    if reading not in known:
-        raise UnknownNameError("reading", reading, known)
 
 
 def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:

@@ -27,7 +27,7 @@ from waferlag.commands.options import (
 )
 from waferlag.commands.profiles import store_profile
 from waferlag.files import report_json, require_folders
-from waferlag.measurement import built_in_bench, endpoint_bench, endpoint_of, own_device, own_version, provenance_of
+from waferlag.measurement import built_in_bench, endpoint_bench, endpoint_of, own_version, provenance_of
 from waferlag.text.tables import say, table, wrapped
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def measure(
     db: Db = None,
 ) -> None:
     """Measure what an endpoint, or the built-in engine, serves; keep it as a serving profile."""
+    from executor.measure.machine import this_machine
     from executor.measure.points import profile_of
     from executor.model.cost import Layout
     from executor.profile import Provenance
@@ -165,16 +166,15 @@ def measure(
         return
     if server.endpoint is not None and (gpu is None or engine is None):
         raise UserMistakeError("say what serves behind the endpoint, for the profile: --gpu and --engine")
-    layout = Layout(tp, pp, attention_dp)
     runs = _runs(server, loads, model, precision, bounds, search)
     profile = profile_of(
         runs,
         model=model,
-        gpu=gpu or own_device(),
+        gpu=gpu or this_machine().device,
         precision=precision,
         engine=engine or "waferlag",
         engine_version=engine_version or own_version(server.endpoint),
-        layout=layout,
+        layout=Layout(tp, pp, attention_dp),
         kv_precision=kv_precision,
         provenance=Provenance(**provenance_of(server.endpoint, device, sys.argv[1:])),
         bounds=bounds,

@@ -12,7 +12,6 @@ import typer
 from executor.errors import UserMistakeError
 
 if TYPE_CHECKING:
-    from executor.model.cost import Layout
     from executor.serving_metrics import Bounds
     from executor.steptime.workload import Setup
     from planner.scenario.load import Loaded
@@ -100,8 +99,9 @@ class Asked:
         from waferlag.settings import settings
 
         numbers = {"replications": self.replications, "seed": self.seed, "training_futures": training_futures}
-        loaded = open_scenario(self.scenario, self.overrides, **numbers)
-        settings().allow(loaded.scenario)
+        limits = settings()
+        loaded = open_scenario(self.scenario, self.overrides, **numbers, max_bytes=limits.max_trace_bytes)
+        limits.allow(loaded.scenario)
         return loaded
 
 
@@ -124,25 +124,20 @@ class Served:
     draft_tokens: DraftTokens = 0
     acceptance: Acceptance = 0.0
 
-    @property
-    def layout(self) -> "Layout":
-        """How the replica spreads over GPUs."""
-        from executor.model.cost import Layout
-
-        return Layout(self.tp, self.pp, self.attention_dp, self.moe_tp, self.moe_ep)
-
     def setup(self, otherwise: str, figures: dict[str, float] | None = None) -> "Setup":
         """The set-up of these names; ``figures`` as :func:`executor.estimate.calibration.setup_of` takes them.
 
         :raises UserMistakeError: a name is unknown, or model or GPU is missing: then the message is ``otherwise``.
         """
         from executor.estimate.calibration import setup_of
+        from executor.model.cost import Layout
         from executor.steptime.workload import Drafting
 
         if self.model is None or self.gpu is None:
             raise UserMistakeError(otherwise)
+        layout = Layout(self.tp, self.pp, self.attention_dp, self.moe_tp, self.moe_ep)
         return setup_of(
-            *(self.model, self.gpu, self.precision, self.engine, self.layout),
+            *(self.model, self.gpu, self.precision, self.engine, layout),
             kv_precision=self.kv_precision,
             kv_tokens=self.kv_tokens,
             drafting=Drafting(self.draft_tokens, self.acceptance) if self.draft_tokens else None,

@@ -111,11 +111,10 @@ class _Asked:
     draws: int
     bounds: "Bounds | None"
 
-    @property
+    @cached_property
     def mean_tokens(self) -> float:
         """Tokens of a sequence in service, on average."""
-        arrivals = self.load.arrivals
-        return float(arrivals.prompt.mean() + arrivals.output.mean() / 2)
+        return float(self.load.arrivals.prompt.mean() + self.load.arrivals.output.mean() / 2)
 
     @cached_property
     def time(self) -> Any:
@@ -128,6 +127,7 @@ class _Asked:
         ``search``: per cent of requests that must keep the bounds at the highest rate; None: it is not sought.
         """
         from executor.profile import Figure
+        from executor.replay.cluster import highest_rate
 
         sides, metrics = self._replayed(self.time)
         drawn = [self._replayed(time)[1] for time in self.replica.draws(self.draws, self.mean_tokens)]
@@ -135,16 +135,13 @@ class _Asked:
             name: Figure(value, *_interval(value, [each.get(name, value) for each in drawn]))
             for name, value in metrics.items()
         }
-        peak = None if search is None or self.bounds is None else self._search(self.bounds, search / 100)
+        peak = None
+        if search is not None and self.bounds is not None:  # in the trace's own rhythm
+            arrivals = self.load.arrivals
+            where = (self._limits(self.time), self.replicas, self.route)
+            share = search / 100
+            peak = highest_rate(arrivals.at_rate, self.time, self.bounds, share, *where, start=arrivals.rate)
         return _Seen(self, sides, figures, peak)
-
-    def _search(self, bounds: "Bounds", share: float) -> "Peak":
-        """The highest rate in the trace's own rhythm that keeps the bounds."""
-        from executor.replay.cluster import highest_rate
-
-        arrivals = self.load.arrivals
-        where = (self._limits(self.time), self.replicas, self.route)
-        return highest_rate(arrivals.at_rate, self.time, bounds, share, *where, start=arrivals.rate)
 
     def _limits(self, time: Any) -> Any:
         from executor.replay.cluster import replica_limits
@@ -200,7 +197,8 @@ def _report(seen: _Seen) -> list[str]:
         lines += ["", name] if asked.prefill_replicas else []
         lines += _side_text(side, asked.time.kv_tokens)
     if seen.peak is not None:
-        lines += ["", *wrapped(_peak_text(seen.peak))]
+        found = f"Highest rate that keeps the bounds: {seen.peak.rate:.4g} requests/s ({seen.peak.reason})."
+        lines += ["", *wrapped(found if seen.peak.rate else f"No rate keeps the bounds: {seen.peak.reason}.")]
     return [*lines, "", *wrapped(f"label: {belief.label}; {belief.reason}")]
 
 
@@ -234,12 +232,6 @@ def _side_text(side: "Replayed", kv_tokens: int) -> list[str]:
     ]
 
 
-def _peak_text(peak: "Peak") -> str:
-    if not peak.rate:
-        return f"No rate keeps the bounds: {peak.reason}."
-    return f"Highest rate that keeps the bounds: {peak.rate:.4g} requests/s ({peak.reason})."
-
-
 def _cell(metrics: "dict[str, Figure]", name: str) -> str:
     figure = metrics.get(name)
     if figure is None:
@@ -259,15 +251,11 @@ def _short(value: float, digits: int = 3) -> str:
     return f"{rounded / 1e3:.{digits}g}k" if rounded >= 1000 else f"{rounded:.{max(digits, 3)}g}"
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no infinity: a bound that is not set is null."""
-    return {name: None if value == float("inf") else value for name, value in values.items()}
-
-
 def _document(seen: _Seen, seed: int) -> dict[str, Any]:
     """Everything that is needed to run it again, and what came out."""
     asked, peak, belief, arrivals = seen.asked, seen.peak, seen.asked.replica.belief, seen.asked.load.arrivals
     phases = ("prefill", "decode") if asked.prefill_replicas else ("both",)
+    bounds = {} if asked.bounds is None else asdict(asked.bounds)
     return {
         "schema_version": SCHEMA_VERSION,
         "versions": {"waferlag": __version__},
@@ -278,7 +266,8 @@ def _document(seen: _Seen, seed: int) -> dict[str, Any]:
         "rate": arrivals.rate,
         "replica": _replica_document(asked),
         **{name: getattr(asked, name) for name in ("replicas", "prefill_replicas", "route", "max_batch", "draws")},
-        "bounds": None if asked.bounds is None else _finite(asdict(asked.bounds)),
+        # JSON has no infinity: a bound that is not set is null.
+        "bounds": {name: None if value == float("inf") else value for name, value in bounds.items()} or None,
         "label": belief.label,
         "reason": belief.reason,
         "interval": 0.8,

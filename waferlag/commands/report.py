@@ -26,7 +26,7 @@ def report(
         html = Path(f"{Path(run).stem}.html")
     targets = [path for path in (html, pdf) if path is not None]
     require_folders(targets)
-    record, changed = _stored(run, db)
+    record, changed = _stored(run, db, language)
     for path, suffix in ((html, ".html"), (pdf, ".pdf")):
         if path is not None:
             write_whole(path, rendered(record, path, language, changed, suffix))
@@ -59,20 +59,26 @@ def report_format(path: Path, suffix: str | None = None) -> Literal["html", "pdf
     raise FileError(path, "a report is HTML or PDF", found=path.suffix, mend="end the name in .html or .pdf")
 
 
-def _stored(run: str, db: str | None) -> tuple["PlanRecord", tuple[str, ...]]:
+def _stored(run: str, db: str | None, language: str) -> tuple["PlanRecord", tuple[str, ...]]:
     """The plan, and what moved since the run before it in its schedule."""
     if run.endswith(".json"):
-        return _from_file(Path(run)), ()
+        return plan_of_file(Path(run)), ()
     from db import queries
     from db.repository import RunRepository
+    from planner.report.change_sentences import sentence
+    from planner.report.language import Wording
 
     with open_chosen(db) as database:
         record = RunRepository(database).get(run)
         difference = queries.difference(database, run)
-    return record, () if difference is None else (difference.sentence,)
+    return record, () if difference is None else (sentence(difference.changes, Wording(language)),)
 
 
-def _from_file(path: Path) -> "PlanRecord":
+def plan_of_file(path: Path) -> "PlanRecord":
+    """The plan of a JSON file.
+
+    :raises executor.errors.FileError: it cannot be read, is of another schema version, or is no whole plan.
+    """
     from pydantic import ValidationError
 
     from planner.record.models import PlanRecord

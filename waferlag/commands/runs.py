@@ -2,9 +2,10 @@
 
 import datetime as dt
 import sys
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,8 @@ from waferlag.commands.options import Asked, Db, JsonFile, grouped
 from waferlag.files import write_json, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from db.queries import AuditLine, RunSummary
 
 app = typer.Typer(help="The runs that are stored, under way or waiting.", no_args_is_help=True)
@@ -37,23 +40,28 @@ def list_runs(
     json_file: JsonFile = None,
 ) -> None:
     """List the newest runs first."""
-    from db.queries import runs
+    from db.json_rows import json_rows
+    from db.queries import each_run
     from db.schema import RUN_STATES
 
     if state is not None and state not in RUN_STATES:
         raise UnknownNameError("state", state, RUN_STATES)
+    lines: list[tuple[str, ...]] = []
     with open_chosen(db) as database:
-        found = runs(
-            database,
-            state=state,
-            scenario=scenario,
-            schedule=schedule,
-            kind=None if everything else "plan",
-            limit=limit,
-        )
-    body = {"schema_version": LIST_SCHEMA_VERSION, "runs": [asdict(run) for run in found]}
-    write_json(json_file, body, default=_as_text)
-    for line in _table(found):
+        kind = None if everything else "plan"
+        found = each_run(database, state=state, scenario=scenario, schedule=schedule, kind=kind, limit=limit)
+
+        def told() -> "Iterator[dict[str, Any]]":
+            for run in found:
+                lines.append((run.id, run.state, run.scenario[:20], _headline(run)))
+                yield asdict(run)
+
+        if json_file is None:
+            deque(told(), maxlen=0)
+        else:
+            texts = json_rows({"schema_version": LIST_SCHEMA_VERSION}, "runs", told())
+            write_whole(json_file, lambda file: file.writelines(text.encode() for text in texts))
+    for line in _table(lines):
         print(line)
 
 
@@ -93,11 +101,12 @@ def add(
 
 @app.command()
 def cancel(run_id: RunId, db: Db = None) -> None:
-    """Cancel a run: a waiting one at once, a running one when its worker beats next."""
+    """Cancel a run: one that nobody holds at once, a running one when its worker beats next."""
     from db.queue import RunQueue
+    from waferlag.settings import settings
 
     with open_chosen(db) as database:
-        full, state = RunQueue(database).cancel(run_id)
+        full, state = RunQueue(database).cancel(run_id, settings().lease_seconds)
     print(f"{full} {'is cancelled' if state == 'cancelled' else 'is being cancelled'}")
 
 
@@ -113,18 +122,21 @@ def retry(run_id: RunId, db: Db = None) -> None:
 @app.command()
 def changes(run_id: RunId, db: Db = None, json_file: JsonFile = None) -> None:
     """Say what changed between a run and the one before it in its schedule, and which inputs moved it."""
+    from db.json_rows import as_text
     from db.queries import difference
+    from planner.report.change_sentences import with_texts
 
     with open_chosen(db) as database:
         found = difference(database, run_id)
     if found is None:
         print("Nothing to compare: the run is the first of its schedule, or its comparison is not done yet.")
         return
-    body = {"run": found.run_id, "previous": found.previous_run_id, **found.body}
-    write_json(json_file, body, default=_as_text)
-    print(f"since {found.previous_run_id}: {found.sentence}")
-    for part in ("moves", "orders", "causes"):
-        print("\n".join(f"  {line['text']}" for line in found.body[part]) or f"  no {part}")
+    told = with_texts(found.changes)
+    body = {"run": found.run_id, "previous": found.previous_run_id, **told.model_dump(mode="json")}
+    write_json(json_file, body, default=as_text)
+    print(f"since {found.previous_run_id}: {told.sentence}")
+    for name, part in (("moves", told.moves), ("orders", told.orders), ("causes", told.causes)):
+        print("\n".join(f"  {line.text}" for line in part) or f"  no {name}")
 
 
 @app.command()
@@ -139,32 +151,24 @@ def export(
     db: Db = None,
 ) -> None:
     """Write a part of a run as CSV, Parquet or JSON."""
-    from db.export import exported
+    from db import export as writing
 
     with open_chosen(db) as database:
-        content = exported(database, run_id, what, "csv" if out is None else out.suffix.removeprefix("."))
-    if out is None:
-        sys.stdout.write(content.decode())
-        return
-
-    write_whole(out, content)
+        if out is None:
+            writing.export(database, run_id, what, "csv", sys.stdout.buffer)
+            return
+        form = out.suffix.removeprefix(".")
+        write_whole(out, lambda file: writing.export(database, run_id, what, form, file))
     print(f"wrote {out}")
 
 
-def _as_text(value: object) -> str:
-    """Dates and moments as ISO 8601."""
-    if isinstance(value, dt.date | dt.datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _table(found: list["RunSummary"]) -> list[str]:
+def _table(found: list[tuple[str, ...]]) -> list[str]:
+    """Id, state, scenario and headline of each run in columns."""
     if not found:
         return ["No runs yet: `waferlag plan SCENARIO` makes one, `waferlag runs add SCENARIO` queues one."]
-    width = max(len(run.id) for run in found)
+    width = max(len(run_id) for run_id, *_ in found)
     lines = [f"{'run':<{width}}  {'state':<9}  {'scenario':<20}  answer"]
-    lines += [f"{run.id:<{width}}  {run.state:<9}  {run.scenario[:20]:<20}  {_headline(run)}" for run in found]
-    return lines
+    return lines + [f"{run:<{width}}  {state:<9}  {name:<20}  {headline}" for run, state, name, headline in found]
 
 
 def _headline(run: "RunSummary") -> str:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,7 @@ from waferlag.files import write_json
 
 if TYPE_CHECKING:
     from db.queries import ScheduleSummary
+    from db.schedules import ScheduleRepository
 
 app = typer.Typer(help="Scenarios that are run again by themselves.", no_args_is_help=True)
 
@@ -54,7 +57,7 @@ def add(
     db: Db = None,
 ) -> None:
     """Add a schedule; workers and `run-due` run it from its next instant on."""
-    from db.schedules import Schedule, ScheduleRepository
+    from db.schedules import Schedule
     from waferlag.worker import cron as calendar
     from waferlag.worker.sinks import sink_of
 
@@ -71,8 +74,8 @@ def add(
         grace_seconds=late_limit,
         sinks=tuple(sink_of(address, topics) for address in sink or []),
     )
-    with open_chosen(db) as database:
-        first = ScheduleRepository(database).add(schedule, calendar.slots)
+    with _schedules(db) as known:
+        first = known.add(schedule, calendar.slots)
     print(f"{name} runs first at {_moment(first, zone)}")
 
 
@@ -108,20 +111,16 @@ def _args(asked: Asked, zone: str, start_on_due_date: bool, pin: bool) -> dict[s
 @app.command("list")
 def list_schedules(db: Db = None, json_file: JsonFile = None) -> None:
     """List the schedules, when each runs next, and how it went last."""
+    from db.notices import shown_sink
     from db.queries import schedules
-    from waferlag.worker.sinks import shown_sink
 
     with open_chosen(db) as database:
         found = schedules(database)
-    rows = [_plain(row, shown_sink) for row in found]
+    # Sinks stand in the file without what may be secret in them.
+    rows = [{**asdict(row), "sinks": [shown_sink(sink) for sink in row.sinks["sinks"]]} for row in found]
     write_json(json_file, {"schema_version": LIST_SCHEMA_VERSION, "schedules": rows})
     for line in _table(found):
         print(line)
-
-
-def _plain(row: "ScheduleSummary", shown: Any) -> dict[str, Any]:
-    """A schedule for a file: sinks without what may be secret in them."""
-    return {**asdict(row), "sinks": [shown(sink) for sink in row.sinks["sinks"]]}
 
 
 def _table(found: list["ScheduleSummary"]) -> list[str]:
@@ -138,41 +137,42 @@ def _table(found: list["ScheduleSummary"]) -> list[str]:
 @app.command()
 def pause(name: Name, db: Db = None) -> None:
     """No more runs until it is resumed."""
-    from db.schedules import ScheduleRepository
-
-    with open_chosen(db) as database:
-        ScheduleRepository(database).pause(name)
+    with _schedules(db) as known:
+        known.pause(name)
     print(f"{name} is paused; `waferlag schedule resume {name}` goes on")
 
 
 @app.command()
 def resume(name: Name, db: Db = None) -> None:
     """Run again from the next instant on; those missed meanwhile are not made up for."""
-    from db.schedules import ScheduleRepository
     from waferlag.worker import cron
 
-    with open_chosen(db) as database:
-        first = ScheduleRepository(database).resume(name, cron.slots)
+    with _schedules(db) as known:
+        first = known.resume(name, cron.slots)
     print(f"{name} runs next at {_moment(first, 'UTC')}")
 
 
 @app.command()
 def remove(name: Name, db: Db = None) -> None:
     """Forget a schedule; its runs stay."""
-    from db.schedules import ScheduleRepository
-
-    with open_chosen(db) as database:
-        ScheduleRepository(database).remove(name)
+    with _schedules(db) as known:
+        known.remove(name)
     print(f"{name} is removed")
 
 
 @app.command("run-now")
 def run_now(name: Name, db: Db = None) -> None:
     """Queue a run besides the instants, and print its id."""
+    with _schedules(db) as known:
+        print(known.run_now(name))
+
+
+@contextmanager
+def _schedules(db: str | None) -> "Iterator[ScheduleRepository]":
     from db.schedules import ScheduleRepository
 
     with open_chosen(db) as database:
-        print(ScheduleRepository(database).run_now(name))
+        yield ScheduleRepository(database)
 
 
 def _moment(seconds: float | None, zone: str) -> str:

@@ -43,9 +43,9 @@ def share(interval: Interval) -> str:
     return f"{100 * interval.value:.0f} % ({100 * interval.low:.0f}-{100 * interval.high:.0f})"
 
 
-def money(value: float, digits: int = 1) -> str:
+def money(value: float) -> str:
     """Money in billions, millions or thousands, two significant places where that is honest."""
-    for size, unit, places in ((1e9, "bn", digits), (1e6, "M", digits), (1e3, "k", 0)):
+    for size, unit, places in ((1e9, "bn", 1), (1e6, "M", 1), (1e3, "k", 0)):
         if abs(value) >= size:
             return f"{value / size:,.{places}f} {unit}"
     return f"{value:,.0f}"
@@ -153,12 +153,10 @@ def _rivals(record: PlanRecord) -> str:
     plan, odds = record.kpis, record.answer.probability
     rows = [_rival_row("this plan", plan.mean_cost.value, "", odds, plan.shortfall_share.value)]
     for rival in record.rivals:
-        against = _against(rival.cost_difference.value)
-        rows.append(
-            _rival_row(
-                policy(rival.name, ENGLISH), rival.mean_cost.value, against, rival.probability, rival.shortfall_share
-            )
-        )
+        more = rival.cost_difference.value
+        against = money(more) if more < 0 else f"+{money(more)}"
+        name = policy(rival.name, ENGLISH)
+        rows.append(_rival_row(name, rival.mean_cost.value, against, rival.probability, rival.shortfall_share))
     ties = ", ".join(policy(rival.name, ENGLISH) for rival in record.rivals if rival.verdict == "ties")
     note = f"Ties with this plan, within the interval of the difference: {ties}." if ties else ""
     return "\n".join(["Rivals", table(head, rows, right=[1, 2, 3, 4]), *(wrapped(note) if note else ())])
@@ -212,17 +210,9 @@ def _worth(record: PlanRecord) -> str:
     return "What it would be worth\n" + "\n".join(line for each in lines for line in wrapped(each, "- "))
 
 
-def ranged(interval: Interval, flipped: bool = False) -> str:
-    """Money with its interval: 2.9 M (2.4 M-3.3 M); flipped: a saving, told without its minus."""
-    value, low, high = interval.value, interval.low, interval.high
-    if flipped:
-        value, low, high = -value, -high, -low
-    return f"{money(value)} ({money(low)} to {money(high)})"
-
-
-def _against(difference: float) -> str:
-    """What a rival costs more, with its sign; below 50,000 it is nothing in millions."""
-    return money(difference) if difference < 0 else f"+{money(difference)}"
+def ranged(interval: Interval) -> str:
+    """Money with its interval: 2.9 M (2.4 M to 3.3 M)."""
+    return f"{money(interval.value)} ({money(interval.low)} to {money(interval.high)})"
 
 
 def _serving(record: PlanRecord) -> str:

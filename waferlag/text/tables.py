@@ -1,7 +1,5 @@
 """What a terminal shows of a text: its cells, lines of at most 80 of them, plain tables."""
 
-import os
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,11 +11,8 @@ NARROWEST = 6
 
 
 def say(text: str = "") -> None:
-    """Print on stdout at once; a reader that has left (`| head`) does not stop the work."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print on stdout at once."""
+    print(text, flush=True)
 
 
 def plain(text: str) -> str:

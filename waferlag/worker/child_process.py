@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.artefacts import file_error, replace_file
+from db.artefacts import file_error, private_file, replace_file
 
 LOG_TAIL = 2_000
 """Characters of a failed run's log that its error shows."""
@@ -40,6 +40,7 @@ class Child:
         self._listener.start()
 
     def _started(self, command: Sequence[str]) -> "subprocess.Popen[str]":
+        private_file(self.folder / "log.txt")
         with (self.folder / "log.txt").open("wb") as log_file:
             return subprocess.Popen(
                 [*command, str(self.folder)],

@@ -15,7 +15,11 @@ from db.schedules import Slots
 from executor.errors import UserMistakeError, did_you_mean
 
 MOST_CAUGHT_UP = 100
-"""After a long sleep at most so many instants are made up for, and counted: the newest ones."""
+"""After a long sleep at most so many instants are made up for: the newest ones."""
+LONGEST = 200
+"""Characters of an expression, and of a zone's name."""
+
+FIVE = "give minute hour day month weekday, for example '0 7 * * MON' for Mondays at seven"
 
 _WINDOWS = (3_600.0, 86_400.0, 40 * 86_400.0)
 """How far to look back for them, in seconds, before looking back all the way."""
@@ -31,12 +35,43 @@ def slots(cron: str, zone: str, first: float, now: float) -> Slots:
     passed: list[float] = []
     for window in (*_WINDOWS, float("inf")):
         begin = max(first, now - window)
-        passed = list(itertools.takewhile(lambda slot: slot <= now, instants(cron, zone, begin - 1)))
+        passed = _between(cron, zone, begin, now)
         if begin == first or len(passed) > MOST_CAUGHT_UP:
             break
-    passed = [slot for slot in passed if slot >= first]
-    due = tuple(passed[-MOST_CAUGHT_UP:])
-    return Slots(due, max(0, len(passed) - 1), next(instants(cron, zone, now), None))
+    count = len(passed) if begin == first else _count(cron, zone, first, begin) + len(passed)
+    return Slots(tuple(passed[-MOST_CAUGHT_UP:]), max(0, count - 1), next(instants(cron, zone, now), None))
+
+
+def _between(cron: str, zone: str, begin: float, end: float) -> list[float]:
+    """The instants from ``begin`` to ``end``, both included."""
+    return [s for s in itertools.takewhile(lambda slot: slot <= end, instants(cron, zone, begin - 1)) if s >= begin]
+
+
+def _count(cron: str, zone: str, begin: float, end: float) -> int:
+    """How many instants there are from ``begin`` on and before ``end``.
+
+    A day on which no clock changes, nor on the days beside it, has as many as minutes times hours say; the first and
+    the last day, and those around a change, are counted one by one.
+    """
+    place = ZoneInfo(zone)
+    fields = CronSim(cron, dt.datetime.fromtimestamp(begin, place))
+    a_day = len(fields.minutes) * len(fields.hours)
+
+    def midnight(day: dt.date) -> dt.datetime:
+        return dt.datetime.combine(day, dt.time(), place)
+
+    first, last = (dt.datetime.fromtimestamp(moment, place).date() for moment in (begin, end))
+    total, day = 0, first
+    while day <= last:
+        around = {midnight(day + dt.timedelta(days=off)).utcoffset() for off in (-1, 0, 1, 2)}
+        if first < day < last and len(around) == 1:
+            total += a_day if fields.match_day(day) and day.month in fields.months else 0
+        else:
+            since = max(begin, midnight(day).timestamp())
+            until = min(end, midnight(day + dt.timedelta(days=1)).timestamp())
+            total += sum(slot < until for slot in _between(cron, zone, since, until))
+        day += dt.timedelta(days=1)
+    return total
 
 
 def instants(cron: str, zone: str, after: float) -> Iterator[float]:
@@ -48,6 +83,11 @@ def instants(cron: str, zone: str, after: float) -> Iterator[float]:
 
 def checked(cron: str, zone: str) -> None:
     """Raise :class:`CronError`, with the mend, for an expression or a zone that means nothing."""
+    for option, text in (("--cron", cron), ("--zone", zone)):
+        if len(text) > LONGEST:
+            raise CronError(f"{option} has {len(text):,} characters: give at most {LONGEST}")
+    if len(cron.split()) != 5:
+        raise CronError(f"{cron!r} is no cron expression ({len(cron.split())} fields): {FIVE}")
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -57,9 +97,6 @@ def checked(cron: str, zone: str) -> None:
     try:
         endless = next(instants(cron, zone, dt.datetime.now(dt.UTC).timestamp()), None)
     except CronSimError as error:
-        raise CronError(
-            f"{cron!r} is no cron expression ({error}): give minute hour day month weekday, for example "
-            "'0 7 * * MON' for Mondays at seven"
-        ) from error
+        raise CronError(f"{cron!r} is no cron expression ({error}): {FIVE}") from error
     if endless is None:
         raise CronError(f"{cron!r} never comes: no such day in the next 50 years")

@@ -100,6 +100,7 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.compare.plans import compare
     from planner.plan import plan
     from planner.record.models import PlanRecord
+    from planner.report.change_sentences import with_texts
     from planner.scenario.models import Scenario
     from waferlag.compute.dask_backend import spread
     from waferlag.goodput_cache import goodputs
@@ -110,7 +111,7 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
         return plan(scenario, processes=spread(scenario), memory=goodputs()).record
 
     why = causes(before, after, planned, link.progress)
-    return compare(before, after, why).model_dump(mode="json")
+    return with_texts(compare(before, after, why)).model_dump(mode="json")
 
 
 def measure_job(job: dict[str, Any], link: Link) -> dict[str, Any]:

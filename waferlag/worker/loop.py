@@ -67,7 +67,7 @@ class Worker:
         while not self.stopping.is_set():
             self.patience.during(self.look_around)
             self.patience.during(self.tidy)
-            claim = self.patience.during(lambda: self.queue.claim(self.owner, self.settings.lease_seconds))
+            claim = self.patience.during(self._claim)
             if claim is not None:
                 self.attend(claim)
             elif drain and self.patience.during(self.queue.is_empty):
@@ -76,6 +76,9 @@ class Worker:
                 self.stopping.wait(self.settings.poll_seconds)
         self.stopping.set()
         messenger.join()
+
+    def _claim(self) -> Claim | None:
+        return self.queue.claim(self.owner, self.settings.lease_seconds, self.settings.retry_seconds)
 
     def look_around(self) -> None:
         """Fire what is due; looks once in ``poll_seconds`` at most."""

@@ -51,7 +51,7 @@ def store(queue: RunQueue, claim: Claim, result: dict[str, Any], settings: Setti
     if claim.kind == COMPARE:
         return _store_changes(queue, claim, Changes.model_validate(result))
     if claim.kind == MEASURE:
-        return queue.finish(claim, "done", also=lambda session: _keep_profile(session, result))
+        return queue.finish(claim, "done", also=lambda session: store_profile(session, result))
     plan = _plan_of(queue.database, claim, result)
     if plan is None:
         return queue.give_back(claim, "the identical run was removed meanwhile")
@@ -62,10 +62,6 @@ def store(queue: RunQueue, claim: Claim, result: dict[str, Any], settings: Setti
         _follow_up(session, claim, record, settings)
 
     return queue.finish(claim, "done", also=also)
-
-
-def _keep_profile(session: Transaction, profile: dict[str, Any]) -> None:
-    store_profile(session, profile)
 
 
 def tell_of_failure(session: Transaction, run_id: str, schedule: str | None, error: str) -> None:

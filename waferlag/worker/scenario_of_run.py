@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from planner.open_scenario import open_scenario
 from planner.scenario.load import validate
 from planner.scenario.models import Scenario
+from waferlag.settings import settings
 
 
 def scenario_of(job: dict[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
@@ -23,7 +24,8 @@ def scenario_of(job: dict[str, Any]) -> tuple[Scenario, tuple[str, ...]]:
         scenario = validate(body, f"the scenario of run {job['run_id']}")
     else:
         numbers = {name: args.get(name) for name in ("replications", "seed")}
-        scenario = open_scenario(args["source"], overrides, **numbers).scenario
+        limit = settings().max_trace_bytes
+        scenario = open_scenario(args["source"], overrides, **numbers, max_bytes=limit).scenario
     if args.get("start") == "due":
         day = _day(job).isoformat()
         scenario = validate({**scenario.model_dump(mode="json"), "start": day}, f"the scenario from {day} on")

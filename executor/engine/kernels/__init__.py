@@ -1,7 +1,5 @@
-"""Triton kernels and their launchers. Each is checked against plain torch, under Triton's interpreter in the
-
-tests and on the device by ``benchmarks/gpu``.
-"""
+"""Triton kernels and their launchers. Each is checked against plain torch: under Triton's interpreter in the tests, on
+the device by ``benchmarks/gpu``."""
 
 from __future__ import annotations
 

@@ -1,14 +1,12 @@
 # mypy: disable-error-code=no-untyped-def
 """Decoding attention over the paged cache, split along the context, and the combination of the splits.
 
-Each program takes one row, the query heads that share one KV head (GQA) or a block of heads (absorbed MLA),
-and one split of the context; it keeps the running maximum m and sum l of the softmax (Milakov and Gimelshein,
-2018):
+Each program takes one row, the query heads that share one KV head (GQA) or a block of heads (absorbed MLA), and one
+split of the context; it keeps the running maximum m and sum l of the softmax (Milakov and Gimelshein, 2018):
 
     m' = max(m, max s),  l' = l 2^(m - m') + sum 2^(s - m'),  o' = o 2^(m - m') + 2^(s - m') v
 
-with s = q . k * scale * log2(e). Splits are combined by their log-sum, as in Flash-Decoding (Dao et al.,
-2023).
+with s = q . k * scale * log2(e). Splits are combined by their log-sum, as in Flash-Decoding (Dao et al., 2023).
 """
 
 from __future__ import annotations
@@ -39,8 +37,7 @@ class DecodeShape:
 
 GQA_SHAPES = (DecodeShape(64, 4, 3, 2), DecodeShape(64, 4, 5, 2), DecodeShape(32, 4, 6, 4), DecodeShape(64, 8, 5, 2))
 """The page's number is loaded before the page: of two stages one holds numbers, so 3 keep one block of keys and
-values ahead and 5 keep two (read off the compiled kernels' shared memory, Triton 3.7).
-"""
+values ahead and 5 keep two (read off the compiled kernels' shared memory, Triton 3.7)."""
 MLA_SHAPES = (
     DecodeShape(32, 4, 2, 2, heads=16),
     DecodeShape(64, 8, 2, 1, heads=64),
@@ -237,10 +234,8 @@ def decode_mla(
     absorbed: Tensor, q_rope: Tensor, latents: Tensor, tables: Tensor, slots: Tensor, positions: Tensor,
     scale: float, shape: DecodeShape = MLA_SHAPES[0],
 ) -> Tensor:  # fmt: skip
-    """Absorbed queries [D, heads, rank] and rotated tails [D, heads, rope] against the latents
-
-    [pages, page, 1, rank + rope]: the weighted sum of latents [D, heads, rank].
-    """
+    """Absorbed queries [D, heads, rank] and rotated tails [D, heads, rope] against the latents [pages, page, 1, rank +
+    rope]: the weighted sum of latents [D, heads, rank]."""
     rows, heads, rank = absorbed.shape
     page = latents.shape[1]
     block = max(16, min(shape.block, page))

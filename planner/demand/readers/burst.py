@@ -9,7 +9,7 @@ import numpy as np
 from executor.portable.elementary import exp, log1p, power
 from executor.portable.gamma import gamma_quantile, log_gamma
 from planner.demand.readers.trace import Burst, Floats, interarrival_cv
-from planner.sampling import uniform
+from planner.sampling import Key
 
 WINDOWS = 24
 """Windows of the trace that are laid out, evenly spaced."""
@@ -62,7 +62,7 @@ def _cv(streams: Streams, window: int, span_s: float) -> float:
 def _arrivals(streams: Streams, client: int, window: int, span_s: float) -> Floats:
     rate, shape = float(streams.rate[client, window]), float(streams.shape[client, window])
     count = int(2 * span_s * rate * 2) + 64
-    u = uniform(0, DOMAIN, window, client, np.arange(count))
+    u = Key(0).uniform(DOMAIN, window, client, np.arange(count))
     # the law's own mean gap, so that dividing by it leaves a mean of one
     if streams.weibull[client, window]:
         gaps = power(-log1p(-u), 1.0 / shape) / exp(log_gamma(1.0 + 1.0 / shape))

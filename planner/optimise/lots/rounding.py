@@ -11,7 +11,7 @@ from planner.optimise.lp.formulation import Formulation, Solution
 
 
 def round_to_lots(futures: Futures | Formulation, plan: Orders) -> Orders:
-    """``plan`` in whole lots, within caps and budget (see the head of this file)."""
+    """``plan`` in whole lots, within caps and budget."""
     formulation = futures if isinstance(futures, Formulation) else Formulation(futures)
     futures = formulation.futures
     orders = np.zeros(plan.orders.shape, dtype=np.int64)
@@ -92,7 +92,8 @@ def _within_budget(formulation: Formulation, plan: Orders) -> Orders:
     spent = linear.dot(formulation.outlay, point)
     if spent <= budget:
         return plan
-    worth = -formulation.cost_slope(plan)[1]
+    price = formulation.spot.cover(formulation.deficit(plan)).price
+    worth = formulation.capacity_slope(price) / formulation.futures.count
     for column in np.argsort(worth / np.maximum(formulation.outlay, 1e-12), kind="stable"):
         while point[column] > 0 and spent > budget and formulation.outlay[column] > 0:
             point[column] -= lots[column]

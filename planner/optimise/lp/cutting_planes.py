@@ -3,7 +3,7 @@ r"""Convex programmes by cutting planes: a small linear master and an oracle.
     minimise    c·x + Σ_j v_j f_j(x)
     subject to  lo <= A x <= hi                       hard, linear
                 Σ_j B_ij f_j(x) + D_i·x <= h_i        soft: excess costs ρ_i a unit
-                l <= x <= u,  some x whole
+                l <= x <= u
 
     f_j  convex, known only through an oracle that returns value and subgradient at a point
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.portable import linear
-from planner.futures.arrays import Array, Flags
+from planner.futures.arrays import Array
 from planner.optimise.lp.highs import quiet_highs
 
 Oracle = Callable[[Array], tuple[Array, Array]]
@@ -61,8 +61,6 @@ class Programme:
     """[K] h"""
     soft_price: Array = field(default_factory=lambda: np.zeros(0))
     """[K] ρ"""
-    whole: Flags | None = None
-    """[n] which columns must be whole numbers; None: none."""
 
     def value(self, point: Array, functions: Array) -> float:
         """The objective at a point whose function values are known, excess over soft limits included."""
@@ -104,10 +102,6 @@ class Optimum:
     cuts: Cuts
     hard_price: Array
     """[H] shadow prices of the hard rows in the last master."""
-    soft_price: Array
-    """[K] shadow prices of the soft rows."""
-    settled: bool
-    """Whether the gap closed to what was asked."""
 
     @property
     def gap(self) -> float:
@@ -116,35 +110,21 @@ class Optimum:
 
 
 def minimise(
-    programme: Programme,
-    oracle: Oracle,
-    start: Array,
-    *,
-    gap: float = 1e-4,
-    max_rounds: int = 500,
-    known: Cuts | None = None,
+    programme: Programme, oracle: Oracle, start: Array, *, gap: float = 1e-4, max_rounds: int = 500
 ) -> Optimum:
-    """Solve ``programme`` from a ``start`` that meets its bounds and hard rows.
-
-    ``known`` cuts of the same functions, from an earlier solve, save most of the rounds.
-    """
-    whole = programme.whole is not None and bool(programme.whole.any())
-    master = Master(programme, known)
+    """Solve ``programme`` from a ``start`` that meets its bounds and hard rows."""
+    master = Master(programme)
     best = np.asarray(start, dtype=float)
     functions, slopes = oracle(best)
     master.cut(best, functions, slopes)
     best_functions, upper = functions, programme.value(best, functions)
-    # Between two whole points there are broken ones: with whole columns the master's own point is asked.
-    stabilised = 0.0 if whole else _PULL
-    lower, pull, rounds = -np.inf, stabilised, 0
-    settled = False
+    lower, pull, rounds = -np.inf, _PULL, 0
     for _ in range(max_rounds):
         point, bound = master.solve()
         # The bound may fall where idle cuts were dropped; what was once proved stays proved.
         risen = bound > lower + 1e-3 * gap * max(abs(upper), 1e-12)
         lower = max(lower, bound)
         if upper - lower <= gap * max(abs(upper), 1e-12):
-            settled = True
             break
         trial = point + pull * (best - point)
         functions, slopes = oracle(trial)
@@ -154,7 +134,7 @@ def minimise(
         fallen = value < upper - 1e-3 * gap * max(abs(upper), 1e-12)
         if value < upper:
             best, best_functions, upper = trial, functions, value
-        pull = stabilised if (risen or fallen) else 0.5 * pull if pull > 0.1 else 0.0
+        pull = _PULL if (risen or fallen) else 0.5 * pull if pull > 0.1 else 0.0
     return Optimum(
         point=best,
         functions=best_functions,
@@ -163,8 +143,6 @@ def minimise(
         rounds=rounds,
         cuts=master.cuts(),
         hard_price=master.hard_price(),
-        soft_price=master.soft_price(),
-        settled=settled,
     )
 
 
@@ -193,10 +171,6 @@ class Master:
         empty_index, empty_value = np.zeros(0, dtype=np.int32), np.zeros(0)
         starts = np.zeros(total, dtype=np.int32)
         self.highs.addCols(total, cost, lower, upper, 0, starts, empty_index, empty_value)
-        self.whole = programme.whole is not None and bool(programme.whole.any())
-        if programme.whole is not None:
-            for column in np.flatnonzero(programme.whole):
-                self.highs.changeColIntegrality(int(column), highspy.HighsVarType.kInteger)
         hard = np.hstack([programme.hard, np.zeros((self.H, self.J + self.K))])
         self._rows(programme.hard_lower, programme.hard_upper, hard)
         if self.K:
@@ -248,14 +222,9 @@ class Master:
             status = self.highs.getModelStatus()
         assert status == highspy.HighsModelStatus.kOptimal, self.highs.modelStatusToString(status)
         solution = self.highs.getSolution()
-        columns = np.array(solution.col_value)
-        if self.whole:
-            # Whole programmes have no shadow prices; their bound is the search tree's.
-            self._duals = np.zeros(self.highs.getNumRow())
-            return columns[: self.n], float(self.highs.getInfo().mip_dual_bound)
         self._duals = np.array(solution.row_dual)
         self._drop_idle()
-        return columns[: self.n], float(self.highs.getInfo().objective_function_value)
+        return np.array(solution.col_value)[: self.n], float(self.highs.getInfo().objective_function_value)
 
     def _drop_idle(self) -> None:
         duals = self._duals[self.H + self.K :]
@@ -277,7 +246,3 @@ class Master:
     def hard_price(self) -> Array:
         """[H] change of the optimum per unit of right-hand side of the hard rows."""
         return self._duals[: self.H]
-
-    def soft_price(self) -> Array:
-        """[K] the same of the soft rows."""
-        return self._duals[self.H : self.H + self.K]

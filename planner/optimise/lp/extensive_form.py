@@ -26,28 +26,18 @@ class WholeProgramme:
     plan: Orders
     expected_cost: float
     rows: int
-    columns: int
-    nonzeros: int
     feasible: bool
 
 
-def monolithic(
-    futures: Futures,
-    cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
-    *,
-    emphasis: Array | None = None,
-    solver: str = "simplex",
-) -> WholeProgramme:
+def monolithic(futures: Futures, cvar_level: float = 0.9, cvar_bound: float = np.inf) -> WholeProgramme:
     """Solve by HiGHS in one piece; the bound is hard here, and ``feasible`` says whether it can be kept."""
     assert futures.count <= MOST_FUTURES, "the written-out programme is a test oracle"
     formulation = Formulation(futures)
-    weights = np.ones(futures.months) if emphasis is None else emphasis
     writer = _Writer(formulation)
     writer.recourse(rent=True)
     if np.isfinite(cvar_bound):
-        writer.tail(writer.recourse(rent=False), cvar_level, cvar_bound, weights)
-    return writer.solve(solver)
+        writer.tail(writer.recourse(rent=False), cvar_level, cvar_bound)
+    return writer.solve()
 
 
 class _Writer:
@@ -119,15 +109,14 @@ class _Writer:
         self._entries(row.ravel(), w.ravel(), np.ones(w.size))
         self._close(futures.base_deficit.ravel(), np.full(N * P * T, np.inf))
 
-    def tail(self, w: np.ndarray, level: float, bound: float, emphasis: Array) -> None:
+    def tail(self, w: np.ndarray, level: float, bound: float) -> None:
         """η + Σ v_n / ((1-α) N) <= b,  v_n >= L_n - η,  v_n >= 0."""
         futures = self.futures
         N = futures.count
         eta = self._column(np.zeros(1))
         self.free.append(eta)
         v = self._column(np.zeros(N)) + np.arange(N)
-        valued = (emphasis * futures.unmet_price * futures.need).sum(axis=(1, 2))
-        share = emphasis * futures.unmet_price / np.where(valued > 0, valued, 1.0)[:, None, None]
+        share = futures.unmet_price / self.formulation.valued_need[:, None, None]
         row = np.broadcast_to(np.arange(N)[:, None, None], w.shape)
         self._entries(row.ravel(), w.ravel(), -share.ravel())
         self._entries(np.arange(N), np.full(N, eta), np.ones(N))
@@ -137,9 +126,9 @@ class _Writer:
         self._entries(np.zeros(N + 1, dtype=int), np.r_[eta, v], np.r_[1.0, np.full(N, 1.0 / mass)])
         self._close(np.array([-np.inf]), np.array([bound]))
 
-    def solve(self, solver: str) -> WholeProgramme:
+    def solve(self) -> WholeProgramme:
         highs = quiet_highs()
-        highs.setOptionValue("solver", solver)
+        highs.setOptionValue("solver", "simplex")
         row, column, value = (np.concatenate(part) for part in zip(*self.blocks, strict=True))
         lower = np.zeros(self.columns)
         lower[self.free] = -np.inf
@@ -156,4 +145,4 @@ class _Writer:
         point = np.array(highs.getSolution().col_value)[: len(self.formulation.outlay)]
         optimum = highs.getInfo().objective_function_value * self.unit if feasible else np.inf
         plan = self.formulation.plan(point if feasible else np.zeros_like(self.formulation.outlay))
-        return WholeProgramme(plan, optimum, self.rows, self.columns, len(row), feasible)
+        return WholeProgramme(plan, optimum, self.rows, feasible)

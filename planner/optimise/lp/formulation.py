@@ -7,40 +7,64 @@ r"""The plan as a two-stage linear programme with a CVaR bound; docs/formulation
 
     D_npt = need - owned - delivered(x) - reserved(y)          deficit, requests/s
     Q_nt   cost of the cheapest cover by spot and unmet demand (recourse.py)
-    L_n    shortfall share of a future: Σ_pt e_t u_pt w_npt / Σ_pt e_t u_pt need_npt, the part of its need,
+    L_n    shortfall share of a future: Σ_pt u_pt w_npt / Σ_pt u_pt need_npt, the part of its need,
            valued at the price of unmet demand, that even the best use of spot leaves unserved
 
 x is committed before anything is seen; Q is paid month by month. E Q_t (one function per month) and the CVaR
-are convex in (x, y) and known through the oracle below.
+are convex in (x, y) and known through the oracle, which several processes or machines can answer shard by shard:
+
+    values[t]    = 1/N  Σ_k  Σ_{n in shard k} Q_nt
+    slopes[t]    = 1/N  Σ_k  Σ_{n in shard k} ∂Q_nt
+    CVaR         = Σ_n w_n L_n,  w from the shortfall shares of all shards together: a second question
+
+A shard is :data:`SHARD` futures, whoever answers, and the sums over shards are taken in their order: the bits are those
+of one process. A shard remembers the optimal bases of its spot programmes from question to question (recourse.py), and
+another basis can be another last bit. So each question brings all points asked so far: a shard that was lost with its
+machine starts anew, catches up, and goes on with the bases that it had.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
 from executor.portable import linear
-from planner.futures.arrays import Array, Futures, Orders, no_orders
+from planner.futures.arrays import Array, Flags, Futures, Orders, no_orders
 from planner.optimise.lp.cutting_planes import Cuts, Optimum, Oracle, Programme, minimise
 from planner.optimise.lp.cvar import cvar, tail_weights
 from planner.optimise.lp.delivered_capacity import Deliveries, carried, carried_slope
-from planner.optimise.lp.limits import Limit
-from planner.optimise.lp.oracle import SHARD, Shard, oracle_of
 from planner.optimise.lp.recourse import Spot
-from planner.parallel.backends import Processes, Spread
+from planner.parallel.backends import Held, Processes, Spread
 from planner.record.ids import LimitKind
 
 GAP = 1e-4
 """Default distance between the bounds, relative: a tenth of the sampling error of a few thousand futures."""
 
+SHARD = 2_000
+"""Futures in a shard. A question to so many takes about 15 ms, against the 0.2 ms that it and its answer travel; a
+smaller sample, such as the default of 600, is one shard and stays in its process."""
+
 _SOFT_PRICE = 1e6
 """Price of exceeding the CVaR bound, a hundred times what serving nothing at all would cost: far above the
 shadow price of any bound that can be met, so that the excess is nothing wherever it can be nothing."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit that binds, and what one unit more of it would save."""
+
+    kind: LimitKind
+    names: tuple[str, ...]
+    """The sources or the rental that it limits; none: the budget."""
+    month: int | None
+    price: float
+    """Money saved per GPU (caps) or per unit of money (budget) of relaxation, at the margin, with the futures
+    that the plan serves served all the same."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +76,11 @@ class Solution:
     """In-sample, money; purchases, reserved rental, spot and unmet demand."""
     shortfall_cvar: float
     """In-sample CVaR of the shortfall share."""
-    cvar_level: float
     cvar_bound: float
     lower_bound: float
     """No plan that meets the bound costs less in this sample, money; not a number where none is known."""
     gap: float
     rounds: int
-    settled: bool
     limits: tuple[Limit, ...]
     cuts: Cuts
 
@@ -116,35 +138,34 @@ class Formulation:
     def _hard_rows(self) -> None:
         """Caps and budget as rows over the columns, each with the limit it stands for."""
         futures, n = self.futures, len(self.outlay)
-        _, s, m = self.order_columns.T
-        _, r, t = self.reserve_columns.T
-        orders = len(s)
+        # Each column's source or rental (-1: it is of the other kind) and month.
+        none = np.full(n, -1)
+        source = np.r_[self.order_columns[:, 1], none[len(self.order_columns) :]]
+        rental = np.r_[none[: len(self.order_columns)], self.reserve_columns[:, 1]]
+        month_of = np.r_[self.order_columns[:, 2], self.reserve_columns[:, 2]]
         rows: list[Array] = []
         caps: list[float] = []
         self.limits: list[tuple[LimitKind, tuple[str, ...], int | None]] = []
 
-        def add(chosen: Array, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None) -> None:
+        def add(chosen: Array | Flags, cap: float, kind: LimitKind, names: tuple[str, ...], month: int | None) -> None:
             if np.isfinite(cap) and chosen.any():
-                rows.append(chosen)
+                rows.append(chosen.astype(float))
                 caps.append(cap)
                 self.limits.append((kind, names, month))
 
         for members in futures.allotments:
-            source = futures.purchases[members[0]]
-            names: tuple[str, ...] = (source.allotment or source.name,)
-            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
+            first = futures.purchases[members[0]]
+            names: tuple[str, ...] = (first.allotment or first.name,)
+            ours = np.isin(source, members)
             for month in range(futures.months):
-                in_month = np.r_[m == month, np.zeros(n - orders, dtype=bool)]
-                add((ours & in_month).astype(float), source.monthly_cap, "monthly-cap", names, month)
-            add(ours.astype(float), source.total_cap, "total-cap", names, None)
+                add(ours & (month_of == month), first.monthly_cap, "monthly-cap", names, month)
+            add(ours, first.total_cap, "total-cap", names, None)
         for members, cap in futures.joint_caps:
             names = tuple(dict.fromkeys(futures.purchases[place].name for place in members))
-            ours = np.r_[np.isin(s, members), np.zeros(n - orders, dtype=bool)]
-            add(ours.astype(float), cap, "joint-cap", names, None)
-        for index, rental in enumerate(futures.rentals):
-            for month in range(futures.months):
-                chosen = np.r_[np.zeros(orders), ((r == index) & (t == month)).astype(float)]
-                add(chosen, float(rental.reserved_cap[month]), "reserved-cap", (rental.name,), month)
+            add(np.isin(source, members), cap, "joint-cap", names, None)
+        for index, each in enumerate(futures.rentals):
+            for month, cap in enumerate(each.reserved_cap.tolist()):
+                add((rental == index) & (month_of == month), cap, "reserved-cap", (each.name,), month)
         if futures.budget is not None:
             add(self.outlay / self.money, futures.budget / self.money, "budget", (), None)
         self.hard = np.array(rows).reshape(len(rows), n)
@@ -197,16 +218,15 @@ class Formulation:
         )
 
     @contextmanager
-    def oracle(self, cvar_level: float, bounded: bool, emphasis: Array, kept: Array | None) -> Iterator[Oracle]:
-        """Values and subgradients of the convex functions at a point (oracle.py).
+    def oracle(self, cvar_level: float, bounded: bool, kept: Array | None) -> Iterator[Oracle]:
+        """Values and subgradients of the convex functions at a point.
 
-        ``emphasis`` [T] weighs the months in the shortfall share. ``kept`` [N, T] prices unmet demand of
-        chosen futures and months once more, so many times its price.
+        ``kept`` [N, T] prices unmet demand of chosen futures and months once more, so many times its price.
         """
         N = self.futures.count
         parts = [slice(first, min(first + SHARD, N)) for first in range(0, N, SHARD)]
         shards = [
-            Shard(self if len(parts) == 1 else self.over(part), emphasis, None if kept is None else kept[part], bounded)
+            Shard(self if len(parts) == 1 else self.over(part), None if kept is None else kept[part], bounded)
             for part in parts
         ]
         weights = (lambda shortfall: tail_weights(shortfall, cvar_level)) if bounded else None
@@ -218,13 +238,14 @@ class Formulation:
         part = copy(self)
         part.futures = self.futures.take(chosen)
         part.spread = Processes(1)
-        for made in ("deliveries", "spot", "least"):
+        for made in ("deliveries", "spot", "least", "valued_need"):
             part.__dict__.pop(made, None)
         return part
 
-    def valued_need(self, emphasis: Array) -> Array:
-        """[N] Σ_pt e_t u_pt need_npt, and one where a future needs nothing."""
-        valued = (emphasis * self.futures.unmet_price * self.futures.need).sum(axis=(1, 2))
+    @cached_property
+    def valued_need(self) -> Array:
+        """[N] Σ_pt u_pt need_npt, and one where a future needs nothing."""
+        valued = (self.futures.unmet_price * self.futures.need).sum(axis=(1, 2))
         return np.where(valued > 0, valued, 1.0)
 
     def slopes_by_month(self, price: Array) -> Array:
@@ -257,19 +278,13 @@ class Formulation:
             carries = self.futures.rental_per_gpu[:, p, s]
         return p, serves * (self.lots[column] * carries)[:, None]
 
-    def cost_slope(self, plan: Orders) -> tuple[Array, Array]:
-        """[n] outlay per GPU of each column, and [n] change of expected spot and unmet cost per GPU."""
-        price = self.spot.cover(self.deficit(plan)).price
-        return self.outlay, self.capacity_slope(price) / -self.futures.count
-
-    def shortfall_share(self, plan: Orders, emphasis: Array | None = None) -> Array:
+    def shortfall_share(self, plan: Orders) -> Array:
         """[N] L_n of a plan."""
-        return self.share_of(self.least.cover(self.deficit(plan)).cost, emphasis)
+        return self.share_of(self.least.cover(self.deficit(plan)).cost)
 
-    def share_of(self, unserved: Array, emphasis: Array | None = None) -> Array:
+    def share_of(self, unserved: Array) -> Array:
         """[N] the same from the value of unserved need [N, T]."""
-        weights = np.ones(self.futures.months) if emphasis is None else emphasis
-        return (weights * unserved).sum(axis=1) / self.valued_need(weights)
+        return unserved.sum(axis=1) / self.valued_need
 
     def expected_cost(self, plan: Orders) -> float:
         """Objective of a plan in this sample, money."""
@@ -281,33 +296,24 @@ class Formulation:
         cvar_level: float = 0.9,
         cvar_bound: float = np.inf,
         *,
-        emphasis: Array | None = None,
         kept: Array | None = None,
         start: Orders | None = None,
-        known: Cuts | None = None,
         gap: float = GAP,
-        max_rounds: int = 500,
     ) -> Solution:
         """The cheapest plan, in parts of GPUs, whose CVaR of the shortfall share keeps to the bound.
 
         A bound that no plan can keep is exceeded by as little as can be; ``Solution.attained`` tells.
-        ``known`` cuts may come from any solve on these futures with the same emphasis, level and kept.
         """
-        weights = np.ones(self.futures.months) if emphasis is None else emphasis
-        programme = self.programme(cvar_bound)
         bounded = bool(np.isfinite(cvar_bound))
         first = np.zeros(len(self.outlay)) if start is None else self.point(start)
-        if known is not None:
-            known = _fitting(known, len(programme.weight))
-        with self.oracle(cvar_level, bounded, weights, kept) as oracle:
-            found = minimise(programme, oracle, first, gap=gap, max_rounds=max_rounds, known=known)
-        return self._solution(found, cvar_level, cvar_bound, weights)
+        with self.oracle(cvar_level, bounded, kept) as oracle:
+            found = minimise(self.programme(cvar_bound), oracle, first, gap=gap)
+        return self._solution(found, cvar_level, cvar_bound)
 
-    def _solution(self, found: Optimum, level: float, bound: float, emphasis: Array) -> Solution:
+    def _solution(self, found: Optimum, level: float, bound: float) -> Solution:
         plan = self.plan(found.point)
         # With an excess over the bound the objective holds its price, and bounds no cost.
         exceeded = bool(found.functions[self.futures.months :].max(initial=0.0) > bound + 1e-6)
-        share = self.shortfall_share(plan, emphasis)
         limits = tuple(
             Limit(kind, names, month, -price * (self.money if kind != "budget" else 1.0))
             for (kind, names, month), price in zip(self.limits, found.hard_price, strict=True)
@@ -316,19 +322,77 @@ class Formulation:
         return Solution(
             plan=plan,
             expected_cost=self.expected_cost(plan),
-            shortfall_cvar=cvar(share, level),
-            cvar_level=level,
+            shortfall_cvar=cvar(self.shortfall_share(plan), level),
             cvar_bound=bound,
             lower_bound=float("nan") if exceeded else found.lower * self.money,
             gap=found.gap,
             rounds=found.rounds,
-            settled=found.settled,
             limits=limits,
             cuts=found.cuts,
         )
 
 
-def _fitting(known: Cuts, functions: int) -> Cuts:
-    """Cuts of the functions that this programme has (a solve without a bound has no CVaR)."""
-    fits = known.function < functions
-    return Cuts(known.function[fits], known.offset[fits], known.slope[fits])
+class Shard:
+    """The futures of one shard, and what it knows of the questions so far.
+
+    part      the formulation over the shard's futures, with the columns of the whole
+    kept      [N, T] how many times more unmet demand costs in chosen futures and months; None: once everywhere
+    bounded   whether the CVaR is asked for
+    """
+
+    def __init__(self, part: Formulation, kept: Array | None, bounded: bool) -> None:
+        self.part = part
+        self.share = 1.0 / part.valued_need[:, None]
+        self.kept, self.bounded = kept, bounded
+        self._answered = 0
+
+    def expectations(self, points: list[Array]) -> tuple[Array, Array, Array | None]:
+        """At the last of ``points``: Σ Q [T], Σ ∂Q [T, n], and each future's shortfall share [N] if bounded."""
+        for point in points[self._answered :]:
+            self._last = self._at(point)
+            self._answered += 1
+        return self._last
+
+    def _at(self, point: Array) -> tuple[Array, Array, Array | None]:
+        part, shortfall = self.part, None
+        deficit = part.deficit(part.plan(point))
+        cover = part.spot.cover(deficit)
+        cost, price = cover.cost, cover.price
+        if self.kept is not None or self.bounded:
+            # Where the cheapest cover leaves nothing unmet, nor does the least, and its price is nothing.
+            short = cover.unmet.max(axis=1, keepdims=True) > 0
+            least = part.least.cover(np.where(short, deficit, 0.0))
+            if self.kept is not None:
+                cost = cost + self.kept * least.cost
+                price = price + self.kept[:, None, :] * least.price
+            if self.bounded:
+                shortfall = (self.share * least.cost).sum(axis=1)
+                self._least_price = least.price
+        return cost.sum(axis=0), -part.slopes_by_month(price), shortfall
+
+    def tail(self, points: list[Array], weight: Array) -> Array:
+        """[n] this shard's part of the CVaR's subgradient, from the weight [N] of its futures in the tail."""
+        self.expectations(points)
+        price = (weight[:, None] * self.share)[:, None, :] * self._least_price
+        return -self.part.slopes_by_month(price).sum(axis=0)
+
+
+def oracle_of(shards: Held, sizes: list[int], money: float, tail_weights: Callable[[Array], Array] | None) -> Oracle:
+    """The oracle of all shards together. ``tail_weights``: of shortfall shares [N]; None: no CVaR is asked for."""
+    asked: list[Array] = []
+    count, ends = sum(sizes), np.cumsum(sizes)[:-1]
+
+    def ask(point: Array) -> tuple[Array, Array]:
+        asked.append(point)
+        told = shards.map(Shard.expectations, [(asked,)] * len(sizes))
+        values = reduce(np.add, (cost for cost, _, _ in told)) / count / money
+        slopes = reduce(np.add, (slope for _, slope, _ in told)) / (count * money)
+        if tail_weights is None:
+            return values, slopes
+        shortfall = np.concatenate([part for _, _, part in told if part is not None])
+        weight = tail_weights(shortfall)
+        jobs = [(asked, part) for part in np.split(weight, ends)]
+        slope = reduce(np.add, shards.map(Shard.tail, jobs))
+        return np.r_[values, linear.dot(weight, shortfall)], np.vstack([slopes, slope])
+
+    return ask

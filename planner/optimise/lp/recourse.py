@@ -10,12 +10,11 @@ For one future and one month, with deficits d_p >= 0 left by owned, delivered an
     c_r   spot price                             u_p  price of unmet demand
     k_pr  requests/s per rented GPU              q_r  spot cap, shared by the pools
 
-This is the rule by which spot is shared between pools, in the optimiser and in every evaluation. Where
-the pools do not compete it is the merit order (cheapest request/s first), in closed form; where they do,
-the little programme is solved exactly, all such months at once, by the simplex method on a batch of
-tableaux. Unmet demand is never priced below the dearest spot rental that could serve it: where a future
-makes rented GPUs so weak that spot costs more than u_p, u_p is raised to it. So the rule is "rent first",
-which a buyer can carry out knowing only the month he is in.
+This is the rule by which spot is shared between pools, in the optimiser and in every evaluation. Where the pools do not
+compete it is the merit order (cheapest request/s first), in closed form; where they do, the little programme is solved
+exactly, all such months at once, by the simplex method on a batch of tableaux. Unmet demand is never priced below the
+dearest spot rental that could serve it: where a future makes rented GPUs so weak that spot costs more than u_p, u_p is
+raised to it. So the rule is "rent first", which a buyer can carry out knowing only the month he is in.
 """
 
 from __future__ import annotations
@@ -63,10 +62,7 @@ class Spot:
         self.rent = np.zeros_like(prices) if free else prices
         self.unmet_price = np.broadcast_to(futures.unmet_price, futures.need.shape)
         self._remembered: _Bases | None = None
-        self._merit_order()
-
-    def _merit_order(self) -> None:
-        """Cheapest request/s first, per future, pool and month; unmet demand comes last."""
+        # Merit order: cheapest request/s first, per future, pool and month; unmet demand comes last.
         carries = self.per_gpu[..., None]
         serves = (carries > 0) & (self.cap > 0)
         unit = np.divide(self.rent, carries, out=np.zeros(serves.shape), where=serves)

@@ -1,10 +1,9 @@
-"""The rivals a plan has to beat, with common random numbers.
+"""The benchmark policies that a plan has to beat, with common random numbers.
 
-Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until
-cleared, only some sources) are calibrated to the same goal by the same code; the rules of thumb
-(everything now, nine-month MRP, base-stock) are not. A rule that watches the futures unfold gives
-orders [N, P, S, M]; it sees in month m only what has happened by then. Every outcome is that on the futures
-that judge: those under the third root in a plan, the validating ones where no others are given.
+Each is a rule that somebody really follows. Those that choose quantities by optimisation (nothing until cleared, only
+some sources) are calibrated to the same goal by the same code; the rules of thumb (everything now, nine-month MRP,
+base-stock) are not. A rule that watches the futures unfold gives orders [N, P, S, M]; it sees in month m only what has
+happened by then. Every outcome is that on the futures that judge: those under the third root in a plan.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from planner.futures.arrays import Array, Futures, Orders, Whole
 from planner.optimise.evaluate import Outcome, evaluate
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.calibrate import Calibration, calibrate
+from planner.optimise.service_level.calibrate import Effort, calibrate
 from planner.record.ids import PolicyId
 
 MRP_LEAD_MONTHS = 9
@@ -26,12 +25,12 @@ MRP_LEAD_MONTHS = 9
 
 
 ENOUGH = 1_000
-"""Rivals and policies learn from so many of the training futures at most. All are judged on every future that judges
-the plan."""
+"""Benchmark policies and the if-then calendar learn from so many of the training futures at most. All are judged on
+every future that judges the plan."""
 
 
 @dataclass(frozen=True)
-class Rival:
+class Benchmark:
     """A policy with its outcome on the futures that judge it."""
 
     name: PolicyId
@@ -42,20 +41,23 @@ class Rival:
 
 
 def nothing_until_cleared(
-    train: Futures, validate: Futures, goal: float, judge: Futures | None = None, **effort: float
-) -> Rival:
+    train: Futures,
+    validate: Futures,
+    goal: float,
+    judge: Futures,
+    effort: Effort = Effort(),  # noqa: B008
+) -> Benchmark:
     """Order from a source only once all its gates are seen passing; what is wanted earlier waits for that.
 
     The quantities are chosen by the same optimiser, which knows that orders will wait.
     """
-    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, **effort)  # type: ignore[arg-type]
-    unseen = validate if judge is None else judge
-    plan = Orders(placed_when_cleared(unseen, waiting.plan.orders), waiting.plan.reserved)
-    return Rival("nothing-until-cleared", plan, evaluate(unseen, plan), wanted=waiting.plan)
+    waiting = calibrate(_cleared(enough(train)), _cleared(validate), goal, effort=effort)
+    plan = Orders(placed_when_cleared(judge, waiting.plan.orders), waiting.plan.reserved)
+    return Benchmark("nothing-until-cleared", plan, evaluate(judge, plan), wanted=waiting.plan)
 
 
 def enough(train: Futures) -> Futures:
-    """The training futures that a rival learns from."""
+    """The training futures that a benchmark policy learns from."""
     return train if train.count <= ENOUGH else train.take(slice(0, ENOUGH))
 
 
@@ -101,7 +103,7 @@ def placed_when_cleared(futures: Futures, wanted: Whole | Array) -> Whole:
     return orders
 
 
-def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
+def everything_now(train: Futures, judge: Futures, goal: float) -> Benchmark:
     """In the first month order all that the horizon's largest deficit takes, in the share ``goal`` of futures.
 
     The cheapest sources first, up to their caps; the mean gap until delivery is rented.
@@ -114,10 +116,10 @@ def everything_now(train: Futures, judge: Futures, goal: float) -> Rival:
         for s in cheapest_first(train, p, 0):
             wanted = room.order(orders, p, s, 0, float(wanted))
     plan = Orders(orders, rent_the_gap(train, formulation.deliveries.capacity(orders).mean(axis=0)))
-    return Rival("everything-now", plan, evaluate(judge, plan))
+    return Benchmark("everything-now", plan, evaluate(judge, plan))
 
 
-def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_MONTHS) -> Rival:
+def nine_month_mrp(train: Futures, judge: Futures) -> Benchmark:
     """Material requirements planning: mean need, one fixed lead time, no gates.
 
     In month m order what the mean need of month m + 9 lacks, from the cheapest source; rent the mean gap.
@@ -127,19 +129,19 @@ def nine_month_mrp(train: Futures, judge: Futures, lead_months: int = MRP_LEAD_M
     orders = np.zeros(train.may_order.shape, dtype=np.int64)
     believed = np.zeros((P, T))
     room = _Room(train)
-    for m in range(T - lead_months):
+    for m in range(T - MRP_LEAD_MONTHS):
         for p in range(P):
-            wanted = gap[p, m + lead_months] - believed[p, m + lead_months]
+            wanted = gap[p, m + MRP_LEAD_MONTHS] - believed[p, m + MRP_LEAD_MONTHS]
             for s in cheapest_first(train, p, m):
                 before = orders[p, s, m]
                 wanted = room.order(orders, p, s, m, float(wanted))
                 added = (orders[p, s, m] - before) * train.per_gpu[:, p, s].mean()
-                believed[p, m + lead_months :] += added
+                believed[p, m + MRP_LEAD_MONTHS :] += added
     plan = Orders(orders, rent_the_gap(train, believed))
-    return Rival("nine-month-mrp", plan, evaluate(judge, plan))
+    return Benchmark("nine-month-mrp", plan, evaluate(judge, plan))
 
 
-def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
+def base_stock(train: Futures, judge: Futures, goal: float) -> Benchmark:
     r"""Order up to a level, every month, watching need and the inventory position of the future it is in.
 
         level[n,p,m] = need[n,p,m] × quantile_goal( need[m + L] / need[m] )
@@ -155,7 +157,7 @@ def base_stock(train: Futures, judge: Futures, goal: float) -> Rival:
     for s, source in enumerate(train.purchases):
         orders[:, :, s] = _capped(orders[:, :, s], source.monthly_cap, source.total_cap, source.lot_gpus)
     plan = Orders(orders, gap)
-    return Rival("base-stock", plan, evaluate(judge, plan))
+    return Benchmark("base-stock", plan, evaluate(judge, plan))
 
 
 def _up_to_level(train: Futures, judge: Futures, goal: float, p: int, s: int) -> Whole:
@@ -196,22 +198,12 @@ def only_from(
     validate: Futures,
     goal: float,
     purchases: Collection[str],
-    rentals: Collection[str] | None = None,
-    judge: Futures | None = None,
-    **effort: float,
-) -> Rival:
-    """The same optimiser with some sources only: ``domestic-only``, ``rent-only`` (``purchases`` empty).
-
-    ``rentals`` None: all of them.
-    """
-    found: Calibration = calibrate(
-        enough(train).only(purchases, rentals),
-        validate.only(purchases, rentals),
-        goal,
-        **effort,  # type: ignore[arg-type]
-    )
-    outcome = found.outcome if judge is None else evaluate(judge, found.plan)
-    return Rival(name, found.plan, outcome)
+    judge: Futures,
+    effort: Effort = Effort(),  # noqa: B008
+) -> Benchmark:
+    """The same optimiser with some sources and all rentals: ``domestic-only``, ``rent-only`` (``purchases`` empty)."""
+    found = calibrate(enough(train).only(purchases), validate.only(purchases), goal, effort=effort)
+    return Benchmark(name, found.plan, evaluate(judge, found.plan))
 
 
 def rent_the_gap(futures: Futures, delivered: Array) -> Whole:

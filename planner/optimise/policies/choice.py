@@ -1,7 +1,7 @@
 """Three ways to plan, of which the one that does best on fresh futures is recommended.
 
 A *fixed calendar* orders the same in every future. An *if-then calendar* (if_then.py) looks at the gates before it
-orders. *Monthly re-planning* (rolling_horizon.py) looks at gates, need and pipeline, and can therefore promise
+orders. *Monthly re-planning* (rolling_horizon.py) looks at gates, need and pipeline, and can therefore fix
 nothing but its rule: what to order this month is certain, what later is a distribution.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.optimise.policies.if_then import IfThen, static_of
-from planner.optimise.policies.rolling_horizon import Replanned, replanned_promise, rules_near
+from planner.optimise.policies.rolling_horizon import Replanned, replanned_confirmation, rules_near
 from planner.optimise.policies.rule import Rule
 from planner.optimise.service_level.calibrate import Calibration
-from planner.optimise.service_level.confirm import Promise, Samples, promise, with_rivals
+from planner.optimise.service_level.confirm import Confirmation, Samples, confirmation, with_benchmarks
 
 Way = Literal["fixed-calendar", "if-then-calendar", "monthly-re-planning"]
 
@@ -32,7 +32,7 @@ class Choice:
     """The recommended way to plan, and the others on the same confirming futures."""
 
     way: Way
-    static: Promise
+    static: Confirmation
     policy: IfThen | None
     """None: no gate is ever seen to change, or only an answer was asked for."""
     replanned: Replanned | None
@@ -46,10 +46,12 @@ class Choice:
         """The plan of one way, judged on the confirming futures."""
         if way == "monthly-re-planning":
             assert self.replanned is not None
-            return self.replanned.promise.confirmed
+            return self.replanned.confirmation.confirmed
         if way == "if-then-calendar":
             assert self.policy is not None
-            return conditional(self.static, self.policy)
+            there = self.static.confirmed
+            solution = replace(there.solution, plan=self.policy.plan)
+            return replace(there, solution=solution, outcome=self.policy.outcome)
         return self.static.confirmed
 
     @property
@@ -79,10 +81,10 @@ def fewer(samples: Samples) -> Samples:
     return replace(samples.first(*_COMPARED), polished=0)
 
 
-def choose(samples: Samples, static: Promise, policy: IfThen | None, replanned: Replanned | None) -> Choice:
+def choose(samples: Samples, static: Confirmation, policy: IfThen | None, replanned: Replanned | None) -> Choice:
     """The simplest way that none beats; a policy that turns out to look at nothing is taken up as a calendar."""
     if policy is not None and policy.recommended and not policy.conditional:
-        static = with_rivals(samples, static, [static_of(policy, samples.train)])
+        static = with_benchmarks(samples, static, [static_of(policy, samples.train)])
         policy = None
     choice = Choice("fixed-calendar", static, policy, replanned)
     for way in choice.ways[1:]:
@@ -107,14 +109,8 @@ def lacking(found: Calibration) -> float:
     return float(short[short > 0].sum())
 
 
-def conditional(static: Promise, policy: IfThen) -> Calibration:
-    """The if-then calendar as a plan judged on the confirming futures."""
-    there = static.confirmed
-    return replace(there, solution=replace(there.solution, plan=policy.plan), outcome=policy.outcome)
-
-
 def _fixed(samples: Samples) -> Calibration:
-    return promise(samples).confirmed
+    return confirmation(samples).confirmed
 
 
 @dataclass(frozen=True)
@@ -124,4 +120,4 @@ class _Replanning:
     rule: Rule
 
     def __call__(self, samples: Samples) -> Calibration:
-        return replanned_promise(samples, rules_near(self.rule)).promise.confirmed
+        return replanned_confirmation(samples, rules_near(self.rule)).confirmation.confirmed

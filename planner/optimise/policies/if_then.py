@@ -27,13 +27,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.futures.arrays import Array, Flags, Futures, Orders, Purchase, Whole
-from planner.futures.gate_states import CLOSED, PASSING, PROMISED
-from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
+from planner.futures.arrays import CLOSED, PASSING, PROMISED, Array, Futures, Orders, Whole
+from planner.optimise.evaluate import Outcome, evaluate
+from planner.optimise.intervals import paired
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.policies.benchmarks import Rival, enough, first_cleared
-from planner.optimise.service_level.calibrate import Calibration, calibrate, reconsider
-from planner.optimise.service_level.confirm import AGAIN, Promise, Samples
+from planner.optimise.policies.benchmarks import Benchmark, enough, first_cleared
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, reconsider
+from planner.optimise.service_level.confirm import Confirmation, Samples
 
 _DEARER = 1e-3
 """The policy must be cheaper than the static plan by more than this share to be worth its conditions."""
@@ -83,12 +83,6 @@ class IfThen:
     """[N, P, S, M] what the policy orders in each judging future."""
     outcome: Outcome
     lines: tuple[ConditionalOrder, ...]
-    cost: Difference
-    """Cost of the policy less that of the static plan, per future, money."""
-    probability: Difference
-    """Of the month in which the two differ most, policy less static plan."""
-    differs_in: int
-    """That month."""
     recommended: bool
     """Whether the policy is cheaper than the static plan beyond its interval and no further from the goal."""
 
@@ -98,10 +92,10 @@ class IfThen:
         return any(not self.rules[i].always for _, i, _ in np.argwhere(self.calibration.plan.orders > 0))
 
 
-def if_then(samples: Samples, made: Promise, cleared: Rival | None = None) -> IfThen | None:
+def if_then(samples: Samples, made: Confirmation, cleared: Benchmark | None = None) -> IfThen | None:
     """Calibrate the policy from the static plan; None where no source has a gate that is ever not passing.
 
-    ``cleared`` is the rival that orders nothing until cleared: a policy of this kind too, and taken up where it
+    ``cleared`` is the benchmark that orders nothing until cleared: a policy of this kind too, and taken up where it
     does better.
     """
     rules = rules_of(samples.train)
@@ -112,14 +106,7 @@ def if_then(samples: Samples, made: Promise, cleared: Rival | None = None) -> If
     unseen = Formulation(unfold(samples.validate, rules))
     start = _embedded(static.plan, rules)
     found = calibrate(
-        seen,
-        unseen,
-        made.aim,
-        cvar_level=level,
-        start=start,
-        out_of_reach=static.out_of_reach,
-        turns=AGAIN.turns,
-        polished=AGAIN.polished,
+        seen, unseen, made.aim, cvar_level=level, effort=AGAIN, start=start, out_of_reach=static.out_of_reach
     )
     starts = [start]
     if cleared is not None and cleared.wanted is not None:
@@ -133,8 +120,6 @@ def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static
     plan = Orders(placed(judge, rules, found.plan.orders), found.plan.reserved)
     outcome = evaluate(judge, plan)
     cost = paired(static.outcome.cost.total, outcome.cost.total)
-    gap = np.abs(outcome.probability - static.outcome.probability)
-    month = int(gap.argmax())
     ours = np.maximum(static.accepted - outcome.probability, 0.0).sum()
     theirs = np.maximum(static.accepted - static.outcome.probability, 0.0).sum()
     return IfThen(
@@ -143,9 +128,6 @@ def compared(judge: Futures, rules: tuple[Rule, ...], found: Calibration, static
         plan=plan,
         outcome=outcome,
         lines=_lines(judge, rules, found.plan),
-        cost=cost,
-        probability=paired(static.outcome.met_jointly[:, month], outcome.met_jointly[:, month]),
-        differs_in=month,
         recommended=bool(cost.high < -_DEARER * static.outcome.expected_cost and ours <= theirs + 1e-12),
     )
 
@@ -192,12 +174,14 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     month = months_placed(futures, rules)
     T = futures.months
     place = [rule.source for rule in rules]
+    sources = [futures.purchases[s] for s in place]
     inside = np.minimum(month, T - 1)
     arrival = np.take_along_axis(futures.arrival_month[:, place], inside, axis=2)
     outlay = np.take_along_axis(futures.outlay[:, place], inside, axis=2)
     return replace(
         futures,
-        purchases=tuple(_unfolded(futures.purchases[rule.source]) for rule in rules),
+        # Columns of one source share its allotment.
+        purchases=tuple(replace(source, allotment=source.allotment or source.name) for source in sources),
         per_gpu=futures.per_gpu[:, :, place],
         arrival_month=np.where(month < T, arrival, T),
         outlay=np.where(month < T, outlay, 0.0),
@@ -210,16 +194,12 @@ def unfold(futures: Futures, rules: tuple[Rule, ...]) -> Futures:
     )
 
 
-def _unfolded(source: Purchase) -> Purchase:
-    """One of the columns that share the source's allotment."""
-    return replace(source, allotment=source.allotment or source.name)
-
-
 def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
     """[N, rules, M] month in which an order of month m is placed; T: never."""
     T = futures.months
     regime = regime_of(futures)
-    cleared = first_cleared(_with_passing(futures)) if any(rule.waits for rule in rules) else None
+    waiting = any(rule.waits for rule in rules)
+    cleared = first_cleared(replace(futures, passing=regime >= PASSING)) if waiting else None
     months = np.empty((futures.count, len(rules), T), dtype=np.int64)
     for i, rule in enumerate(rules):
         if cleared is not None and rule.waits:
@@ -228,11 +208,6 @@ def months_placed(futures: Futures, rules: tuple[Rule, ...]) -> Whole:
             seen = regime[:, rule.watched]
             months[:, i] = np.where((rule.least <= seen) & (seen <= rule.most), np.arange(T), T)
     return months
-
-
-def _with_passing(futures: Futures) -> Futures:
-    passing: Flags = regime_of(futures) >= PASSING
-    return replace(futures, passing=passing)
 
 
 def placed(futures: Futures, rules: tuple[Rule, ...], orders: Whole | Array) -> Whole:

@@ -20,8 +20,8 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.policies.benchmarks import enough
 from planner.optimise.policies.rule import Beliefs, Rule, carried_out
-from planner.optimise.service_level.calibrate import Calibration, calibrate, roughly
-from planner.optimise.service_level.confirm import AGAIN, RAISES, Promise, Samples, effort_of, judged
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, roughly
+from planner.optimise.service_level.confirm import RAISES, Confirmation, Samples, judged
 from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
 
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -46,7 +46,7 @@ and fresh futures move costs by a few per cent."""
 class Replanned:
     """The rule with its rental."""
 
-    promise: Promise
+    confirmation: Confirmation
     """Its plan's orders are [N, P, S, M], those of each confirming future."""
     beliefs: Beliefs
     rule: Rule
@@ -60,10 +60,10 @@ def rules_near(rule: Rule) -> list[Rule]:
     return [Rule(*each) for each in product(cautions, _FIRST_MONTHS, leads)]
 
 
-def replanned_promise(samples: Samples, rules: Sequence[Rule] | None = None) -> Replanned:
+def replanned_confirmation(samples: Samples, rules: Sequence[Rule] | None = None) -> Replanned:
     """The best of some rules with the rental that goes with it, judged on the confirming futures; None: of the grid."""
     last = finalists(samples, rules)
-    return promised(samples, last[0] if len(last) == 1 else min(last, key=lambda rule: validated(samples, rule)))
+    return confirmed(samples, last[0] if len(last) == 1 else min(last, key=lambda rule: validated(samples, rule)))
 
 
 def finalists(samples: Samples, rules: Sequence[Rule] | None = None) -> list[Rule]:
@@ -81,7 +81,7 @@ def finalists(samples: Samples, rules: Sequence[Rule] | None = None) -> list[Rul
             costs[alike] = (_roughly(few, orders, samples), rule)
     ranked = sorted(costs.values(), key=lambda each: each[0])
     close = [rule for cost, rule in ranked if cost <= _CLOSE * ranked[0][0]]
-    return close[: _FINALISTS if samples.polished else 1]
+    return close[: _FINALISTS if samples.effort.polished else 1]
 
 
 def validated(samples: Samples, rule: Rule) -> tuple[float, float]:
@@ -90,12 +90,12 @@ def validated(samples: Samples, rule: Rule) -> tuple[float, float]:
     return _lacking(found, samples.goal), found.outcome.expected_cost
 
 
-def promised(samples: Samples, rule: Rule) -> Replanned:
+def confirmed(samples: Samples, rule: Rule) -> Replanned:
     """The rule with its rental, judged on the confirming futures; aimed higher where these miss the goal."""
     beliefs, beyond = Beliefs(enough(samples.train)), _beyond(samples)
-    best = made = _promised(samples, beliefs, rule, samples.aim, 0, beyond)
+    best = made = _confirmed(samples, beliefs, rule, samples.aim, 0, beyond)
     while made.raised < RAISES and made.lacks > 0 and _lacking(made.validated, samples.goal) == 0 and made.aim < 1.0:
-        made = _promised(samples, beliefs, rule, samples.raised(made), made.raised + 1, beyond, made)
+        made = _confirmed(samples, beliefs, rule, samples.raised(made), made.raised + 1, beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs, rule)
 
@@ -125,15 +125,15 @@ def _roughly(few: Futures, orders: Whole, samples: Samples) -> float:
     return (found.expected_cost + outlay_of(few, orders)) * (1.0 + float(lacks.sum()))
 
 
-def _promised(
+def _confirmed(
     samples: Samples,
     beliefs: Beliefs,
     rule: Rule,
     aim: float,
     raised: int,
     beyond: tuple[OutOfReach, ...],
-    before: Promise | None = None,
-) -> Promise:
+    before: Confirmation | None = None,
+) -> Confirmation:
     found = _with_rental(samples, beliefs, rule, aim, beyond, before)
     carried = Orders(carried_out(samples.confirm, beliefs, rule), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
@@ -146,7 +146,7 @@ def _with_rental(
     rule: Rule,
     aim: float,
     beyond: tuple[OutOfReach, ...],
-    before: Promise | None = None,
+    before: Confirmation | None = None,
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
@@ -156,10 +156,10 @@ def _with_rental(
     train, validate = beliefs.train, samples.validate
     orders = carried_out(validate, beliefs, rule)
     seen, unseen = _given(train, carried_out(train, beliefs, rule)), _given(validate, orders)
-    start, effort = None, effort_of(samples)
+    start, effort = None, samples.effort
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
-    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, turns=effort.turns, polished=effort.polished)
+    found = calibrate(seen, unseen, aim, out_of_reach=beyond, start=start, effort=effort)
     return replace(found, outcome=evaluate(validate, Orders(orders, found.plan.reserved)))
 
 

@@ -22,8 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.futures.arrays import Array, Futures, Whole
-from planner.futures.gate_states import PASSING
+from planner.futures.arrays import PASSING, Array, Futures, Whole
 from planner.optimise.policies.benchmarks import cheapest_first
 from planner.optimise.policies.if_then import regime_of
 

@@ -1,7 +1,7 @@
-r"""The promise: the cheapest plan whose probability holds on futures it has not seen.
+r"""The service level: the cheapest plan whose probability holds on futures it has not seen.
 
 A bound on the CVaR limits how bad the worst futures may be, but it is a blunt control of a probability in
-every month: it spends on the very futures that a promise of 90 % may give up, and it cannot tell a weak
+every month: it spends on the very futures that a goal of 90 % may give up, and it cannot tell a weak
 month from a strong one. So the probability has a control of its own, the *kept share* q_t of each month:
 
     the q_t N futures that the present plan serves best in month t are kept, the rest given up;
@@ -11,7 +11,7 @@ month from a strong one. So the probability has a control of its own, the *kept 
 Each round keeps what the round before found cheap to keep (a chance constraint by sequential convex
 programmes). The kept share is then raised until the *validated* probability, in whole lots and on futures under
 another root, meets the goal in every month: up by what a month misses, down by what every step has to spare.
-A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two dials.
+A CVaR bound, where the goal has one, holds throughout. docs/formulation.md compares the two controls.
 """
 
 from __future__ import annotations
@@ -56,19 +56,17 @@ _DETOURS = 2
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the search for the kept shares."""
+class Effort:
+    """How hard a plan is searched for."""
 
-    kept_share: Array
-    """[T] q"""
-    cost: float
-    """Validated expected cost, money."""
-    probability: Array
-    """[T] validated."""
-    gap: float
-    rounds: int
-    meets: bool
-    """Whether every month that can reach the goal does."""
+    turns: int = 2
+    """How often the kept shares are turned and the programme solved again; lots settle the rest."""
+    polished: int = 2
+    """From how many of the ends of the search it is taken further, by detours."""
+
+
+AGAIN = Effort(turns=1, polished=1)
+"""A search for a little more goes on from what was found."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ class Calibration:
     solution: Solution
     outcome: Outcome
     """On the validating futures, in whole lots."""
-    steps: tuple[Step, ...]
+    kept_shares: tuple[Array, ...]
+    """[T] q of each step of the search."""
     goal: float
     target: Array
     """[T] the goal, or what a month out of reach aims at; nothing where none is required."""
@@ -106,15 +105,12 @@ def calibrate(
     *,
     cvar_level: float = 0.9,
     cvar_bound: float = np.inf,
-    turns: int = 2,
-    polished: int = 2,
+    effort: Effort = Effort(),
     start: Orders | None = None,
     out_of_reach: tuple[OutOfReach, ...] | None = None,
 ) -> Calibration:
     """The cheapest plan found on ``train`` whose probability on ``validate`` meets the goal each month.
 
-    ``turns``: how often the kept shares are turned and the programme solved again; lots settle the rest.
-    ``polished``: from how many of the ends of the search it is taken further, by detours.
     ``start`` is a plan that may be ordered, from a neighbouring study; the search goes on from it.
     ``out_of_reach``: what that study found out of reach, where it holds here too; None: to be found.
     Where no step meets it, the plan that comes nearest is returned: `Calibration.meets_goal` is false, and
@@ -122,8 +118,8 @@ def calibrate(
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    search = _Calibrator(formulation, unseen, goal_probability, cvar_level, cvar_bound, polished)
-    return search.turn(turns, start, out_of_reach)
+    search = _Calibrator(formulation, unseen, goal_probability, cvar_level, cvar_bound, effort.polished)
+    return search.turn(effort.turns, start, out_of_reach)
 
 
 def reconsider(
@@ -133,17 +129,16 @@ def reconsider(
     plans: Iterable[Orders],
     *,
     cvar_level: float = 0.9,
-    cvar_bound: float = np.inf,
 ) -> Calibration:
-    """The calibrated plan, or a better one that starts from one of ``plans`` (static rivals, for instance).
+    """The calibrated plan, or a better one that starts from one of ``plans`` (static benchmark policies, for instance).
 
-    Whole lots make the search end in different places from different starts. A rival that does better on
+    Whole lots make the search end in different places from different starts. A benchmark policy that does better on
     the validating futures is taken as a new start and searched on from there; so the result is no dearer
     than any of ``plans`` at the same or a better probability.
     """
     formulation = train if isinstance(train, Formulation) else Formulation(train)
     unseen = validate if isinstance(validate, Formulation) else Formulation(validate)
-    search = _Calibrator(formulation, unseen, calibration.goal, cvar_level, cvar_bound, polished=2)
+    search = _Calibrator(formulation, unseen, calibration.goal, cvar_level)
     return search.take_up(calibration, plans)
 
 
@@ -159,7 +154,13 @@ def roughly(train: Futures, goal_probability: float) -> Orders:
 
 class _Calibrator:
     def __init__(
-        self, formulation: Formulation, unseen: Formulation, goal: float, level: float, bound: float, polished: int = 2
+        self,
+        formulation: Formulation,
+        unseen: Formulation,
+        goal: float,
+        level: float,
+        bound: float = np.inf,
+        polished: int = 2,
     ) -> None:
         self.formulation, self.unseen = formulation, unseen
         few = formulation.futures.count <= _SEARCHED
@@ -169,7 +170,7 @@ class _Calibrator:
         self.target = np.where(self.required, goal, 0.0)
         self.accepted = self.target.copy()
         self.out_of_reach: tuple[OutOfReach, ...] = ()
-        self.steps: list[Step] = []
+        self.kept_shares: list[Array] = []
         self.best: _Candidate | None = None
         # Where searches ended, best first, as many as are to be polished.
         self.ends: list[_Candidate] = []
@@ -198,14 +199,14 @@ class _Calibrator:
         """From an earlier result, with other plans as starts."""
         self.out_of_reach, self.target, self.accepted = found.out_of_reach, found.target, found.accepted
         self.lower_bound = found.solution.lower_bound
-        self.best = first = self._judge(found.solution, found.plan, found.outcome, found.steps[-1].kept_share)
-        self.steps = list(found.steps)
+        self.best = first = self._judge(found.solution, found.plan, found.outcome, found.kept_shares[-1])
+        self.kept_shares = list(found.kept_shares)
         for plan in plans:
-            rival = self._judge(found.solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
-            self._remember(rival)
-            # A rival that is cheaper and misses little may need no more than a lot.
-            if _total(rival.missing) < _CLOSE and rival.outcome.expected_cost < first.outcome.expected_cost:
-                self._end(rival)
+            benchmark = self._judge(found.solution, plan, evaluate(self.unseen, plan), np.zeros_like(self.target))
+            self._remember(benchmark)
+            # A benchmark that is cheaper and misses little may need no more than a lot.
+            if _total(benchmark.missing) < _CLOSE and benchmark.outcome.expected_cost < first.outcome.expected_cost:
+                self._end(benchmark)
         self._polish()
         return found if self.best is first else self._calibration()
 
@@ -222,7 +223,7 @@ class _Calibrator:
         return Calibration(
             solution=solution,
             outcome=self.best.outcome,
-            steps=tuple(self.steps),
+            kept_shares=tuple(self.kept_shares),
             goal=self.goal,
             target=self.target,
             accepted=self.accepted,
@@ -324,17 +325,7 @@ class _Calibrator:
         return _Candidate(plan, solution, outcome, kept_share, self.accepted - outcome.probability)
 
     def _remember(self, found: _Candidate) -> None:
-        meets = bool((found.missing <= 0).all())
-        self.steps.append(
-            Step(
-                kept_share=found.kept_share,
-                cost=found.outcome.expected_cost,
-                probability=found.outcome.probability,
-                gap=found.solution.gap,
-                rounds=found.solution.rounds,
-                meets=meets,
-            )
-        )
+        self.kept_shares.append(found.kept_share)
         if self.best is None or _score(found) < _score(self.best):
             self.best = found
 

@@ -1,4 +1,4 @@
-r"""What a plan is said to promise: its probabilities on futures that no part of it was chosen by.
+r"""The confirmed service level of a plan: its probabilities on futures that no part of it was chosen by.
 
 The kept shares of calibrate.py are found on the validating futures, and of many plans the one is kept that does best
 on them:
@@ -8,8 +8,7 @@ futures under a third root. The plan aims above the goal by one standard error o
     aim = goal + √( goal (1 - goal) / N )
 
 so that the third root does not miss the goal by mere chance about every other time. Where it is missed all the same,
-the
-aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
+the aim is raised by what is missing and the search goes on from the plan it had, a few times at most.
 """
 
 from __future__ import annotations
@@ -23,23 +22,11 @@ from executor.portable import linear
 from planner.futures.arrays import Futures, Orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.service_level.calibrate import Calibration, calibrate, reconsider
+from planner.optimise.service_level.calibrate import AGAIN, Calibration, Effort, calibrate, reconsider
 from planner.parallel.backends import Spread
 
 RAISES = 2
 """Times the aim is raised: each look at the third root is a choice made on it, so there must be few."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard a plan is searched for: steps of the kept shares, and ends of the search that are taken further."""
-
-    turns: int
-    polished: int
-
-
-AGAIN = Effort(turns=1, polished=1)
-"""A search for a little more goes on from what was found."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +44,12 @@ class Samples:
     cvar_level: float = 0.9
     polished: int = 2
     """From how many of the ends of a search it is taken further, by detours; none: one step of the kept shares and
-    whole lots
-    a little rougher, for studies of which only differences are shown."""
+    whole lots a little rougher, for studies of which only differences are shown."""
+
+    @property
+    def effort(self) -> Effort:
+        """Two turns, or one where the whole lots may be rough too."""
+        return Effort(turns=2 if self.polished else 1, polished=self.polished)
 
     @property
     def aim(self) -> float:
@@ -70,7 +61,7 @@ class Samples:
         """Standard error of a validated probability at the goal."""
         return float(np.sqrt(self.goal * (1 - self.goal) / self.validate.count))
 
-    def raised(self, made: Promise) -> float:
+    def raised(self, made: Confirmation) -> float:
         """The next aim where the third root misses the goal: by less than half an error nothing would move."""
         return min(1.0, made.aim + max(made.lacks, 0.5 * self.error))
 
@@ -86,12 +77,9 @@ class Samples:
 
     def only(self, first_order_month: int) -> Samples:
         """The same futures with no order before a month."""
-        return replace(
-            self,
-            train=self.train.only(first_order_month=first_order_month),
-            validate=self.validate.only(first_order_month=first_order_month),
-            confirm=self.confirm.only(first_order_month=first_order_month),
-        )
+        later = (part.only(first_order_month=first_order_month) for part in (self.train, self.validate, self.confirm))
+        train, validate, confirm = later
+        return replace(self, train=train, validate=validate, confirm=confirm)
 
 
 def _first(futures: Futures, count: int) -> Futures:
@@ -99,7 +87,7 @@ def _first(futures: Futures, count: int) -> Futures:
 
 
 @dataclass(frozen=True)
-class Promise:
+class Confirmation:
     """A calibrated plan, and what it is said to bring."""
 
     validated: Calibration
@@ -121,41 +109,33 @@ class Promise:
         return float(np.maximum(short, 0.0).max(initial=0.0))
 
 
-def promise(samples: Samples, start: Orders | None = None, spread: Spread | None = None) -> Promise:
+def confirmation(samples: Samples, spread: Spread | None = None) -> Confirmation:
     """Calibrate, judge on the third root, and aim higher where that misses a goal that can be reached.
 
-    ``start``: as for `calibrate`. ``spread``: where the optimiser's oracle is answered; None: here.
+    ``spread``: where the optimiser's oracle is answered; None: here.
     """
     train, validate = Formulation(samples.train, spread), Formulation(samples.validate)
     judge = Formulation(samples.confirm)
-    effort, level = effort_of(samples), samples.cvar_level
-    found = calibrate(
-        train, validate, samples.aim, cvar_level=level, start=start, turns=effort.turns, polished=effort.polished
-    )
+    level = samples.cvar_level
+    found = calibrate(train, validate, samples.aim, cvar_level=level, effort=samples.effort)
     best = made = judged(judge, found, samples.goal, 0)
     while made.raised < RAISES and made.lacks > 0 and found.meets_goal and found.goal < 1.0:
         found = calibrate(
             train,
             validate,
             samples.raised(made),
-            start=found.plan,
             cvar_level=level,
+            effort=AGAIN,
+            start=found.plan,
             out_of_reach=found.out_of_reach,
-            turns=AGAIN.turns,
-            polished=AGAIN.polished,
         )
         made = judged(judge, found, samples.goal, made.raised + 1)
         best = min(best, made, key=lambda each: each.lacks)
     return best
 
 
-def effort_of(samples: Samples) -> Effort:
-    """Two turns, or one where the whole lots may be rough too."""
-    return Effort(turns=2 if samples.polished else 1, polished=samples.polished)
-
-
-def with_rivals(samples: Samples, made: Promise, plans: Iterable[Orders]) -> Promise:
-    """The promised plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
+def with_benchmarks(samples: Samples, made: Confirmation, plans: Iterable[Orders]) -> Confirmation:
+    """The confirmed plan, or a better one that the search finds from one of ``plans`` (`reconsider`).
 
     Those that cost more than the budget are no start.
     """
@@ -169,9 +149,9 @@ def with_rivals(samples: Samples, made: Promise, plans: Iterable[Orders]) -> Pro
     return min(made, other, key=lambda each: (each.lacks, each.confirmed.outcome.expected_cost))
 
 
-def judged(judge: Formulation, found: Calibration, goal: float, raised: int) -> Promise:
+def judged(judge: Formulation, found: Calibration, goal: float, raised: int) -> Confirmation:
     """A validated plan with what the confirming futures say of it."""
-    return Promise(found, confirmed(judge, found, goal), raised)
+    return Confirmation(found, confirmed(judge, found, goal), raised)
 
 
 def confirmed(judge: Futures | Formulation, found: Calibration, goal: float) -> Calibration:

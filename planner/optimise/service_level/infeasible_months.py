@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.futures.arrays import Array, Futures
-from planner.optimise.evaluate import all_met, wilson
+from planner.optimise.evaluate import all_met
+from planner.optimise.intervals import probability
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.lp.recourse import least_unmet
 from planner.record.ids import LimitKind
+from planner.record.models import Interval, Relaxation
 
 _FUTURES_TO_EXPLAIN = 1_000
 """A factor is told to two digits, which so many futures settle."""
@@ -33,27 +35,12 @@ _LARGEST_FACTOR = 64.0
 
 
 @dataclass(frozen=True)
-class Relaxation:
-    """One limit relaxed by itself until the month can meet the goal."""
-
-    kind: LimitKind
-    """``spot-cap``, ``reserved-cap``, ``monthly-cap``, ``total-cap`` or ``notice``."""
-    factor: float
-    """The least multiple of the limit that would do (to 1 %); for ``notice`` 0: no notice at all."""
-    sources: tuple[str, ...]
-    """The sources or rentals whose limit it is."""
-
-
-@dataclass(frozen=True)
 class OutOfReach:
     """A month whose goal no plan within the limits can meet."""
 
     month: int
-    best: float
+    best: Interval
     """No plan exceeds this probability in the month."""
-    best_interval: tuple[float, float]
-    arriving: float
-    """Share of futures in which a GPU ordered in the first month from some source serves by then."""
     missing: Array
     """[P] requests/s unserved with everything allowed, in the future at the goal's quantile."""
 
@@ -67,7 +54,7 @@ def lowered(goal: Array, beyond: tuple[OutOfReach, ...], by: float) -> Array:
     """[T] the goal, but in months out of reach ``by`` below the best that can be reached there."""
     made = goal.copy()
     for out in beyond:
-        made[out.month] = max(0.0, min(float(goal[out.month]), out.best - by))
+        made[out.month] = max(0.0, min(float(goal[out.month]), out.best.value - by))
     return made
 
 
@@ -83,19 +70,10 @@ def out_of_reach(
         met = all_met(unmet, futures.need[:, :, month])
         if met.mean() >= goal:
             continue
-        low, high = wilson(int(met.sum()), len(met))
         # Futures by the value of what is missing; the one at the goal's quantile must still be served.
         hardest = np.argsort((unmet * futures.unmet_price[:, month]).sum(axis=1), kind="stable")
         last = hardest[min(int(np.ceil(goal * len(met))), len(met)) - 1]
-        found.append(
-            OutOfReach(
-                month=int(month),
-                best=float(met.mean()),
-                best_interval=(float(low), float(high)),
-                arriving=float((futures.arrival_month[:, :, 0] <= month).any(axis=1).mean()),
-                missing=unmet[last],
-            )
-        )
+        found.append(OutOfReach(int(month), probability(met), unmet[last]))
     return tuple(found)
 
 
@@ -139,8 +117,8 @@ def _reserved_and_spot(futures: Futures, month: int) -> Array:
     return np.broadcast_to(np.array([*reserved, *spot], dtype=float), (futures.count, 2 * len(spot)))
 
 
-def relaxations(futures: Futures, month: int, goal: float) -> tuple[Relaxation, ...]:
-    """Every single limit that, relaxed far enough, makes the month reachable, with the least factor.
+def relaxations(futures: Futures, month: int, goal: float) -> list[Relaxation]:
+    """Every single limit that, relaxed far enough, makes the month reachable, with the least factor (to 1 %).
 
     Empty: none of them would do by itself.
     """
@@ -151,14 +129,14 @@ def relaxations(futures: Futures, month: int, goal: float) -> tuple[Relaxation, 
         if not finite or not _reaches(relaxed(futures, _LARGEST_FACTOR), month, goal):
             continue
         if kind == "notice":
-            found.append(Relaxation(kind, 0.0, finite))
+            found.append(Relaxation(limit=kind, factor=0.0, sources=finite))
             continue
         low, high = 1.0, _LARGEST_FACTOR
         while high / low > 1.01:
             middle = float(np.sqrt(low * high))
             low, high = (low, middle) if _reaches(relaxed(futures, middle), month, goal) else (middle, high)
-        found.append(Relaxation(kind, high, finite))
-    return tuple(found)
+        found.append(Relaxation(limit=kind, factor=high, sources=finite))
+    return found
 
 
 def _reaches(futures: Futures, month: int, goal: float) -> bool:
@@ -166,16 +144,16 @@ def _reaches(futures: Futures, month: int, goal: float) -> bool:
     return bool(all_met(unmet, futures.need[:, :, month]).mean() >= goal)
 
 
-def _limited(futures: Futures, kind: LimitKind) -> tuple[str, ...]:
+def _limited(futures: Futures, kind: LimitKind) -> list[str]:
     """Names of the sources or rentals that the limit holds back."""
     if kind == "monthly-cap":
-        return tuple(s.name for s in futures.purchases if 0 < s.monthly_cap < np.inf)
+        return [s.name for s in futures.purchases if 0 < s.monthly_cap < np.inf]
     if kind == "total-cap":
-        return tuple(s.name for s in futures.purchases if 0 < s.total_cap < np.inf)
+        return [s.name for s in futures.purchases if 0 < s.total_cap < np.inf]
     if kind == "notice":
-        return tuple(r.name for r in futures.rentals if r.notice_months > 0)
+        return [r.name for r in futures.rentals if r.notice_months > 0]
     caps = {"spot-cap": "spot_cap", "reserved-cap": "reserved_cap"}[kind]
-    return tuple(r.name for r in futures.rentals if np.any(getattr(r, caps) > 0))
+    return [r.name for r in futures.rentals if np.any(getattr(r, caps) > 0)]
 
 
 _RELAXED: dict[LimitKind, Callable[[Futures, float], Futures]] = {

@@ -1,9 +1,9 @@
-r"""What knowing more, or another world, would be worth; what the promise costs; what to learn first.
+r"""What knowing more, or another world, would be worth; what the service level costs; what to learn first.
 
     VSS   = EEV - RP    value of the stochastic solution: the cost of planning with means, carried out
     EVPI  = RP - WS     expected value of perfect information: the most a forecast could be worth
 
-    RP    expected cost of the plan that knows the distribution (the programme without a promise)
+    RP    expected cost of the plan that knows the distribution (the programme without a goal)
     EEV   expected cost, over the same futures, of the plan that is best for the mean future
     WS    mean over the futures of the cost of the plan that is best for that very future
 
@@ -15,37 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from planner.futures.arrays import Array, Futures, Orders
-from planner.optimise.evaluate import Difference, Outcome, evaluate, paired
+from planner.optimise.evaluate import Outcome, evaluate
+from planner.optimise.intervals import paired
 from planner.optimise.lp.extensive_form import monolithic
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import Calibration
+from planner.record.models import Information, Interval, Swing, SwingInput
 
 _GAP = 1e-5
 """Relative gap of the solves whose differences are taken: a tenth of what is shown."""
 
 _FORETOLD = 100
 """Perfect information is bought for so many of the futures, each with a programme of its own."""
-
-
-@dataclass(frozen=True)
-class Information:
-    """What planning with the whole distribution is worth, and what knowing the future would be."""
-
-    recourse: float
-    """RP, money."""
-    of_the_mean_plan: float
-    """EEV, money."""
-    stochastic_solution: Difference
-    """VSS per future, on the same futures."""
-    perfect: Difference
-    """EVPI per future, on the futures that were foretold."""
-    foretold: int
-    """How many those are."""
 
 
 def value_of_information(futures: Futures, foretold: int = _FORETOLD) -> Information:
@@ -56,16 +41,10 @@ def value_of_information(futures: Futures, foretold: int = _FORETOLD) -> Informa
     allowed = Orders(
         np.where(futures.may_order, mean_plan.orders, 0.0), np.where(futures.may_reserve, mean_plan.reserved, 0.0)
     )
-    known, naive = _costs(formulation, recourse), _costs(formulation, allowed)
+    known, naive = (evaluate(formulation, plan).cost.total for plan in (recourse, allowed))
     count = min(foretold, futures.count)
     ahead = np.array([monolithic(futures.take([n])).expected_cost for n in range(count)])
-    return Information(
-        recourse=float(known.mean()),
-        of_the_mean_plan=float(naive.mean()),
-        stochastic_solution=paired(known, naive),
-        perfect=paired(ahead, known[:count]),
-        foretold=count,
-    )
+    return Information(stochastic_solution=paired(known, naive), perfect=paired(ahead, known[:count]), foretold=count)
 
 
 def mean_future(futures: Futures) -> Futures:
@@ -78,22 +57,15 @@ def mean_future(futures: Futures) -> Futures:
     return replace(futures, **means, arrival_month=arrival[None].astype(np.int64), passing=None, regime=None)
 
 
-def _costs(formulation: Formulation, plan: Orders) -> Array:
-    """[N] cost of a plan that may order parts of GPUs."""
-    total: Array = evaluate(formulation, plan).cost.total
-    return total
-
-
 @dataclass(frozen=True)
 class OtherWorld:
     """The same study with something changed and the same random numbers, re-optimised."""
 
     gate: str | None
     """The gate that is always open there; None: all of them."""
-    calibration: Calibration
-    cost: Difference
+    cost: Interval
     """Cost there less cost here, per future, money; below nothing: the other world is cheaper."""
-    probability: Difference
+    probability: Interval
     """Probability there less here, of the month that is weakest here."""
     month: int
 
@@ -106,7 +78,6 @@ def worth_of(gate: str | None, there: Calibration, here: Calibration) -> OtherWo
     month = here.outcome.weakest_month
     return OtherWorld(
         gate=gate,
-        calibration=there,
         cost=paired(here.outcome.cost.total, there.outcome.cost.total),
         probability=paired(here.outcome.met_jointly[:, month], there.outcome.met_jointly[:, month]),
         month=month,
@@ -162,38 +133,7 @@ def efficient(points: Iterable[FrontierPoint]) -> tuple[FrontierPoint, ...]:
     return tuple(kept[place] for place in sorted(kept))
 
 
-@dataclass(frozen=True)
-class Input:
-    """What varies from future to future; named as in the record."""
-
-    kind: Literal["need", "carries", "rented-carries", "months-to-service"]
-    pool: str | None = None
-    sku: str | None = None
-    source: str | None = None
-
-
-@dataclass(frozen=True)
-class Swing:
-    """What the plan's outcome is in the futures where one input is low, and where it is high."""
-
-    input: Input
-    low: tuple[float, float]
-    """Expected cost and share of required months met, in the lowest fifth of the input."""
-    high: tuple[float, float]
-    """The same in its highest fifth."""
-
-    @property
-    def cost(self) -> float:
-        """Change of the expected cost from low to high, money."""
-        return self.high[0] - self.low[0]
-
-    @property
-    def met(self) -> float:
-        """Change of the share of months met from low to high."""
-        return self.high[1] - self.low[1]
-
-
-def tornado(validate: Futures, outcome: Outcome) -> tuple[Swing, ...]:
+def tornado(validate: Futures, outcome: Outcome) -> list[Swing]:
     """The inputs by how far the outcome swings with them, widest cost swing first: what to learn first.
 
     The swing is read off the validating futures themselves, whose inputs vary together as they were drawn; nothing is
@@ -211,26 +151,28 @@ def tornado(validate: Futures, outcome: Outcome) -> tuple[Swing, ...]:
         low, high = rank[:fifth], rank[-fifth:]
         swings.append(
             Swing(
-                varied,
-                low=(float(cost[low].mean()), float(met[low].mean())),
-                high=(float(cost[high].mean()), float(met[high].mean())),
+                input=varied,
+                cost_low=float(cost[low].mean()),
+                cost_high=float(cost[high].mean()),
+                met_low=float(met[low].mean()),
+                met_high=float(met[high].mean()),
             )
         )
-    return tuple(sorted(swings, key=lambda swing: -abs(swing.cost)))
+    return sorted(swings, key=lambda swing: -abs(swing.cost_high - swing.cost_low))
 
 
-def _inputs(futures: Futures) -> dict[Input, Array]:
+def _inputs(futures: Futures) -> dict[SwingInput, Array]:
     """[N] each: one number a future for every input that the futures hold."""
-    inputs: dict[Input, Array] = {}
+    inputs: dict[SwingInput, Array] = {}
     for p, pool in enumerate(futures.pools):
-        inputs[Input("need", pool=pool)] = futures.need[:, p].mean(axis=1)
+        inputs[SwingInput(kind="need", pool=pool)] = futures.need[:, p].mean(axis=1)
         for place, source in enumerate(futures.purchases):
-            inputs[Input("carries", pool=pool, sku=source.sku)] = futures.per_gpu[:, p, place]
+            inputs[SwingInput(kind="carries", pool=pool, sku=source.sku)] = futures.per_gpu[:, p, place]
         for place, rental in enumerate(futures.rentals):
-            inputs[Input("rented-carries", pool=pool, sku=rental.sku)] = futures.rental_per_gpu[:, p, place]
+            inputs[SwingInput(kind="rented-carries", pool=pool, sku=rental.sku)] = futures.rental_per_gpu[:, p, place]
     for s, source in enumerate(futures.purchases):
         months = np.flatnonzero(source.may_order.any(axis=0))
         if len(months):
             arrival = futures.arrival_month[:, s, months] - months
-            inputs[Input("months-to-service", source=source.name)] = arrival.mean(axis=1)
+            inputs[SwingInput(kind="months-to-service", source=source.name)] = arrival.mean(axis=1)
     return inputs

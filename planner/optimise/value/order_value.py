@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.futures.arrays import Array, Flags, Futures, Orders, Whole
-from planner.optimise.evaluate import QUANTILES, Difference, Outcome, all_met, paired
+from planner.optimise.evaluate import all_met
+from planner.optimise.intervals import paired
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.calibrate import Calibration, calibrate
+from planner.record.models import Interval
 
 _MOVED_ON = 4_000
 """Orders are moved month by month on so many of the futures at most; odds and costs are read off them all."""
@@ -27,20 +29,12 @@ class OrderReason:
     source: str
     month: int
     gpus: int
-    outlay: float
-    """Expected, money."""
-    arrives: float
-    """Share of futures in which it serves within the horizon."""
-    arrival_month: tuple[float, float, float]
-    """P10, P50, P90 of the month in which it first serves; the horizon's length: not within it."""
     protects_month: int
     """The month whose probability suffers most without it."""
     probability_with: float
     probability_without: float
     """Of that month."""
-    weakest_without: float
-    """Probability of the weakest month without it."""
-    cost_without: Difference
+    cost_without: Interval
     """Change of the cost without it; below nothing: it costs more than it saves."""
     last_safe_month: int
     """The latest month to which it may move with every month still at the goal, or at what the plan gives
@@ -50,12 +44,14 @@ class OrderReason:
 def order_reasons(judge: Futures | Formulation, calibration: Calibration) -> tuple[OrderReason, ...]:
     """One `OrderReason` for each order that every future places, by month, source and pool."""
     formulation = judge if isinstance(judge, Formulation) else Formulation(judge)
-    firm = firm_orders(calibration.plan)
-    look = _Without(formulation, calibration.plan, firm, calibration.goal)
+    plan, goal = calibration.plan, calibration.goal
+    firm = firm_orders(plan)
+    look = _Without(formulation, plan, firm, goal)
     mover = look
     if formulation.futures.count > _MOVED_ON:
         few = Formulation(formulation.futures.take(slice(0, _MOVED_ON)))
-        mover = _Without(few, _first_of(calibration.plan, _MOVED_ON), firm, calibration.goal)
+        part = plan.orders if plan.orders.ndim == 3 else plan.orders[:_MOVED_ON]
+        mover = _Without(few, Orders(part, plan.reserved), firm, goal)
     placed = [(int(m), int(s), int(p)) for p, s, m in np.argwhere(firm > 0)]
     return tuple(look.reason(p, s, m, mover.last_safe_month(p, s, m)) for m, s, p in sorted(placed))
 
@@ -64,10 +60,6 @@ def firm_orders(plan: Orders) -> Whole:
     """[P, S, M] GPUs that are ordered in every future: a static plan's, a policy's as far as they are certain."""
     orders = plan.orders if plan.orders.ndim == 3 else plan.orders.min(axis=0)
     return orders.astype(np.int64)
-
-
-def _first_of(plan: Orders, count: int) -> Orders:
-    return plan if plan.orders.ndim == 3 else Orders(plan.orders[:count], plan.reserved)
 
 
 class _Without:
@@ -108,22 +100,15 @@ class _Without:
         met, cost = self._look(self._without(p, s, m))
         probability = met.mean(axis=0)
         month = int((self.probability - probability).argmax())
-        arrival = futures.arrival_month[:, s, m]
-        outlay = gpus * futures.outlay[:, s, m]
-        quantiles = np.quantile(arrival, QUANTILES, method="inverted_cdf")
         return OrderReason(
             pool=futures.pools[p],
             source=futures.purchases[s].name,
             month=m,
             gpus=gpus,
-            outlay=float(outlay.mean()),
-            arrives=float((arrival < futures.months).mean()),
-            arrival_month=(float(quantiles[0]), float(quantiles[1]), float(quantiles[2])),
             protects_month=month,
             probability_with=float(self.probability[month]),
             probability_without=float(probability[month]),
-            weakest_without=float(probability.min()),
-            cost_without=paired(self.cost + outlay, cost),
+            cost_without=paired(self.cost + gpus * futures.outlay[:, s, m], cost),
             last_safe_month=last_safe_month,
         )
 
@@ -145,39 +130,30 @@ class _Without:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What it costs to order nothing before a month, re-optimised."""
+    """What it costs to order nothing in the first month, re-optimised."""
 
-    first_order_month: int
     calibration: Calibration
-    cost: Difference
+    cost: Interval
     """Change of the cost per future, money, with common random numbers."""
-    probability: Difference
+    probability: Interval
     """Change of the probability of the month that waiting hurts most."""
     hurt_month: int
-    meets_goal: bool
 
 
-def value_of_waiting(now: Calibration, again: Callable[[], Calibration], first_order_month: int = 1) -> Waiting:
-    """The study made ``again`` with no order before ``first_order_month``, against the plan as it stands ``now``.
+def value_of_waiting(now: Calibration, again: Callable[[], Calibration]) -> Waiting:
+    """The study made ``again`` with no order in the first month, against the plan as it stands ``now``.
 
-    Nothing is made again where nothing was to be ordered before that month.
+    Nothing is made again where nothing was to be ordered in that month.
     """
-    ordered = now.plan.orders[..., :first_order_month].any()
-    waiting = again() if ordered else now
+    waiting = again() if now.plan.orders[..., 0].any() else now
     here, later = now.outcome, waiting.outcome
     month = int((here.probability - later.probability).argmax())
     return Waiting(
-        first_order_month=first_order_month,
         calibration=waiting,
         cost=paired(here.cost.total, later.cost.total),
-        probability=_difference_in(here, later, month),
+        probability=paired(here.met_jointly[:, month], later.met_jointly[:, month]),
         hurt_month=month,
-        meets_goal=waiting.meets_goal,
     )
-
-
-def _difference_in(now: Outcome, later: Outcome, month: int) -> Difference:
-    return paired(now.met_jointly[:, month], later.met_jointly[:, month])
 
 
 def budget_that_would_do(train: Futures, validate: Futures, goal: float) -> float | None:

@@ -15,23 +15,20 @@ end of its validity. Times are whole minutes, so both engines agree in every num
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UserMistakeError
 from planner.supply.durations import SourceDurations
-from planner.supply.fast_engine.gate_arrays import Border
+from planner.supply.fast_engine.gate_arrays import Border, Floats, Ints, Mask
 from planner.supply.fast_engine.queues import TURNED_AWAY, Arrivals, admit, allot, busy_servers, serve
 from planner.supply.gates.paths import NEVER, GatePath, month_states
 from planner.supply.network.gate import Point
 from planner.supply.network.route import Stage
 from planner.supply.network.spec import Allotment, Cap, Orders, Source, SupplySpec
-from planner.supply.outcomes import UNSEEN, Deliveries, Outcome
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from planner.supply.outcomes import UNSEEN, Deliveries, Outcome, layout
 
 PROCESS, TRANSIT = "in_process", "in_transit"
 
@@ -316,43 +313,29 @@ def _deliveries(
 ) -> Deliveries:
     """Put the convoys' lots back in the orders' places; what the horizon hides is UNSEEN."""
     shape = len(replications), len(orders)
-    minutes = {name: np.full(shape, UNSEEN, dtype=np.int64) for name in ("accepted", "released", "delivered", "ended")}
-    shares = {name: np.zeros(shape) for name in ("paid", "refunded", "fee")}
-    outcome = np.full(shape, int(Outcome.IN_PIPELINE), dtype=np.int8)
-    brought = np.zeros(shape, dtype=np.int64) if any(c.route.scraps for c in convoys) else None
+    made: dict[str, Any] = {name: np.zeros(size, dtype) for name, (size, dtype) in layout(spec, *shape).items()}
+    made["replications"][:] = replications
+    made["gate_state"][:] = month_states(paths, spec.month_minutes, len(replications))
     end = spec.horizon_minutes
     for convoy in convoys:
         lots, source = convoy.durations.lots, convoy.source
         ended, delivered = convoy.ended < end, (convoy.now < end) & (convoy.ended >= convoy.far)
         accepted, released = convoy.accepted < end, convoy.released < end
         for name, seen, minute in (
-            ("accepted", accepted, convoy.accepted),
-            ("released", released, convoy.released),
-            ("delivered", delivered, convoy.now),
-            ("ended", ended, convoy.ended),
+            ("accepted_at", accepted, convoy.accepted),
+            ("released_at", released, convoy.released),
+            ("delivered_at", delivered, convoy.now),
+            ("ended_at", ended, convoy.ended),
         ):
-            minutes[name][:, lots] = np.where(seen, minute, UNSEEN)
-        outcome[:, lots] = np.where(delivered, int(Outcome.DELIVERED), np.where(ended, convoy.outcome, 0))
+            made[name][:, lots] = np.where(seen, minute, UNSEEN)
+        made["outcome"][:, lots] = np.where(delivered, int(Outcome.DELIVERED), np.where(ended, convoy.outcome, 0))
         prepaid, good = np.where(accepted, source.prepayment, 0.0), convoy.good()
         in_full = source.prepayment + np.maximum(good - source.prepayment, 0.0)
         lost = np.where(accepted, source.owed_at_end, 0.0)
-        shares["paid"][:, lots] = np.where(delivered, in_full, np.where(ended, lost, prepaid))
+        made["paid_share"][:, lots] = np.where(delivered, in_full, np.where(ended, lost, prepaid))
         scrap = np.where(delivered, np.maximum(source.prepayment - good, 0.0), 0.0)
-        shares["refunded"][:, lots] = np.where(ended, convoy.refund * lost, scrap)
-        if brought is not None:
-            brought[:, lots] = np.where(delivered, convoy.pieces(), 0)
-        shares["fee"][:, lots] = np.where(released, convoy.fee, 0.0)
-    return Deliveries(
-        orders=orders,
-        replications=np.asarray(replications, dtype=np.int64),
-        accepted_at=minutes["accepted"],
-        released_at=minutes["released"],
-        delivered_at=minutes["delivered"],
-        ended_at=minutes["ended"],
-        outcome=outcome,
-        paid_share=shares["paid"],
-        refunded_share=shares["refunded"],
-        fee_share=shares["fee"],
-        good_gpus=brought,
-        gate_state=month_states(paths, spec.month_minutes, len(replications)),
-    )
+        made["refunded_share"][:, lots] = np.where(ended, convoy.refund * lost, scrap)
+        if "good_gpus" in made:
+            made["good_gpus"][:, lots] = np.where(delivered, convoy.pieces(), 0)
+        made["fee_share"][:, lots] = np.where(released, convoy.fee, 0.0)
+    return Deliveries(orders=orders, **made)

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.supply.fast_engine.gate_arrays import Border
-
-Ints = NDArray[np.int64]
+from planner.supply.fast_engine.gate_arrays import Border, Ints
 
 _GATE_CHANGE, _UNBOUND, _NEW_PERIOD, _ARRIVAL = 0, 1, 2, 3
 """Places in the order of an instant; the rank of a lot is added to the last, new orders follow all arrivals."""

@@ -27,11 +27,10 @@ from executor.portable.elementary import exp, log1p
 from executor.portable.gamma import gamma_quantile
 from planner.clock import MINUTES_PER_DAY
 from planner.sampling import Key, Lomax, entity_id
-from planner.supply.gates.posterior import CLOSED, CONDITIONAL, LAGS, LINKS, PROMISED, SHARES, SystemPosterior
+from planner.supply.gates.posterior import CLOSED, CONDITIONAL, LAGS, LINKS, PROMISED, SHARES, Floats, SystemPosterior
 from planner.supply.network.gate import Always, FirstDelivery, FromHistory, Gate, OwnLaw, State
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
 
 NEVER = np.iinfo(np.int64).max // 4

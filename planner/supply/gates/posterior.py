@@ -1,8 +1,7 @@
 """What the dated history of the gates teaches: rates that forget, jumps, links, and how unsure they are.
 
-Gate g (us, cn, vendor) in state s. N: changes out of (g, s) that no link explains; T: days spent in it;
-both over all products, each event and each day weighted by 2**(-age / 365 d) on the as-of date, stays
-without end included:
+Gate g (us, cn, vendor) in state s. N: changes out of (g, s) that no link explains; T: days spent in it; both over all
+products, each event and each day weighted by 2**(-age / 365 d) on the as-of date, stays without end included:
 
     rate of leaving   lambda_gs ~ Gamma(kappa + N_gs, kappa M_s / ln 2 + T_gs)       kappa = 2
     next state        Dirichlet(prior row + weighted counts)
@@ -39,7 +38,6 @@ Floats = NDArray[np.float64]
 
 GATES = ("us", "cn", "vendor")
 LINKS = ("cn", "vd", "vu")
-STATES = ("closed", "promised", "conditional", "open")
 CLOSED, PROMISED, CONDITIONAL, OPEN = range(4)
 
 SHARES = np.arange(0.025, 1.0, 0.05)
@@ -49,8 +47,7 @@ LAGS = np.array([4.0, 8.0, 16.0, 30.0])
 WINDOW_DAYS = 45
 """A reaction later than this is no reaction."""
 ANTICIPATION_DAYS = 3
-"""An act announced ahead can be answered before it takes effect: a reaction so many days early still
-counts."""
+"""An act announced ahead can be answered before it takes effect: a reaction so many days early still counts."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class Stay:
-    """A stretch of the record: the gate of a product was in ``state`` from ``start`` to ``end`` (None: it
-    lasts).
-    """
+    """A stretch of the record: the gate of a product was in ``state`` from ``start`` to ``end`` (None: it lasts)."""
 
     product: str
     gate: str
@@ -116,9 +111,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Rate:
-    """Posterior of one rate of leaving: Gamma(shape, rate per day); ``changes`` N and ``days`` T as
-    counted.
-    """
+    """Posterior of one rate of leaving: Gamma(shape, rate per day); ``changes`` N and ``days`` T as counted."""
 
     changes: float
     days: float
@@ -173,9 +166,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a gate's record, as far as the law needs it. ``state`` None: the question is no longer
-    put.
-    """
+    """One row of a gate's record, as far as the law needs it. ``state`` None: the question is no longer put."""
 
     from_date: dt.date
     state: int | None

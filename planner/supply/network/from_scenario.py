@@ -1,5 +1,4 @@
-"""From a scenario to what is simulated: the supply spec, and one candidate lot for every order that is
-allowed."""
+"""From a scenario to what is simulated: the supply spec, and one candidate lot for every order that is allowed."""
 
 from __future__ import annotations
 
@@ -23,7 +22,8 @@ from planner.scenario.gates import Gate as GateModel
 from planner.scenario.gates import GateState
 from planner.scenario.lines import Line as LineModel
 from planner.scenario.models import Scenario
-from planner.scenario.sources import Purchase, StageLaw
+from planner.scenario.pools import Pool
+from planner.scenario.sources import Purchase, Rental, StageLaw
 from planner.supply.gates.posterior import GATES, Entry, Priors, Record, SystemPosterior, learn
 from planner.supply.network import shipped_routes as chains
 from planner.supply.network.allocation import allocate
@@ -58,7 +58,11 @@ def supply_spec(scenario: Scenario) -> SupplySpec:
     return SupplySpec(
         start=scenario.start,
         horizon_minutes=minutes(scenario.start, last),
-        sources=tuple(_source(scenario, place, source) for place, source in _purchases(scenario)),
+        sources=tuple(
+            _source(scenario, place, source)
+            for place, source in enumerate(scenario.sources)
+            if isinstance(source, Purchase)
+        ),
         gates=(
             *(_gate(scenario, place, gate) for place, gate in enumerate(scenario.gates)),
             *_first_delivery_gates(scenario),
@@ -77,16 +81,16 @@ def candidate_orders(scenario: Scenario, volume: NDArray[np.int64] | None = None
     ``volume`` [source, month]: GPUs that are ordered in fact; as many lots as that takes travel then, and one where
     none is ordered. The last of them has the same random numbers whatever the volume.
 
-    An order is placed on the first day of its month (the scenario's start in the first), so a month is
-    allowed
-    when that day lies between the source's earliest and latest order.
+    An order is placed on the first day of its month (the scenario's start in the first), so a month is allowed when
+    that day lies between the source's earliest and latest order.
     """
     days = month_starts(scenario.start, scenario.horizon_months)
     rows = []
     for place, purchase in enumerate(scenario.purchases):
+        pool = next((p for p, pool in enumerate(scenario.pools) if serves(purchase, pool)), 0)
         for month, day in enumerate(days):
-            if _allowed(purchase, day):
-                pool, placed = _first_pool(scenario, purchase), minutes(scenario.start, day)
+            if takes_orders_on(purchase, day):
+                placed = minutes(scenario.start, day)
                 if volume is None:
                     lots = [0]
                 else:
@@ -117,24 +121,14 @@ def posterior(
     return learn(record(as_of, reading), as_of, Priors(own_median_days=dict(own)))
 
 
-def _allowed(purchase: Purchase, day: dt.date) -> bool:
-    early = purchase.earliest_order is not None and day < purchase.earliest_order
-    late = purchase.latest_order is not None and day > purchase.latest_order
-    return not (early or late)
+def takes_orders_on(purchase: Purchase, day: dt.date) -> bool:
+    """Whether a day lies between the earliest and the latest order that a source takes."""
+    return (purchase.earliest_order or day) <= day <= (purchase.latest_order or day)
 
 
-def _first_pool(scenario: Scenario, purchase: Purchase) -> int:
-    """The first pool that the purchase may serve."""
-    for place, pool in enumerate(scenario.pools):
-        named = purchase.pools is None or pool.name in purchase.pools
-        if named and purchase.sku in pool.layouts:
-            return place
-    return 0
-
-
-def _purchases(scenario: Scenario) -> list[tuple[int, Purchase]]:
-    """Purchases with their places among all sources of the file."""
-    return [(place, source) for place, source in enumerate(scenario.sources) if isinstance(source, Purchase)]
+def serves(source: Purchase | Rental, pool: Pool) -> bool:
+    """Whether a pool can use what a source offers and the source names it, or names none."""
+    return source.sku in pool.layouts and (source.pools is None or pool.name in source.pools)
 
 
 def _source(scenario: Scenario, place: int, purchase: Purchase) -> Source:
@@ -153,9 +147,7 @@ def _source(scenario: Scenario, place: int, purchase: Purchase) -> Source:
 
 def _route(scenario: Scenario, place: int, purchase: Purchase) -> Route:
     card = accelerators.accelerator(purchase.sku)
-    own = None
-    if purchase.route is not None:
-        own = [_own_stage(stage) for stage in purchase.route]
+    own = None if purchase.route is None else [_own_stage(stage) for stage in purchase.route]
     route = chains.route(
         purchase.entry,
         product=accelerators.gate_product(purchase.sku),
@@ -229,13 +221,13 @@ def our_part(line: LineModel) -> int:
     return allocate(quantity, [*line.others, quantity if line.asked is None else line.asked], line.allocation)[-1]
 
 
-def first_delivery(product: str | None, as_of: dt.date, of: tuple[str, ...], reading: str = "main") -> FirstDelivery:
+def first_delivery(product: str | None, as_of: dt.date, of: tuple[str, ...]) -> FirstDelivery:
     """The law of the first delivery after both governments' gates let goods pass, with at least one case by case.
 
     Lomax(1, 60 d + days seen in that condition without a delivery): the prior is one delivery in 60 days, ours
     (estimate, Nov 2026). H200 saw 107 such days from 28 Jan to 15 May 2026.
     """
-    known = record(as_of, reading) if product else {}
+    known = record(as_of) if product else {}
     seen = 0
     day = dt.date(2025, 4, 9)
     while day < as_of:
@@ -318,8 +310,7 @@ def _own_medians(scenario: Scenario, gate: GateModel, as_of: dt.date) -> tuple[t
 
 
 def _dwell(dwell: DwellModel) -> Dwell:
-    following = {State.named(name): share for name, share in dwell.next.items()}
-    return Dwell(Exponential(dwell.mean_days), following)
+    return Dwell(Exponential(dwell.mean_days), {State.named(name): share for name, share in dwell.next.items()})
 
 
 def _known_state(scenario: Scenario, place: int, gate: GateModel, as_of: dt.date) -> GateState:

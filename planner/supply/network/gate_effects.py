@@ -9,9 +9,8 @@
     vendor  Closed and promised stop orders, releases and the work itself (21 Aug 2025: half-finished H20
             piled up at Amkor; reported). Goods that have left go on.
 
-Promised means for every authority what July 2025 meant: announced, nobody can order, nothing moves.
-Conditional at the Chinese side or the vendor lets goods pass: no duration, rate of approval or cap is on
-record for them.
+Promised means for every authority what July 2025 meant: announced, nobody can order, nothing moves. Conditional at the
+Chinese side or the vendor lets goods pass: no duration, rate of approval or cap is on record for them.
 """
 
 from __future__ import annotations

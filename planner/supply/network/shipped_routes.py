@@ -1,5 +1,4 @@
-"""The shipped routes, put together from the reference stages, and the terms that gates put on goods by
-default."""
+"""The shipped routes, put together from the reference stages, and the terms that gates put on goods by default."""
 
 from __future__ import annotations
 
@@ -12,10 +11,9 @@ from planner.supply.network.route import Route, Side, Stage
 
 NVIDIA, DOMESTIC = "nvidia", "domestic"
 
-SHARED_LUCK = 0.7
-"""Correlation of the totals of a supplier's lots in one quarter. No source gives a figure; a shortage
-slows all lots alike (supply facts, section 2), and independent draws understate the tail. Ours, estimate,
-Nov 2026."""
+SHARED_DELAY = 0.7
+"""Correlation of the totals of a supplier's lots in one quarter. No source gives a figure; a shortage slows all lots
+alike (supply facts, section 2), and independent draws understate the tail. Ours, estimate, Nov 2026."""
 
 ENTRIES = ("finished-stock", "part-finished", "new-wafers", "domestic")
 
@@ -49,7 +47,7 @@ def route(
         sides=sides,
         total=total,
         supplier=supplier or (DOMESTIC if entry == "domestic" else NVIDIA),
-        shared=SHARED_LUCK,
+        shared=SHARED_DELAY,
     )
 
 

@@ -10,16 +10,16 @@ number); the priority carries both parts of the rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import simpy
-from numpy.typing import NDArray
 
 from planner.supply.durations import SourceDurations
 from planner.supply.gates.paths import GatePath, month_states
 from planner.supply.network.gate import Effect, Passage, Point
-from planner.supply.network.spec import Allotment, Capacity, Line, Orders, SupplySpec
-from planner.supply.outcomes import EVENT, UNSEEN, Deliveries, Outcome
+from planner.supply.network.spec import Allotment, Capacity, Ints, Line, Orders, SupplySpec
+from planner.supply.outcomes import EVENT, UNSEEN, Deliveries, Outcome, layout
 from planner.supply.simpy_engine.itinerary import Halt, itinerary
 from planner.supply.simpy_engine.resources import (
     ARRIVAL,
@@ -37,7 +37,6 @@ from planner.supply.simpy_engine.resources import (
     Story,
 )
 
-Ints = NDArray[np.int64]
 Row = list[int]
 AFTER_ALL = -1
 """In place of a stage's number: when the last stage is over."""
@@ -260,7 +259,7 @@ class World:
         self.delivered_at, self.ended_at = book.delivered_at[place], book.ended_at[place]
         self.outcome, self.paid_share = book.outcome[place], book.paid_share[place]
         self.refunded_share, self.fee_share = book.refunded_share[place], book.fee_share[place]
-        self.brought = book.brought[place]
+        self.good_gpus = book.good_gpus[place]
         self.placed_at, self.ranks, self.gpus = plan.placed_at(place), plan.ranks, plan.gpus
         self.lines = {line.name: _line(self.env, line) for line in spec.lines}
         self.binding = plan.binding
@@ -326,7 +325,7 @@ class World:
         self.delivered_at[journey.lot] = self.env.now
         self.outcome[journey.lot] = Outcome.DELIVERED
         good, prepaid = journey.good(AFTER_ALL), journey.border.source.prepayment
-        self.brought[journey.lot] = journey.left(AFTER_ALL)
+        self.good_gpus[journey.lot] = journey.left(AFTER_ALL)
         self.paid_share[journey.lot] += max(good - prepaid, 0.0)
         self.refunded_share[journey.lot] = max(prepaid - good, 0.0)
 
@@ -422,35 +421,19 @@ class Book:
         )
         self.outcome = [[int(Outcome.IN_PIPELINE)] * lots for _ in range(reps)]
         self.paid_share, self.refunded_share, self.fee_share = ([[0.0] * lots for _ in range(reps)] for _ in range(3))
-        self.brought = [[0] * lots for _ in range(reps)]
+        self.good_gpus = [[0] * lots for _ in range(reps)]
         self.rows: list[Row] | None = [] if trace else None
         self.orders = orders
 
     def closed(self, spec: SupplySpec, paths: Sequence[GatePath]) -> Deliveries:
         """The book as arrays."""
-        shape = len(self.replications), len(self.orders)
-
-        def whole(rows: list[list[int]]) -> Ints:
-            return np.array(rows, dtype=np.int64).reshape(shape)
-
-        def shares(rows: list[list[float]]) -> NDArray[np.float64]:
-            return np.array(rows, dtype=np.float64).reshape(shape)
-
-        return Deliveries(
-            orders=self.orders,
-            replications=np.asarray(self.replications, dtype=np.int64),
-            accepted_at=whole(self.accepted_at),
-            released_at=whole(self.released_at),
-            delivered_at=whole(self.delivered_at),
-            ended_at=whole(self.ended_at),
-            outcome=np.array(self.outcome, dtype=np.int8).reshape(shape),
-            paid_share=shares(self.paid_share),
-            refunded_share=shares(self.refunded_share),
-            fee_share=shares(self.fee_share),
-            good_gpus=whole(self.brought) if any(s.route.scraps for s in spec.sources) else None,
-            gate_state=month_states(paths, spec.month_minutes, shape[0]),
-            events=None if self.rows is None else np.array([tuple(row) for row in self.rows], dtype=EVENT),
-        )
+        written = {**vars(self), "gate_state": month_states(paths, spec.month_minutes, len(self.replications))}
+        arrays: dict[str, Any] = {
+            name: np.array(written[name], dtype).reshape(shape)
+            for name, (shape, dtype) in layout(spec, len(self.replications), len(self.orders)).items()
+        }
+        events = None if self.rows is None else np.array([tuple(row) for row in self.rows], dtype=EVENT)
+        return Deliveries(orders=self.orders, events=events, **arrays)
 
 
 def run(

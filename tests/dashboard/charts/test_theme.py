@@ -6,7 +6,7 @@ import pytest
 
 from dashboard.charts.theme import DARK, LIGHT, STATE_LETTERS, STATES, Look
 
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK], ids=lambda look: look.name)
+LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
 
 
 def channels(colour: str) -> list[float]:

@@ -27,7 +27,8 @@ def tiny(**changes):
 
 def is_empty(engine):
     scheduler = engine.scheduler
-    return (scheduler.pool.held, scheduler.running, scheduler.unfinished, len(engine._samplings)) == (0, 0, 0, 0)
+    running = scheduler.limits.max_batch - len(scheduler._free_slots)
+    return (scheduler.pool.held, running, scheduler.unfinished, len(engine._samplings)) == (0, 0, 0, 0)
 
 
 # -- sampling ----------------------------------------------------------------------------------------------

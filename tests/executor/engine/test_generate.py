@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 import torch
 
 from executor.engine import text
+from executor.engine.chat_template import render
 from executor.engine.text import TextSettings, stream_text
-from executor.engine.tokenizer import Tokenizer, render
+from executor.engine.tokenizer import Tokenizer
 from executor.errors import BadInputError, UnknownNameError
+from tests.executor.test_json_input import mutant
 
 COMMAND = (
     "import typer; from waferlag.commands.generate import generate;"
@@ -186,6 +189,23 @@ def test_a_setting_that_cannot_work_is_told(directory, changes, message):
         written(directory, "Hello", **changes)
 
 
+def test_mutants_of_a_tokenizer_and_its_settings_are_read_or_refused(directory, tmp_path):
+    folder, chance = copied(directory, tmp_path), random.Random(7)
+    outcomes = {"read": 0, "refused": 0}
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        path = folder / name
+        whole = path.read_bytes() if path.exists() else b'{"eos_token_id": [1, 2]}'
+        for _ in range(60):
+            path.write_bytes(mutant(json.loads(whole), chance).encode("utf-8", "surrogatepass"))
+            try:
+                Tokenizer(folder).encode("Hello")
+                outcomes["read"] += 1
+            except BadInputError:
+                outcomes["refused"] += 1
+        path.write_bytes(whole)
+    assert min(outcomes.values()) > 20
+
+
 def test_an_empty_prompt_is_told(directory):
     with pytest.raises(BadInputError, match="prompt is empty"):
         written(directory, "")
@@ -217,6 +237,26 @@ def test_a_hostile_tokenizer_or_template_is_told(directory, tmp_path, name, cont
         (folder / name).write_text(content)
     with pytest.raises(BadInputError, match=message):
         written(folder, "Hello")
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (ENDLESS, "took more than 3 s"),
+        (
+            "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+            "took more than",
+        ),
+        ("{{ lipsum(n=100000000) }}", "took more than"),
+        ("{{ 'x' * 20000000 }}", "more than 10,000,000 characters"),
+    ],
+)
+def test_a_template_that_never_ends_or_fills_the_memory_is_stopped(template, message):
+    with pytest.raises(BadInputError, match=message):
+        render(template)
 
 
 def test_a_template_sees_no_file_and_changes_nothing():

@@ -149,7 +149,7 @@ def test_preparing_gqa_norms_rotates_and_stores(normed, kv_dtype):
     batch = Batch(**{**vars(batch), "cells": torch.tensor([0, 31, 200], device=DEVICE)})
     other = LayerCache(cache.keys.clone(), cache.values.clone())
     rope = rope_table(width)
-    expected = TorchOperators().prepare_gqa(qkv.clone(), heads, *norms, 1e-6, rope, batch, other)
+    expected = TorchOperators().prepare_gqa(qkv.clone(), heads, *norms, 1e-6, rope, batch.positions, batch.cells, other)
     found = elementwise.prepare_gqa(qkv, heads, *norms, 1e-6, rope, batch.positions, batch.cells, cache)
     for one, two in zip((*found, cache.keys, cache.values), (*expected, other.keys, other.values), strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-2 if one.dtype == torch.bfloat16 else 1e-5)
@@ -165,7 +165,7 @@ def test_preparing_mla_norms_rotates_and_stores(interleaved):
     batch = Batch(**{**vars(batch), "cells": torch.tensor([0, 31, 200], device=DEVICE)})
     other = LayerCache(cache.keys.clone(), cache.values)
     rope = rope_table(rope_width, interleaved)
-    expected = TorchOperators().prepare_mla(q.clone(), latent, weight, 1e-6, rope, batch, other)
+    expected = TorchOperators().prepare_mla(q.clone(), latent, weight, 1e-6, rope, batch.positions, batch.cells, other)
     found = elementwise.prepare_mla(q, latent, weight, 1e-6, rope, batch.positions, batch.cells, cache)
     for one, two in zip((*found, cache.keys), (*expected, other.keys), strict=True):
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)

@@ -1,6 +1,8 @@
 """Weights directories: read right when they are right, refused with one clear error when they are not."""
 
 import json
+import random
+import struct
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, build
 from executor.errors import BadInputError, DoesNotFitError, ExecutorError, UnsupportedModelError
 from executor.model.spec import model_spec
+from tests.executor.test_json_input import mutant
 
 CPU = torch.device("cpu")
 
@@ -437,3 +440,44 @@ def test_whole_deepseek_v3_is_told_not_to_fit_without_making_it():
 def test_read_spec_names_the_model_after_its_directory(copy_of):
     directory = copy_of("qwen3")
     assert read_spec(directory).name == directory.name
+
+
+@pytest.mark.parametrize("changed", ["config.json", checkpoint.INDEX, "header"])
+def test_mutants_of_a_directory_are_read_or_refused(copy_of, changed):
+    """Seeded; 60 of each, and nothing but an ExecutorError leaves the reader."""
+    directory = copy_of("qwen3")
+    shard(directory)
+    path = directory / (changed if changed != "header" else "model-00001-of-00003.safetensors")
+    whole = path.read_bytes()
+    size = struct.unpack("<Q", whole[:8])[0] if changed == "header" else 0
+    document = json.loads(whole[8 : 8 + size] if size else whole)
+    chance, refused = random.Random(11), 0
+    for _ in range(60):
+        text = mutant(document, chance).encode("utf-8", "surrogatepass")
+        path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :] if size else text)
+        try:
+            load(directory, torch.float32, CPU)
+        except ExecutorError:
+            refused += 1
+    assert refused > 20
+    path.write_bytes(whole)
+    load(directory, torch.float32, CPU)
+
+
+def test_a_weights_file_that_is_a_link_out_of_the_directory_is_refused(copy_of, tmp_path_factory):
+    directory, elsewhere = copy_of("qwen3"), tmp_path_factory.mktemp("elsewhere")
+    (directory / "model.safetensors").rename(elsewhere / "model.safetensors")
+    (directory / "model.safetensors").symlink_to(elsewhere / "model.safetensors")
+    with pytest.raises(BadInputError, match="lies outside"):
+        load(directory, torch.float32, CPU)
+
+
+def test_the_links_of_hugging_face_s_cache_are_followed(copy_of, tmp_path_factory):
+    source, cache = copy_of("qwen3"), tmp_path_factory.mktemp("hub") / "models--org--tiny"
+    snapshot, blobs = cache / "snapshots" / "abc", cache / "blobs"
+    for folder in (snapshot, blobs):
+        folder.mkdir(parents=True)
+    for path in source.iterdir():
+        (blobs / path.name).write_bytes(path.read_bytes())
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
+    assert load(snapshot, torch.float32, CPU)[1].bytes == load(source, torch.float32, CPU)[1].bytes

@@ -14,7 +14,6 @@ from executor.estimate.lengths import Lengths
 from executor.estimate.open_loop import goodput
 from executor.estimate.slo import Slo
 from executor.model.cost import Layout
-from executor.profile import profile_from_json
 from executor.steptime.workload import Drafting, Load
 
 CHAT = Lengths(
@@ -150,14 +149,6 @@ def test_an_enormous_concurrency_waits_and_stays_finite():
     found = qwen(concurrency=1e8)
     assert math.isfinite(found.ttft_ms.value)
     assert found.in_service < 1e4
-
-
-def test_an_estimate_can_be_kept_as_a_profile():
-    kept = qwen().profile("2026-11-24", "waferlag estimate ...")
-    assert profile_from_json(kept.to_json()) == kept
-    assert kept.points[0].estimates["output_throughput"].value == pytest.approx(
-        4 * qwen().output_tokens_per_s_per_gpu.value
-    )
 
 
 def test_accepted_drafts_shorten_a_token_and_refused_ones_lengthen_it():

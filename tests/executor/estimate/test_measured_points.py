@@ -244,3 +244,10 @@ def test_a_measured_profile_gives_rows_that_calibrate():
     assert [(case.line, case.ttft_ms, case.tpot_ms) for case in rows] == [(1, 60.0, 9.0), (3, 60.0, 9.0)]
     believed = belief(rows[0].setup, "0.12", rows)
     assert (believed.label, believed.calibration.rows) == ("calibrated", 2)
+
+
+@pytest.mark.parametrize("model", ["x" * 300, "a/" * 400, "x" * 5000 + ".json", "/etc/passwd.json", "\u0000"])
+def test_a_model_that_no_file_can_have_rejects_its_row_and_not_the_table(tmp_path, model):
+    found = read_measured(table(tmp_path, HEAD + LINE + LINE.replace("Qwen/Qwen3-8B", model) + LINE))
+    assert [each.line for each in found.rejected] == [3]
+    assert [case.line for case in found.cases] == [2, 4]

@@ -20,6 +20,8 @@ class Server:
     """Times at which each answer's tokens were written, on the loop's clock."""
     url: str = ""
     connections: int = 0
+    echo: tuple = ("", "")
+    """Where the server says something of its own, and what."""
 
     async def serve(self, reader, writer):
         self.connections += 1
@@ -34,6 +36,8 @@ class Server:
             int(line.split(":")[1]) for line in head.splitlines() if line.lower().startswith("content-length")
         )
         body = json.loads(await reader.readexactly(length) or b"{}")
+        if self.echo[0]:
+            return self.say(writer, *self.echo)
         if head.startswith("GET"):
             return self.plain(writer, 200, {"data": [{"id": "tiny"}]})
         self.asked.append((head, body))
@@ -41,6 +45,17 @@ class Server:
             async with self.lock():
                 return await self.answer(writer, body)
         return await self.answer(writer, body)
+
+    def say(self, writer, where, words):
+        if where == "head":
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {words}\r\nContent-Length: 0\r\n\r\n".encode())
+            return True
+        if where == "event":
+            body = f'data: {{"error": "{words}"}}\n\n'.encode()
+            kind = f"Content-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(b"HTTP/1.1 200 OK\r\n" + kind.encode() + body)
+            return True
+        return self.plain(writer, 401 if where == "error" else 200, {"data": [{"id": words}], "x": "y" * 5000})
 
     def lock(self):
         if not hasattr(self, "_lock"):

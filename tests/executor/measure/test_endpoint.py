@@ -1,14 +1,22 @@
 import asyncio
+import base64
+import ipaddress
 import json
+import random
 import re
+import socket
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from executor.errors import BadInputError
-from executor.measure.endpoint import Client, Endpoint
+from executor.measure.addresses import AllowedHosts, check_endpoint, hosts_of, place_of, reach_of
+from executor.measure.endpoint import Client, Endpoint, _ProblemError, _Reading
 from executor.measure.loadgen import Prompt, closed_loop, open_loop
 from executor.serving_metrics import Bounds
+from tests.executor.test_json_input import mutant
 
 ASKED = Prompt("one two three", 3, 8)
 
@@ -34,7 +42,7 @@ def test_tokens_are_timed_when_they_arrive(with_server):
 
 def test_the_request_is_what_an_openai_server_expects(with_server):
     extra = {"ignore_eos": True}
-    server, _ = with_server(asking(prompt=Prompt((5, 6), 2, 3), extra=extra, key="secret"))
+    server, _ = with_server(asking(prompt=Prompt((5, 6), 2, 3), extra=extra, key=SecretStr("secret")))
     head, body = server.asked[0]
     assert head.startswith("POST /v1/completions HTTP/1.1")
     assert "bearer secret" in head.lower()
@@ -60,7 +68,7 @@ def test_chat_is_asked_by_messages_and_counts_deltas(with_server):
         ("error-event", "broken-off", "out of memory", 2),
         ("garbage", "malformed", "not JSON", 2),
         ("list", "malformed", "no object", 2),
-        ("no-stream", "malformed", "application/json, no event stream", 0),
+        ("no-stream", "malformed", "no event stream: application/json", 0),
         ("no-http", "malformed", "not HTTP", 0),
     ],
 )
@@ -97,14 +105,166 @@ def test_models_are_listed(with_server):
     assert with_server(use)[1] == ("tiny",)
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://", "http://u:p@h", "http://h:port"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:80", "ftp://x", "http://", "http://u:p@h", "http://h:port", "http://h/a b", "http://h/\r\nX: y"),
+        *(
+            "http://h/é",
+            "http://bücher.example",
+            "http://h:0",
+            "http://h:65536",
+            "http://h:",
+            "http://a..b",
+            "http://-a",
+        ),
+        *("http://[::1", "http://[x]", "http://h\0", f"http://{'a' * 64}", "http:///v1", "http://h:1:2", ""),
+    ],
+)
 def test_an_address_that_is_none_is_an_error(url):
     with pytest.raises(BadInputError):
         Endpoint(url, "tiny")
 
 
+def test_an_address_is_taken_apart():
+    found = place_of("HTTPS://GPU1.example:8443/serving/v1?x=1#y")
+    assert (found.secure, found.host, found.port, found.path) == (True, "GPU1.example", 8443, "/serving/v1")
+    assert [place_of(url).port for url in ("http://h", "https://h", "http://[::1]:9/")] == [80, 443, 9]
+    assert place_of("http://[::1]:9").host == "::1"
+
+
+KEY = "sk-SECRET99/+x"
+ECHOES = {
+    "plain": f"Bearer {KEY}",
+    "upper": KEY.upper(),
+    "json": json.dumps(KEY),
+    "percent": quote(f"Bearer {KEY}", safe=""),
+    "every percent": "".join(f"%{byte:02X}" for byte in KEY.encode()),
+    "hexadecimal": KEY.encode().hex(),
+    **{f"base64 after {n}": base64.b64encode(b"x" * n + KEY.encode() + b"yy").decode() for n in range(4)},
+    "base64 url": base64.urlsafe_b64encode(f"Bearer {KEY}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+@pytest.mark.parametrize("where", ["error", "event", "head", "models"])
+def test_a_server_that_echoes_the_key_does_not_put_it_into_a_message(with_server, where, echo):
+    async def use(server):
+        server.echo = (where, echo)
+        async with Client(Endpoint(server.url, "echo", key=SecretStr(KEY))) as client:
+            try:
+                return await client.models() if where == "models" else await client.ask(ASKED)
+            except BadInputError as problem:
+                return problem
+
+    told = str(with_server(use)[1])
+    assert echo not in told
+    assert "[key]" in told
+    assert len(told) < 400
+
+
 def test_the_key_is_shown_nowhere():
-    assert "secret" not in repr(Endpoint("http://h", "m", key="secret"))
+    assert "secret" not in repr(Endpoint("http://h", "m", key=SecretStr("secret")))
+    for key in ("sk-secret\r\nX: y", "sk-secret ", "sk-sécret"):
+        with pytest.raises(BadInputError) as caught:
+            Endpoint("http://h", "m", key=SecretStr(key))
+        assert "cret" not in str(caught.value)
+
+
+# -- hosts that queued measurements may go to --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "reach"),
+    [
+        ("8.8.8.8", "public"),
+        ("10.1.2.3", "private"),
+        ("192.168.0.1", "private"),
+        ("100.64.0.1", "private"),
+        ("127.9.9.9", "loopback"),
+        ("::1", "loopback"),
+        ("169.254.169.254", "link-local"),
+        ("fe80::1", "link-local"),
+        ("fd00::1", "private"),
+        ("0.0.0.0", "reserved"),
+        ("224.0.0.1", "reserved"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("64:ff9b::a9fe:a9fe", "link-local"),
+        ("2002:7f00:1::", "loopback"),
+        ("2001:4860:4860::8888", "public"),
+    ],
+)
+def test_an_address_is_judged_by_who_can_be_met_there(address, reach):
+    assert reach_of(ipaddress.ip_address(address)) == reach
+
+
+@pytest.mark.parametrize(
+    ("listed", "host", "address", "permitted"),
+    [
+        ("", "gpu1", "8.8.8.8", False),
+        ("gpu1.example", "GPU1.example.", "8.8.8.8", True),
+        ("gpu1.example", "gpu1.example", "10.0.0.1", False),
+        ("gpu1.example", "gpu1.example", "127.0.0.1", False),
+        ("gpu1.example 10.0.0.0/8", "gpu1.example", "10.0.0.1", True),
+        ("10.0.0.0/8", "gpu1.example", "10.0.0.1", True),
+        ("10.0.0.0/8", "gpu1.example", "::ffff:10.0.0.1", True),
+        ("8.8.8.8", "8.8.8.8", "8.8.8.8", True),
+        ("localhost", "localhost", "127.0.0.1", True),
+        ("localhost", "gpu1", "169.254.169.254", False),
+        ("169.254.0.0/16", "x", "169.254.169.254", True),
+    ],
+)
+def test_private_addresses_need_their_network_listed(listed, host, address, permitted):
+    assert hosts_of(listed).permits(host, ipaddress.ip_address(address)) is permitted
+
+
+def test_a_list_of_hosts_says_which_entry_is_none():
+    with pytest.raises(BadInputError, match=r"'10\.0\.0\.1/8' is no host, address or network"):
+        hosts_of(["gpu1", "10.0.0.1/8"])
+
+
+def test_a_measurement_goes_to_the_address_that_was_judged(with_server, monkeypatch):
+    """The name is public when the form asks, and this machine when the connection is opened."""
+    hosts = hosts_of("gpu1.example")
+    answers = [[(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))] for address in ("8.8.8.8", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers.pop(0) if len(answers) > 1 else answers[0])
+    check_endpoint("http://gpu1.example", hosts)
+
+    async def use(server):
+        url = server.url.replace("127.0.0.1", "gpu1.example")
+        async with Client(Endpoint(url, "tiny", hosts=hosts)) as client:
+            return await client.ask(ASKED)
+
+    server, answer = with_server(use)
+    assert answer.outcome == "refused"
+    assert "may not go to gpu1.example (127.0.0.1, loopback)" in answer.message
+    assert not server.asked
+
+
+def test_a_listed_host_is_measured_and_its_words_are_not_passed_on(with_server):
+    _, answer = with_server(asking(hosts=hosts_of("localhost")))
+    assert answer.outcome == "completed"
+    _, answer = with_server(asking("overloaded", hosts=hosts_of("127.0.0.0/8")))
+    assert answer.message == "HTTP 503"
+    with pytest.raises(BadInputError, match="WAFERLAG_ENDPOINT_HOSTS"):
+        check_endpoint("http://127.0.0.1:9", AllowedHosts())
+
+
+def test_events_are_taken_or_malformed_whatever_they_hold():
+    good = {"choices": [{"text": "x", "finish_reason": None}], "usage": {"prompt_tokens": 3, "completion_tokens": 5}}
+
+    async def take(text):
+        reading = _Reading()
+        try:
+            reading.take(text.encode("utf-8", "surrogatepass"))
+        except _ProblemError as problem:
+            return problem.outcome
+        assert reading.prompt_tokens is None or reading.prompt_tokens <= 10**9
+        return "taken"
+
+    chance = random.Random(5)
+    found = [asyncio.run(take(mutant(good, chance))) for _ in range(300)]
+    assert set(found) == {"taken", "malformed"}
 
 
 def test_a_closed_loop_keeps_its_concurrency_and_counts_what_went_wrong(with_server):

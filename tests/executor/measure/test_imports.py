@@ -194,7 +194,7 @@ def test_files_that_name_different_models_need_one_to_be_given(tmp_path):
         ('{"mean_ttft_ms": ', "neither JSON"),
         ("[" * 100_000, "neither JSON"),
         ({"hello": 1}, "is no result of vllm bench serve"),
-        ({**VLLM, "mean_ttft_ms": math.nan}, "mean_ttft_ms must be a finite number"),
+        ({**VLLM, "mean_ttft_ms": math.nan}, "'NaN' is no number of JSON"),
         ({**VLLM, "mean_ttft_ms": -3}, "mean_ttft_ms must be a finite number of 0 or more"),
         ({**VLLM, "mean_ttft_ms": "fast"}, "mean_ttft_ms must be a number"),
         ({**VLLM, "mean_ttft_ms": True}, "mean_ttft_ms must be a number"),

@@ -13,6 +13,7 @@ from executor.scheduler.scheduler import Limits, Scheduler
 from executor.scheduler.sequence import Request
 from executor.serving_metrics import Bounds
 from executor.steptime.batch import BatchTime
+from tests.executor.token_times import times_of
 
 PLAIN = BatchTime(
     dense=0.010,
@@ -46,7 +47,7 @@ def limits(**changes):
 
 
 def token_times(found):
-    return [found.token_times(at) for at in range(len(found.arrivals))]
+    return [times_of(found, at) for at in range(len(found.arrivals))]
 
 
 # -- by hand -----------------------------------------------------------------------------------------------
@@ -58,14 +59,14 @@ def test_a_lone_request_takes_its_prompt_then_one_step_a_token():
     first = PLAIN.decode(1, 101)
     second = PLAIN.decode(1, 102)
     expected = 3.0 + 0.05 + np.cumsum([prompt, first, second])
-    assert found.token_times(0) == pytest.approx(expected, rel=1e-14)
+    assert times_of(found, 0) == pytest.approx(expected, rel=1e-14)
     assert found.latencies.ttft[0] == pytest.approx(prompt + 0.05, rel=1e-12)
     assert found.latencies.tpot[0] == pytest.approx((first + second) / 2, rel=1e-12)
 
 
 def test_a_prompt_in_a_mixed_step_delays_the_sequences_that_decode():
     found = replay(arrivals([0.0, 0.1], [16, 400], [40, 2]), PLAIN, limits())
-    gaps = np.diff(found.token_times(0))
+    gaps = np.diff(times_of(found, 0))
     slow = int(np.argmax(gaps))
     # The step that holds the second prompt: one decoding sequence and 400 prompt tokens.
     assert gaps[slow] == pytest.approx(PLAIN.step(1, 16 + slow + 1, 400, 400.0**2, 1), rel=1e-12)
@@ -74,7 +75,7 @@ def test_a_prompt_in_a_mixed_step_delays_the_sequences_that_decode():
 def test_prefill_first_lets_decoding_wait_for_a_pass_of_prompts_alone():
     time = replace(PLAIN, prefill_first=True)
     found = replay(arrivals([0.0, 0.1], [16, 1000], [40, 2]), time, limits(prefill_first=True))
-    gaps = np.diff(found.token_times(0))
+    gaps = np.diff(times_of(found, 0))
     slow = int(np.argmax(gaps))
     alone = time.step(0, 0, 512, 512.0**2, 0) + time.step(0, 0, 488, 1000.0**2 - 512.0**2, 1)
     assert gaps[slow] == pytest.approx(alone + time.decode(2, (16 + slow + 1) + 1001), rel=1e-12)
@@ -100,7 +101,7 @@ def test_a_request_that_no_replica_can_hold_is_refused_and_counted():
     metrics = found.metrics(Bounds(ttft_ms=1e6))
     assert (metrics["completed"], metrics["failed"]) == (1, 1)
     assert found.attained(Bounds(ttft_ms=1e6)) == (0.5, 0.5)
-    assert found.token_times(0).size == 0
+    assert times_of(found, 0).size == 0
 
 
 def test_round_robin_deals_in_turn_and_least_loaded_avoids_the_busy_replica():
@@ -221,7 +222,7 @@ def test_accepted_drafts_come_with_their_step_and_fill_the_cache_as_fast():
     alone = replay(given, PLAIN, limits())
     paired = replay(given, drafts, replace(limits(), tokens_per_step=2.0))
     assert (alone.steps, paired.steps) == (41, 21)
-    gaps = np.diff(paired.token_times(0))
+    gaps = np.diff(times_of(paired, 0))
     assert (gaps[1::2] == 0).all()
     assert (gaps[::2] > 0).all()
     # Step k reads 101 + 2 (k - 1) tokens, its own included.

@@ -211,7 +211,8 @@ def test_a_fit_finds_the_parameters_that_made_the_rows():
         true[PARAMETERS.index(name)] += np.log(factor)
     made = step_times(rows, true)
     seen = [0, 2, 4, 7, 9, 11]
-    found = fit(rows.at(seen), Measured(made.ttft, made.tpot, rows.osl).at(seen), before)
+    few = work([grid[place] for place in seen])
+    found = fit(few, Measured(made.ttft[seen], made.tpot[seen], few.osl), before)
     assert found.rows == 6
     again = step_times(rows, found.theta)
     np.testing.assert_allclose(again.tpot, made.tpot, rtol=0.03)
@@ -261,7 +262,7 @@ def test_measured_rows_narrow_the_interval():
 
 def test_no_row_leaves_the_belief_as_it_was():
     before = uncalibrated(prior_for("vllm"), engine("vllm").readings)
-    assert fit(work([(1, 1, 1)]).at([]), Measured(*np.empty((3, 0))), before) is before
+    assert fit(work([]), Measured(*np.empty((3, 0))), before) is before
 
 
 def test_rows_run_in_lock_step_are_recognised():
@@ -307,10 +308,10 @@ def test_v_opt_lowers_the_mean_variance_more_than_the_first_rows_do():
     rows = work(grid)
     before = uncalibrated(prior_for("sglang"))
     made = step_times(rows, before.theta)
-    measured = Measured(made.ttft, made.tpot, rows.osl)
 
     def mean_variance(places):
-        found = fit(rows.at(places), measured.at(places), before)
+        few = work([grid[place] for place in places])
+        found = fit(few, Measured(made.ttft[places], made.tpot[places], few.osl), before)
         return float(np.mean(predict(rows, found)[1].spread[1:] ** 2))
 
     assert mean_variance(v_opt(rows, before, 3)) < mean_variance([0, 1, 2])

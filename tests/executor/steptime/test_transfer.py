@@ -1,5 +1,7 @@
 """Transfer to GPUs never measured: identities, known directions, and intervals that grow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,11 @@ H200 = Accelerator(
     "H200-SXM", memory_gb=141, bandwidth_tb_s=4.8, bf16_tflops=989, fp8_tflops=1979, interconnect_gb_s=900
 )
 H20 = Accelerator("H20-96GB", memory_gb=96, bandwidth_tb_s=4.0, bf16_tflops=148, fp8_tflops=296, interconnect_gb_s=900)
+
+
+def on(target, moved):
+    """The set-up on the target with the kernel factor that was carried over."""
+    return replace(target, kernel_factor=moved.kernel_factor)
 
 
 def setup(card, model="Qwen3-32B", precision="bf16", tp=4):
@@ -54,7 +61,7 @@ def test_h100_to_h200_adds_the_saved_bandwidth_time_and_nothing_else():
     source, target = setup(H100), setup(H200)
     moved = carry(belief(), H100, target)
     before = step_times(work_of([(source, Load(1024, 256, 1))]), belief().theta)
-    after = step_times(work_of([(moved.setup, Load(1024, 256, 1))]), moved.calibration.theta)
+    after = step_times(work_of([(on(target, moved), Load(1024, 256, 1))]), moved.calibration.theta)
     read = source.cost.dense_read_bytes
     expected = before.weights[0] - read / 3.35e12 + read / 4.8e12
     # The soft cap on efficiencies moves it by less than 0.1 %.
@@ -66,7 +73,7 @@ def test_h20_decodes_no_slower_than_h100_and_prefills_much_slower():
     source, target = setup(H100), setup(H20)
     moved = carry(belief(), H100, target)
     before = step_times(work_of([(source, load)]), belief().theta, 0.0)
-    after = step_times(work_of([(moved.setup, load)]), moved.calibration.theta, 0.0)
+    after = step_times(work_of([(on(target, moved), load)]), moved.calibration.theta, 0.0)
     assert after.decode_step[0] < 1.05 * before.decode_step[0]
     assert 2.5 < after.prefill[0] / before.prefill[0] < 989 / 148
 
@@ -74,7 +81,7 @@ def test_h20_decodes_no_slower_than_h100_and_prefills_much_slower():
 def test_h20_reaches_its_own_share_of_its_small_peak():
     """Large BF16 GEMM: between 0.8 and 0.85 of 148 TFLOPS."""
     moved = carry(belief(), H100, setup(H20))
-    work = work_of([(moved.setup, Load(8192, 2, 64))])
+    work = work_of([(on(setup(H20), moved), Load(8192, 2, 64))])
     times = step_times(work, moved.calibration.theta)
     reached = 2.0 * times.in_service[0] * work.cost.active_values[0] / times.gemm[0]
     assert 0.78 < reached / 148e12 < 0.86
@@ -86,7 +93,7 @@ def test_what_was_never_measured_has_a_wider_interval(name):
     load = Load(1024, 256, 32)
     _, here = predict(work_of([(setup(H100), load)]), belief())
     moved = carry(belief(), H100, setup(card))
-    _, there = predict(work_of([(moved.setup, load)]), moved.calibration, extra_sd=moved.extra_sd)
+    _, there = predict(work_of([(on(setup(card), moved), load)]), moved.calibration, extra_sd=moved.extra_sd)
     assert np.all(there.spread[1:] > here.spread[1:])
     assert "never measured" in moved.reason
 

@@ -4,6 +4,8 @@ import pytest
 
 from executor.errors import LimitError
 from planner.compare.attribution import causes
+from planner.report.change_sentences import cause
+from planner.report.language import ENGLISH
 from planner.scenario.models import Scenario
 
 
@@ -62,7 +64,7 @@ def test_several_groups_are_measured_alone_and_the_rest_is_said_to_be_together(p
     assert found["together"].probability == pytest.approx(0.002)
     total = after.answer.probability.value - before.answer.probability.value
     assert sum(cause.probability for cause in found.values()) == pytest.approx(total)
-    assert found["gates"].text == "gates: +10.7 points, +0 CNY, +0 GPUs"
+    assert cause(found["gates"], "CNY", ENGLISH) == "gates: +10.7 points, +0 CNY, +0 GPUs"
 
 
 def test_a_change_of_version_is_measured_by_planning_the_old_scenario_anew(plan, make_scenario):
@@ -86,5 +88,6 @@ def test_a_group_that_cannot_be_swapped_alone_says_why(plan, make_scenario):
 
     found = {cause.group: cause for cause in causes(before, after, too_much)}
     assert found["demand"].probability is None
-    assert "above the limit" in found["demand"].text
+    assert "above the limit" in found["demand"].problem
+    assert cause(found["demand"], "CNY", ENGLISH).startswith("demand alone cannot be swapped (")
     assert found["prices"].mean_cost == pytest.approx(100_000)

@@ -3,6 +3,8 @@
 import pytest
 
 from planner.compare.plans import GROUPS, Cause, compare, group_of, input_moves, swap
+from planner.report.change_sentences import order_move, sentence
+from planner.report.language import ENGLISH
 from planner.scenario.models import Scenario
 
 
@@ -20,13 +22,13 @@ def _with(scenario: Scenario, **changes) -> Scenario:
 
 def test_two_equal_plans_say_that_nothing_changed(make_record):
     changes = compare(make_record(), make_record())
-    assert changes.sentence == "Nothing changed since the run before."
+    assert sentence(changes, ENGLISH) == "Nothing changed since the run before."
     assert (changes.moves, changes.orders, changes.inputs) == ([], [], [])
 
 
 def test_a_fall_below_the_goal_is_said_first_with_its_figures(make_record):
     changes = compare(make_record(probability=0.91), make_record(probability=0.84))
-    assert changes.sentence.startswith(
+    assert sentence(changes, ENGLISH).startswith(
         "Probability in the weakest month fell from 91.0% to 84.0%, below the goal of 90%"
     )
     assert changes.moves[0].before == 0.91
@@ -36,7 +38,7 @@ def test_a_fall_below_the_goal_is_said_first_with_its_figures(make_record):
 def test_orders_are_compared_line_by_line(make_record):
     (move,) = compare(make_record(gpus=96), make_record(gpus=64)).orders
     assert (move.gpus_before, move.gpus_after) == (96, 64)
-    assert move.text == "2025-07: 64 instead of 96 H20-96GB from h20 for chat"
+    assert order_move(move, ENGLISH) == "2025-07: 64 instead of 96 H20-96GB from h20 for chat"
 
 
 def test_an_order_that_is_new_or_gone_counts_from_or_to_nothing(make_record):
@@ -49,7 +51,7 @@ def test_an_order_that_is_new_or_gone_counts_from_or_to_nothing(make_record):
 def test_inputs_that_changed_without_moving_the_answer_are_told_as_that(make_record, make_scenario):
     other = make_record(_with(make_scenario(), goal__cvar_level=0.8))
     changes = compare(make_record(), other)
-    assert changes.sentence == "The answer is the same, though inputs changed since the run before."
+    assert sentence(changes, ENGLISH) == "The answer is the same, though inputs changed since the run before."
     assert [(move.group, move.place, move.before, move.after) for move in changes.inputs] == [
         ("goal", "goal.cvar_level", 0.9, 0.8)
     ]
@@ -126,8 +128,9 @@ def test_a_changed_version_is_an_input_too(make_record):
 
 def test_the_biggest_cause_is_named_in_the_sentence(make_record):
     causes = [
-        Cause(group="gates", probability=-0.01, mean_cost=0.0, gpus_ordered=0, text="gates: -1.0 points"),
-        Cause(group="demand", probability=-0.06, mean_cost=0.0, gpus_ordered=0, text="demand: -6.0 points"),
+        Cause(group="gates", probability=-0.01, mean_cost=0.0, gpus_ordered=0),
+        Cause(group="demand", probability=-0.06, mean_cost=0.0, gpus_ordered=0),
     ]
     changes = compare(make_record(probability=0.91), make_record(probability=0.84), causes)
-    assert changes.sentence.endswith("Why: demand: -6.0 points; gates: -1.0 points.")
+    told = "Why: demand: -6.0 points, +0 CNY, +0 GPUs; gates: -1.0 points, +0 CNY, +0 GPUs."
+    assert sentence(changes, ENGLISH).endswith(told)

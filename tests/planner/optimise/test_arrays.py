@@ -52,13 +52,11 @@ def test_an_array_of_the_wrong_shape_is_refused(synthetic):
 
 
 def test_only_keeps_the_named_sources_in_their_places(synthetic):
-    futures = synthetic(5).only(["source-3"], ["cloud-1"], first_order_month=2)
+    futures = synthetic(5).only(["source-3"], first_order_month=2)
     assert [s.name for s in futures.purchases] == [f"source-{s}" for s in range(5)]
     assert not futures.may_order[:, [0, 1, 2, 4]].any()
     assert not futures.may_order[:, 3, :2].any()
     assert futures.may_order[:, 3, 2:].any()
-    assert not futures.may_reserve[:, 0].any()
-    assert futures.may_reserve[:, 1].any()
 
 
 def test_taking_futures_takes_all_arrays_alike(synthetic):

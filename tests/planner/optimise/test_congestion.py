@@ -33,17 +33,17 @@ def test_where_own_orders_lengthen_nothing_the_second_plan_is_the_first(syntheti
     found = settle(study(synthetic, lambda gpus: 0))
     assert found.settled
     assert found.moves == (0.0,)
-    assert found.promise.confirmed.outcome.expected_cost == found.cost_alone
+    assert found.confirmation.confirmed.outcome.expected_cost == found.cost_alone
 
 
 def test_a_plan_that_settles_is_judged_at_its_own_volume(synthetic):
     draw = study(synthetic, lambda gpus: 1)
     found = settle(draw)
     assert found.settled
-    plan = found.promise.confirmed.plan
+    plan = found.confirmation.confirmed.plan
     outcome = evaluate(draw(plan).confirm, plan)
-    assert found.promise.confirmed.outcome.expected_cost == outcome.expected_cost
-    assert found.promise.confirmed.outcome.expected_cost > found.cost_alone
+    assert found.confirmation.confirmed.outcome.expected_cost == outcome.expected_cost
+    assert found.confirmation.confirmed.outcome.expected_cost > found.cost_alone
 
 
 def test_a_plan_that_goes_round_in_circles_is_said_not_to_settle(synthetic):
@@ -81,6 +81,6 @@ def test_a_plan_that_meets_the_goal_is_not_dropped_for_one_that_does_not(synthet
         return np.maximum(0.85 - evaluate(samples.confirm, plan).probability, 0.0).sum()
 
     found = settle(draw, rounds=4)
-    chosen = lacks(found.promise.confirmed.plan, found.samples)
+    chosen = lacks(found.confirmation.confirmed.plan, found.samples)
     goals = [lacks(plan, samples) for plan, samples in drawn if plan is not None]
-    assert chosen == min(goals) or found.promise.confirmed.out_of_reach
+    assert chosen == min(goals) or found.confirmation.confirmed.out_of_reach

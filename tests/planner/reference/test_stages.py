@@ -5,7 +5,7 @@ import math
 import pytest
 
 from executor.errors import FileError, UnknownNameError
-from planner.reference.stages import COLUMNS, chain, read_stages, stages, total_constraint
+from planner.reference.stages import COLUMNS, chain, stages, total_constraint
 
 
 def test_the_vendors_seven_stages_stand_in_order_and_mean_nine_months():
@@ -76,4 +76,4 @@ def test_a_broken_row_is_told_with_its_place(tmp_path, cells, message):
     path = tmp_path / "stages.csv"
     path.write_text(",".join(COLUMNS) + "\n" + cells + "\n")
     with pytest.raises(FileError, match=message):
-        read_stages(path)
+        stages(path)

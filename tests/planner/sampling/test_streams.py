@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.sampling import Key, entity_id, uniform, uniform_stages
+from planner.sampling import Key, entity_id
 from planner.sampling.streams import philox4x32
 
 WORD = st.integers(0, 2**32 - 1)
@@ -31,40 +31,40 @@ def test_blocks_equal_the_known_answers_published_with_random123(counter, key, e
 
 def test_arrays_give_the_same_numbers_as_one_call_for_each_counter():
     replication, entity = np.arange(5)[:, None], np.array([7, 2**32 - 1, entity_id("H20", 3, 0)])[None, :]
-    together = uniform(11, "lot", replication, entity, stage=3, draw=2)
-    one_by_one = [[float(uniform(11, "lot", int(r), int(e), 3, 2)) for e in entity[0]] for r in replication[:, 0]]
+    together = Key(11).uniform("lot", replication, entity, stage=3, draw=2)
+    one_by_one = [[float(Key(11).uniform("lot", int(r), int(e), 3, 2)) for e in entity[0]] for r in replication[:, 0]]
     assert np.array_equal(together, np.array(one_by_one))
 
 
-@given(root=WORD, replication=WORD, entity=WORD, stages=st.integers(1, 9), draw=st.integers(0, 5))
-def test_all_stages_at_once_equal_each_stage_alone(root, replication, entity, stages, draw):
-    bulk = uniform_stages(root, "lot", replication, entity, stages, draw)
-    assert np.array_equal(bulk, uniform(root, "lot", replication, entity, np.arange(stages), draw))
+@given(root=WORD, replication=WORD, entity=WORD, stages=st.integers(1, 9))
+def test_all_stages_at_once_equal_each_stage_alone(root, replication, entity, stages):
+    bulk = Key(root).stages("lot", replication, entity, stages)
+    assert np.array_equal(bulk, Key(root).uniform("lot", replication, entity, np.arange(stages)))
 
 
 def test_more_replications_entities_or_stages_change_no_earlier_draw():
-    few = uniform_stages(5, "lot", np.arange(10)[:, None], np.arange(4)[None, :], 3)
-    many = uniform_stages(5, "lot", np.arange(20_000)[:, None], np.arange(6)[None, :], 8)
+    few = Key(5).stages("lot", np.arange(10)[:, None], np.arange(4)[None, :], 3)
+    many = Key(5).stages("lot", np.arange(20_000)[:, None], np.arange(6)[None, :], 8)
     assert np.array_equal(many[:3, :10, :4], few)
 
 
 @given(st.tuples(WORD, WORD, WORD, WORD, WORD))
 def test_uniforms_are_never_zero_and_never_one(words):
     root, replication, entity, stage, draw = words
-    assert 0.0 < float(uniform(root, "gate", replication, entity, stage, draw)) < 1.0
+    assert 0.0 < float(Key(root).uniform("gate", replication, entity, stage, draw)) < 1.0
 
 
 def test_roots_domains_and_every_counter_word_give_other_numbers():
-    base = float(uniform(1, "lot", 1, 1, 1, 1))
+    base = float(Key(1).uniform("lot", 1, 1, 1, 1))
     others = [
-        uniform(2, "lot", 1, 1, 1, 1), uniform(1, "gate", 1, 1, 1, 1), uniform(1, "lot", 2, 1, 1, 1),
-        uniform(1, "lot", 1, 2, 1, 1), uniform(1, "lot", 1, 1, 2, 1), uniform(1, "lot", 1, 1, 1, 2),
+        Key(2).uniform("lot", 1, 1, 1, 1), Key(1).uniform("gate", 1, 1, 1, 1), Key(1).uniform("lot", 2, 1, 1, 1),
+        Key(1).uniform("lot", 1, 2, 1, 1), Key(1).uniform("lot", 1, 1, 2, 1), Key(1).uniform("lot", 1, 1, 1, 2),
     ]  # fmt: skip
     assert len({base, *map(float, others)}) == 7
 
 
 def test_uniforms_are_even_and_neighbouring_counters_are_uncorrelated():
-    u = uniform_stages(2025, "lot", np.arange(40_000)[:, None], np.arange(5)[None, :], 2)
+    u = Key(2025).stages("lot", np.arange(40_000)[:, None], np.arange(5)[None, :], 2)
     counts = np.histogram(u, bins=20, range=(0, 1))[0]
     expected = u.size / 20
     assert float(((counts - expected) ** 2 / expected).sum()) < 50.8  # chi-square, 19 degrees, 1 in 10 000
@@ -82,11 +82,9 @@ def test_an_entity_is_named_by_what_it_is_and_text_is_not_a_number():
 def test_a_root_outside_one_word_is_refused(root):
     with pytest.raises(ValueError, match="a root is a whole number"):
         Key(root)
-    with pytest.raises(ValueError, match="a root is a whole number"):
-        uniform(root, "lot", 0, 0)
 
 
 @pytest.mark.parametrize(("replication", "message"), [(-1, "lies in"), (2**32, "lies in"), (0.5, "whole numbers")])
 def test_a_counter_that_is_no_word_is_refused(replication, message):
     with pytest.raises(ValueError, match=message):
-        uniform(1, "lot", replication, 0)
+        Key(1).uniform("lot", replication, 0)

@@ -1,11 +1,12 @@
 """Instants of cron expressions on a fixed clock, through the days on which clocks change."""
 
 import datetime as dt
+import itertools
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from waferlag.worker.cron import MOST_CAUGHT_UP, CronError, checked, slots
+from waferlag.worker.cron import MOST_CAUGHT_UP, CronError, checked, instants, slots
 
 PARIS = ZoneInfo("Europe/Paris")
 # In 2025 Paris goes from 02:00 to 03:00 on 30 March and from 03:00 back to 02:00 on 26 October (IANA tzdata).
@@ -75,8 +76,29 @@ def test_after_years_of_sleep_only_the_newest_instants_are_looked_at():
 
 
 @pytest.mark.parametrize(
+    ("days", "missed"), [(3, 3 * 1440), (3 * 365, 3 * 365 * 1440), (12_000, 12_000 * 1440)], ids=lambda n: str(n)
+)
+def test_missed_instants_are_counted_whatever_their_number(days, missed):
+    now = _at(2025, 7, 14, 9, zone=dt.UTC)
+    assert slots("* * * * *", "UTC", now - days * 86_400, now).missed == missed
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "Australia/Lord_Howe", "America/Havana", "America/Sao_Paulo"])
+@pytest.mark.parametrize("cron", ["*/30 * * * *", "30 2 * * *", "15 */3 * * *", "0 0 1 * MON", "*/7 0-3 * * 1#2"])
+def test_counting_by_days_gives_what_counting_one_by_one_gives(cron, zone):
+    now = _at(2025, 11, 20, 13, 7, zone=dt.UTC)
+    first = now - 400 * 86_400
+    one_by_one = sum(1 for _ in itertools.takewhile(lambda slot: slot <= now, instants(cron, zone, first - 1)))
+    assert slots(cron, zone, first, now).missed == one_by_one - 1
+
+
+@pytest.mark.parametrize(
     ("cron", "zone", "says"),
     [
+        ("* * * * * *", "UTC", "6 fields"),
+        ("* * * *", "UTC", "4 fields"),
+        ("1" * 5000 + " * * * *", "UTC", "--cron has 5,008 characters: give at most 200"),
+        ("0 9 * * *", "a" * 5000, "--zone has 5,000 characters"),
         ("every monday", "UTC", "no cron expression"),
         ("61 * * * *", "UTC", "no cron expression"),
         ("", "UTC", "no cron expression"),

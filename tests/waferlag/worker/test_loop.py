@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -99,9 +100,22 @@ NURSERY = """
 import json, logging, os, signal, sys, time
 import psycopg, sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite.pysqlite
 import db.maintenance, db.repository, db.version
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from db.session import open_database
 from waferlag.settings import read_settings
 from waferlag.worker.loop import Worker, stop_on_signals
+
+def julian_day(moment):
+    with open(os.environ["WAFERLAG_TEST_CLOCK"]) as file:
+        return (time.time() + float(file.read() or 0)) / 86400 + 2440587.5
+
+def with_own_clock(connection, record):
+    # SQLite's clock as the test sets it: so many seconds from the machine's.
+    if "WAFERLAG_TEST_CLOCK" in os.environ and hasattr(connection, "create_function"):
+        connection.create_function("julianday", 1, julian_day)
+
+event.listen(Engine, "connect", with_own_clock)
 
 def work(url, folder, job, drain):
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
@@ -421,24 +435,109 @@ def test_the_process_of_a_run_ends_with_its_worker(database, fleet, put):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_killed_at_random_moments_leave_every_run_done_once(database, fleet, put, workers):
-    """Workers under load; each kill -9 is followed by a start, as systemd would do. A kill falls at a random
-    moment after some run has begun, so that most of them hit one; now and then it falls before, start-up included."""
+    """Workers under load; each kill -9 is followed by a start, as systemd would do. Half of the kills fall at a random
+    moment after some run has begun, so that most of them hit one; the other half on a worker that has just begun."""
     chance = random.Random(20251116 + workers)
     run_ids = [put(f"r{number:03}", seconds=0.25) for number in range(8 + KILLS // 2)]
     working = [fleet.start() for _ in range(workers)]
+    victim = 0
     for kill in range(KILLS):
-        if kill % 5:
+        if kill % 2:
             _wait_until(lambda: bool(queries.runs(database, state="running")) or RunQueue(database).is_empty())
-        if RunQueue(database).is_empty():
-            run_ids += [put(f"r{kill:03}-{more}", seconds=0.25) for more in range(workers)]
-        time.sleep(chance.uniform(0.0, 0.8))
-        victim = chance.randrange(workers)
+            if RunQueue(database).is_empty():
+                run_ids += [put(f"r{kill:03}-{more}", seconds=0.25) for more in range(workers)]
+            time.sleep(chance.uniform(0.0, 0.8))
+            victim = chance.randrange(workers)
+        else:
+            time.sleep(chance.uniform(0.0, 0.2))
         working[victim].kill()
         working[victim].wait()
         working[victim] = fleet.start()
     _wait_until(RunQueue(database).is_empty)
     _ends_once(database, run_ids)
     assert sum(queries.run(database, run_id).attempts for run_id in run_ids) > len(run_ids)
+    _wait_until(lambda: not _processes_of(database.runs_folder))
+
+
+@pytest.fixture
+def clock(database, tmp_path, monkeypatch):
+    """Set the clock of the workers' SQLite so many seconds ahead of the machine's."""
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL's clock cannot be set from here")
+    file = tmp_path / "clock"
+    file.write_text("0")
+    monkeypatch.setitem(SPEED, "WAFERLAG_TEST_CLOCK", str(file))
+
+    def set_to(seconds: float) -> None:
+        (tmp_path / "clock.new").write_text(str(seconds))
+        (tmp_path / "clock.new").rename(file)
+
+    return set_to
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_jumps_by_an_hour_in_mid_run_loses_and_doubles_nothing(database, fleet, put, clock, hours):
+    run_ids = [put(f"r{number}", seconds=0.4) for number in range(4)]
+    working = [fleet.start() for _ in range(2)]
+    _wait_until(lambda: bool(queries.runs(database, state="running")))
+    clock(3600 * hours)
+    if hours > 0:
+        time.sleep(1.0)
+        clock(0)
+    _wait_until(RunQueue(database).is_empty, 60)
+    _ends_once(database, run_ids)
+    for process in working:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_the_clock_was_ahead_holds_its_run_no_longer(database, fleet, put, clock):
+    put("a", seconds=0.4)
+    clock(3600)
+    first = fleet.start()
+    _wait_until(lambda: queries.run(database, "a").state == "running")
+    first.kill()
+    first.wait()
+    with database.read() as session:
+        assert session.execute(text("SELECT lease_until FROM run")).scalar_one() > time.time() + 3000
+    clock(0)
+    killed = time.monotonic()
+    fleet.start()
+    _wait_until(lambda: queries.run(database, "a").attempts == 2)
+    assert time.monotonic() - killed < LEASE + 10
+    _wait_until(RunQueue(database).is_empty)
+    _ends_once(database, ["a"])
+
+
+def _answers_sigterm(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM (Linux tells the mask under /proc)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M)[1], 16)
+    return bool(mask >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+def test_a_worker_stopped_while_it_starts_ends_well_and_holds_no_run(tmp_path, record_file):
+    """From its first line on: SIGTERM at random moments of the start, most of them during the imports."""
+    chance = random.Random(26)
+    url = f"sqlite:///{tmp_path / 'w.db'}"
+    with open_database(url) as database:
+        # The job ends at once: its file is no scenario. What counts is that it is queued, or was taken and ended.
+        args = {"record": record_file, "source": "no-such-scenario"}
+        RunQueue(database).put(Request(kind="plan", args=args, scenario_name="s", run_id="a"))
+        for _ in range(max(4, KILLS // 4)):
+            command = [sys.executable, "-m", "waferlag", "worker", "--db", url]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            _wait_until(lambda pid=process.pid: _answers_sigterm(pid))
+            time.sleep(chance.uniform(0.0, 1.5))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            run = queries.run(database, "a")
+            assert run.state in ("queued", "failed"), run.state
+            assert not _processes_of(database.runs_folder)
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Messages reach a file, a webhook and a mail server; what fails is tried again; secrets stay where they are."""
 
+import base64
 import datetime as dt
 import json
 import shutil
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -13,12 +15,12 @@ import pytest
 from sqlalchemy import text
 
 from db import notices, queries
-from db.notices import MAX_ATTEMPTS, Outbox
+from db.notices import MAX_ATTEMPTS, Outbox, shown_sink
 from db.repository import RunRepository
 from executor.errors import UnknownNameError, UserMistakeError
 from waferlag.settings import Smtp, read_settings
 from waferlag.worker.alerts import about_plan
-from waferlag.worker.sinks import send, shown_sink, sink_of
+from waferlag.worker.sinks import send, sink_of
 
 TODAY = dt.date(2025, 8, 10)
 
@@ -268,3 +270,89 @@ def test_a_plan_that_is_good_and_has_time_is_not_told(make_record):
 def test_an_order_by_date_that_has_passed_is_told(make_record):
     (late,) = about_plan("r", "weekly", make_record(), dt.date(2025, 8, 20), warn_days=14)
     assert late.subject.endswith("was due by 14 Aug 2025, 6 days ago")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "htps://hooks.example/sesame",
+        "hooks.example/sesame",
+        "https:/hooks.example/sesame",
+        "https://[hooks/sesame",
+        "https://hooks.example:port/sesame",
+        "https://hooks.example/sesame with blanks",
+        "https://hooks.example/sésame",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_text(address):
+    with pytest.raises(UserMistakeError) as raised:
+        sink_of(address, ["goal"])
+    assert "https://HOST/PATH" in str(raised.value)
+    assert "sesame" not in str(raised.value)
+    assert "hooks" not in str(raised.value)
+
+
+def test_a_name_and_password_go_into_the_header_and_into_no_error(database, post, listener):
+    hook = listener(500)
+    outbox = post(sink_of(hook.url.replace("http://", "http://planner:open%20up@"), ["goal"]))
+    send(outbox, outbox.take(), read_settings())
+    assert hook.got[0][0]["Authorization"] == "Basic " + base64.b64encode(b"planner:open up").decode()
+    assert queries.notices(database)[0].error == "HTTPError: HTTP Error 500: Internal Server Error"
+
+
+def test_what_a_server_repeats_of_the_address_is_not_stored(database, post):
+    class Echo(socketserver.StreamRequestHandler):
+        def handle(self):
+            line = self.rfile.readline().decode()
+            self.wfile.write(f"HTTP/1.1 404 nothing at {line.split()[1]}, that is open up\r\n\r\n".encode())
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        outbox = post(sink_of(f"http://127.0.0.1:{server.server_address[1]}/T0/sesame?key=open%20up", ["goal"]))
+        send(outbox, outbox.take(), read_settings())
+        server.shutdown()
+    error = queries.notices(database)[0].error
+    assert "404" in error
+    assert "sesame" not in error
+    assert "open" not in error
+
+
+def test_an_address_as_it_is_read_does_not_show_itself(database, post):
+    outbox = post(sink_of("https://hooks.example/sesame", ["goal"]))
+    assert "sesame" not in repr(queries.notices(database))
+    assert "sesame" not in repr(outbox.take())
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "goes"),
+    [
+        ("127.0.0.1", "", True),
+        ("127.0.0.1", "hooks.example", False),
+        ("localhost", "localhost", True),
+        ("localhost", "127.0.0.1,::1", True),
+        ("127.0.0.1", "10.0.0.0/8,127.0.0.0/8", True),
+        ("10.0.0.1", "", False),
+        ("169.254.169.254", "", False),
+        ("[fe80::1]", "", False),
+        ("192.168.1.9", "hooks.example", False),
+    ],
+)
+def test_a_webhook_goes_to_public_hosts_this_machine_and_what_is_named(
+    database, post, listener, monkeypatch, host, named, goes
+):
+    hook = listener()
+    if named:
+        monkeypatch.setenv("WAFERLAG_WEBHOOK_HOSTS", named)
+    outbox = post(sink_of(hook.url.replace("127.0.0.1", host), ["goal"]))
+    send(outbox, outbox.take(), read_settings(webhook_seconds=2))
+    assert bool(hook.got) == goes
+    if not goes:
+        assert "name it in WAFERLAG_WEBHOOK_HOSTS" in queries.notices(database)[0].error
+
+
+def test_a_name_that_is_looked_up_is_judged_by_what_is_connected_to(database, post, monkeypatch):
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *how, **more: real("10.0.0.1", *how, **more))
+    outbox = post(sink_of("https://hooks.example/sesame", ["goal"]))
+    send(outbox, outbox.take(), read_settings(webhook_seconds=2))
+    assert "webhooks may not go to hooks.example" in queries.notices(database)[0].error

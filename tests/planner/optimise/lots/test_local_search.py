@@ -93,7 +93,8 @@ def test_nothing_to_buy_is_nothing_to_search(synthetic):
     formulation = Formulation(futures)
     search = LotSearch(formulation, round_to_lots(formulation, formulation.solve().plan))
     assert not search.run(np.ones(4), steps=10)
-    assert search.plan.nothing
+    assert not search.plan.orders.any()
+    assert not search.plan.reserved.any()
 
 
 @pytest.mark.parametrize("budget", [None, 1500.0])

@@ -33,12 +33,11 @@ def test_cuts_equal_the_written_out_programme(synthetic, shape, bound):
     assert found.expected_cost == pytest.approx(whole.expected_cost, rel=1e-6)
 
 
-def test_cuts_equal_the_written_out_programme_with_budget_and_emphasis(synthetic):
+def test_cuts_equal_the_written_out_programme_with_a_budget(synthetic):
     futures = synthetic(50, T=8, budget=2500.0)
-    emphasis = np.linspace(0.0, 2.0, 8)
-    bound = 0.9 * optimise(futures, emphasis=emphasis).shortfall_cvar
-    found = optimise(futures, 0.8, bound, emphasis=emphasis, gap=1e-8)
-    whole = monolithic(futures, 0.8, bound, emphasis=emphasis)
+    bound = 0.9 * optimise(futures).shortfall_cvar
+    found = optimise(futures, 0.8, bound, gap=1e-8)
+    whole = monolithic(futures, 0.8, bound)
     assert whole.feasible == found.attained
     if whole.feasible:
         assert found.expected_cost == pytest.approx(whole.expected_cost, rel=1e-6)

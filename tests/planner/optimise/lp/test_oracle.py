@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from planner.optimise.lp import formulation as module
-from planner.optimise.lp.formulation import Formulation
-from planner.optimise.lp.oracle import Shard
+from planner.optimise.lp.formulation import Formulation, Shard
 from planner.parallel.backends import Processes
 
 BOUND = 0.02
@@ -42,7 +41,7 @@ def test_shards_together_answer_as_all_futures_at_once(futures, kept, monkeypatc
     answers = []
     for size in (50, 1000):
         monkeypatch.setattr(module, "SHARD", size)
-        with formulation.oracle(0.9, True, np.ones(futures.months), kept) as ask:
+        with formulation.oracle(0.9, True, kept) as ask:
             answers.append([ask(point) for point in points])
     for (values, slopes), (all_values, all_slopes) in zip(*answers, strict=True):
         # Sums in another order: rounding, and where bases tie, another subgradient of the same value.
@@ -53,7 +52,7 @@ def test_shards_together_answer_as_all_futures_at_once(futures, kept, monkeypatc
 def test_a_shard_that_was_lost_catches_up_and_answers_with_the_same_bits(futures, kept):
     formulation = Formulation(futures)
     part = slice(0, 50)
-    shard = Shard(formulation.over(part), np.ones(futures.months), kept[part], True)
+    shard = Shard(formulation.over(part), kept[part], True)
     lost = copy.deepcopy(shard)
     points = list(np.random.default_rng(5).uniform(0, 20, (9, len(formulation.outlay))))
     for number in range(1, len(points) + 1):
@@ -61,13 +60,13 @@ def test_a_shard_that_was_lost_catches_up_and_answers_with_the_same_bits(futures
     anew = lost.expectations(points)
     assert all(one.tobytes() == other.tobytes() for one, other in zip(told, anew, strict=True))
     weight = np.linspace(0, 1, 50)
-    late = copy.deepcopy(Shard(formulation.over(part), np.ones(futures.months), kept[part], True))
+    late = copy.deepcopy(Shard(formulation.over(part), kept[part], True))
     assert shard.tail(points, weight).tobytes() == late.tail(points, weight).tobytes()
 
 
 def test_an_answer_asked_for_twice_is_the_same(futures, kept):
     formulation = Formulation(futures)
-    shard = Shard(formulation.over(slice(0, 50)), np.ones(futures.months), kept[:50], False)
+    shard = Shard(formulation.over(slice(0, 50)), kept[:50], False)
     point = np.full(len(formulation.outlay), 3.0)
     first, again = shard.expectations([point]), shard.expectations([point])
     assert first[0].tobytes() == again[0].tobytes()

@@ -33,11 +33,11 @@ def keeps_caps(futures, orders):
 
 def test_nothing_is_ordered_before_the_gates_are_seen_passing(pair):
     train, validate = pair
-    rival = nothing_until_cleared(train, validate, 0.8)
-    ordered = rival.plan.orders.sum(axis=1) > 0
+    benchmark = nothing_until_cleared(train, validate, 0.8, validate)
+    ordered = benchmark.plan.orders.sum(axis=1) > 0
     assert ordered.any()
     assert not ordered[~validate.passing].any()
-    keeps_caps(validate, rival.plan.orders)
+    keeps_caps(validate, benchmark.plan.orders)
 
 
 def test_an_order_waits_for_the_first_cleared_month(synthetic):
@@ -60,18 +60,18 @@ def test_what_the_cap_cuts_off_waits_for_the_next_cleared_month(synthetic):
 
 
 def test_everything_now_orders_in_the_first_month_only(pair):
-    rival = everything_now(*pair, 0.9)
-    assert rival.plan.orders[..., 0].sum() > 0
-    assert not rival.plan.orders[..., 1:].any()
-    keeps_caps(pair[0], rival.plan.orders)
+    benchmark = everything_now(*pair, 0.9)
+    assert benchmark.plan.orders[..., 0].sum() > 0
+    assert not benchmark.plan.orders[..., 1:].any()
+    keeps_caps(pair[0], benchmark.plan.orders)
 
 
 def test_mrp_looks_nine_months_ahead_and_no_further(pair):
-    rival = nine_month_mrp(*pair)
-    assert not rival.plan.orders[..., 12 - 9 :].any()
-    keeps_caps(pair[0], rival.plan.orders)
+    benchmark = nine_month_mrp(*pair)
+    assert not benchmark.plan.orders[..., 12 - 9 :].any()
+    keeps_caps(pair[0], benchmark.plan.orders)
     # Believed capacity covers the mean gap of month 9 + m wherever caps leave room: the wafer source has none.
-    assert rival.plan.orders[..., :3].sum() > 0
+    assert benchmark.plan.orders[..., :3].sum() > 0
 
 
 def test_base_stock_orders_by_what_it_has_seen_so_far(pair):
@@ -87,12 +87,12 @@ def test_base_stock_orders_by_what_it_has_seen_so_far(pair):
 
 
 def test_only_from_orders_from_the_named_sources(pair):
-    rival = only_from("domestic-only", *pair, 0.8, ["source-3"])
-    assert rival.name == "domestic-only"
-    assert not rival.plan.orders[:, [0, 1, 2]].any()
+    benchmark = only_from("domestic-only", *pair, 0.8, ["source-3"], pair[1])
+    assert benchmark.name == "domestic-only"
+    assert not benchmark.plan.orders[:, [0, 1, 2]].any()
 
 
 def test_rent_only_orders_nothing(pair):
-    rival = only_from("rent-only", *pair, 0.8, [])
-    assert not rival.plan.orders.any()
-    assert rival.plan.reserved.any()
+    benchmark = only_from("rent-only", *pair, 0.8, [], pair[1])
+    assert not benchmark.plan.orders.any()
+    assert benchmark.plan.reserved.any()

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.optimise.evaluate import paired
+from planner.optimise.intervals import paired
 from planner.optimise.policies.choice import choose, fewer, lacking
-from planner.optimise.policies.rolling_horizon import replanned_promise
-from planner.optimise.service_level.confirm import Samples, promise, with_rivals
+from planner.optimise.policies.rolling_horizon import replanned_confirmation
+from planner.optimise.service_level.confirm import Samples, confirmation, with_benchmarks
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 
@@ -16,7 +16,7 @@ SHAPE = {"P": 1, "S": 4, "R": 1, "T": 12, "spot_cap": 110}
 @pytest.fixture(name="ways", scope="module")
 def ways_fixture(synthetic):
     samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (150, 250, 300)), 0.85)
-    return samples, promise(samples), replanned_promise(samples)
+    return samples, confirmation(samples), replanned_confirmation(samples)
 
 
 def test_the_chosen_way_is_beaten_by_none(ways):
@@ -35,7 +35,7 @@ def test_the_chosen_way_is_beaten_by_none(ways):
 
 def test_a_simpler_way_stays_where_another_saves_nothing(ways):
     samples, static, replanned = ways
-    same = replace(replanned, promise=static)
+    same = replace(replanned, confirmation=static)
     assert choose(samples, static, None, same).way == "fixed-calendar"
 
 
@@ -48,7 +48,7 @@ def test_a_way_that_keeps_the_goal_is_chosen_over_a_cheaper_one_that_does_not(wa
         ),
     )
     assert choose(samples, poor, None, replanned).way == "monthly-re-planning"
-    worse = replace(replanned, promise=poor)
+    worse = replace(replanned, confirmation=poor)
     assert choose(samples, static, None, worse).way == "fixed-calendar"
 
 
@@ -60,12 +60,12 @@ def test_other_worlds_are_studied_on_some_of_the_same_futures(ways):
 
 def test_a_way_or_a_rival_beyond_the_budget_is_not_taken(ways):
     samples, static, replanned = ways
-    spent = replanned.promise.confirmed.outcome.cost
+    spent = replanned.confirmation.confirmed.outcome.cost
     money = float(spent.purchases.mean() + spent.reserved.mean())
     poor = replace(samples, confirm=replace(samples.confirm, budget=0.5 * money))
     assert choose(poor, static, None, replanned).way == "fixed-calendar"
     nothing = replace(samples, train=replace(samples.train, budget=0.0))
-    assert with_rivals(nothing, static, [replace_orders(static.validated.plan)]) is static
+    assert with_benchmarks(nothing, static, [replace_orders(static.validated.plan)]) is static
 
 
 def replace_orders(plan):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from planner.futures.gate_states import CLOSED, PASSING
+from planner.futures.arrays import CLOSED, PASSING
 from planner.futures.sample import draw_prospects
 from planner.open_scenario import open_scenario
 from planner.optimise.policies.if_then import placed, rules_of

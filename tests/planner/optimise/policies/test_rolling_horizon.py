@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from planner.futures.arrays import Orders
-from planner.optimise.evaluate import evaluate, paired
-from planner.optimise.policies.rolling_horizon import _grid, replanned_promise
+from planner.optimise.evaluate import evaluate
+from planner.optimise.intervals import paired
+from planner.optimise.policies.rolling_horizon import _grid, replanned_confirmation
 from planner.optimise.policies.rule import Beliefs, Rule, carried_out
 from planner.optimise.service_level.confirm import Samples
 
@@ -79,11 +80,11 @@ def test_patience_and_haste_leave_out_what_they_say(futures, beliefs):
 
 def test_the_promise_is_that_of_rule_and_rental_together(synthetic):
     samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (150, 200, 250)), 0.85)
-    found = replanned_promise(samples, (Rule(0.6), Rule(0.8)))
-    plan = found.promise.confirmed.plan
+    found = replanned_confirmation(samples, (Rule(0.6), Rule(0.8)))
+    plan = found.confirmation.confirmed.plan
     assert plan.orders.shape == (250, 2, 4, 12)
     again = evaluate(samples.confirm, plan)
-    assert found.promise.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
+    assert found.confirmation.confirmed.outcome.expected_cost == pytest.approx(again.expected_cost)
     assert found.rule in (Rule(0.6), Rule(0.8))
 
 
@@ -95,9 +96,9 @@ def test_the_best_of_the_whole_grid_is_found(synthetic):
     beliefs = Beliefs(samples.train)
     outcomes = {}
     for rule in _grid(beliefs):
-        made = replanned_promise(samples, (rule,)).promise
+        made = replanned_confirmation(samples, (rule,)).confirmation
         outcomes[rule] = evaluate(fourth, Orders(carried_out(fourth, beliefs, rule), made.validated.plan.reserved))
-    chosen = outcomes[replanned_promise(samples).rule]
+    chosen = outcomes[replanned_confirmation(samples).rule]
     short = np.maximum(0.85 - chosen.probability, 0)[fourth.must_meet].sum()
     for rule, other in outcomes.items():
         if np.maximum(0.85 - other.probability, 0)[fourth.must_meet].sum() <= short:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planner.optimise.evaluate import evaluate
-from planner.optimise.service_level.confirm import RAISES, Samples, promise, with_rivals
+from planner.optimise.service_level.confirm import RAISES, Samples, confirmation, with_benchmarks
 
 SHAPE = {"P": 1, "S": 4, "R": 1, "T": 10, "spot_cap": 110}
 
@@ -12,7 +12,7 @@ SHAPE = {"P": 1, "S": 4, "R": 1, "T": 10, "spot_cap": 110}
 @pytest.fixture(name="made", scope="module")
 def made_fixture(synthetic):
     samples = Samples(*(synthetic(n, seed=n, **SHAPE) for n in (200, 400, 600)), 0.85)
-    return samples, promise(samples)
+    return samples, confirmation(samples)
 
 
 def test_the_figures_shown_are_those_of_the_third_root(made):
@@ -48,7 +48,7 @@ def test_a_shown_probability_holds_on_a_fourth_root(synthetic):
     gaps = []
     for n in range(12):
         samples = Samples(*(synthetic(N, seed=100 * n + N, **SHAPE) for N in (80, 150, 400)), 0.85)
-        found = promise(samples).confirmed
+        found = confirmation(samples).confirmed
         fresh = evaluate(synthetic(2000, seed=9_999 + n, **SHAPE), found.plan)
         gaps.append(found.outcome.probability.mean() - fresh.probability.mean())
     assert abs(np.mean(gaps)) <= 4 * 0.006
@@ -63,4 +63,4 @@ def test_fewer_futures_are_the_first_ones(made):
 
 def test_a_rival_that_does_no_better_changes_nothing(made):
     samples, found = made
-    assert with_rivals(samples, found, [found.validated.plan]) is found
+    assert with_benchmarks(samples, found, [found.validated.plan]) is found

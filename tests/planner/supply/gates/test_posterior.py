@@ -4,8 +4,9 @@ import datetime as dt
 
 import pytest
 
-from planner.supply.gates.posterior import CLOSED, LAGS, OPEN, STATES, Entry, Priors, learn
+from planner.supply.gates.posterior import CLOSED, LAGS, OPEN, Entry, Priors, learn
 from planner.supply.network.from_scenario import posterior, record
+from planner.supply.network.gate import State
 
 END = dt.date(2026, 5, 31)
 
@@ -28,7 +29,7 @@ PINNED = [
 
 @pytest.mark.parametrize(("gate", "state", "n", "t", "a", "b", "median", "p90"), PINNED)
 def test_rates_at_the_end_of_the_record_equal_the_pinned_posterior(gate, state, n, t, a, b, median, p90):
-    rate = posterior(END).rates[gate, STATES.index(state)]
+    rate = posterior(END).rates[gate, State.named(state)]
     assert rate.changes == pytest.approx(n, abs=0.005)  # the pinned figures are rounded to what is printed
     assert rate.days == pytest.approx(t, abs=0.5)
     assert rate.shape == pytest.approx(a, abs=0.005)
