@@ -13,7 +13,7 @@ from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
 from planner.optimise.intervals import mean_of, probability
 from planner.optimise.policies.if_then import placed, rules_of
-from planner.optimise.policies.rolling_horizon import Beliefs, replanned
+from planner.optimise.policies.rule import Beliefs, Rule, carried_out
 from planner.parallel.backends import Spread
 from planner.record.models import Interval, PlanRecord
 from planner.record.orders_as_arrays import Axes
@@ -93,12 +93,19 @@ def audit(
     serving = capacities(scenario, memory)
     root = root_of(scenario.seed, "audit")
     progress(0.1, "fresh futures")
-    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes).futures
+    volume = _volume(record)
+    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes, volume=volume).futures
     progress(0.6, "what the plan learnt")
     way = record.answer.way
     learnt = (
         draw_prospects(
-            scenario, serving, root_of(scenario.seed, "optimise"), scenario.run.training_futures, "fast", processes
+            scenario,
+            serving,
+            root_of(scenario.seed, "optimise"),
+            scenario.run.training_futures,
+            "fast",
+            processes,
+            volume=volume,
         ).futures
         if way != "fixed-calendar"
         else fresh
@@ -118,6 +125,14 @@ def audit(
     )
 
 
+def _volume(record: PlanRecord) -> Whole | None:
+    """[S, M] GPUs of the plan whose lots wait in the same lines; None: own orders lengthen nothing."""
+    if not record.scenario.own_orders_wait:
+        return None
+    lines = record.calendar.lines if record.calendar is not None else record.orders
+    return Axes.of(record.scenario).orders(lines).sum(axis=0)
+
+
 def _orders(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
     """[P, S, M], or [N, P, S, M] where the way looks before it orders."""
     if record.answer.way == "monthly-re-planning":
@@ -132,8 +147,7 @@ def _replanned(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:
     if not isinstance(held, dict):
         raise UserMistakeError("the plan does not say what it believes in: plan it again with this version")
     train = learnt.take(slice(0, int(held["learnt_on"])))
-    beliefs = Beliefs(train, held["caution"], held["first_month"], held["longest_lead"])
-    return replanned(fresh, beliefs)
+    return carried_out(fresh, Beliefs(train), Rule(held["caution"], held["first_month"], held["longest_lead"]))
 
 
 def _conditional(record: PlanRecord, learnt: Futures, fresh: Futures) -> Whole:

@@ -61,7 +61,7 @@ def plan(
     tell(0.0, "serving figures")
     serving = capacities(scenario, memory)
     settled = None
-    if any(line.gpus_total is None for line in scenario.lines):
+    if scenario.own_orders_wait:
         settled, samples, fresh = _settled(scenario, serving, where, tell)
         static = settled.confirmation
     else:

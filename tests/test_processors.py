@@ -197,6 +197,7 @@ HASHES = {
     "executor/estimate/keys.py": "what was asked: set-ups, rows, lengths of a trace in six digits; nothing fitted",
     "planner/scenario/stored.py": "a scenario as it is written",
     "planner/sampling/streams.py": "names of random streams",
+    "planner/optimise/policies/rolling_horizon.py": "whole numbers of GPUs: two rules that order alike are one",
     "executor/scheduler/scheduler.py": "prefix blocks of tokens",
     "db/identity.py": "a scenario, its version and its seed",
     "db/artefacts.py": "bytes of a file",

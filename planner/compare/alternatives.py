@@ -24,7 +24,7 @@ from planner.optimise.policies.benchmarks import (
 )
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
-from planner.optimise.policies.rolling_horizon import replanned_confirmation
+from planner.optimise.policies.rolling_horizon import confirmed, finalists, validated
 from planner.optimise.service_level.calibrate import Calibration, Effort
 from planner.optimise.service_level.confirm import Confirmation, Samples, with_benchmarks
 from planner.optimise.value.information import (
@@ -74,12 +74,14 @@ def company(
 ) -> tuple[Choice, list[Benchmark]]:
     """The choice among the ways to plan, and the benchmark policies, all with common random numbers."""
     waiting = [(_by_gates, samples, static)] if any(source.gates for source in scenario.purchases) else []
-    jobs = [(replanned_confirmation, samples), *waiting, *_benchmarks(scenario, samples, static)]
-    replanned, *found = where.map(_do, jobs)
+    rules, *found = where.map(_do, [(finalists, samples), *waiting, *_benchmarks(scenario, samples, static)])
+    scores = where.map(_do, [(validated, samples, rule) for rule in rules])
+    replanned = confirmed(samples, rules[scores.index(min(scores))])
     by_gates, benchmarks = found[: len(waiting)], found[len(waiting) :]
     benchmarks = [*(cleared for cleared, _ in by_gates), *benchmarks]
     fixed = [benchmark.plan for benchmark in benchmarks if benchmark.plan.orders.ndim == 3]
-    better = with_benchmarks(samples, static, fixed)
+    # Where own orders wait, these futures are those of this plan's volume, and another plan has no place on them.
+    better = static if scenario.own_orders_wait else with_benchmarks(samples, static, fixed)
     policy = next((policy for _, policy in by_gates), None)
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)

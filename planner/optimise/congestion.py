@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.futures.arrays import Orders
+from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
 from planner.optimise.service_level.confirm import Confirmation, Samples, confirmation, confirmed
+from planner.optimise.service_level.infeasible_months import NEAR, lowered, out_of_reach
 
 Draw = Callable[[Orders | None], Samples]
 """Futures under the same three roots at a plan's volume; None: no orders of one's own but a probe each."""
@@ -55,14 +57,26 @@ def settle(draw: Draw, *, rounds: int = _ROUNDS) -> Settled:
         else:
             moves.append(moved(before, plan))
         samples = draw(plan)
-        seen = confirmed(Formulation(samples.confirm), found.validated, samples.goal)
-        standing.append((replace(found, confirmed=seen), samples))
+        standing.append((_at_its_own_volume(found, samples), samples))
         if moves and moves[-1] <= _MOVED:
             break
         before = plan
     still = bool(moves) and moves[-1] <= _MOVED
-    made, there = standing[-1] if still else min(standing, key=_short_and_dear)
-    return Settled(made, there, still, tuple(moves), cost_alone)
+    best = min(standing, key=_short_and_dear)
+    # A plan that stands still is the answer, but never for one that comes nearer to the goal.
+    made, there = standing[-1] if still and _short_and_dear(standing[-1])[0] <= _short_and_dear(best)[0] else best
+    return Settled(made, there, still and there is samples, tuple(moves), cost_alone)
+
+
+def _at_its_own_volume(found: Confirmation, samples: Samples) -> Confirmation:
+    """The plan judged on futures at its own volume; which months are out of reach is asked anew there."""
+    judge = Formulation(samples.confirm)
+    seen = evaluate(judge, found.validated.plan)
+    short = np.flatnonzero(found.validated.required & (seen.probability < samples.goal))
+    beyond = out_of_reach(Formulation(samples.validate), samples.goal, short)
+    goal = np.where(found.validated.required, samples.goal, 0.0)
+    validated = replace(found.validated, out_of_reach=beyond, accepted=lowered(goal, beyond, 2 * NEAR))
+    return replace(found, confirmed=confirmed(judge, validated, samples.goal))
 
 
 def moved(first: Orders, second: Orders) -> float:

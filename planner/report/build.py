@@ -387,10 +387,4 @@ def _beliefs(choice: Choice) -> dict[str, Any] | None:
     """What monthly re-planning believes in, enough to carry the rule out again."""
     if choice.replanned is None:
         return None
-    beliefs = choice.replanned.beliefs
-    return {
-        "caution": beliefs.caution,
-        "first_month": beliefs.first_month,
-        "longest_lead": beliefs.longest_lead,
-        "learnt_on": beliefs.train.count,
-    }
+    return {**vars(choice.replanned.rule), "learnt_on": choice.replanned.beliefs.train.count}

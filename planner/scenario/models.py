@@ -123,6 +123,11 @@ class Scenario(Model):
         """The sources that rent out, in the file's order."""
         return [source for source in self.sources if isinstance(source, Rental)]
 
+    @property
+    def own_orders_wait(self) -> bool:
+        """Whether own orders lengthen lines that they wait in; a cap on all orders together lengthens nothing."""
+        return any(line.gpus_total is None for line in self.lines)
+
     def in_currency(self, money: _Money) -> float:
         """Amount in the scenario's currency; the checks have made sure that a rate exists."""
         factor = rate(money.currency or self.currency, self.currency, self.exchange)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from planner.audit import audit
 from planner.futures.sample import draw_prospects
 from planner.plan import plan
 from planner.scenario.load import load, merge, validate
@@ -52,3 +53,6 @@ def test_the_plan_says_whether_it_settled(servers):
     assert any("Own orders lengthen" in reason for reason in record.reasons)
     if servers > 1:
         assert told["settled"]
+    for month in audit(record, 300).months:
+        # Four standard errors of the difference, at the largest spread that a probability can have.
+        assert abs(month.seen.value - month.promised.value) < 4 * np.sqrt(0.25 / 150 + 0.25 / 300), month

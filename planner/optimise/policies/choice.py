@@ -13,7 +13,8 @@ from typing import Literal
 
 from planner.optimise.intervals import paired
 from planner.optimise.policies.if_then import IfThen, static_of
-from planner.optimise.policies.rolling_horizon import CAUTIONS, Replanned, replanned_confirmation
+from planner.optimise.policies.rolling_horizon import Replanned, replanned_confirmation, rules_near
+from planner.optimise.policies.rule import Rule
 from planner.optimise.service_level.calibrate import Calibration
 from planner.optimise.service_level.confirm import Confirmation, Samples, confirmation, with_benchmarks
 
@@ -71,7 +72,7 @@ class Choice:
         """The way that is studied, to be carried out in other worlds and for other goals."""
         if self.way == "monthly-re-planning":
             assert self.replanned is not None
-            return _Replanning(self.replanned.beliefs.caution)
+            return _Replanning(self.replanned.rule)
         return _fixed
 
 
@@ -114,10 +115,9 @@ def _fixed(samples: Samples) -> Calibration:
 
 @dataclass(frozen=True)
 class _Replanning:
-    """Monthly re-planning at about the caution that was found best."""
+    """Monthly re-planning by about the rule that was found best."""
 
-    caution: float
+    rule: Rule
 
     def __call__(self, samples: Samples) -> Calibration:
-        near = [q for q in CAUTIONS if abs(q - self.caution) < 0.11]
-        return replanned_confirmation(samples, near).confirmation.confirmed
+        return replanned_confirmation(samples, rules_near(self.rule)).confirmation.confirmed

@@ -1,35 +1,25 @@
-r"""Planning anew every month from what is seen, as a planning department does.
+r"""Planning anew every month, as a planning department does: the rule of rule.py with its parameters searched.
 
-On the first day of month m > 0 the planner knows each pool's need of the month, what its GPUs have been carrying, what
-has arrived, what is on order and the state of every source's gates; in month 0 only what is expected. It believes, at a
-caution q that it keeps throughout, that
-
-    need of month t      =  need[m] × the q-quantile of need[t] / need[m]
-    an order of month m  serves after the q-quantile of the lead time, among futures with the gates in this state
-    an open order of k   serves in the q-quantile of its arrival month, among futures in which it has not arrived by m
-
-and orders, from the cheapest source first, what the month lacks in which an order of today would serve; but only where
-that is cheaper than renting for as long as the gap is believed to last. Quantiles are learnt on the training futures.
-
-Rental is reserved beforehand: with the rule's orders given in every future, the same optimiser finds the cheapest that
-brings the probability to its aim. q is the one of a few at which rule and rental together cost least.
+Every rule of a grid (caution, lead time, patience) is carried out on training futures with about the rental that goes
+with it. The best are then given the rental that an optimiser finds for them (with the rule's orders placed in every
+future, the cheapest that brings the probability to its aim), and compared on the validating futures; the best of these
+is judged on the confirming ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import itemgetter
+from hashlib import sha256
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from planner.futures.arrays import PASSING, Array, Futures, Orders, Whole, no_orders
+from planner.futures.arrays import Futures, Orders, Whole, no_orders
 from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.policies.benchmarks import cheapest_first, enough
-from planner.optimise.policies.if_then import regime_of
+from planner.optimise.policies.benchmarks import enough
+from planner.optimise.policies.rule import Beliefs, Rule, carried_out
 from planner.optimise.service_level.calibrate import AGAIN, Calibration, calibrate, roughly
 from planner.optimise.service_level.confirm import RAISES, Confirmation, Samples, judged
 from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
@@ -37,14 +27,19 @@ from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_
 CAUTIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles tried: at a half the planner believes in medians."""
 
-_SEEN = 10
-"""A gate's state that fewer training futures show in a month tells nothing about lead times by itself."""
+_FIRST_MONTHS = (0, 1)
+"""Patience tried: believing in quantiles the rule may order a month too early."""
+
+_SHORTER_LEADS = 2
+"""Bounds on the lead time that are tried: each leaves one more of the slowest sources aside. A cheap source may bind
+the rule to goods that come long after the need has changed."""
 
 _SCREENED = 600
-"""Cautions are compared on so many futures of the first two roots."""
+"""Rules are screened on so many training futures."""
 
-_NEAR = 0.02
-"""A month that misses by less while cautions are compared can be mended by a lot or two."""
+_CLOSE, _FINALISTS = 1.06, 6
+"""Rules that cost at most this much more than the best in the screening are compared whole, so many at most: whole lots
+and fresh futures move costs by a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -54,79 +49,104 @@ class Replanned:
     confirmation: Confirmation
     """Its plan's orders are [N, P, S, M], those of each confirming future."""
     beliefs: Beliefs
+    rule: Rule
 
 
-def replanned_confirmation(samples: Samples, cautions: Sequence[float] = CAUTIONS) -> Replanned:
-    """The rule at its best with the rental that goes with it, judged on the confirming futures."""
-    few = samples.first(_SCREENED, _SCREENED, 1)
-    beyond = out_of_reach(Formulation(few.validate), samples.aim)
-    ends = [
-        (_confirmed(samples, beliefs, samples.aim, 0, beyond), beliefs)
-        for beliefs in _finalists(few, enough(samples.train), cautions)
-    ]
-    made, beliefs = min(ends, key=_validated)
-    best = made
-    while made.raised < RAISES and made.lacks > 0 and made.validated.meets_goal and made.aim < 1.0:
-        made = _confirmed(samples, beliefs, samples.raised(made), made.raised + 1, beyond, made)
-        best = min(best, made, key=lambda each: each.lacks)
-    return Replanned(best, beliefs)
+def rules_near(rule: Rule) -> list[Rule]:
+    """Rules much like one, for worlds and goals that differ a little: its neighbours in caution, with and without its
+    bound on lead times, patient or not."""
+    cautions = [caution for caution in CAUTIONS if abs(caution - rule.caution) < 0.11]
+    leads = dict.fromkeys((rule.longest_lead, None))
+    return [Rule(*each) for each in product(cautions, _FIRST_MONTHS, leads)]
 
 
-def _validated(end: tuple[Confirmation, Beliefs]) -> tuple[float, float]:
-    """Less is better: what the validating futures miss in all, then what it costs on them."""
-    found = end[0].validated
-    missing = found.accepted - found.outcome.probability
-    return float(missing[missing > 0].sum()), found.outcome.expected_cost
+def replanned_confirmation(samples: Samples, rules: Sequence[Rule] | None = None) -> Replanned:
+    """The best of some rules with the rental that goes with it, judged on the confirming futures; None: of the grid."""
+    last = finalists(samples, rules)
+    return confirmed(samples, last[0] if len(last) == 1 else min(last, key=lambda rule: validated(samples, rule)))
 
 
-def _finalists(few: Samples, learnt: Futures, cautions: Sequence[float]) -> list[Beliefs]:
-    """Those that miss least and then cost least with rental in parts of GPUs, by caution, patience and haste.
+def finalists(samples: Samples, rules: Sequence[Rule] | None = None) -> list[Rule]:
+    """Those that cost about least with rental in parts of GPUs, by what screening shows; one where lots may be rough.
 
-    Two where the plan is polished, else one. Believing in quantiles the rule may order a month too early, or bind
-    itself to a cheap source whose goods come long after the need has changed; whether it does is soon tried.
+    ``rules``: None: the whole grid.
     """
-    cautious = [Beliefs(learnt, caution) for caution in cautions]
-    tried = sorted(((_roughly(few, each), each) for each in cautious), key=itemgetter(0))
-    leader = tried[0][1]
-    others = [replace(leader, first_month=1)]
-    others += [replace(leader, longest_lead=months) for months in _shorter_leads(learnt)]
-    tried += [(_roughly(few, each), each) for each in others]
-    # What changes nothing is not tried twice.
-    different = dict(sorted(tried, key=itemgetter(0), reverse=True))
-    return [different[score] for score in sorted(different)[: max(1, few.polished)]]
+    beliefs = Beliefs(enough(samples.train))
+    few = samples.train.take(slice(0, _SCREENED)) if samples.train.count > _SCREENED else samples.train
+    costs: dict[bytes, tuple[float, Rule]] = {}
+    for rule in _grid(beliefs) if rules is None else rules:
+        orders = carried_out(few, beliefs, rule)
+        alike = sha256(orders.tobytes()).digest()
+        if alike not in costs:  # what changes nothing is not tried twice
+            costs[alike] = (_roughly(few, orders, samples), rule)
+    ranked = sorted(costs.values(), key=lambda each: each[0])
+    close = [rule for cost, rule in ranked if cost <= _CLOSE * ranked[0][0]]
+    return close[: _FINALISTS if samples.effort.polished else 1]
 
 
-def _shorter_leads(learnt: Futures) -> list[int]:
-    """Lead times, months, that leave out the slowest source, and the slowest two."""
-    usual = {int(np.median(learnt.arrival_month[:, s, 0])) for s in range(len(learnt.purchases))}
-    return sorted(usual, reverse=True)[1:3]
+def validated(samples: Samples, rule: Rule) -> tuple[float, float]:
+    """Less is better: what the rule with its rental lacks of the goal on the validating futures, then its cost."""
+    found = _with_rental(samples, Beliefs(enough(samples.train)), rule, samples.aim, _beyond(samples))
+    return _lacking(found, samples.goal), found.outcome.expected_cost
 
 
-def _roughly(few: Samples, beliefs: Beliefs) -> tuple[float, float]:
-    """What the rule misses on the validating futures with about the best rental, and what it costs."""
-    orders = replanned(few.validate, beliefs)
-    unseen = _given(few.validate, orders)
-    found = evaluate(unseen, roughly(_given(few.train, replanned(few.train, beliefs)), few.aim))
-    short = np.where(unseen.must_meet, few.aim - found.probability, 0.0) - _NEAR
-    return float(short[short > 0].sum()), found.expected_cost + outlay_of(few.validate, orders)
+def confirmed(samples: Samples, rule: Rule) -> Replanned:
+    """The rule with its rental, judged on the confirming futures; aimed higher where these miss the goal."""
+    beliefs, beyond = Beliefs(enough(samples.train)), _beyond(samples)
+    best = made = _confirmed(samples, beliefs, rule, samples.aim, 0, beyond)
+    while made.raised < RAISES and made.lacks > 0 and _lacking(made.validated, samples.goal) == 0 and made.aim < 1.0:
+        made = _confirmed(samples, beliefs, rule, samples.raised(made), made.raised + 1, beyond, made)
+        best = min(best, made, key=lambda each: each.lacks)
+    return Replanned(best, beliefs, rule)
+
+
+def _beyond(samples: Samples) -> tuple[OutOfReach, ...]:
+    return out_of_reach(Formulation(samples.first(_SCREENED, _SCREENED, 1).validate), samples.aim)
+
+
+def _grid(beliefs: Beliefs) -> list[Rule]:
+    leads = (None, *beliefs.usual_leads[1 : 1 + _SHORTER_LEADS])
+    return [Rule(*each) for each in product(CAUTIONS, _FIRST_MONTHS, leads)]
+
+
+def _lacking(found: Calibration, goal: float) -> float:
+    missing = np.minimum(found.accepted, goal) - found.outcome.probability
+    return float(missing[missing > 0].sum())
+
+
+def _roughly(few: Futures, orders: Whole, samples: Samples) -> float:
+    """What a rule costs with about the best rental, on the futures that both were made on.
+
+    A point of probability that a month lacks is charged as a hundredth of the cost: about what it takes to mend it.
+    """
+    given = _given(few, orders)
+    found = evaluate(given, roughly(given, samples.aim))
+    lacks = np.where(given.must_meet, np.maximum(samples.goal - found.probability, 0.0), 0.0)
+    return (found.expected_cost + outlay_of(few, orders)) * (1.0 + float(lacks.sum()))
 
 
 def _confirmed(
     samples: Samples,
     beliefs: Beliefs,
+    rule: Rule,
     aim: float,
     raised: int,
     beyond: tuple[OutOfReach, ...],
     before: Confirmation | None = None,
 ) -> Confirmation:
-    found = _with_rental(samples, beliefs, aim, beyond, before)
-    carried = Orders(replanned(samples.confirm, beliefs), found.plan.reserved)
+    found = _with_rental(samples, beliefs, rule, aim, beyond, before)
+    carried = Orders(carried_out(samples.confirm, beliefs, rule), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
     return judged(Formulation(samples.confirm), made, samples.goal, raised)
 
 
 def _with_rental(
-    samples: Samples, beliefs: Beliefs, aim: float, beyond: tuple[OutOfReach, ...], before: Confirmation | None
+    samples: Samples,
+    beliefs: Beliefs,
+    rule: Rule,
+    aim: float,
+    beyond: tuple[OutOfReach, ...],
+    before: Confirmation | None = None,
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 
@@ -134,8 +154,8 @@ def _with_rental(
     outcome is that of orders and rental together on the validating futures.
     """
     train, validate = beliefs.train, samples.validate
-    orders = replanned(validate, beliefs)
-    seen, unseen = _given(train, replanned(train, beliefs)), _given(validate, orders)
+    orders = carried_out(validate, beliefs, rule)
+    seen, unseen = _given(train, carried_out(train, beliefs, rule)), _given(validate, orders)
     start, effort = None, samples.effort
     if before is not None:
         start, effort = replace(no_orders(seen), reserved=before.validated.plan.reserved), AGAIN
@@ -154,153 +174,3 @@ def _given(futures: Futures, orders: Whole) -> Futures:
 def outlay_of(futures: Futures, orders: Whole) -> float:
     """Expected outlay of orders [N, P, S, M], money."""
     return float((futures.outlay * orders.sum(axis=1)).sum(axis=(1, 2)).mean())
-
-
-@dataclass(frozen=True)
-class Beliefs:
-    """What the planner holds true at one caution, learnt on the training futures."""
-
-    train: Futures
-    caution: float
-    first_month: int = 0
-    """Nothing is ordered before."""
-    longest_lead: int | None = None
-    """Months; sources that are believed to take longer are left aside. None: any."""
-
-    @cached_property
-    def growth(self) -> Array:
-        """[P, M, T] need of month t over need of month m."""
-        need = np.maximum(self.train.need, 1e-12)
-        T = self.train.months
-        growth = np.ones((need.shape[1], T, T))
-        for m in range(T):
-            growth[:, m, m:] = np.quantile(need[:, :, m:] / need[:, :, m : m + 1], self.caution, axis=0)
-        return growth
-
-    @cached_property
-    def serves(self) -> Whole:
-        """[S, M, 3] month in which an order of month m serves, by the state in which its gates are seen; T: never."""
-        train, T = self.train, self.train.months
-        regime = regime_of(train)
-        serves = np.full((len(train.purchases), T, PASSING + 1), T, dtype=np.int64)
-        for s in range(len(train.purchases)):
-            for m in range(T):
-                arrival = train.arrival_month[:, s, m]
-                for state in range(PASSING + 1):
-                    alike = regime[:, s, m] == state
-                    serves[s, m, state] = self._quantile(arrival[alike] if alike.sum() >= _SEEN else arrival)
-        return serves
-
-    @cached_property
-    def due(self) -> Whole:
-        """[S, K, M] month in which an order of month k that has not arrived by month m serves; T: never."""
-        train, T = self.train, self.train.months
-        due = np.full((len(train.purchases), T, T), T, dtype=np.int64)
-        for s in range(len(train.purchases)):
-            for k in range(T):
-                arrival = train.arrival_month[:, s, k]
-                for m in range(k + 1, T):
-                    late = arrival[arrival > m]
-                    due[s, k, m] = self._quantile(late) if len(late) else T
-        return due
-
-    def _quantile(self, months: NDArray[np.int64]) -> int:
-        return int(np.quantile(months, self.caution, method="inverted_cdf"))
-
-    @cached_property
-    def carries(self) -> Array:
-        """[P, S] requests/s of one GPU."""
-        return self.train.per_gpu.mean(axis=0)
-
-    @cached_property
-    def need(self) -> Array:
-        """[P, T] requests/s expected."""
-        return self.train.need.mean(axis=0)
-
-    @cached_property
-    def owned(self) -> Array:
-        """[P, T] requests/s that the fleet is expected to carry."""
-        return self.train.owned.mean(axis=0)
-
-    @cached_property
-    def rent(self) -> Array:
-        """[P, T] money for one request/s of the cheapest reserved rental; of unmet demand where there is none."""
-        train = self.train
-        rent = np.array(train.unmet_price)
-        carries = train.rental_per_gpu.mean(axis=0)
-        for r, rental in enumerate(train.rentals):
-            for p in np.flatnonzero(carries[:, r] > 0):
-                price = np.where(rental.reserved_cap > 0, rental.reserved_price / carries[p, r], np.inf)
-                rent[p] = np.minimum(rent[p], price)
-        return rent
-
-
-def replanned(futures: Futures, beliefs: Beliefs) -> Whole:
-    """[N, P, S, M] what the rule orders in each future, within the sources' caps."""
-    P, S, T = len(futures.pools), len(futures.purchases), futures.months
-    orders = np.zeros((futures.count, P, S, T), dtype=np.int64)
-    regime = regime_of(futures)
-    left = [np.full(futures.count, futures.purchases[each[0]].total_cap) for each in futures.allotments]
-    group = {s: g for g, members in enumerate(futures.allotments) for s in members}
-    joint = [np.full(futures.count, cap) for _, cap in futures.joint_caps]
-    for m in range(beliefs.first_month, T):
-        room = [
-            np.minimum(left[g], futures.purchases[members[0]].monthly_cap)
-            for g, members in enumerate(futures.allotments)
-        ]
-        for p in range(P):
-            gap = _gap(futures, beliefs, orders, p, m)
-            for s in cheapest_first(beliefs.train, p, m):
-                if not futures.purchases[s].may_order[p, m]:
-                    continue
-                serves = beliefs.serves[s, m][regime[:, s, m]]
-                if beliefs.longest_lead is not None:
-                    serves = np.where(serves - m <= beliefs.longest_lead, serves, T)
-                shared = [
-                    left_over for left_over, (members, _) in zip(joint, futures.joint_caps, strict=True) if s in members
-                ]
-                most = np.minimum.reduce([room[group[s]], *shared])
-                gpus = _wanted(futures, beliefs, gap, serves, p, s, m, most)
-                for left_over in shared:
-                    left_over -= gpus
-                orders[:, p, s, m] = gpus
-                room[group[s]] = room[group[s]] - gpus
-                left[group[s]] = left[group[s]] - gpus
-                brought = (gpus * beliefs.carries[p, s])[:, None]
-                gap -= np.where(np.arange(m, T) >= serves[:, None], brought, 0.0)
-    return orders
-
-
-def _gap(futures: Futures, beliefs: Beliefs, orders: Whole, p: int, m: int) -> Array:
-    """[N, T - m] requests/s that the months from m on are believed to lack."""
-    T = futures.months
-    if m == 0:
-        expected = beliefs.need[p, 0] * beliefs.growth[p, 0] - beliefs.owned[p]
-        return np.tile(expected, (futures.count, 1))
-    later = np.arange(m, T)
-    gap: Array = futures.need[:, p, m, None] * beliefs.growth[p, m, m:] - futures.owned[:, p, m:]
-    for s, k in np.argwhere(orders[:, p, :, :m].any(axis=0)):
-        arrived = futures.arrival_month[:, s, k] <= m
-        due = np.where(arrived, m, beliefs.due[s, k, m])
-        carries = np.where(arrived, futures.per_gpu[:, p, s], beliefs.carries[p, s])
-        brought = orders[:, p, s, k] * carries
-        gap -= np.where(later >= due[:, None], brought[:, None], 0.0)
-    return gap
-
-
-def _wanted(
-    futures: Futures, beliefs: Beliefs, gap: Array, serves: Whole, p: int, s: int, m: int, room: Array
-) -> Whole:
-    """[N] GPUs to order now: whole lots for the gap of the month in which they would serve, where it pays to buy."""
-    T, lot = futures.months, futures.purchases[s].lot_gpus
-    later = np.arange(m, T)
-    at = np.minimum(serves, T - 1) - m
-    short = np.where(serves < T, np.take_along_axis(gap, at[:, None], axis=1)[:, 0], 0.0)
-    lasting = (gap > 0) & (later >= serves[:, None])
-    pays = (
-        np.where(lasting, beliefs.rent[p, m:], 0.0).sum(axis=1)
-        > beliefs.train.mean_outlay[s, m] / beliefs.carries[p, s]
-    )
-    lots = np.ceil(np.where(pays, np.maximum(short, 0.0), 0.0) / beliefs.carries[p, s] / lot)
-    most = np.floor(np.minimum(room, 1e15) / lot)
-    return (np.minimum(lots, most) * lot).astype(np.int64)

@@ -27,7 +27,7 @@ from planner.optimise.lots.local_search import LotSearch
 from planner.optimise.lots.rounding import dive_to_lots, round_to_lots
 from planner.optimise.lp.cvar import cvar
 from planner.optimise.lp.formulation import Formulation, Solution
-from planner.optimise.service_level.infeasible_months import OutOfReach, out_of_reach
+from planner.optimise.service_level.infeasible_months import NEAR, OutOfReach, lowered, out_of_reach
 
 _KEPT_PRICE = 1000.0
 """Unmet demand of a kept future, in multiples of its price: enough that buying for one future in a
@@ -53,10 +53,6 @@ _CLOSE = 0.5
 
 _DETOURS = 2
 """Paying detours while the best plan is polished."""
-
-_NEAR = 0.01
-"""In a month whose goal is out of reach the plan aims this far below the best that can be reached: the last
-hundredth of probability would take everything the limits allow. Twice as far below is accepted."""
 
 
 @dataclass(frozen=True)
@@ -238,9 +234,8 @@ class _Calibrator:
     def _give_up(self, months: tuple[OutOfReach, ...]) -> None:
         """Aim lower in months that cannot reach the goal."""
         self.out_of_reach = tuple(month for month in months if self.required[month.month])
-        for month in self.out_of_reach:
-            self.target[month.month] = max(0.0, min(self.goal, month.best.value - _NEAR))
-            self.accepted[month.month] = max(0.0, min(self.goal, month.best.value - 2 * _NEAR))
+        self.accepted = lowered(self.target, self.out_of_reach, 2 * NEAR)
+        self.target = lowered(self.target, self.out_of_reach, NEAR)
         # Scores so far were against the goal itself.
         self.best, self.ends = None, []
 

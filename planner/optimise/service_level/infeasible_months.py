@@ -45,6 +45,19 @@ class OutOfReach:
     """[P] requests/s unserved with everything allowed, in the future at the goal's quantile."""
 
 
+NEAR = 0.01
+"""In a month whose goal is out of reach the plan aims this far below the best that can be reached: the last
+hundredth of probability would take everything the limits allow. Twice as far below is accepted."""
+
+
+def lowered(goal: Array, beyond: tuple[OutOfReach, ...], by: float) -> Array:
+    """[T] the goal, but in months out of reach ``by`` below the best that can be reached there."""
+    made = goal.copy()
+    for out in beyond:
+        made[out.month] = max(0.0, min(float(goal[out.month]), out.best.value - by))
+    return made
+
+
 def out_of_reach(
     formulation: Formulation, goal: float, months: NDArray[np.intp] | None = None
 ) -> tuple[OutOfReach, ...]:

@@ -67,3 +67,20 @@ def test_moved_is_the_share_ordered_elsewhere():
     assert moved(plan(8, 0, 8), plan(8, 8, 0)) == 0.5
     assert moved(plan(8, 0, 0), plan(8, 8, 0)) == 0.5
     assert moved(plan(0, 0, 0), plan(0, 0, 0)) == 0.0
+
+
+def test_a_plan_that_meets_the_goal_is_not_dropped_for_one_that_does_not(synthetic):
+    """Whatever volume the search ends at, no plan of its rounds lacks less of the goal at its own volume."""
+    drawn = []
+
+    def draw(orders):
+        drawn.append((orders, study(synthetic, lambda gpus: min(3, gpus // 200))(orders)))
+        return drawn[-1][1]
+
+    def lacks(plan, samples):
+        return np.maximum(0.85 - evaluate(samples.confirm, plan).probability, 0.0).sum()
+
+    found = settle(draw, rounds=4)
+    chosen = lacks(found.confirmation.confirmed.plan, found.samples)
+    goals = [lacks(plan, samples) for plan, samples in drawn if plan is not None]
+    assert chosen == min(goals) or found.confirmation.confirmed.out_of_reach

@@ -11,7 +11,7 @@ from planner.optimise.evaluate import evaluate
 from planner.optimise.lp.cvar import cvar
 from planner.optimise.lp.extensive_form import monolithic
 from planner.optimise.lp.formulation import Formulation
-from planner.optimise.policies.rolling_horizon import Beliefs, replanned
+from planner.optimise.policies.rule import Beliefs, Rule, carried_out
 from planner.optimise.service_level.calibrate import calibrate
 from tests.programme import optimise
 
@@ -187,5 +187,5 @@ def test_sources_under_a_joint_cap_keep_to_it_together(synthetic):
     assert any(limit.kind == "joint-cap" and limit.price > 0 for limit in found.limits)
     promised = calibrate(futures, futures, 0.6)
     assert promised.plan.orders[:, list(members)].sum() <= cap
-    again = replanned(futures, Beliefs(futures, 0.8))
+    again = carried_out(futures, Beliefs(futures), Rule(0.8))
     assert again[:, :, list(members)].sum(axis=(1, 2, 3)).max() <= cap
