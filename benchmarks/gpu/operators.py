@@ -213,9 +213,7 @@ def prompt(sizes: Sizes, device: torch.device, dtype: torch.dtype, ops: Operator
     scale = spec.head_dim**-0.5
     exact = None
     if tokens <= 2048:
-        exact = lambda: attention.prompt_rows(  # noqa: E731
-            q.float(), keys.float(), values.float(), (tokens,), (tokens,), scale
-        )
+        exact = lambda: attention.prompt_rows(q.float(), keys.float(), values.float(), chunks, scale)  # noqa: E731
     return Problem(
         name=f"prompt t={tokens}",
         calls=[functools.partial(ops.prompt, q, keys, values, chunks, scale)],

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from executor.engine.batch import Batch, Tables
+from executor.engine.batch import Batch, Chunks, Tables
 from executor.engine.kv import LayerCache
 
 
@@ -38,16 +38,14 @@ def decode_rows(
     return out.squeeze(2)
 
 
-def prompt_rows(
-    q: Tensor, keys: Tensor, values: Tensor, counts: tuple[int, ...], contexts: tuple[int, ...], scale: float
-) -> Tensor:
-    """Chunks of prompts: q [sum counts, heads, width], keys and values [sum contexts, kv heads, ...], ragged.
+def prompt_rows(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
+    """Causal attention, chunk by chunk: q [sum counts, heads, width], keys and values [sum contexts, kv heads, ...].
 
     The last ``count`` of each chunk's ``context`` keys are the chunk's own tokens.
     """
     outputs = []
     q_end = k_end = 0
-    for count, context in zip(counts, contexts, strict=True):
+    for count, context in zip(chunks.counts, chunks.contexts, strict=True):
         q_end, k_end = q_end + count, k_end + context
         own, past = slice(q_end - count, q_end), slice(k_end - context, k_end)
         last = torch.arange(context - count, context, device=q.device)

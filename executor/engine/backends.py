@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from executor.engine import flash
+from executor.engine.attention import prompt_rows
 from executor.engine.batch import Chunks
 from executor.engine.linear import (
     BLOCK,
@@ -55,12 +56,12 @@ def choose(device: torch.device) -> tuple[Callable[..., Tensor], Callable[..., T
     generator = torch.Generator(device).manual_seed(0)
     gqa = first_right(
         "prompt attention, GQA",
-        [flash.fa3, flash.ragged, flash.ragged_repeated, flash.plain],
+        [flash.fa3, flash.ragged, flash.ragged_repeated, prompt_rows],
         lambda call: _prompt_error(call, (8, 2, 128, 128), device, generator),
     )
     mla = first_right(
         "prompt attention, MLA",
-        [flash.fa3, flash.ragged, flash.plain],
+        [flash.fa3, flash.ragged, prompt_rows],
         lambda call: _prompt_error(call, (4, 4, 192, 128), device, generator),
     )
     from executor.engine.kernels.elementwise import quantise_tokens
@@ -137,7 +138,7 @@ def _prompt_error(
         torch.tensor([0, sizes[0], sum(sizes)], dtype=torch.int32, device=device) for sizes in (counts, contexts)
     )
     chunks = Chunks(starts, context_starts, None, counts, contexts)
-    exact = flash.plain(q.float(), keys.float(), values.float(), chunks, width**-0.5)
+    exact = prompt_rows(q.float(), keys.float(), values.float(), chunks, width**-0.5)
     return _relative(call(q, keys, values, chunks, width**-0.5), exact)
 
 

@@ -145,7 +145,7 @@ class Engine:
         seed: int = 0,
     ) -> Engine:
         """An engine with seeded random weights made on the device, FP8 where ``scaling`` says so."""
-        part = part.check(spec)
+        part.check(spec)
         sizes = build(spec, part, DummyWeights(dtype, torch.device("meta"), scaling))
         check_memory(f"{spec.name}: weights", sizes.bytes, torch.device(device))
         weights = build(spec, part, DummyWeights(dtype, torch.device(device), scaling, seed))
@@ -163,15 +163,7 @@ class Engine:
         worst = max(prompt, default=0, key=lambda token: max(token, -token * self.spec.vocab))
         if not 0 <= worst < self.spec.vocab:
             raise BadInputError(f"request {request_id!r}: token {worst} is not in 0..{self.spec.vocab - 1}")
-        self.scheduler.add(
-            Request(
-                id=request_id,
-                prompt=prompt,
-                max_tokens=sampling.max_tokens,
-                stop_ids=sampling.stop_ids,
-                min_tokens=sampling.min_tokens,
-            )
-        )
+        self.scheduler.add(Request(request_id, prompt, sampling.max_tokens, sampling.stop_ids, sampling.min_tokens))
         seed = int(self._chance.integers(1 << 62)) if sampling.seed is None else sampling.seed
         self._samplings[request_id] = sampling, signed(seed)
         return request_id

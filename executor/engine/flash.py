@@ -2,7 +2,7 @@
 
 torch 2.11's ``varlen_attn`` has neither a block table nor a keyword for grouped heads; keys are therefore
 gathered from the cache where a chunk has a past, and heads are repeated where the kernel does not share them.
-All functions take what ``attention.prompt_rows`` takes, with the chunks' row starts on the device.
+All functions take what ``attention.prompt_rows`` takes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,7 @@ from typing import Any
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from executor.engine.attention import prompt_rows
 from executor.engine.batch import Chunks
-
-
-def plain(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
-    """The reference, chunk by chunk."""
-    return prompt_rows(q, keys, values, chunks.counts, chunks.contexts, scale)
 
 
 def ragged(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:

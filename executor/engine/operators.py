@@ -70,7 +70,7 @@ class TorchOperators:
 
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
         """Causal attention of ragged chunks: q [tokens, H, W], keys and values [context tokens, G, ...]."""
-        return attention.prompt_rows(q, keys, values, chunks.counts, chunks.contexts, scale)
+        return attention.prompt_rows(q, keys, values, chunks, scale)
 
     def run_experts(self, x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
         """x [T, hidden] through the experts ids [T, k], added up with weights [T, k]."""

@@ -12,7 +12,7 @@ import torch
 from executor.engine.checkpoint import load, read_spec
 from executor.engine.engine import Engine, Settings
 from executor.engine.sampling import Sampling
-from executor.engine.tokenizer import Tokenizer
+from executor.engine.tokenizer import TextStream, Tokenizer
 from executor.errors import BadInputError, UnknownNameError
 from executor.model.spec import ModelSpec
 
@@ -58,7 +58,7 @@ def stream_text(directory: Path, prompt: str, settings: TextSettings) -> Iterato
     spec, weights = load(directory, dtype, device)
     log.info("%s: %.2f GB of weights on %s", spec.name, weights.bytes / 1e9, device)
     engine = Engine(spec, weights, one_request(length, len(tokens)))
-    text = tokenizer.stream(settings.stops)
+    text = TextStream(tokenizer, settings.stops)
     for token in engine.stream(tokens, sampling):
         yield text.add(token)
         if text.stopped:

@@ -18,7 +18,7 @@ from executor.portable import normal
 from executor.portable.elementary import exp, hypot, log, square
 from executor.steptime.model import parameters, step_times
 from executor.steptime.parameters import FLOOR_LOG, PARAMETERS, Z_80, Array
-from executor.steptime.workload import CHUNK_TOKENS, Load, Setup, Work, with_load, work_of
+from executor.steptime.workload import CHUNK_TOKENS, Load, Setup, Work, work_of
 
 LEAST_CONCURRENCY = 0.02
 MOST_CONCURRENCY = 1e5
@@ -153,7 +153,8 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     work = replica.work
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))
-    times = step_times(with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.parameters, burst_share=0.0)
+    loads = replace(work, concurrency=np.concatenate([occupancy, seen], axis=1))
+    times = step_times(loads, replica.parameters, burst_share=0.0)
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
     lone = replica.parameters["h_req"] / work.cost.attention_dp
@@ -223,7 +224,7 @@ def _binding(replica: _OpenReplica, occupancy: Array) -> str:
     """Which condition ends at the goodput, at the mode, and what the time goes into there."""
     above = _kept(replica, _state(replica, occupancy * 1.02 + 1e-6))
     broken = [name for name, good in above.items() if not good[0, 0]] or ["the largest batch considered"]
-    work = with_load(replica.work, np.array([max(1.0, float(occupancy[0, 0]))]))
+    work = replace(replica.work, concurrency=np.array([max(1.0, float(occupancy[0, 0]))]))
     mode = {name: values[0] for name, values in replica.parameters.items()}
     spent = limits_of(step_times(work, mode, burst_share=0.0), float(occupancy[0, 0]), float(work.context[0]))
     return f"{' and '.join(broken)} at the percentile; most of a token's time: {spent}"

@@ -78,13 +78,12 @@ class Layout:
 
     def resolved(self, spec: ModelSpec) -> Layout:
         """This layout with the experts' cut filled in, or BadInputError where the model cannot be cut so."""
-        heads_by = self.tp
-        if spec.heads % heads_by:
+        if spec.heads % self.tp:
             raise BadInputError(
                 f"layout: tp={self.tp} does not divide the {spec.heads} attention heads of {spec.name};"
                 f" use one of {', '.join(str(n) for n in (1, 2, 4, 8, 16, 32) if spec.heads % n == 0)}"
             )
-        if spec.mla is None and max(spec.kv_heads, heads_by) % min(spec.kv_heads, heads_by):
+        if spec.mla is None and max(spec.kv_heads, self.tp) % min(spec.kv_heads, self.tp):
             raise BadInputError(
                 f"layout: tp={self.tp} and the {spec.kv_heads} KV heads of {spec.name} do not divide one another"
             )

@@ -203,21 +203,16 @@ class _CacheAware(_LeastLoaded):
         """The replica for the next request; the loads are right."""
         least = min(self.loads)
         number = self.loads.index(least)
-        known = self._longest(request)
+        known = None
+        for name in request.block_hashes:  # up to the first block that was never sent
+            where = self.sent.get(name)
+            if where is None:
+                break
+            known = where
         if known is not None and not self.loads[known] > max(IMBALANCE * least, least + LEAD):
             number = known
         self.sent.update(dict.fromkeys(request.block_hashes, number))
         return number
-
-    def _longest(self, request: Request) -> int | None:
-        """Where the last block of the known part of the prefix is."""
-        found = None
-        for name in request.block_hashes:
-            where = self.sent.get(name)
-            if where is None:
-                break
-            found = where
-        return found
 
 
 _ROUTERS: dict[str, type[_RoundRobin] | type[_LeastLoaded]] = {
@@ -361,11 +356,9 @@ class _Line:
 
     def steps(self, begins: Floats, seconds: Floats) -> None:
         """Steps that begin and take so long."""
-        series = np.zeros((begins.size, 4))
-        series[:, 0] = self.number + 1 + np.arange(begins.size)
-        series[:, 1], series[:, 2] = begins, seconds
+        numbers = self.number + 1 + np.arange(begins.size)
+        self.series += np.stack([numbers, begins, seconds, np.zeros(begins.size)], axis=1).ravel().tolist()
         self.number += begins.size
-        self.series += series.ravel().tolist()
 
     def line(self) -> Line:
         """All of it, to be asked."""

@@ -463,33 +463,23 @@ class Scheduler:
         return hashes
 
     def _check(self, request: Request) -> None:
-        if self._pace != 1 and not isinstance(request.prompt, int):
-            raise BadInputError(
-                f"request {request.id!r}: tokens_per_step is {self._pace}, which is for lengths alone; give the number"
-                " of prompt tokens, or let tokens_per_step be 1"
-            )
         limits, prompt, computed = self.limits, request.prompt_length, request.computed
         total = prompt + request.max_tokens
         held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written
         if request.id in self._sequences:
             raise BadInputError(f"request {request.id!r} is running already; give each request its own id")
-        if prompt < 1 or request.max_tokens < 1:
-            raise BadInputError(
-                f"request {request.id!r}: prompt and max_tokens need at least 1 token"
-                f" (got {prompt} and {request.max_tokens})"
-            )
-        if not 0 <= computed < prompt:
-            raise BadInputError(
-                f"request {request.id!r}: computed must be from 0 to below the prompt's {prompt}"
-                f" tokens (got {computed})"
-            )
-        if total > limits.max_length:
-            raise BadInputError(
-                f"request {request.id!r}: {prompt} prompt tokens and {request.max_tokens} more"
-                f" exceed the longest sequence, {limits.max_length}; shorten one of them"
-            )
-        if held > limits.pages:
-            raise BadInputError(
-                f"request {request.id!r}: {total} tokens need {held} KV pages of {limits.page_size} tokens,"
-                f" the device has {limits.pages}"
-            )
+        if self._pace != 1 and not isinstance(request.prompt, int):
+            wrong = f"tokens_per_step is {self._pace}, which is for lengths alone; give the number of prompt tokens, or"
+            wrong += " let tokens_per_step be 1"
+        elif prompt < 1 or request.max_tokens < 1:
+            wrong = f"prompt and max_tokens need at least 1 token (got {prompt} and {request.max_tokens})"
+        elif not 0 <= computed < prompt:
+            wrong = f"computed must be from 0 to below the prompt's {prompt} tokens (got {computed})"
+        elif total > limits.max_length:
+            wrong = f"{prompt} prompt tokens and {request.max_tokens} more exceed the longest sequence,"
+            wrong += f" {limits.max_length}; shorten one of them"
+        elif held > limits.pages:
+            wrong = f"{total} tokens need {held} KV pages of {limits.page_size} tokens, the device has {limits.pages}"
+        else:
+            return
+        raise BadInputError(f"request {request.id!r}: {wrong}")

@@ -182,13 +182,10 @@ class BatchTime:
         rest = self._rests.get(batch)
         if rest is None:
             engine = self._decode_linear(batch) + self.launch * self.halves
-            host = self.fixed + self.sequence * batch + (self._on_top(batch) if self.knots else 0.0)
+            on_top = float(interpolated(batch, *np.transpose(self.knots))) if self.knots else 0.0
+            host = self.fixed + self.sequence * batch + on_top
             rest = self._rests[batch] = engine * (1.0 + self.drafting) + host
         return rest
-
-    def _on_top(self, batch: float) -> float:
-        batches, seconds = zip(*self.knots, strict=True)
-        return float(interpolated(batch, batches, seconds))
 
     def _decode_linear(self, batch: float) -> float:
         found = self._linears.get(batch)

@@ -10,11 +10,10 @@ from executor.errors import BadInputError, UnknownNameError
 from executor.model.cost import Layout
 from executor.model.roofline import Accelerator
 from executor.model.spec import model_spec
-from executor.steptime.design import v_opt
-from executor.steptime.fit import Calibration, Measured, Mode, fit, jacobian, predict, uncalibrated
+from executor.steptime.fit import Calibration, Measured, Mode, fit, jacobian, predict, uncalibrated, v_opt
 from executor.steptime.model import StepTimes, step_times
 from executor.steptime.parameters import PARAMETERS, engine, known_engines, prior_for
-from executor.steptime.workload import Drafting, Load, Setup, with_load, work_of
+from executor.steptime.workload import Drafting, Load, Setup, work_of
 
 H100 = Accelerator(
     "H100-SXM", memory_gb=80, bandwidth_tb_s=3.35, bf16_tflops=989, fp8_tflops=1979, interconnect_gb_s=900
@@ -347,12 +346,3 @@ def test_an_enormous_concurrency_gives_finite_numbers():
     times = step_times(work([(1024, 128, 1e9)]), prior_for("sglang").log_median)
     for field in fields(StepTimes):
         assert np.all(np.isfinite(getattr(times, field.name))), field.name
-
-
-def test_with_load_changes_nothing_but_the_concurrency():
-    rows = work([(1024, 128, 8)])
-    changed = with_load(rows, np.array([16.0]))
-    assert changed.concurrency[0] == 16
-    for field in fields(rows):
-        if field.name != "concurrency":
-            assert getattr(changed, field.name) is getattr(rows, field.name)
