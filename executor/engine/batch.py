@@ -1,7 +1,6 @@
 """What the device needs to know of one step, packed on the host and copied over at once.
 
-The page tables and the last sampled token of each slot stay on the device, so that a decoding row's input
-never passes through the host: the host may send step n + 1 before it has read the tokens of step n.
+The page tables and the last sampled token of each slot stay on the device.
 """
 
 from __future__ import annotations
@@ -88,10 +87,10 @@ class Tables:
 class Packer:
     """Turns steps into batches: one host buffer, one copy, views on the device."""
 
-    def __init__(self, tables: Tables, device: torch.device, in_flight: int = 3) -> None:
+    def __init__(self, tables: Tables, device: torch.device) -> None:
         self.tables = tables
         self.device = device
-        self._buffers: list[Tensor | None] = [None] * in_flight  # pinned; reused only when long since copied
+        self._buffers: list[Tensor | None] = [None] * 3  # pinned; reused only when long since copied
         self._turn = 0
 
     def pack(self, step: Step) -> Batch:

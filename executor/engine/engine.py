@@ -1,8 +1,7 @@
 """The engine: requests in, tokens out. One step is schedule, launch, collect.
 
-With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits for it:
-decoding rows take their input from the device's table of last tokens, and a row that turns out to have stopped is
-computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by default.
+With look-ahead the host launches step n + 1 before it reads the tokens of step n (docs/executor.md, "The step"). On the
+CPU that changes nothing but the order, and is off by default.
 """
 
 from __future__ import annotations
@@ -123,14 +122,12 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         settings: Settings = Settings(),
-        part: Slice = WHOLE,
-        routing: Routing = LEARNED,
     ) -> Engine:
         """An engine with the weights in ``directory``; raises ExecutorError before memory is spent."""
         from executor.engine.checkpoint import load
 
-        spec, weights = load(directory, dtype, torch.device(device), part)
-        return cls(spec, weights, _with_pages(spec, weights, settings, part, routing), part, routing)
+        spec, weights = load(directory, dtype, torch.device(device))
+        return cls(spec, weights, _with_pages(spec, weights, settings, WHOLE, LEARNED))
 
     @classmethod
     def dummy(

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from executor.engine import moe
-from executor.engine.attention import prompt_rows
 from executor.engine.batch import Batch, Chunks, Tables
 from executor.engine.kernels import attention, elementwise, experts, router
 from executor.engine.kv import LayerCache
 from executor.engine.moe import Experts
-from executor.engine.operators import TorchOperators
+from executor.engine.operators import TorchOperators, prompt_rows
 from executor.engine.tuning import Tuning
 
 Prompt = Callable[[Tensor, Tensor, Tensor, Chunks, float], Tensor]
@@ -31,10 +30,8 @@ class TritonOperators(TorchOperators):
     prepare_gqa = staticmethod(elementwise.prepare_gqa)
     prepare_mla = staticmethod(elementwise.prepare_mla)
 
-    def __init__(
-        self, tuning: Tuning | None = None, prompt: Prompt = prompt_rows, prompt_mla: Prompt = prompt_rows
-    ) -> None:
-        self.tuning = tuning if tuning is not None else Tuning()
+    def __init__(self, prompt: Prompt = prompt_rows, prompt_mla: Prompt = prompt_rows) -> None:
+        self.tuning = Tuning()
         self._prompt = prompt
         self._prompt_mla = prompt_mla
 

@@ -146,11 +146,12 @@ def _layer(spec: ModelSpec, part: Slice, source: Source, index: int) -> LayerWei
     name = f"model.layers.{index}"
     attention = _mla if spec.mla is not None else _gqa
     routed = spec.moe is not None and index >= spec.moe.first_dense_layers
+    inner = f"{name}.mlp"
     return LayerWeights(
         input_norm=source.tensor(f"{name}.input_layernorm.weight", (spec.hidden,)),
         attention=attention(spec, part, source, f"{name}.self_attn"),
         mlp_norm=source.tensor(f"{name}.post_attention_layernorm.weight", (spec.hidden,)),
-        mlp=_moe(spec, part, source, f"{name}.mlp") if routed else _dense(spec, part, source, f"{name}.mlp"),
+        mlp=_moe(spec, part, source, inner) if routed else _dense(spec, part, source, inner, spec.intermediate),
     )
 
 
@@ -204,9 +205,8 @@ def _mla(spec: ModelSpec, part: Slice, source: Source, name: str) -> MlaWeights:
     )
 
 
-def _dense(spec: ModelSpec, part: Slice, source: Source, name: str, width: int | None = None) -> MlpWeights:
+def _dense(spec: ModelSpec, part: Slice, source: Source, name: str, width: int) -> MlpWeights:
     """A dense MLP, or the shared expert, of inner width ``width``."""
-    width = spec.intermediate if width is None else width
     inner = part.columns(width)
     gate_up = [source.linear(f"{name}.{which}_proj", (width, spec.hidden), inner) for which in ("gate", "up")]
     down = source.linear(f"{name}.down_proj", (spec.hidden, width), columns=inner)

@@ -230,16 +230,15 @@ def _score_rows(group: Group, chosen: Sequence[Case], left: Sequence[Case], beli
         "tpot": np.array([case.tpot_ms for case in left], dtype=float),
         "throughput": np.array([case.throughput_per_gpu for case in left]),
     }
-    medians = (band.ttft_ms, band.tpot_ms, band.throughput)
     metrics = {}
     for place, name in enumerate(METRICS):
         low, high = band.interval(place)
-        ratio = medians[place] / found[name]
+        ratio = band.medians[place] / found[name]
         metrics[name] = MetricScore(
             error=float(np.mean(np.abs(ratio - 1))),
             bias=float(np.mean(ratio - 1)),
             coverage=float(np.mean((low <= found[name]) & (found[name] <= high))),
-            half_width=float(np.mean(high / medians[place] - 1)),
+            half_width=float(np.mean(high / band.medians[place] - 1)),
         )
     lines = tuple(sorted(case.line for case in chosen))
     return GroupScore(group, lines, len(left), believed.label, reason=believed.reason, **metrics)

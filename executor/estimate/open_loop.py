@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,6 @@ import numpy as np
 from executor.estimate.calibration import Belief, belief
 from executor.estimate.closed_loop import DRAWS, _memory, limits_of
 from executor.estimate.lengths import Lengths
-from executor.estimate.measured_points import Case
 from executor.estimate.slo import Goodput, Slo
 from executor.model.cost import MemoryFit, decode_step_bytes, request_flops
 from executor.model.roofline import mbu, mfu
@@ -28,20 +27,13 @@ LIFETIME_FACTOR = 0.858
 For M/M/inf the autocorrelation is exp(-t/life), and the mean over one life has variance 2/e = 0.736 of it."""
 
 
-def goodput(
-    setup: Setup,
-    lengths: Lengths,
-    slo: Slo,
-    prefix_reuse: float = 0.0,
-    version: str = "",
-    rows: Sequence[Case] | None = None,
-) -> Goodput:
+def goodput(setup: Setup, lengths: Lengths, slo: Slo, prefix_reuse: float = 0.0, version: str = "") -> Goodput:
     """The highest rate of requests that one replica serves within the SLO, under open Poisson arrivals.
 
     Every posterior draw is bisected at once. Raises as ``estimate`` does. An SLO that cannot be met at any rate is
     an answer: 0 requests/s and the reason.
     """
-    believed = belief(setup, version, rows)
+    believed = belief(setup, version)
     memory, kv_tokens = _memory(setup, lengths.input_mean + lengths.output_mean, believed)
     replica = _open_replica(setup, believed, lengths, slo, prefix_reuse)
     occupancy = _highest(replica)
@@ -198,13 +190,13 @@ def _holds(replica: _OpenReplica, occupancy: Array) -> Array:
     return np.logical_and.reduce(list(_kept(replica, _state(replica, occupancy)).values()))
 
 
-def _highest(replica: _OpenReplica, steps: int = 18) -> Array:
+def _highest(replica: _OpenReplica) -> Array:
     """Highest mean occupancy that keeps every condition, by bisection in its logarithm; 0 where none does."""
     low = np.full(replica.slots.shape, log(LEAST_CONCURRENCY))
     high = log(np.clip(replica.slots, 2.0, MOST_CONCURRENCY))
     possible = _holds(replica, exp(low))
     whole = _holds(replica, exp(high))
-    for _ in range(steps):
+    for _ in range(18):
         middle = (low + high) / 2
         good = _holds(replica, exp(middle))
         low, high = np.where(good, middle, low), np.where(good, high, middle)

@@ -314,8 +314,7 @@ class MemoryFit:
             short = self.free_gb * (tokens / self.kv_tokens - 1.0)
             raise DoesNotFitError(
                 f"{what}: the {self.kv_tokens:.0f} tokens of KV cache that remain cannot hold one request of"
-                f" {tokens:.0f} tokens; {short:.1f} GB per GPU are missing: use more GPUs or shorter"
-                " requests",
+                f" {tokens:.0f} tokens; {short:.1f} GB per GPU are missing: use more GPUs or shorter requests",
                 short,
             )
 

@@ -336,9 +336,8 @@ class _Fields:
 
 
 def _read_mla(read: _Fields) -> MlaSpec:
-    q_lora_rank = read.config.get("q_lora_rank")
     return MlaSpec(
-        q_lora_rank=None if q_lora_rank is None else read.count("q_lora_rank"),
+        q_lora_rank=None if read.config.get("q_lora_rank") is None else read.count("q_lora_rank"),
         kv_lora_rank=read.count("kv_lora_rank"),
         qk_nope=read.count("qk_nope_head_dim"),
         qk_rope=read.count("qk_rope_head_dim"),
@@ -379,32 +378,23 @@ def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
 def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
     """Both spellings: ``rope_theta`` with ``rope_scaling``, or the newer ``rope_parameters`` with both."""
     parameters = read.object("rope_parameters")
-    theta = _Fields({"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}, read.name)
+    stated = {"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}
+    theta = _Fields(stated, read.name).number("rope_theta", 10_000.0)
     scaling = parameters or read.object("rope_scaling")
     kind: Any = scaling.get("rope_type") or scaling.get("type") or "default"
     if kind == "default":
-        return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
+        return RopeSpec(theta, None, interleaved)
     if kind not in ("llama3", "yarn", "linear"):
         found = shown(kind)
         raise UnsupportedModelError(f"{read.name}: rope scaling {found} is not modelled (llama3, yarn, linear are)")
     numbers = _Fields(scaling, f"{read.name}: rope scaling")
-    return RopeSpec(
-        theta.number("rope_theta", 10_000.0),
-        RopeScaling(
-            kind=kind,
-            factor=numbers.number("factor"),
-            original_max_position=numbers.count(
-                "original_max_position_embeddings", read.count("max_position_embeddings", 4096)
-            ),
-            low_freq_factor=numbers.number("low_freq_factor", 1.0),
-            high_freq_factor=numbers.number("high_freq_factor", 4.0),
-            beta_fast=numbers.number("beta_fast", 32.0),
-            beta_slow=numbers.number("beta_slow", 1.0),
-            mscale=numbers.number("mscale", 1.0),
-            mscale_all_dim=numbers.number("mscale_all_dim") if scaling.get("mscale_all_dim") else 0.0,
-        ),
-        interleaved,
-    )
+    factor, trained = numbers.number("factor"), read.count("max_position_embeddings", 4096)
+    original = numbers.count("original_max_position_embeddings", trained)
+    names = ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "mscale")
+    given = {name: numbers.number(name) for name in names if scaling.get(name) is not None}
+    if scaling.get("mscale_all_dim"):
+        given["mscale_all_dim"] = numbers.number("mscale_all_dim")
+    return RopeSpec(theta, RopeScaling(kind, factor, original, **given), interleaved)
 
 
 def _read_quantisation(read: _Fields) -> QuantSpec | None:

@@ -269,7 +269,10 @@ class Scheduler:
                 if victim is sequence:
                     break
             else:
-                self._give_page(sequence)
+                pages = self.pool.take_many(1)
+                if self._has_tables:
+                    self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
+                sequence.pages += pages
                 self._await_page(sequence)
 
     def _close(self, number: int) -> list[Sequence]:
@@ -416,12 +419,6 @@ class Scheduler:
         else:
             del self._prefilling[sequence]
 
-    def _give_page(self, sequence: Sequence) -> None:
-        pages = self.pool.take_many(1)
-        if self._has_tables:
-            self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
-        sequence.pages += pages
-
     def _await_page(self, sequence: Sequence) -> None:
         """Note the step in which its tokens begin another page, unless it ends before."""
         tokens = sequence.origin + len(sequence.pages) * self._page_size
@@ -433,11 +430,10 @@ class Scheduler:
     @staticmethod
     def _put(buckets: dict[int, list[Sequence]], numbers: list[int], number: int, sequence: Sequence) -> None:
         """Note a sequence for the step of that number; ``numbers`` is the heap of those noted."""
-        if number in buckets:
-            buckets[number].append(sequence)
-        else:
-            buckets[number] = [sequence]
+        if number not in buckets:
+            buckets[number] = []
             heappush(numbers, number)
+        buckets[number].append(sequence)
 
     # -- prefix hashes and checks --------------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
-"""How long one step of a given batch takes: the form of ``steptime``, asked step by step instead of per cycle.
+"""How long one step of a given batch takes: ``step_times`` of a closed loop's steady state, asked batch by batch.
 
-``steptime`` answers for a closed loop in its steady state. A replay meets batches one after another, so here
-the same form is taken apart into seconds per unit of work, read off ``steptime.step_times`` at its limits; that
-the parts add up to it again is a test.
+The same form is taken apart into seconds per unit of work, read off ``step_times`` at its limits; that the parts add up
+to it again is a test.
 """
 
 from __future__ import annotations

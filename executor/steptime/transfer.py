@@ -36,7 +36,6 @@ class Family:
     """Growth of launch and collective latency."""
     extra_sd: float
     """Spread added to every predicted logarithm."""
-    source: str
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,6 @@ def _families() -> tuple[Family, ...]:
             excess=(entry["excess"][0], entry["excess"][1]),
             latency=(entry["latency"][0], entry["latency"][1]),
             extra_sd=entry["extra_sd"],
-            source=entry["source"],
         )
         for entry in _stored()["families"]
     )

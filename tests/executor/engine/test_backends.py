@@ -5,11 +5,10 @@ import torch
 
 pytest.importorskip("triton")
 
-from executor.engine import backends, flash, tuning
-from executor.engine.attention import prompt_rows
+from executor.engine import backends, tuning
 from executor.engine.batch import Chunks
 from executor.engine.kv import KvCache
-from executor.engine.operators import TorchOperators
+from executor.engine.operators import TorchOperators, prompt_rows
 from executor.engine.operators_triton import TritonOperators
 from executor.engine.slices import WHOLE
 from executor.engine.timing import time_calls
@@ -61,9 +60,9 @@ def test_the_check_of_prompt_attention_notices_a_wrong_alignment():
 
 
 def test_repeating_heads_equals_sharing_them(monkeypatch):
-    monkeypatch.setattr(flash, "ragged", prompt_rows)
+    monkeypatch.setattr(backends, "ragged", prompt_rows)
     generator = torch.Generator().manual_seed(0)
-    assert backends._prompt_error(flash.ragged_repeated, (8, 2, 64, 64), CPU, generator) < backends.TOLERANCE
+    assert backends._prompt_error(backends.ragged_repeated, (8, 2, 64, 64), CPU, generator) < backends.TOLERANCE
 
 
 @pytest.mark.parametrize("scaling", ["tensor", "row", "block"])

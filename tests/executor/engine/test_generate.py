@@ -13,6 +13,7 @@ import torch
 
 from executor.engine import text
 from executor.engine.chat_template import render
+from executor.engine.sampling import Sampling
 from executor.engine.text import TextSettings, stream_text
 from executor.engine.tokenizer import TextStream, Tokenizer
 from executor.errors import BadInputError, UnknownNameError
@@ -72,8 +73,10 @@ def reference(directory, prompt, count, template=False):
     return tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
 
 
-def written(directory, prompt, **changes):
-    return "".join(stream_text(directory, prompt, TextSettings(**{"max_tokens": 40, **changes})))
+def written(directory, prompt, max_tokens=40, **changes):
+    chosen = {name: changes.pop(name) for name in ("temperature", "seed", "top_p") if name in changes}
+    settings = TextSettings(Sampling(max_tokens=max_tokens, **chosen), **changes)
+    return "".join(stream_text(directory, prompt, settings))
 
 
 def test_the_greedy_text_is_that_of_transformers(directory):
