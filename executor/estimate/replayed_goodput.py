@@ -109,6 +109,9 @@ class Memory(Protocol):
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer."""
 
+    def __hash__(self) -> int:
+        """Of the place where answers are kept: what was found with the help of one place is kept by it."""
+
 
 @dataclass(frozen=True)
 class _Search:

@@ -32,19 +32,6 @@ ENOUGH_GAIN = 1e-5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Measured mean TTFT and TPOT of rows, seconds, with the cycle that follows from them."""
-
-    ttft: Array
-    tpot: Array
-    osl: Array
-
-    def logs(self) -> Array:
-        """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
-        return log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
-
-
-@dataclass(frozen=True)
 class Mode:
     """One posterior mode: the parameters under one reading of how the benchmark was run."""
 
@@ -96,10 +83,11 @@ def uncalibrated(prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
     return _mixture([(p.log_median, p.covariance(), log(weight)) for p, weight in starts], rows=0)
 
 
-def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
-    """Maximum a posteriori parameters for measured rows, with their Laplace covariance.
+def fit(work: Work, ttft: Array, tpot: Array, before: Calibration) -> Calibration:
+    """Maximum a posteriori parameters for rows with measured mean TTFT and TPOT, seconds, and their Laplace covariance.
 
     minimise  sum rho((ln y - ln f) / sigma) + (t - t0)' Cov0^-1 (t - t0),  t the log parameters
+    y         TTFT, TPOT and the cycle that follows from them, T = TTFT + TPOT (o - 1)
     rho       soft L1 beyond 2 sigma, so that one bad row does not carry the fit
 
     Each mode of ``before`` (mean t0, covariance Cov0) starts a fit of its own; its posterior weight is
@@ -109,8 +97,9 @@ def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
     if len(work) == 0:
         return before
     found = []
+    target = log(np.stack([ttft, tpot, ttft + tpot * (work.osl - 1.0)]))
     for mode in before.modes:
-        theta, covariance, misfit = _fit_from(work, measured, mode)
+        theta, covariance, misfit = _fit_from(work, target, mode)
         log_volume = 0.5 * (_log_determinant(covariance) - _log_determinant(mode.covariance))
         found.append((theta, covariance, log(mode.weight) - misfit + log_volume))
     return _mixture(found, rows=len(work))
@@ -130,9 +119,8 @@ def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibrat
     return Calibration(tuple(sorted(modes, key=lambda mode: -mode.weight)), rows)
 
 
-def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Array, float]:
+def _fit_from(work: Work, target: Array, before: Mode) -> tuple[Array, Array, float]:
     """Mode, covariance and half the sum of squares at the mode."""
-    target = measured.logs()
     whiten = linear.forward(linear.cholesky(before.covariance), np.eye(len(PARAMETERS)))
 
     def residuals_and_slopes(theta: Array) -> tuple[Array, Array]:
