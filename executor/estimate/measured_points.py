@@ -111,17 +111,10 @@ class Cleaned:
     rejected: tuple[Rejected, ...]
 
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV file: its columns, and its rows as (line, cells by column)."""
-
-    path: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, Mapping[str, str]], ...]
-
-
-def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_ROWS) -> Table:
-    """The rows of a CSV file in UTF-8 that has at least the needed columns, in any order.
+def read_table(
+    path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_ROWS
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows, each with its line and cells by column, of a CSV file in UTF-8 with at least the needed columns.
 
     FileError where it is missing, no text, empty, or lacks a column; LimitError where it is too long.
     """
@@ -136,7 +129,7 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
         raise FileError(path, f"lacks the column(s) {', '.join(lacking)}", row=1, mend=mend)
     if len(set(header)) < len(header):
         raise FileError(path, "has a column twice", row=1, found=header)
-    rows: list[tuple[int, Mapping[str, str]]] = []
+    rows: list[tuple[int, dict[str, str]]] = []
     for line, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -146,7 +139,7 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
         rows.append((line, dict(zip(header, map(str.strip, padded), strict=False))))
     if not rows:
         raise FileError(path, "has a header and no rows")
-    return Table(str(path), tuple(header), tuple(rows))
+    return rows
 
 
 def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mapping[str, float] | None = None) -> Case:
@@ -250,10 +243,9 @@ def read_measured(path: Path, figures: Mapping[str, float] | None = None, most_r
 
     ``figures`` fills in what nobody published of an accelerator.
     """
-    table = read_table(path, (*ASKED, *ANSWERED), most_rows)
     cases: list[Case] = []
     rejected: list[Rejected] = []
-    for line, cells in table.rows:
+    for line, cells in read_table(path, (*ASKED, *ANSWERED), most_rows):
         try:
             cases.append(case_of(line, cells, measured=True, figures=figures))
         except UserMistakeError as problem:
