@@ -91,7 +91,6 @@ class Engine:
     ) -> None:
         self.spec = spec
         self.device = weights.embedding.device
-        self.settings = settings
         on_cuda = self.device.type == "cuda"
         limits = _limits(spec, settings)
         self.scheduler = Scheduler(limits)

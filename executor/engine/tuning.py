@@ -36,7 +36,6 @@ class Tuning:
 
     def __init__(self) -> None:
         self.chosen: dict[tuple[object, ...], Any] = {}
-        self.seconds: dict[tuple[object, ...], float] = {}
 
     def gqa(self, rows: int, sharing: int, width: int) -> DecodeShape:
         """For grouped-query decoding: rows, query heads a KV head, head width."""
@@ -62,9 +61,7 @@ class Tuning:
             except Exception:  # a shape may exceed this device's shared memory or registers
                 continue
         if times:
-            best = min(times, key=times.__getitem__)
-            self.chosen[key] = candidates[best]
-            self.seconds[key] = times[best]
+            self.chosen[key] = candidates[min(times, key=times.__getitem__)]
 
 
 def bucket(rows: float) -> int:
