@@ -107,12 +107,18 @@ class Packer:
         ]
         laid += _samplers(step, slots)
         laid.append(np.asarray(step.new_pages, np.int32).reshape(-1, 3).T.reshape(-1))
-        laid += _ragged(step.chunks, self.tables) if step.chunks else []
+        counts = tuple(chunk.count for chunk in step.chunks)
+        contexts = tuple(chunk.start + chunk.count for chunk in step.chunks)
+        laid += _ragged(step.chunks, counts, contexts, self.tables) if step.chunks else []
         sizes = [array.size for array in laid]
         ids, places, owners, rows, samplers, changes, *ragged = self._copy(np.concatenate(laid)).split(sizes)
         if changes.numel():
             changed, indices, pages = changes.view(3, -1)
             self.tables.pages[changed.long(), indices.long()] = pages
+        chunks = None
+        if ragged:
+            starts, context_starts, *cells = ragged
+            chunks = Chunks(starts, context_starts, cells[0] if cells else None, counts, contexts)
         return Batch(
             token_ids=torch.where(ids < 0, self.tables.last_tokens[owners], ids),
             positions=places,
@@ -120,7 +126,7 @@ class Packer:
             cells=self.tables.cells(owners, places),
             decodes=decodes,
             max_context=int(positions.max(initial=0)) + 1,
-            chunks=_chunks(step.chunks, ragged) if ragged else None,
+            chunks=chunks,
             sample_rows=rows,
             sample_slots=samplers,
         )
@@ -157,24 +163,10 @@ def _samplers(step: Step, slots: Ints) -> tuple[Ints, Ints]:
     return np.asarray(rows, np.int32), np.asarray(owners, np.int32)
 
 
-def _ragged(chunks: Sequence[Chunk], tables: Tables) -> list[Ints]:
+def _ragged(chunks: Sequence[Chunk], counts: tuple[int, ...], contexts: tuple[int, ...], tables: Tables) -> list[Ints]:
     """Row starts, context starts, and the context's cells where something precedes a chunk."""
-    counts = [chunk.count for chunk in chunks]
-    contexts = [chunk.start + chunk.count for chunk in chunks]
     laid = [np.cumsum([0, *lengths]).astype(np.int32) for lengths in (counts, contexts)]
     if any(chunk.start for chunk in chunks):
-        cells = [
-            tables.context_cells(chunk.sequence.slot, context) for chunk, context in zip(chunks, contexts, strict=True)
-        ]
-        laid.append(np.concatenate(cells))
+        each = zip(chunks, contexts, strict=True)
+        laid.append(np.concatenate([tables.context_cells(chunk.sequence.slot, context) for chunk, context in each]))
     return laid
-
-
-def _chunks(chunks: Sequence[Chunk], laid: list[Tensor]) -> Chunks:
-    return Chunks(
-        starts=laid[0],
-        context_starts=laid[1],
-        context_cells=laid[2] if len(laid) > 2 else None,
-        counts=tuple(chunk.count for chunk in chunks),
-        contexts=tuple(chunk.start + chunk.count for chunk in chunks),
-    )
