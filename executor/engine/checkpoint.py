@@ -133,13 +133,10 @@ class Shards:
     def read(self, name: str, rows: Cut, columns: Cut) -> Tensor:
         """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not finite."""
         stored = self._files[self._file_of[name]].get_slice(name)
+        cuts = [slice(None) if cut is None else slice(cut.start, cut.stop) for cut in (rows, columns)]
         dimensions = len(stored.get_shape())
-        cut = [slice(None)] * dimensions
-        if rows is not None:
-            cut[0] = slice(rows.start, rows.stop)
-        if columns is not None:
-            cut[1] = slice(columns.start, columns.stop)
-        tensor: Tensor = stored[tuple(cut)] if dimensions else self._files[self._file_of[name]].get_tensor(name)
+        part = tuple(cuts[:dimensions])
+        tensor: Tensor = stored[part] if dimensions else self._files[self._file_of[name]].get_tensor(name)
         if not _finite(tensor):
             raise BadInputError(f"{self.place(name)} holds NaN or infinity; the file is damaged")
         return tensor

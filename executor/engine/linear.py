@@ -55,11 +55,6 @@ class Parts:
 
     weights: tuple[Weight, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Bytes on the device."""
-        return sum(weight.bytes for weight in self.weights)
-
 
 Linear = Weight | Parts
 

@@ -49,10 +49,6 @@ class Tokenizer:
         """Text of token ids, special tokens left out."""
         return str(self._fast.decode(list(tokens), skip_special_tokens=True))
 
-    def stream(self, stops: Sequence[str] = ()) -> TextStream:
-        """Text of tokens that come one by one, up to the first of the stop texts."""
-        return TextStream(self, stops)
-
     def _stop_ids(self, directory: Path) -> frozenset[int]:
         """What ends an answer: generation_config.json, or else the config's or the tokenizer's end of text."""
         for name in ("generation_config.json", "config.json"):

@@ -54,7 +54,7 @@ def compared() -> tuple[Compared, ...]:
     """Every shipped published figure with its prediction."""
     path = SHIPPED / "published_points.csv"
     found: list[Compared] = []
-    for line, cells in read_table(path, COLUMNS).rows:
+    for line, cells in read_table(path, COLUMNS):
         if cells["evidence"] not in EVIDENCE or not cells["source"] or not cells["date"]:
             raise FileError(path, "needs a source, a date and an evidence mark", row=line)
         found += _compare(cells)

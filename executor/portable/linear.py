@@ -56,11 +56,9 @@ def forward(lower: Floats, right: Floats) -> Floats:
 
 def backward(lower: Floats, right: Floats) -> Floats:
     """X with L' X = right, for L [.., n, n] lower triangular and right [.., n, m]."""
-    rest = np.array(np.broadcast_to(right, (*lower.shape[:-2], *right.shape[-2:])), dtype=np.float64)
-    for k in reversed(range(lower.shape[-1])):
-        rest[..., k, :] /= lower[..., k, k, None]
-        rest[..., :k, :] -= lower[..., k, :k, None] * rest[..., k, None, :]
-    return rest
+    # From last to first, L' is lower triangular too.
+    turned = np.swapaxes(lower[..., ::-1, ::-1], -1, -2)
+    return forward(turned, right[..., ::-1, :])[..., ::-1, :]
 
 
 def solve(matrix: Floats, right: Floats) -> Floats:

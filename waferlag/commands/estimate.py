@@ -135,8 +135,8 @@ def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
     from waferlag.settings import settings
 
     table = read_table(path, most_rows=settings().max_case_rows)
-    columns = [*(name for name in table.columns if name not in PREDICTED), *PREDICTED]
-    rows = [{**cells, **predicted_cells(line, cells, figures)} for line, cells in table.rows]
+    columns = [*(name for name in table[0][1] if name not in PREDICTED), *PREDICTED]
+    rows = [{**cells, **predicted_cells(line, cells, figures)} for line, cells in table]
     answered = sum(bool(row["predicted_tpot_ms"]) for row in rows)
     if out is None:
         print(csv_text(columns, rows), end="")

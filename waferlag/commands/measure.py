@@ -3,7 +3,7 @@ step of that engine with its operators."""
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -223,7 +223,7 @@ def _parts(model: str, precision: str, batches: tuple[int, ...], context: int, j
         "model": model,
         "precision": precision,
         "provenance": provenance_of(None, None, sys.argv[1:]),
-        "parts": [part.as_json() for part in found],
+        "parts": [asdict(part) for part in found],
     }
     report_json(json_file, document)
 

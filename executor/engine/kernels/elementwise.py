@@ -11,9 +11,7 @@ from torch import Tensor
 from executor.engine.kernels import power_of_two
 from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
-
-FP8 = torch.float8_e4m3fn
-FP8_MAX = 448.0
+from executor.engine.linear import FP8
 
 
 @triton.jit

@@ -275,8 +275,7 @@ def run_experts(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, shape
     return combine(outer, ids, weights, count)
 
 
-def fp8_product(x: Tensor, weight: Weight, shape: ProductShape | None = None) -> Tensor:
+def fp8_product(x: Tensor, weight: Weight) -> Tensor:
     """x [T, K] times one FP8 matrix, whatever its scaling: [T, N]."""
     data, scale = quantised(x, weight)
-    cut = shape or default_shape(x.shape[0])
-    return product(data, scale, weight, None, cut, x.shape[0], x.dtype)
+    return product(data, scale, weight, None, default_shape(x.shape[0]), x.shape[0], x.dtype)
