@@ -41,7 +41,7 @@ def main() -> None:
 
 def figures(found: Audit) -> dict[str, Any]:
     """What the accuracy pages tell of one plan; probabilities between 0 and 1."""
-    required = [month for month in found.months if month.required]
+    required = found.required
     weakest = found.weakest
     return {
         "scenario": found.record.scenario.name,
@@ -52,7 +52,8 @@ def figures(found: Audit) -> dict[str, Any]:
         "seen": weakest.seen.value,
         "low": weakest.seen.low,
         "high": weakest.seen.high,
-        "within": weakest.holds,
+        "verdict": found.verdict,
+        "chance": found.joint.chance,
         "months_within": sum(month.holds for month in required),
         "months": len(required),
         "largest_gap": max(abs(month.promised.value - month.seen.value) for month in required),

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from executor.errors import UserMistakeError
 from executor.estimate.replayed_goodput import Memory
-from planner.futures.arrays import Futures, Orders, Whole
+from executor.portable import linear
+from executor.portable.gamma import gamma_tails
+from planner.futures.arrays import Array, Flags, Futures, Orders, Whole
 from planner.futures.sample import draw_prospects
 from planner.optimise.evaluate import evaluate
 from planner.optimise.intervals import mean_of, probability
@@ -22,10 +24,17 @@ from planner.report.analysis_sections import condition_of
 from planner.sampling.seeds import root_of
 from planner.sizing import capacities
 
+_CHANCE = 0.05
+"""A plan that states the truth is called untrue this often."""
+
+_EXPECTED = 5.0
+"""A month is taken into the joint test where, given the months before, it differs in so many futures of the smaller
+sample: the usual least count for a chi-squared test. Fewer would make one odd future look like proof."""
+
 
 @dataclass(frozen=True)
 class AuditedMonth:
-    """One month, as promised and as seen."""
+    """One month, as stated and as seen."""
 
     month: str
     required: bool
@@ -33,9 +42,36 @@ class AuditedMonth:
     seen: Interval
 
     @property
+    def difference(self) -> Interval:
+        """Seen minus stated, with a 90 % interval of both errors: Newcombe's, from the two Wilson intervals.
+
+        R. G. Newcombe, Interval estimation for the difference between independent proportions, 1998, method 10.
+        """
+        stated, seen = self.promised, self.seen
+        gap = seen.value - stated.value
+        below = np.hypot(seen.value - seen.low, stated.high - stated.value)
+        above = np.hypot(seen.high - seen.value, stated.value - stated.low)
+        return Interval(value=gap, low=gap - float(below), high=gap + float(above), level=seen.level)
+
+    @property
     def holds(self) -> bool:
-        """Whether the promised probability lies within the interval seen."""
-        return self.seen.low <= self.promised.value <= self.seen.high
+        """Whether chance explains the difference between stated and seen."""
+        return self.difference.low <= 0.0 <= self.difference.high
+
+
+@dataclass(frozen=True)
+class Joint:
+    """All required months in one test: they share each future's growth, so each by itself tells little anew."""
+
+    statistic: float
+    """d' V^-1 d for the differences d and their covariance V: chi-squared where the plan states the truth."""
+    degrees: int
+    """Months that tell something anew."""
+    chance: float
+    """Probability of a larger statistic where the plan states the truth."""
+
+
+Verdict = Literal["as-stated", "more-often", "less-often"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +82,43 @@ class Audit:
     root: int
     futures: int
     months: tuple[AuditedMonth, ...]
+    joint: Joint
     cost: Interval
     """Mean cost as seen."""
+
+    @property
+    def required(self) -> list[AuditedMonth]:
+        """The months in which the goal must hold."""
+        return [month for month in self.months if month.required]
 
     @property
     def weakest(self) -> AuditedMonth:
         """The plan's own weakest month."""
         return next(month for month in self.months if month.month == self.record.answer.weakest_month)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether demand was met as stated, by the joint test; else in which direction it was not."""
+        if self.joint.chance >= _CHANCE:
+            return "as-stated"
+        return "more-often" if sum(month.difference.value for month in self.required) > 0 else "less-often"
+
+    @property
+    def over_service(self) -> float:
+        """By how much the weakest month as seen exceeds the goal, 0..1; 0 where it does not."""
+        return max(0.0, min(month.seen.value for month in self.required) - self.record.answer.goal)
+
+    @property
+    def cost_of_over_service(self) -> float | None:
+        """About what meeting demand more often than the goal asks costs, money.
+
+        By the slope of the plan's own frontier of cost against probability; None where the record holds none.
+        """
+        points = sorted((point.probability.value, point.mean_cost.value) for point in self.record.frontier)
+        if len(points) < 2:
+            return None
+        (low, cheap), (high, dear) = points[0], points[-1]
+        return self.over_service * max(0.0, dear - cheap) / (high - low) if high > low else None
 
     def as_json(self) -> dict[str, Any]:
         """Everything that is needed to read the result and to get it again."""
@@ -60,9 +126,12 @@ class Audit:
             **inputs(self.record.scenario, tuple(self.record.overrides), {"audit": self.root}),
             "way": self.record.answer.way,
             "futures": self.futures,
+            "verdict": self.verdict,
+            "joint": vars(self.joint),
             "weakest": _as_json(self.weakest),
             "months": [_as_json(month) for month in self.months],
             "mean_cost": {"promised": self.record.kpis.mean_cost.model_dump(), "seen": self.cost.model_dump()},
+            "over_service": {"probability": self.over_service, "cost": self.cost_of_over_service},
         }
 
 
@@ -72,8 +141,34 @@ def _as_json(month: AuditedMonth) -> dict[str, Any]:
         "required": month.required,
         "promised": month.promised.model_dump(),
         "seen": month.seen.model_dump(),
+        "difference": month.difference.model_dump(),
         "holds": month.holds,
     }
+
+
+def joint_test(stated: Array, met: Flags, judged_on: int) -> Joint:
+    """Stated probabilities [T] of ``judged_on`` futures against the months met [N, T] in others.
+
+    The months' correlations are those seen; their variances are those of both samples together.
+    """
+    N, seen = len(met), met.mean(axis=0)
+    pooled = (judged_on * stated + N * seen) / (judged_on + N)
+    spread = np.sqrt(pooled * (1.0 - pooled) * (1.0 / judged_on + 1.0 / N))
+    scaled = (met - seen) / np.where(seen * (1 - seen) > 0, np.sqrt(seen * (1 - seen)), 1.0)
+    correlation = linear.product(scaled.T, scaled) / N
+    np.fill_diagonal(correlation, 1.0)
+    told: list[int] = []
+    for month in range(len(seen)):
+        tried = [*told, month]
+        own_share = linear.cholesky(correlation[np.ix_(tried, tried)])[-1, -1] ** 2
+        if own_share * pooled[month] * (1.0 - pooled[month]) * min(N, judged_on) >= _EXPECTED:
+            told = tried
+    if not told:
+        return Joint(0.0, 0, 1.0)
+    z = ((seen - stated)[told] / spread[told])[:, None]
+    statistic = float((linear.forward(linear.cholesky(correlation[np.ix_(told, told)]), z) ** 2).sum())
+    chance = float(gamma_tails(len(told) / 2, np.array([statistic / 2]))[1][0]) if statistic > 0 else 1.0
+    return Joint(statistic, len(told), chance)
 
 
 def audit(
@@ -113,10 +208,13 @@ def audit(
     progress(0.8, "carrying the plan out")
     outcome = evaluate(fresh, Orders(_orders(record, learnt, fresh), Axes.of(scenario).reserved(record.reservations)))
     progress(1.0, "done")
+    required = np.array([month.required for month in record.months])
+    stated = np.array([month.probability.value for month in record.months])
     return Audit(
         record=record,
         root=root,
         futures=futures,
+        joint=joint_test(stated[required], outcome.met_jointly[:, required], scenario.run.replications),
         months=tuple(
             AuditedMonth(month.month, month.required, month.probability, probability(outcome.met_jointly[:, t]))
             for t, month in enumerate(record.months)

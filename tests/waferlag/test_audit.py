@@ -24,4 +24,4 @@ def test_a_goodput_that_the_plan_replayed_is_found_again(command, own_set_up, tm
     monkeypatch.setattr(replayed_goodput, "replayed", lambda asked: pytest.fail("replayed again"))
     code, out, err = command("audit", plan, "--replications", 50, "--quiet")
     assert code == 0, err
-    assert "promised" in out
+    assert "stated" in out

@@ -1,4 +1,4 @@
-"""`waferlag audit`: does a plan keep its promise on futures that had no part in it?"""
+"""`waferlag audit`: is demand met as a plan states, on futures that had no part in it?"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ def audit(
     backend: Backend = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Carry a finished plan out on fresh futures and compare what it promised with what is seen."""
+    """Carry a finished plan out on fresh futures and compare what it states with what is seen."""
     from planner.audit import audit as run_audit
     from planner.scenario.load import load
     from waferlag.compute.dask_backend import spread
@@ -43,7 +43,7 @@ def audit(
 
 
 def _text(found: "Audit") -> str:
-    """The months, then what they say together."""
+    """The verdict, the months, then what they say together."""
     from waferlag.text.plan_text import share
 
     rows = [
@@ -51,25 +51,37 @@ def _text(found: "Audit") -> str:
             month.month,
             share(month.promised),
             share(month.seen),
-            "yes" if month.holds else "no",
+            f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})",
             "" if month.required else "not required",
         ]
         for month in found.months
+        for gap in [month.difference]
     ]
-    months = table(["month", "promised", "seen", "within", ""], rows, whole=[0, 1, 2, 3])
-    return "\n".join([months, *(line for note in _notes(found) for line in wrapped(note))])
+    months = table(["month", "stated", "seen", "difference, points", ""], rows, whole=[0, 1, 2, 3])
+    verdict, *notes = _notes(found)
+    return "\n".join([*wrapped(verdict), "", months, *(line for note in notes for line in wrapped(note))])
+
+
+_VERDICTS = {
+    "as-stated": "Demand was met as stated.",
+    "more-often": "Demand was met more often than stated.",
+    "less-often": "Demand was met less often than stated.",
+}
 
 
 def _notes(found: "Audit") -> list[str]:
+    from planner.report.language import ENGLISH
     from waferlag.text.plan_text import ranged
 
-    required = [month for month in found.months if month.required]
-    kept = sum(month.holds for month in required)
+    currency = found.record.scenario.currency
+    joint = found.joint
+    cost = found.cost_of_over_service
+    over = f"The weakest month as seen exceeds the goal by {100 * found.over_service:.1f} points"
     return [
-        f"Within: the promised probability lies in the 90 % interval of what {found.futures:,} fresh futures show. "
-        f"{kept} of {len(required)} required months; of the weakest, {found.weakest.month}: "
-        f"{'yes' if found.weakest.holds else 'no'}. Of 100 months promised exactly right about 90 would, and fewer "
-        "where the promise itself rests on no more futures than that.",
-        f"Mean cost {ranged(found.record.kpis.mean_cost)} {found.record.scenario.currency} promised, "
-        f"{ranged(found.cost)} seen.",
+        f"{_VERDICTS[found.verdict]} Of plans that state the truth {joint.chance:.0%} differ more from "
+        f"{found.futures:,} fresh futures, over all required months together.",
+        "Differences are 90 % intervals of both samples. Months share each future's growth and differ together: judge "
+        "by the sentence at the top, not by how many months differ.",
+        f"Mean cost {ranged(found.record.kpis.mean_cost)} {currency} stated, {ranged(found.cost)} seen.",
+        over + ("." if cost is None else f", which costs about {ENGLISH.money(cost, currency)}."),
     ]

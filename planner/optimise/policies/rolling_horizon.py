@@ -37,7 +37,7 @@ the rule to goods that come long after the need has changed."""
 _SCREENED = 600
 """Rules are screened on so many training futures."""
 
-_CLOSE, _FINALISTS = 1.06, 6
+_CLOSE, _FINALISTS = 1.03, 4
 """Rules that cost at most this much more than the best in the screening are compared whole, so many at most: whole lots
 and fresh futures move costs by a few per cent."""
 
