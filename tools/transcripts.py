@@ -22,16 +22,8 @@ LEFT_OUT = "[...]"
 REFUSED = 2
 """Exit code of a user's mistake."""
 REPEATABLE = (
-    "plan",
-    "audit",
-    "simulate",
-    "size",
-    "estimate",
-    "replay",
-    "hindcast",
-    "check",
-    "scenarios",
-    "profiles list",
+    *("plan", "audit", "simulate", "size", "estimate", "replay"),
+    *("hindcast", "check", "scenarios", "profiles list"),
 )
 """Verbs whose output holds no clock, no name of a run and no other machine."""
 FILES = {

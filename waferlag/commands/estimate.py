@@ -66,9 +66,7 @@ def estimate(
 
 
 def report(found: "Estimate") -> str:
-    """The estimate on a terminal: figures with their 80 % intervals, memory, what limits, and why to
-    believe it.
-    """
+    """The estimate on a terminal: figures with their 80 % intervals, memory, what limits, and why to believe it."""
     load = found.load
     parts = ", ".join(f"{name} {value:.2f}" for name, value in found.parts_ms.items())
     lines = [
