@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError, shown
-from executor.json_input import inside, read_json
 from executor.reference import SHIPPED
+from executor.user_files import inside, read_json
 
 Scoring = Literal["softmax", "sigmoid"]
 
@@ -262,7 +262,7 @@ def model_spec(name: str, folder: Folder = "anywhere") -> ModelSpec:
 
     A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. What names
     the model decides on ``folder``: anywhere for the user's own command line, the scenario's folder for a scenario.
-    Raises UnknownNameError, which lists the nearest known names, and BadInputError for a path outside the folder.
+    Raises UnknownNameError, which lists the nearest known names, and FileError for a path outside the folder.
     """
     if (known := built_in(name)) is not None:
         return known
@@ -306,9 +306,9 @@ def _config_path(name: str, folder: Folder) -> Path | None:
     """The file that a name means where it is a path of a config.json, or of a folder with one."""
     if folder is None:
         return None
-    path = Path(name) if folder == "anywhere" else inside(folder, name, "the scenario's folder")
+    path = Path(name) if folder == "anywhere" else inside(folder, name, "model")
     if os.path.isdir(path):  # False for a name that no file can have, which pathlib raises for
-        return inside(path, "config.json") if folder == "anywhere" else inside(folder, f"{name}/config.json")
+        return inside(path, "config.json") if folder == "anywhere" else inside(folder, f"{name}/config.json", "model")
     return path if path.suffix == ".json" else None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from executor.errors import FileError, Problem, did_you_mean
+from executor.user_files import inside
 from planner.demand.readers.lengths import fixed_lengths
 from planner.demand.readers.reader import read_cdf_pair, read_trace
 from planner.demand.readers.textfile import MAX_BYTES, Budget
@@ -28,7 +29,6 @@ from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.checks import like_a_path
 from planner.scenario.errors import ScenarioError
-from planner.scenario.json_input import inside
 from planner.scenario.pools import Pool
 
 PARTS = {
@@ -218,7 +218,7 @@ def _inside(name: object, folder: Path | None) -> Path:
     if folder is None:
         mend = "use a shipped trace, or write the summary out"
         raise FileError(name, "cannot be looked for: the scenario has no folder", mend=mend)
-    return inside(name, folder, "trace")
+    return inside(folder, name, "trace").resolve()
 
 
 def _tokens(trace: Mapping[str, Any], field: str) -> float:

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from executor.errors import FileError, Problem, UnknownNameError, did_you_mean, shown
 from executor.model.spec import built_in
+from executor.user_files import inside, json_value, read_text
 from planner.scenario.checks import problems_across_fields
 from planner.scenario.errors import ScenarioError
 from planner.scenario.fields import MAX_NAME
-from planner.scenario.json_input import inside, json_value, read_text
 from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase, Rental
 from planner.scenario.stored import canonical_hash, stored_scenario
@@ -251,9 +251,10 @@ def _with_models(scenario: Scenario, folder: Path, source: str) -> Scenario:
 
 def _config_file(model: str, folder: Path) -> Path | None:
     """The config.json that a model's name means in a folder, itself or a folder with one; None where there is none."""
-    path = inside(model, folder, "model")
+    path = inside(folder, model, "model")
     if path.is_dir():
-        path = inside(str(path / "config.json"), folder, "model")
+        path = inside(folder, f"{model}/config.json", "model")
+    path = path.resolve()
     return path if path.suffix == ".json" and path.is_file() else None
 
 

@@ -5,6 +5,7 @@ from os.path import exists, isdir
 from pathlib import Path
 
 from executor.errors import FileError, UnknownNameError
+from executor.user_files import json_value
 from planner.demand.readers import azure, hourly, servegen
 from planner.demand.readers.azure import read_azure
 from planner.demand.readers.hourly import read_azure_hourly, read_deepseek
@@ -13,7 +14,6 @@ from planner.demand.readers.mooncake import read_mooncake
 from planner.demand.readers.servegen import read_servegen
 from planner.demand.readers.textfile import MAX_BYTES, Budget, read_lines
 from planner.demand.readers.trace import Trace
-from planner.scenario.json_input import json_value
 
 HEADERS = {
     azure.HEADER: "azure",

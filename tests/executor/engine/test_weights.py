@@ -13,9 +13,9 @@ from executor.engine.checkpoint import load, read_spec
 from executor.engine.linear import FP8, Parts, Weight, dequantise, linear, quantise, scaled_product, stacked
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import DummyWeights, build
-from executor.errors import BadInputError, DoesNotFitError, ExecutorError, UnsupportedModelError
+from executor.errors import BadInputError, DoesNotFitError, ExecutorError, FileError, UnsupportedModelError
 from executor.model.spec import model_spec
-from tests.executor.test_json_input import mutant
+from tests.executor.test_user_files import mutant
 
 CPU = torch.device("cpu")
 
@@ -211,7 +211,8 @@ def test_torchs_scaled_product_is_near_the_exact_one(scaling, tokens):
 
 def test_a_missing_directory_or_config_is_told(tmp_path):
     assert "no such directory" in refusal(tmp_path / "absent")
-    assert "no config.json" in refusal(tmp_path)
+    with pytest.raises(FileError, match=r"config\.json: cannot be read: No such file"):
+        load(tmp_path, torch.float32, CPU)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", "[" * 5000 + "]" * 5000])
@@ -468,7 +469,7 @@ def test_a_weights_file_that_is_a_link_out_of_the_directory_is_refused(copy_of, 
     directory, elsewhere = copy_of("qwen3"), tmp_path_factory.mktemp("elsewhere")
     (directory / "model.safetensors").rename(elsewhere / "model.safetensors")
     (directory / "model.safetensors").symlink_to(elsewhere / "model.safetensors")
-    with pytest.raises(BadInputError, match="lies outside"):
+    with pytest.raises(FileError, match="lies outside"):
         load(directory, torch.float32, CPU)
 
 
