@@ -176,7 +176,7 @@ class Shards:
 
     def _open(self, stack: ExitStack, name: str) -> None:
         path = inside(self.directory, name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # False for a name that no file can have, which pathlib raises for
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
             opened = stack.enter_context(safe_open(path, framework="pt", device="cpu"))

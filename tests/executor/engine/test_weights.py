@@ -283,11 +283,13 @@ def test_any_odd_value_of_any_field_loads_or_gives_one_of_our_errors(copy_of, na
     assert refused > 200
 
 
-def test_a_missing_shard_is_told_by_name(copy_of):
+@pytest.mark.parametrize("name", ["model-00002-of-00004.safetensors", "x" * 300 + ".safetensors"])
+def test_a_missing_shard_is_told_by_name(copy_of, name):
     directory = copy_of("qwen3")
-    shard(directory)
-    (directory / "model-00002-of-00003.safetensors").unlink()
-    assert "model-00002-of-00003.safetensors: named by" in refusal(directory)
+    weight_map = shard(directory)
+    weight_map["model.norm.weight"] = name
+    write_index(directory, weight_map)
+    assert f"{name}: named by" in refusal(directory)
 
 
 @pytest.mark.parametrize(
