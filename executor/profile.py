@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypedDict, get_args
 
 from executor.errors import BadInputError, shown
-from executor.json_input import parsed
 from executor.model.cost import Layout
+from executor.user_files import parsed
 
 SCHEMA_VERSION = 1
 

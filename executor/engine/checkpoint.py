@@ -23,8 +23,8 @@ from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import Cut, ModelWeights, build, check_memory
 from executor.errors import BadInputError, UnsupportedModelError, did_you_mean, shown
-from executor.json_input import inside, read_json
 from executor.model.spec import ModelSpec, from_hf_config
+from executor.user_files import inside, read_json
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -173,7 +173,7 @@ class Shards:
 
     def _open(self, stack: ExitStack, name: str) -> None:
         path = inside(self.directory, name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # False for a name that no file can have, which pathlib raises for
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
             opened = stack.enter_context(safe_open(path, framework="pt", device="cpu"))

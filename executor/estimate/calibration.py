@@ -17,7 +17,7 @@ from executor.errors import BadInputError
 from executor.estimate.fits import shipped_fit
 from executor.estimate.measured_points import Case, by_group, precision_name, shipped_points
 from executor.model.cost import Layout
-from executor.model.spec import Folder, model_spec
+from executor.model.spec import model_spec
 from executor.profile import Label
 from executor.reference.accelerators import accelerator
 from executor.steptime.fit import Calibration, fit, uncalibrated
@@ -57,14 +57,13 @@ def setup_of(
     kv_tokens: float | None = None,
     drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
-    folder: Folder = "anywhere",
 ) -> Setup:
     """The set-up of those names; unknown ones are errors that list the nearest known.
 
     ``figures`` gives accelerator figures that nobody published, for example ``{"bandwidth_tb_s": 4.0}``.
-    ``kv_tokens`` takes the KV cache size from the engine's start-up log. ``folder``: as in ``model_spec``.
+    ``kv_tokens`` takes the KV cache size from the engine's start-up log.
     """
-    spec = model_spec(model, folder)
+    spec = model_spec(model)
     card = accelerator(gpu)
     if figures:
         card = card.with_figures(**figures)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError, shown
-from executor.json_input import inside, read_json
 from executor.reference import SHIPPED
+from executor.user_files import inside, read_json
 
 Scoring = Literal["softmax", "sigmoid"]
 
@@ -31,9 +31,6 @@ _MOST_COUNTED = 10**9
 _MOST_WEIGHTS = 10**15
 """Nor has any so many weights; beyond it the size of a matrix overflows."""
 _LONGEST_NAME = 200
-
-Folder = Path | Literal["anywhere"] | None
-"""Where the path of a model may lie: within a folder, to which it is relative, or anywhere; None: names alone count."""
 
 
 @dataclass(frozen=True)
@@ -246,16 +243,16 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
     return _checked(spec)
 
 
-def model_spec(name: str, folder: Folder = "anywhere") -> ModelSpec:
+def model_spec(name: str) -> ModelSpec:
     """The spec of a built-in model by Hugging Face id or short name (in any case), or of a config.json file.
 
-    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. What names
-    the model decides on ``folder``: anywhere for the user's own command line, the scenario's folder for a scenario.
-    Raises UnknownNameError, which lists the nearest known names, and BadInputError for a path outside the folder.
+    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. A path is
+    read wherever it leads: what a scenario names is confined to its folder when the scenario is loaded.
+    Raises UnknownNameError, which lists the nearest known names, and FileError for a file that cannot be read.
     """
     if (known := built_in(name)) is not None:
         return known
-    path = _config_path(str(name), folder)
+    path = _config_path(str(name))
     if path is not None:
         config = read_json(path)
         stated = config.get("_name_or_path") if isinstance(config, Mapping) else None
@@ -291,13 +288,11 @@ def _registry() -> dict[str, ModelSpec]:
     return registry
 
 
-def _config_path(name: str, folder: Folder) -> Path | None:
+def _config_path(name: str) -> Path | None:
     """The file that a name means where it is a path of a config.json, or of a folder with one."""
-    if folder is None:
-        return None
-    path = Path(name) if folder == "anywhere" else inside(folder, name, "the scenario's folder")
+    path = Path(name)
     if os.path.isdir(path):  # False for a name that no file can have, which pathlib raises for
-        return inside(path, "config.json") if folder == "anywhere" else inside(folder, f"{name}/config.json")
+        return inside(path, "config.json")
     return path if path.suffix == ".json" else None
 
 

@@ -17,7 +17,7 @@ from executor.engine.sampling import Sampling
 from executor.engine.text import TextSettings, stream_text
 from executor.engine.tokenizer import TextStream, Tokenizer
 from executor.errors import BadInputError, UnknownNameError
-from tests.executor.test_json_input import mutant
+from tests.executor.test_user_files import mutant
 
 COMMAND = (
     "import typer; from waferlag.commands.generate import generate;"
