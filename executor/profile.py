@@ -5,8 +5,6 @@ request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so t
 TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is a single gap.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -8,8 +8,6 @@ digits   MAX_DIGITS of a whole number: one with more is no figure, and Python wo
 numbers  no NaN and no Infinity, which Python's reader takes; 1e999 is infinite, and for its field to refuse
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 ``executor.steptime.parameters.UNCALIBRATED_FACTOR`` holds them, rounded to two digits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

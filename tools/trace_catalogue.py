@@ -3,8 +3,6 @@
 ``python -m tools.summarise_traces`` makes the summaries from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache

@@ -4,8 +4,6 @@ A block of a document that begins with ``$ waferlag`` shows a command, and what 
 block's end; ``[...]`` stands for the lines after it. Blocks run in their order in one folder, which holds ``FILES``.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """From a trace's name or file to requests that a replica can be offered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

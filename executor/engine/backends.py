@@ -8,8 +8,6 @@ torch 2.11's ``varlen_attn`` has neither a block table nor a keyword for grouped
 gathered from the cache where a chunk has a past, and heads are repeated where the kernel does not share them.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Sequence

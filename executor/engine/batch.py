@@ -3,8 +3,6 @@
 The page tables and the last sampled token of each slot stay on the device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A replay launches a whole step at once, so that the host's time per kernel no lo
 are launched kernel by kernel: they are long enough to hide the host.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 Norms and rotations are computed in FP32 and rounded once, as the published model code does.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

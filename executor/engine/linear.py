@@ -11,8 +11,6 @@ On CUDA the activations are quantised the same way on the fly, one scale a token
 128 inputs (block), and the product accumulates in FP32. On the CPU the weight is dequantised, which is exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

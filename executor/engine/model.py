@@ -1,7 +1,5 @@
 """The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and MoE."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -3,8 +3,6 @@
 Nothing here waits for the device: group sizes stay there as offsets, found by search in the sorted ids.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

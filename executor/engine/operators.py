@@ -4,8 +4,6 @@
 device's. Shapes: T tokens, D decoding rows, H query heads, G KV heads, W head width.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor

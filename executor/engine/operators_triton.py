@@ -1,7 +1,5 @@
 """The device's operators: Triton kernels, with flash attention for prompts and grouped products for large batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -6,8 +6,6 @@ token's worth of received pairs, and its hidden state is that of the rank's own 
 name the expert ``experts`` (one past the last).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

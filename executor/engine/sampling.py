@@ -5,8 +5,6 @@ request's seed and the token's position alone. So a request gets the same tokens
 in whatever chunks its prompt was computed, and after a preemption.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A slice computes exactly its rank's share and no collective: what it returns are
 all-reduce would add up. Whole models are the slice with one rank.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

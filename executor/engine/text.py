@@ -1,7 +1,5 @@
 """From a prompt to a stream of text: what ``waferlag generate`` does."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ On CUDA the calls are captured in one graph, in turn over several sets of inputs
 the graph's replays are timed by events. On the CPU they are timed by the wall clock.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Sequence

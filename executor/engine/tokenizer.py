@@ -1,7 +1,5 @@
 """Text to tokens and back, with the tokenizer and the chat template that lie beside the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Without tuning every kernel has a default shape that is correct everywhere. Time
 over inputs of the model's own sizes: pages scattered over the whole cache, experts chosen uniformly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar

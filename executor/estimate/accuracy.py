@@ -3,8 +3,6 @@
 Calibration rows are chosen by a stated rule that looks at no outcome, and are never scored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

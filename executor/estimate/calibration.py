@@ -4,8 +4,6 @@ Nothing falls back silently: the label and the reason say whether a figure was c
 carried over from another GPU, or stands on the engines' priors alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

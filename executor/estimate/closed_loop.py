@@ -1,7 +1,5 @@
 """What one replica serves with a fixed number of clients: TTFT, TPOT and throughput with label and interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

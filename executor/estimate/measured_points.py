@@ -5,8 +5,6 @@ prediction. The columns are those of the public file they come from: gpu, engine
 input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms, repeats.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The highest rate that one replica serves within an SLO under open Poisson arrivals, by formula."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

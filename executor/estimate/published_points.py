@@ -1,7 +1,5 @@
 """Single published serving figures, never used to calibrate, and what the model says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Bounds that a share of the requests must meet, and the rate at which they still do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from executor.errors import BadInputError

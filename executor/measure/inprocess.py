@@ -1,7 +1,5 @@
 """The built-in engine as something to measure: it steps in a thread, requests come from an event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import queue

@@ -4,8 +4,6 @@ Every sequence stands at the same context, over pages of its own; weights and pa
 in a step. On CUDA what is timed are replays of graphs, on the CPU calls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

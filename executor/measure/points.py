@@ -1,7 +1,5 @@
 """Loads to measure, and the profile that their results make."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager

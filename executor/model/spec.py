@@ -3,8 +3,6 @@
 Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into layers.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

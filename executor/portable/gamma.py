@@ -6,8 +6,6 @@ Quantiles are found by Halley's method on this; each element goes on until its o
 stands in. Formulas 6.5.29 and 6.5.31 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

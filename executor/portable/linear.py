@@ -4,8 +4,6 @@ Sums over the last axis are NumPy's pairwise sums, whose order depends on the le
 from the first entry to the last. Factors are Cholesky's, column by column. Matrices here have some tens of rows.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """A reference table: a CSV file whose every cell is checked where it is read."""
 
-from __future__ import annotations
-
 import csv
 import datetime as dt
 import io

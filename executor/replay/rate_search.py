@@ -1,7 +1,5 @@
 """The highest rate at which something still holds: double or halve to a bracket, then bisect."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -25,8 +25,6 @@ All decoding sequences advance together, so nothing is counted per sequence: a s
 arrivals costs O(1) plus one pointer per decoding sequence, and ``advance`` takes many such steps at once.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections import abc, deque
 from dataclasses import dataclass, field

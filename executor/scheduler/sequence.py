@@ -1,7 +1,5 @@
 """What the scheduler hands about: requests, the sequences they become, and the steps that compute them."""
 
-from __future__ import annotations
-
 import enum
 import math
 from collections import abc

@@ -1,7 +1,5 @@
 """Step times of one replica from its work and the engine's parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

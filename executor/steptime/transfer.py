@@ -6,8 +6,6 @@ explains is scaled, the rest stays, and compute is held to what the target's own
 reach. The result is labelled extrapolated, and its interval says so.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from functools import cache

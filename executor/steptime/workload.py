@@ -1,7 +1,5 @@
 """The work of a step: bytes, FLOPs and messages of a set-up under a load."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ split of the context; it keeps the running maximum m and sum l of the softmax (M
 with s = q . k * scale * log2(e). Splits are combined by their log-sum, as in Flash-Decoding (Dao et al., 2023).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

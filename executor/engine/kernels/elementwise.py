@@ -1,8 +1,6 @@
 # mypy: disable-error-code=no-untyped-def
 """Norms, rotations, activation, FP8 quantisation and the store to the cache, each a single pass over its data."""
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

@@ -7,8 +7,6 @@ device, to a number that depends on shapes alone, so the whole can be captured i
 expert the order of pairs is whatever the atomic counter gives; each pair's result does not depend on it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
