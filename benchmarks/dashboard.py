@@ -71,9 +71,9 @@ def store_runs(url: str) -> str:
     from db.session import open_database
     from planner.open_scenario import open_scenario
     from planner.plan import plan
-    from waferlag.goodput_cache import goodputs
+    from waferlag.settings import settings
 
-    memory = goodputs()
+    memory = settings().goodputs()
     scenario = open_scenario("1-quickstart", replications=400).scenario
     record = plan(scenario, memory=memory).record
     run = scenario.run.model_copy(update={"replications": 10_000})

@@ -54,8 +54,8 @@ def enqueue_scenario(scenario: Scenario, overrides: tuple[str, ...], what_if_of:
 def watch() -> None:
     """Progress of the runs that wait or are computed; the page opens the plan when it is there."""
     words = say()
-    if queries.latest_run(database()) is not None:
-        finished_runs.clear()
+    finished_runs.clear()
+    if finished_runs(database().place):
         st.rerun(scope="app")
     for run in queries.runs(database(), limit=20):
         if run.state in ("queued", "running"):

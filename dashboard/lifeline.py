@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 _SECONDS = 10
 """Time to end in order before it is ended at once."""
@@ -15,11 +16,9 @@ def end_with_parent() -> None:
 
 
 def _watch() -> None:
-    try:
+    with suppress(OSError):  # there is no pipe any more
         while os.read(0, 1024):
             continue
-    except OSError:  # there is no pipe any more
-        pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_SECONDS)
     os._exit(1)

@@ -39,11 +39,9 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 def _table(arrays: Arrays) -> pa.Table:
     rows = max((len(array) for array in arrays.values()), default=0)
-    columns = {name: _column(name, np.asarray(array), rows) for name, array in arrays.items()}
-    shapes = {
-        name: {"shape": list(array.shape), "dtype": str(array.dtype)}
-        for name, array in ((name, np.asarray(array)) for name, array in arrays.items())
-    }
+    held = {name: np.asarray(array) for name, array in arrays.items()}
+    columns = {name: _column(name, array, rows) for name, array in held.items()}
+    shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in held.items()}
     return pa.table(columns).replace_schema_metadata({_SHAPES: json.dumps(shapes).encode()})
 
 

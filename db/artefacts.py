@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ FILE_NAME = "replications.parquet"
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Arrays = Mapping[str, npt.NDArray[Any]]
+    from db.arrays import Arrays
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,15 @@ class ArtefactStore:
         """
         from db.arrays import write_arrays
 
-        path = self.folder / run_id / str(epoch) / FILE_NAME
-        replace_file(path, partial(write_arrays, arrays))
-        return self.describe(path)
+        return self._written(run_id, epoch, partial(write_arrays, arrays))
 
     def put(self, run_id: str, epoch: int, content: bytes) -> Artefact:
         """Write a whole file for one attempt."""
-        path = self.folder / run_id / str(epoch) / FILE_NAME
-        replace_file(path, lambda temporary: temporary.write_bytes(content))
-        return self.describe(path)
+        return self._written(run_id, epoch, lambda temporary: temporary.write_bytes(content))
 
-    def describe(self, path: Path) -> Artefact:
-        """The artefact of a file that lies in the folder."""
+    def _written(self, run_id: str, epoch: int, write: Callable[[Path], object]) -> Artefact:
+        path = self.folder / run_id / str(epoch) / FILE_NAME
+        replace_file(path, write)
         content = path.read_bytes()
         relative = path.relative_to(self.folder).as_posix()
         return Artefact(relative, hashlib.sha256(content).hexdigest(), len(content))

@@ -29,7 +29,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 STRICT = sqlite3.sqlite_version_info >= (3, 37)
 """STRICT tables came with SQLite 3.37; an older library gets ordinary ones."""
@@ -38,14 +38,8 @@ STRICT = sqlite3.sqlite_version_info >= (3, 37)
 class Document(TypeDecorator[dict[str, Any]]):
     """A JSON object. A figure that is not a number is refused on writing, on both databases alike."""
 
-    impl = Text
+    impl = Text().with_variant(postgresql.JSON(none_as_null=True), "postgresql")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """JSON on PostgreSQL, text on SQLite."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(postgresql.JSON(none_as_null=True))
-        return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> Any:
         """To the database."""
@@ -62,12 +56,8 @@ class Document(TypeDecorator[dict[str, Any]]):
 class CalendarDate(TypeDecorator[dt.date]):
     """A day."""
 
-    impl = Text
+    impl = Text().with_variant(Date(), "postgresql")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """DATE on PostgreSQL, ISO 8601 text on SQLite."""
-        return dialect.type_descriptor(Date() if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: dt.date | None, dialect: Dialect) -> Any:
         """To the database."""
@@ -81,16 +71,8 @@ class CalendarDate(TypeDecorator[dt.date]):
 class Flag(TypeDecorator[bool]):
     """Yes or no."""
 
-    impl = Integer
+    impl = Integer().with_variant(Boolean(), "postgresql")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """BOOLEAN on PostgreSQL, 0 or 1 on SQLite."""
-        return dialect.type_descriptor(Boolean() if dialect.name == "postgresql" else Integer())
-
-    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
-        """To the database."""
-        return value if value is None or dialect.name == "postgresql" else int(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
         """From the database."""

@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -39,7 +39,7 @@ Transaction = Session
 
 
 @dataclass(frozen=True)
-class Database:
+class Database(AbstractContextManager["Database"]):
     """An open database of the present version, and the folder in which its runs keep their files."""
 
     engine: Engine
@@ -71,9 +71,6 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()

@@ -60,15 +60,9 @@ def told_plainly(place: str) -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        raise plain_error(place, error) from error
-
-
-def plain_error(place: str, error: DBAPIError) -> DatabaseError:
-    """Our error for the driver's."""
-    original = error.orig
-    if isinstance(original, sqlite3.Error):
-        return sqlite_error(place, original)
-    return _postgres_error(place, error)
+        if isinstance(error.orig, sqlite3.Error):
+            raise sqlite_error(place, error.orig) from error
+        raise _postgres_error(place, error) from error
 
 
 def sqlite_error(place: str, error: sqlite3.Error) -> DatabaseError:

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,14 +29,12 @@ class GoodputFolder:
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; readers see it whole or not at all."""
-        try:
+        with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(asdict(answer), file)
             os.replace(name, self._path(key))
-        except OSError:
-            return
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,10 @@ def _examine(database: Database) -> Health:
         if run.state == "done" and run.kind == PLAN and run.plan is None:
             problems.append(f"run {run.id} is done and has no plan")
         if run.artefact is not None:
-            problems += _damage(run.id, Artefact(run.artefact, run.artefact_sha256, run.artefact_bytes), store)
+            try:
+                store.content(Artefact(run.artefact, run.artefact_sha256, run.artefact_bytes))
+            except ArtefactError as error:
+                problems.append(f"run {run.id}: {error}")
     return Health(version, len(runs), sum(run.artefact is not None for run in runs), problems)
 
 
@@ -75,14 +79,6 @@ _RUNS = select(
     RunRow.artefact_bytes,
     PlanRow.run_id.label("plan"),
 ).outerjoin(PlanRow, PlanRow.run_id == RunRow.id)
-
-
-def _damage(run_id: str, artefact: Artefact, store: ArtefactStore) -> list[str]:
-    try:
-        store.content(artefact)
-    except ArtefactError as error:
-        return [f"run {run_id}: {error}"]
-    return []
 
 
 def _unreadable(run_id: str, body: dict[str, object]) -> list[str]:
@@ -110,18 +106,15 @@ def backup(database: Database, target: Path) -> list[Path]:
 
 
 def _copy_sqlite(database: Database, temporary: Path) -> None:
-    copied = sqlite3.connect(temporary)
     try:
-        with database.engine.connect() as source:
+        with closing(sqlite3.connect(temporary)) as copied, database.engine.connect() as source:
             source.connection.driver_connection.backup(copied)  # type: ignore[union-attr]
-        # A backup is one file: without this it would keep the mode in which it needs two more beside it.
-        copied.execute("PRAGMA journal_mode=DELETE")
+            # A backup is one file: without this it would keep the mode in which it needs two more beside it.
+            copied.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
-        copied.close()
         for file in temporary.parent.glob(f"{temporary.name}*"):
             file.unlink(missing_ok=True)
         raise sqlite_error(str(temporary.parent), error) from error
-    copied.close()
 
 
 def _dump_postgresql(database: Database, temporary: Path) -> None:
@@ -201,14 +194,10 @@ def shrink(database: Database) -> tuple[int, str]:
 
 def _remove_rows(database: Database, keep_days: float) -> int:
     """Remove a batch of old runs in a transaction that locks nobody out for long; returns how many."""
-    newest = (
-        select(RunRow.id)
-        .where(RunRow.schedule.is_not(None), RunRow.state == "done")
-        .order_by(RunRow.schedule, RunRow.created.desc())
-    )
+    finished = select(RunRow.id, RunRow.schedule).where(RunRow.schedule.is_not(None), RunRow.state == "done")
     with database.write() as session:
         kept: dict[str, str] = {}
-        for run_id, schedule in session.execute(newest.add_columns(RunRow.schedule)):
+        for run_id, schedule in session.execute(finished.order_by(RunRow.created.desc())):
             kept.setdefault(str(schedule), run_id)
         old = select(RunRow.id).where(
             RunRow.state.in_(ENDED), RunRow.ended < now() - keep_days * DAY, RunRow.id.not_in(list(kept.values()))

@@ -17,7 +17,6 @@ from db.schema import (
     DifferenceRow,
     GateMonthRow,
     MonthRow,
-    NoticeRow,
     OrderRow,
     PlanRow,
     PoolMonthRow,
@@ -124,16 +123,6 @@ def run(database: Database, run_id: str) -> RunSummary:
         return _summary(session.execute(_SUMMARY.where(RunRow.id == full_run_id(session, run_id))).one())
 
 
-def latest_run(database: Database, scenario: str | None = None) -> RunSummary | None:
-    """The run with a plan that ended last, of one scenario or of any; None: there is none yet."""
-    query = _SUMMARY.where(PlanRow.run_id.is_not(None)).order_by(RunRow.ended.desc(), RunRow.id.desc())
-    if scenario is not None:
-        query = query.where(RunRow.scenario_name == scenario)
-    with database.read() as session:
-        row = session.execute(query.limit(1)).one_or_none()
-    return None if row is None else _summary(row)
-
-
 def _summary(row: Row[*tuple[Any, ...]]) -> RunSummary:
     about = row.what_if_of or {}
     return RunSummary(**{**_plain(row), "what_if_of": about.get("what_if_of")})
@@ -151,9 +140,7 @@ def _plain(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
 def _told(name: str, value: Any) -> Any:
     if name in _MOMENTS and value is not None:
         return dt.datetime.fromtimestamp(value, dt.UTC)
-    if name == "sinks":
-        return {"sinks": [sealed(sink) for sink in value["sinks"]]}
-    return sealed(value) if name == "sink" else value
+    return {"sinks": [sealed(sink) for sink in value["sinks"]]} if name == "sinks" else value
 
 
 def moment(database: Database) -> float:
@@ -282,26 +269,6 @@ def difference(database: Database, run_id: str) -> Difference | None:
     with database.read() as session:
         row = session.get(DifferenceRow, full_run_id(session, run_id))
         return None if row is None else Difference(row.run_id, row.previous_run_id, Changes.model_validate(row.body))
-
-
-@dataclass(frozen=True)
-class NoticeLine:
-    """A message to a sink, sent or still to be sent."""
-
-    id: str
-    run_id: str
-    sink: dict[str, Any]
-    subject: str
-    state: str
-    attempts: int
-    error: str | None
-
-
-def notices(database: Database, run_id: str | None = None, limit: int = 100) -> list[NoticeLine]:
-    """The newest notices, of one run or of all."""
-    where = [] if run_id is None else [NoticeRow.run_id == run_id]
-    with database.read() as session:
-        return _read(session, NoticeLine, NoticeRow, NoticeRow.created.desc(), NoticeRow.id, where=where, limit=limit)
 
 
 @dataclass(frozen=True)

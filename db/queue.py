@@ -249,19 +249,9 @@ class RunQueue:
             old = session.get_one(RunRow, full_run_id(session, beginning))
             if old.state not in ENDED:
                 raise RunStateError(f"run {old.id} is {old.state}: cancel it first, or wait for its end")
-            new = Request(
-                kind=old.kind,
-                args={**(old.args or _args_of(session, old.id)), "again": True},
-                scenario_name=old.scenario_name,
-                scenario_hash=old.scenario_hash,
-                identity=old.identity,
-                seed=old.seed,
-                lane=old.lane,
-                schedule=old.schedule,
-                due=old.due,
-                retry_of=old.id,
-            )
-            run_id = put(session, new)
+            args = {**(old.args or _args_of(session, old.id)), "again": True}
+            kept = ("kind", "scenario_name", "scenario_hash", "identity", "seed", "lane", "schedule", "due")
+            run_id = put(session, Request(args=args, retry_of=old.id, **{name: getattr(old, name) for name in kept}))
         assert run_id is not None, "a new id without a dedup key is free"
         return run_id
 
@@ -366,23 +356,13 @@ def _claimed(session: Session, row: RunRow, owner: str, lease_seconds: float) ->
             lease_until=now() + lease_seconds,
             dedup=case((free_dedup, None), else_=RunRow.dedup),
         )
-        .returning(*(getattr(RunRow, name) for name in ("epoch", "attempts")))
+        .returning(RunRow.epoch, RunRow.attempts)
     )
     epoch, attempt = session.execute(claimed).one()
     text = f"{owner}, attempt {attempt}" + (", taken over: the lease was over" if taken_over else "")
     audit.note(session, "started", run_id=row.id, schedule=row.schedule, text=text)
-    return Claim(
-        run_id=row.id,
-        epoch=epoch,
-        kind=row.kind,
-        args=row.args or {},
-        scenario_name=row.scenario_name,
-        scenario_hash=row.scenario_hash,
-        attempt=attempt,
-        deaths=row.deaths,
-        schedule=row.schedule,
-        due=row.due,
-    )
+    as_asked = {name: getattr(row, name) for name in ("kind", "scenario_name", "scenario_hash", "schedule", "due")}
+    return Claim(run_id=row.id, epoch=epoch, args=row.args or {}, attempt=attempt, deaths=row.deaths, **as_asked)
 
 
 def _still_mine(claim: Claim) -> ColumnElement[bool]:

@@ -22,7 +22,7 @@ from planner.compare.plans import Changes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from db.artefacts import Arrays
+    from db.arrays import Arrays
     from planner.record.models import PlanRecord
     from planner.scenario.models import Scenario
 
@@ -201,13 +201,22 @@ def full_run_id(session: Session, beginning: str) -> str:
 
 
 def store_profile(session: Session, body: dict[str, Any]) -> str:
-    """Keep a serving profile's JSON form in the caller's transaction; the same content is kept once."""
+    """Keep a serving profile's JSON form in the caller's transaction; the same content is kept once. Returns its id."""
     profile_id = content_hash(body)[:12]
     shown = {name: str(body.get(name, "")) for name in ("model", "gpu", "engine", "precision", "label")}
     row = {"id": profile_id, "body": body, "created": now(), **shown}
     session.execute(insert_or_ignore(session, ProfileRow).values(**row))
     audit.note(session, "profile stored", text=profile_id)
     return profile_id
+
+
+def profile_body(database: Database, profile_id: str) -> dict[str, Any]:
+    """A serving profile's JSON form by its id."""
+    with database.read() as session:
+        row = session.get(ProfileRow, profile_id)
+        if row is None:
+            raise UnknownNameError("serving profile", profile_id, session.execute(select(ProfileRow.id)).scalars())
+        return row.body
 
 
 APPROVED, WITHDRAWN = "approved", "approval withdrawn"
@@ -217,24 +226,3 @@ def approve(database: Database, run_id: str, withdraw: bool = False) -> None:
     """Note that a plan is the one to act on, or no more; the audit trail holds by whom and when."""
     with database.write() as session:
         audit.note(session, WITHDRAWN if withdraw else APPROVED, run_id=full_run_id(session, run_id))
-
-
-class ProfileRepository:
-    """Serving profiles that the user measured or brought in."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    def add(self, body: dict[str, Any]) -> str:
-        """Keep a profile's JSON form; the same content is kept once. Returns its id."""
-        with self.database.write() as session:
-            return store_profile(session, body)
-
-    def get(self, profile_id: str) -> dict[str, Any]:
-        """A profile's JSON form by its id."""
-        with self.database.read() as session:
-            row = session.get(ProfileRow, profile_id)
-            if row is None:
-                known = session.execute(select(ProfileRow.id)).scalars()
-                raise UnknownNameError("serving profile", profile_id, known)
-            return row.body

@@ -78,9 +78,7 @@ def _plan(run_id: str, record: PlanRecord) -> PlanRow:
 def _month(run_id: str, month: Month) -> MonthRow:
     return MonthRow(
         run_id=run_id,
-        month=month.month,
-        start=month.start,
-        required=month.required,
+        **month.model_dump(include={"month", "start", "required"}),
         **_interval("probability", month.probability),
         **_quantiles("spend", month.spend),
     )

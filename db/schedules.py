@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, literal, or_, select, update
+from sqlalchemy import and_, literal, or_, select
 from sqlalchemy.orm import Session
 
 from db import audit
@@ -91,8 +91,7 @@ class ScheduleRepository:
     def pause(self, name: str) -> None:
         """No more runs until it is resumed; a run under way goes on."""
         with self.database.write() as session:
-            _row(session, name)
-            session.execute(update(ScheduleRow).where(ScheduleRow.name == name).values(active=False))
+            _row(session, name).active = False
             audit.note(session, "schedule paused", schedule=name)
 
     def resume(self, name: str, calendar: Calendar) -> float | None:
@@ -100,15 +99,14 @@ class ScheduleRepository:
         with self.database.write() as session:
             row = _row(session, name)
             first = _next_from_now(session, row.cron, row.zone, calendar)
-            session.execute(update(ScheduleRow).where(ScheduleRow.name == name).values(active=True, next_at=first))
+            row.active, row.next_at = True, first
             audit.note(session, "schedule resumed", schedule=name)
         return first
 
     def remove(self, name: str) -> None:
         """Forget a schedule; its runs stay."""
         with self.database.write() as session:
-            _row(session, name)
-            session.execute(delete(ScheduleRow).where(ScheduleRow.name == name))
+            session.delete(_row(session, name))
             audit.note(session, "schedule removed", schedule=name)
 
     def run_now(self, name: str) -> str:
@@ -185,7 +183,9 @@ def _fire(session: Session, row: ScheduleRow, moment: float, slots: Slots) -> li
     wanted = slots.due if row.misfire == "all" else slots.due[-1:]
     in_time = [slot for slot in wanted if row.grace_seconds is None or moment - slot <= row.grace_seconds]
     if row.overlap == "cancel" and in_time:
-        _cancel_unfinished(session, row.name)
+        unfinished = select(RunRow.id).where(RunRow.schedule == row.name, RunRow.state.in_(("queued", "running")))
+        for older in session.execute(unfinished).scalars().all():
+            cancel(session, older)
     queued = [run_id for slot in in_time if (run_id := put(session, _request(row, slot, _dedup(row))))]
     row.next_at, row.created = slots.next_at, min(row.created, moment)
     if not wanted:  # read again after the clock was ahead
@@ -218,12 +218,6 @@ def _dedup(row: ScheduleRow) -> str | None:
     if row.misfire == "all" or row.overlap == "cancel":
         return None
     return f"s:{row.name}" if row.overlap == "skip" else f"{WAITING_ONLY}{row.name}"
-
-
-def _cancel_unfinished(session: Session, name: str) -> None:
-    unfinished = select(RunRow.id).where(RunRow.schedule == name, RunRow.state.in_(("queued", "running")))
-    for run_id in session.execute(unfinished).scalars().all():
-        cancel(session, run_id)
 
 
 def _note(row: ScheduleRow, slots: Slots, wanted: int, in_time: int, queued: int) -> str:

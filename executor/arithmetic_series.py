@@ -76,15 +76,15 @@ class Ramps:
         below, above = np.split(whole._ranked(wanted)[np.ravel(back)], 2)
         return below + (above - below) * (place - np.floor(place))
 
-    def _values(self) -> Floats:
-        ends = np.cumsum(self.steps)
-        place = np.arange(int(ends[-1]) if ends.size else 0) - np.repeat(ends - self.steps, self.steps)
-        return np.repeat(self.first, self.steps) + np.repeat(self.growth, self.steps) * place
-
     def _ranked(self, ranks: Floats) -> Floats:
         """The values at those places (rising, from 0) of the sorted list: halved until few are left."""
         if int(self.steps.sum()) <= FEW:
-            return self._ranked_by_sorting(ranks)
+            ends = np.cumsum(self.steps)
+            place = np.arange(int(ends[-1]) if ends.size else 0) - np.repeat(ends - self.steps, self.steps)
+            values = np.repeat(self.first, self.steps) + np.repeat(self.growth, self.steps) * place
+            order = np.argsort(values, kind="stable")
+            counts = np.repeat(self.count, self.steps)[order]
+            return values[order][np.searchsorted(np.cumsum(counts) - 1, ranks)]
         last = self.first + self.growth * (self.steps - 1)
         low, high = float(self.first.min()), float(last.max())
         if low == high:
@@ -111,8 +111,3 @@ class Ramps:
         head = Ramps(cut.first, cut.growth, taken, cut.count)
         tail = Ramps(cut.first + cut.growth * taken, cut.growth, cut.steps - taken, cut.count)
         return Ramps.joined([self.where(below), head]), Ramps.joined([self.where(above), tail])
-
-    def _ranked_by_sorting(self, ranks: Floats) -> Floats:
-        values, counts = self._values(), np.repeat(self.count, self.steps)
-        order = np.argsort(values, kind="stable")
-        return values[order][np.searchsorted(np.cumsum(counts[order]) - 1, ranks)]

@@ -97,7 +97,6 @@ class FileError(UserMistakeError):
         mend: str | None = None,
     ) -> None:
         self.path = str(path)
-        self.message = message
         self.row = row
         place = self.path if row is None else f"{self.path}, row {row}"
         super().__init__(str(Problem(place, message, found, mend)))

@@ -5,8 +5,6 @@ request_throughput, output_throughput, mean_ttft_ms, p99_tpot_ms and so on, so t
 TPOT is the per-request mean after the first token, (e2el - ttft) / (output tokens - 1); ITL is a single gap.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -15,8 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypedDict, get_args
 
 from executor.errors import BadInputError, shown
-from executor.json_input import parsed
 from executor.model.cost import Layout
+from executor.user_files import parsed
 
 SCHEMA_VERSION = 1
 

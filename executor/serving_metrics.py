@@ -6,8 +6,6 @@ ITL   one gap between two tokens of a request
 E2EL  arrival to last token
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

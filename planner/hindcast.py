@@ -12,8 +12,6 @@ sum. Benchmark laws: nothing changes; announced openings come true 25 to 121 day
 persistence softened to P(same state) = exp(-h / 365 d), the rest spread evenly, which is hard to beat.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Sequence

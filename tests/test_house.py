@@ -22,7 +22,6 @@ REGISTERED = {
 }
 """Decorators that hand a function to a framework."""
 HOOKS = {
-    "load_dialect_impl": "SQLAlchemy asks a column type for it",
     "process_bind_param": "SQLAlchemy asks a column type for it",
     "process_result_value": "SQLAlchemy asks a column type for it",
     "down_revision": "Alembic reads it from a migration",

@@ -3,8 +3,6 @@
 ``executor.steptime.parameters.UNCALIBRATED_FACTOR`` holds them, rounded to two digits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -31,7 +29,7 @@ def conformal_factors(cases: Sequence[Case], level: float = 0.8) -> np.ndarray:
         work = work_of([(believed.on(case.setup), case.load) for case in rows])
         _, band = predict(work, believed.calibration)
         found = np.array([[case.ttft_ms, case.tpot_ms, case.throughput_per_gpu] for case in rows], dtype=float)
-        medians = np.stack([band.ttft_ms, band.tpot_ms, band.throughput], axis=1)
+        medians = band.medians.T
         ratios.append(np.abs(log(found / medians)) / (Z_80 * band.spread.T / UNCALIBRATED_FACTOR))
     ranked = np.sort(np.concatenate(ratios), axis=0)
     return ranked[min(len(ranked), math.ceil(level * (len(ranked) + 1))) - 1]

@@ -1,7 +1,5 @@
 """Would the law of growth have held? Published series, cut at a day, against what they showed later."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Make the shipped summaries anew from the published files: python -m tools.summarise_traces FOLDER."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

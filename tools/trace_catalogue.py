@@ -3,8 +3,6 @@
 ``python -m tools.summarise_traces`` makes the summaries from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -84,12 +82,7 @@ def _published_lengths(folder: Path, name: str) -> JointLengths | None:
 
 
 def _margin(row: Row, which: str) -> Margin:
-    return Margin(
-        mean=row.figure(f"{which}_mean"),
-        p50=row.figure(f"{which}_p50"),
-        p90=row.figure(f"{which}_p90"),
-        p99=row.figure(f"{which}_p99"),
-    )
+    return Margin(**{name: row.figure(f"{which}_{name}") for name in ("mean", "p50", "p90", "p99")})
 
 
 def _entry(row: Row) -> Entry:

@@ -4,8 +4,6 @@ A block of a document that begins with ``$ waferlag`` shows a command, and what 
 block's end; ``[...]`` stands for the lines after it. Blocks run in their order in one folder, which holds ``FILES``.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -22,16 +20,8 @@ LEFT_OUT = "[...]"
 REFUSED = 2
 """Exit code of a user's mistake."""
 REPEATABLE = (
-    "plan",
-    "audit",
-    "simulate",
-    "size",
-    "estimate",
-    "replay",
-    "hindcast",
-    "check",
-    "scenarios",
-    "profiles list",
+    *("plan", "audit", "simulate", "size", "estimate", "replay"),
+    *("hindcast", "check", "scenarios", "profiles list"),
 )
 """Verbs whose output holds no clock, no name of a run and no other machine."""
 FILES = {

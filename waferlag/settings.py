@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from executor.errors import FileError, LimitError, Problem, UserMistakeError, did_you_mean, shown
@@ -25,6 +20,7 @@ from planner.scenario.errors import ScenarioError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from db.goodputs import GoodputFolder
     from planner.scenario.models import Scenario
 
 PREFIX = "WAFERLAG_"
@@ -103,8 +99,8 @@ class Settings(BaseSettings):
     """Database: sqlite:///FILE or postgresql://USER@HOST/NAME."""
     runs_folder: Path | None = None
     """Folder of the runs' Parquet files. None: beside the SQLite file. Several machines must share one."""
-    goodput_folder: Path | None = None
-    """Folder of replayed goodputs, so that each is replayed once. None: in the user's cache folder."""
+    goodput_folder: Path = Field(default_factory=lambda: cache_folder() / "goodput")
+    """Folder of replayed goodputs, so that each is replayed once."""
     max_replications: Annotated[int, Field(ge=2)] = 200_000
     """The most futures that a run may compute."""
     max_horizon_months: Annotated[int, Field(ge=1)] = 60
@@ -142,19 +138,20 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *others: Any, **more: Any
+    ) -> tuple[Source, ...]:
         """Arguments before the environment, the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
     def database(self, given: str | None) -> str:
         """The database's URL: the one given on the command line, else the setting. It may hold a password."""
         return given or self.db.get_secret_value()
+
+    def goodputs(self) -> "GoodputFolder":
+        """The memory of replayed goodputs, for the planner."""
+        from db.goodputs import GoodputFolder
+
+        return GoodputFolder(self.goodput_folder)
 
     def allow(self, scenario: "Scenario") -> None:
         """Raise :class:`executor.errors.LimitError` for a scenario that asks for more than is allowed."""

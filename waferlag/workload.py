@@ -1,7 +1,5 @@
 """From a trace's name or file to requests that a replica can be offered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from executor.errors import MissingFigureError
 from executor.estimate.lengths import Lengths
 from executor.replay.arrivals import Arrivals, arrival_times, lengths_of_cells
 from planner.demand.readers.reader import read_trace
 from planner.demand.readers.trace import Requests
-from planner.demand.summary import (
-    JointLengths,
-    Margin,
-    NotInTraceError,
-    Origin,
-    TraceSummary,
-    shipped_summary,
-    summarise,
-)
+from planner.demand.summary import JointLengths, Margin, Origin, TraceSummary, shipped_summary, summarise
 from planner.reference.traces import trace_names
 
 PREFIX_FAMILIES = 64
@@ -55,7 +46,7 @@ def workload(
 
     ``requests``: the first so many of a file, or so many drawn (10,000 by default). ``rate`` is the mean in
     requests/s, by default the trace's own. ``cv`` is the variability of the gaps of drawn requests.
-    UnknownNameError, FileError or NotInTraceError where the trace cannot be had or lacks what is needed.
+    UnknownNameError, FileError or MissingFigureError where the trace cannot be had or lacks what is needed.
     """
     path = Path(trace)
     if trace in trace_names() or not (path.suffix or "/" in trace):
@@ -99,10 +90,10 @@ def _drawn(summary: TraceSummary, count: int, rate: float | None, cv: float | No
     """Requests with the summary's joint lengths, hours, burst and reuse."""
     if summary.lengths is None:
         mend = "replay one that has lengths, or a file with requests"
-        raise NotInTraceError(summary.name, "lengths of requests", mend)
+        raise MissingFigureError(f"trace {summary.name!r}", "lengths of requests", mend)
     mean = rate or summary.mean_rps
     if mean is None:
-        raise NotInTraceError(summary.name, "rate", "give --rate")
+        raise MissingFigureError(f"trace {summary.name!r}", "rate", "give --rate")
     chance = np.random.default_rng([20251124, seed])
     hours = _hours(summary)
     spread, burst = _burst(summary, cv)

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from benchmarks.gpu.bars import PUBLIC_TFLOPS, PUBLIC_US
 from benchmarks.gpu.sizes import Sizes
-from executor.engine import attention, moe
+from executor.engine import moe
 from executor.engine.backends import operators
 from executor.engine.batch import Batch, Chunks, Tables
 from executor.engine.kv import KvCache
 from executor.engine.linear import Scaling, Weight, dequantise, linear, quantise
-from executor.engine.operators import Operators
+from executor.engine.operators import Operators, decode_rows, prompt_rows
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.timing import time_calls
 from executor.engine.weights import DummyWeights
@@ -170,7 +170,7 @@ def decode_gqa(
     return Problem(
         name=f"decode gqa b={rows} c={context}",
         calls=[functools.partial(ops.decode_gqa, q, layer, one, tables, scale) for one in turned(batch, tables)],
-        exact=lambda: attention.decode_rows(q.float(), layer, batch, tables, scale),
+        exact=lambda: decode_rows(q.float(), layer, batch, tables, scale),
         bytes=read + 2 * q.nbytes,
         flops=4 * rows * context * spec.heads * spec.head_dim,
         tolerance=0.01,
@@ -189,7 +189,7 @@ def decode_mla(sizes: Sizes, device: torch.device, dtype: torch.dtype, ops: Oper
     q = torch.cat([absorbed, q_rope], dim=-1)
     exact = None
     if rows <= 32:  # the reference widens the cache to FP32
-        exact = lambda: attention.decode_rows(q.float(), layer, batch, tables, scale, rank)  # noqa: E731
+        exact = lambda: decode_rows(q.float(), layer, batch, tables, scale, rank)  # noqa: E731
     return Problem(
         name=f"decode mla b={rows} c={context}",
         calls=[
@@ -213,9 +213,7 @@ def prompt(sizes: Sizes, device: torch.device, dtype: torch.dtype, ops: Operator
     scale = spec.head_dim**-0.5
     exact = None
     if tokens <= 2048:
-        exact = lambda: attention.prompt_rows(  # noqa: E731
-            q.float(), keys.float(), values.float(), (tokens,), (tokens,), scale
-        )
+        exact = lambda: prompt_rows(q.float(), keys.float(), values.float(), chunks, scale)  # noqa: E731
     return Problem(
         name=f"prompt t={tokens}",
         calls=[functools.partial(ops.prompt, q, keys, values, chunks, scale)],

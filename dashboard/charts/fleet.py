@@ -19,7 +19,7 @@ _HEADROOM = 1.28
 
 def fleet_fan(record: PlanRecord, pool: str, look: Look = LIGHT, say: Wording = ENGLISH, height: int = 320) -> Figure:
     """GPUs needed against GPUs in service in one pool, P10-P90 bands labelled in words."""
-    months = [(month, _of_pool(month, pool)) for month in record.months]
+    months = [(month, part) for month in record.months for part in month.pools if part.pool == pool]
     rows = [_fan_row(month, part) for month, part in months]
     top = max(max(row["need_p90"], row["in_service_p90"], row["with_rental"]) for row in rows)
     y = alt.Scale(domain=[0, max(1.0, top * _HEADROOM)], nice=False)
@@ -32,10 +32,6 @@ def fleet_fan(record: PlanRecord, pool: str, look: Look = LIGHT, say: Wording = 
     ]
     name = f"need-and-fleet-{shortened(pool, 20)}"
     return parts.figure(name, _fan_takeaway(pool, months, say), layers, look, height, rows)
-
-
-def _of_pool(month: Month, pool: str) -> PoolMonth:
-    return next(part for part in month.pools if part.pool == pool)
 
 
 def _fan_row(month: Month, part: PoolMonth) -> Row:
@@ -212,7 +208,9 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     goal = record.answer.goal
     rows = [_strip_row(month, goal, say) for month in record.months]
     base = alt.Chart(values(rows)).encode(x=month_cells([row["month"] for row in rows], say))
-    scale, share = alt.Scale(domain=[0, 1]), _goal_axis(goal, say)
+    named = f"(datum.value == {goal} ? '{say('goal')} ' : '') + format(datum.value, '.0%')"
+    share = alt.Axis(values=[0, 0.5, goal], title=say("probability"), labelExpr=named, grid=False)
+    scale = alt.Scale(domain=[0, 1])
     month, verdict = parts.tips(("month:N", say("month")), ("verdict:N", say("goal")))
     tip = [month, *parts.odds_tips(say), verdict]
     verdicts, tints = ["met", "missed", "not required"], [look.met, look.missed, look.faint]
@@ -232,12 +230,6 @@ def month_strip(record: PlanRecord, look: Look = LIGHT, say: Wording = ENGLISH) 
     ]
     data = parts.without(rows, "verdict_key", "number")
     return parts.figure("probability-by-month", _strip_takeaway(record, say), layers, look, 116, data)
-
-
-def _goal_axis(goal: float, say: Wording) -> alt.Axis:
-    """Nothing, one half and the goal, which is named."""
-    label = f"(datum.value == {goal} ? '{say('goal')} ' : '') + format(datum.value, '.0%')"
-    return alt.Axis(values=[0, 0.5, goal], title=say("probability"), labelExpr=label, grid=False)
 
 
 def _strip_row(month: Month, goal: float, say: Wording) -> Row:

@@ -86,34 +86,19 @@ DARK = Look(
 
 def chart_config(look: Look) -> dict[str, Any]:
     """Vega-Lite configuration that every chart wears."""
-    axis = {
-        "labelColor": look.quiet,
-        "titleColor": look.quiet,
-        "gridColor": look.faint,
-        "domainColor": look.faint,
-        "tickColor": look.faint,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 8,
-        "labelPadding": 5,
-    }
+    words = dict.fromkeys(("labelColor", "titleColor"), look.quiet)
+    lines = dict.fromkeys(("gridColor", "domainColor", "tickColor"), look.faint)
+    sizes = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8}
+    title = {"color": look.ink, "fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 12, "frame": "bounds"}
     return {
         "font": FONT,
         "background": look.background,
         "padding": {"left": 4, "right": 8, "top": 6, "bottom": 4},
         "view": {"stroke": None},
-        "axis": axis,
+        "axis": {**words, **lines, **sizes, "labelPadding": 5},
         "axisX": {"grid": False},
         "axisY": {"domain": False, "ticks": False},
         "legend": {"labelColor": look.ink, "titleColor": look.quiet, "labelFontSize": 12, "orient": "top"},
-        "title": {
-            "color": look.ink,
-            "fontSize": 15,
-            "fontWeight": 600,
-            "anchor": "start",
-            "offset": 12,
-            "frame": "bounds",
-        },
+        "title": title,
         "text": {"color": look.ink, "fontSize": 12},
     }

@@ -197,7 +197,7 @@ def _pipeline_takeaway(rows: Sequence[Row], month: str, say: Wording) -> str:
 
 def story_gantt(told: Story, look: Look = LIGHT, say: Wording = ENGLISH) -> Figure:
     """One future: a line for each gate and each order; waiting pale, work strong."""
-    rows = [_gate_stretch(stretch, look, say) for stretch in told.gates]
+    rows = [_stretch(each, "gate", say(each["state"]), look.states[each["state"]]) for each in told.gates]
     rows += [_goods_stretch(stretch, look, say) for stretch in told.visits]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))
     y = parts.lane("lane:N", lanes, gap=0.1)
@@ -233,11 +233,6 @@ def _story_takeaway(told: Story, say: Wording) -> str:
         served=sum(1 for item in told.happenings if item.what == "{order}: serves."),
         ended=sum(1 for item in told.happenings if item.rank == 0),
     )
-
-
-def _gate_stretch(stretch: Row, look: Look, say: Wording) -> Row:
-    state = str(stretch["state"])
-    return _stretch(stretch, "gate", say(state), look.states[state])
 
 
 def _goods_stretch(stretch: Row, look: Look, say: Wording) -> Row:

@@ -118,19 +118,16 @@ class _Process:
 
 def _answer(question: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
     try:
-        return "result", _jobs()[question](*arguments)
+        from planner.compare import single_future, what_if
+
+        jobs: dict[str, Callable[..., Any]] = {"quick answer": _quick_answer, "warm up": what_if.warm_up}
+        jobs |= {"pipeline": single_future.pipeline, "story": single_future.story}
+        return "result", jobs[question](*arguments)
     except WaferlagError as error:
         return "error", str(error)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return "error", f"this is our mistake: {type(error).__name__}: {error}"
-
-
-def _jobs() -> dict[str, Callable[..., Any]]:
-    from planner.compare import single_future as trace
-    from planner.compare import what_if as whatif
-
-    return {"pipeline": trace.pipeline, "story": trace.story, "quick answer": _quick_answer, "warm up": whatif.warm_up}
 
 
 def _quick_answer(record: "PlanRecord", *changes: Any) -> "QuickAnswer":

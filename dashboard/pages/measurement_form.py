@@ -54,7 +54,10 @@ def _form(setups: Sequence[Serving]) -> None:
     must_plan()
     try:
         load["concurrency"] = concurrency_of(clients)
-        endpoint = None if where == "gpu" else permitted_address(address)
+        endpoint = None if where == "gpu" else address.strip()
+        if endpoint is not None:
+            with st.spinner("…"):  # the host is looked up, which can take seconds
+                check_endpoint(endpoint, hosts_of(os.environ.get(HOSTS, "")))
     except UserMistakeError as error:
         st.error(plain(error))
         return
@@ -110,16 +113,6 @@ def concurrency_of(text: str) -> list[int]:
         if not part.isdecimal() or not 0 < int(part) <= _MOST_CLIENTS:
             raise UserMistakeError(f"clients: {part!r} {_NO_COUNT}")
     return [int(part) for part in parts]
-
-
-def permitted_address(text: str) -> str:
-    """The address of an endpoint, if it is one and its host is among those that the settings name.
-
-    Raises UserMistakeError with the mend. The host is looked up, which can take seconds.
-    """
-    with st.spinner("…"):
-        check_endpoint(text.strip(), hosts_of(os.environ.get(HOSTS, "")))
-    return text.strip()
 
 
 @st.cache_data(ttl=300, show_spinner=False)

@@ -27,7 +27,10 @@ def page() -> None:
     if placed:
         show(supply.order_calendar(record, colours, words), "calendar")
         st.header(plain(words("Why each order")))
-        _cards(placed, record)
+        for at in range(0, len(placed), 2):
+            for column, order in zip(st.columns(2), placed[at : at + 2], strict=False):
+                with column.container(border=True, height="stretch"):
+                    _card(order, record)
         st.header(plain(words("The calendar as a table")))
         table([_row(order, record) for order in placed], "orders", "order-table", _TITLES)
     else:
@@ -55,13 +58,6 @@ def _ahead(record: PlanRecord) -> None:
         st.markdown(plain(calendar_sentence(record, record.calendar, words)))
         rows = analysis.calendar_rows(record, words)
         table(rows, "if-then-calendar", "calendar-table", analysis.CALENDAR_TITLES)
-
-
-def _cards(orders: list[Order], record: PlanRecord) -> None:
-    for at in range(0, len(orders), 2):
-        for column, order in zip(st.columns(2), orders[at : at + 2], strict=False):
-            with column.container(border=True, height="stretch"):
-                _card(order, record)
 
 
 def _card(order: Order, record: PlanRecord) -> None:

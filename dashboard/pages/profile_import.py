@@ -14,7 +14,7 @@ from dashboard.session import database, say
 from dashboard.signin import may_plan, must_plan
 from dashboard.text import plain
 from db import queries
-from db.repository import ProfileRepository
+from db.repository import store_profile
 from executor.errors import BadInputError, UserMistakeError
 from executor.estimate.measured_points import precision_name
 from executor.measure.imports import imported_profile
@@ -64,7 +64,8 @@ def _store(files: Sequence[tuple[str, bytes]], setup: Serving) -> None:
     except UserMistakeError as error:
         st.error(plain(error))
         return
-    stored = ProfileRepository(database()).add(json.loads(found.to_json()))
+    with database().write() as session:
+        stored = store_profile(session, json.loads(found.to_json()))
     st.success(plain(say()("Stored as profile {id}.", id=stored)))
 
 

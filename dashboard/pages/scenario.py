@@ -34,7 +34,8 @@ def page() -> None:
     text = st.text_area(words("Scenario file (YAML)"), written, height=520, key=f"yaml-{source}", max_chars=1_000_000)
     scenario = _opened(text)
     if scenario is not None:
-        _counted(scenario)
+        parts = {name: len(getattr(scenario, name)) for name in ("pools", "sources", "gates")}
+        st.success(plain(words("The scenario holds: {pools} pools, {sources} sources, {gates} gates.", **parts)))
     download(st, words("Download YAML"), lambda: text, "scenario.yaml", "text/yaml", "yaml-file")
     if scenario is not None:
         _save(scenario, text == written)
@@ -73,11 +74,6 @@ def _opened(text: str) -> Scenario | None:
         except UserMistakeError as error:
             st.error(plain(str(error).replace(str(path), "scenario.yaml")))
     return None
-
-
-def _counted(scenario: Scenario) -> None:
-    parts = {name: len(getattr(scenario, name)) for name in ("pools", "sources", "gates")}
-    st.success(plain(say()("The scenario holds: {pools} pools, {sources} sources, {gates} gates.", **parts)))
 
 
 def _save(scenario: Scenario, unchanged: bool) -> None:

@@ -1,5 +1,4 @@
-"""What-if: change the inputs that matter against a pinned baseline, with common random numbers, and see the
-difference."""
+"""What-if: other inputs against a pinned baseline, with common random numbers, and the difference."""
 
 import streamlit as st
 
@@ -40,7 +39,10 @@ def page() -> None:
     else:
         _answer(run, record, question)
         st.header(plain(words("What was changed")))
-        table(_texts(input_differences(record.scenario, scenario)), "inputs", "inputs")
+        differences = input_differences(record.scenario, scenario)
+        # Text: a table's column has one type, and the values are mixed.
+        rows = [{key: "–" if value is None else str(value) for key, value in row.items()} for row in differences]
+        table(rows, "inputs", "inputs")
     if record.frontier:
         st.header(plain(words("What other goals cost")))
         show(frontier(record, look(), words), "frontier")
@@ -70,14 +72,12 @@ def _answer(run: RunSummary, record: PlanRecord, question: Question) -> None:
 
 
 _QUICK = (
-    "A quick answer on the first {n} futures of the same random numbers, with all orders settled "
-    "beforehand on both sides; "
-    "differences are of equal futures, with 90 % intervals."
+    "A quick answer on the first {n} futures of the same random numbers, with all orders settled beforehand on both "
+    "sides; differences are of equal futures, with 90 % intervals."
 )
 _ALL = (
-    "All {n} futures of both plans, with common random numbers; 90 % intervals, wider than needed, "
-    "since what they share is "
-    "left out."
+    "All {n} futures of both plans, with common random numbers; 90 % intervals, wider than needed, since what they "
+    "share is left out."
 )
 
 
@@ -108,11 +108,6 @@ def _tornado(run: RunSummary, record: PlanRecord) -> None:
         tornado_row(lever, base, low.result(), high.result()) for lever, (low, high) in zip(found, answers, strict=True)
     ]
     show(tornado_bars(widest_first(rows), record.scenario.currency, look(), words), "tornado-chart")
-
-
-def _texts(rows: list[dict[str, object]]) -> list[dict[str, str]]:
-    """Mixed values as text: a table's column has one type."""
-    return [{key: "–" if value is None else str(value) for key, value in row.items()} for row in rows]
 
 
 page()

@@ -3,18 +3,20 @@
 A candidate that does not import, raises, or is wrong on a small random problem is passed over, and the reason
 is kept in ``REPORT``, so that a measurement can say what it measured. The optional wheels ``fa3-fwd`` (prompt
 attention) and ``sgl-deep-gemm`` (FP8 products) take part when they import.
+
+torch 2.11's ``varlen_attn`` has neither a block table nor a keyword for grouped heads; keys are therefore
+gathered from the cache where a chunk has a past, and heads are repeated where the kernel does not share them.
 """
 
-from __future__ import annotations
-
 import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from executor.engine import flash
 from executor.engine.batch import Chunks
 from executor.engine.linear import (
     BLOCK,
@@ -26,7 +28,7 @@ from executor.engine.linear import (
     quantise,
     scaled_product,
 )
-from executor.engine.operators import Operators, TorchOperators
+from executor.engine.operators import Operators, TorchOperators, prompt_rows
 
 REPORT: dict[str, str] = {}
 """Operator -> the back end chosen, and what was wrong with those before it."""
@@ -55,12 +57,12 @@ def choose(device: torch.device) -> tuple[Callable[..., Tensor], Callable[..., T
     generator = torch.Generator(device).manual_seed(0)
     gqa = first_right(
         "prompt attention, GQA",
-        [flash.fa3, flash.ragged, flash.ragged_repeated, flash.plain],
+        [fa3, ragged, ragged_repeated, prompt_rows],
         lambda call: _prompt_error(call, (8, 2, 128, 128), device, generator),
     )
     mla = first_right(
         "prompt attention, MLA",
-        [flash.fa3, flash.ragged, flash.plain],
+        [fa3, ragged, prompt_rows],
         lambda call: _prompt_error(call, (4, 4, 192, 128), device, generator),
     )
     from executor.engine.kernels.elementwise import quantise_tokens
@@ -93,6 +95,38 @@ def first_right(operator: str, candidates: Sequence[Call], error: Callable[[Call
             return candidate
         faults.append(f"{name}: error {found:.3f}")
     raise RuntimeError(f"no {operator} works on this device: {'; '.join(faults)}")
+
+
+def ragged(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
+    """torch's varlen flash attention, KV heads shared by the kernel itself."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    options: dict[str, Any] = {"scale": scale, "window_size": (-1, 0)}  # causal, aligned at the last key
+    if q.shape[1] != keys.shape[1] and "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        options["enable_gqa"] = True
+    width = values.shape[-1]
+    padded = F.pad(values, (0, q.shape[-1] - width))  # this kernel has one width for keys and values
+    out = varlen_attn(
+        q, keys, padded, chunks.starts, chunks.context_starts, max(chunks.counts), max(chunks.contexts), **options
+    )
+    return out[..., :width]
+
+
+def ragged_repeated(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
+    """The same with each KV head repeated for the query heads that share it."""
+    sharing = q.shape[1] // keys.shape[1]
+    return ragged(q, keys.repeat_interleave(sharing, 1), values.repeat_interleave(sharing, 1), chunks, scale)
+
+
+def fa3(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
+    """FlashAttention 3 from ``fa3-fwd``: BF16, keys of 192 with values of 128 (MLA) included."""
+    from fa3_fwd_interface import flash_attn_varlen_func  # type: ignore[import-not-found]
+
+    out = flash_attn_varlen_func(
+        q, keys, values, chunks.starts, chunks.context_starts, max(chunks.counts), max(chunks.contexts),
+        softmax_scale=scale, causal=True,
+    )  # fmt: skip
+    return out[0] if isinstance(out, tuple) else out
 
 
 def deep_gemm_product(x: Tensor, weight: Weight) -> Tensor:
@@ -137,7 +171,7 @@ def _prompt_error(
         torch.tensor([0, sizes[0], sum(sizes)], dtype=torch.int32, device=device) for sizes in (counts, contexts)
     )
     chunks = Chunks(starts, context_starts, None, counts, contexts)
-    exact = flash.plain(q.float(), keys.float(), values.float(), chunks, width**-0.5)
+    exact = prompt_rows(q.float(), keys.float(), values.float(), chunks, width**-0.5)
     return _relative(call(q, keys, values, chunks, width**-0.5), exact)
 
 

@@ -1,10 +1,7 @@
 """What the device needs to know of one step, packed on the host and copied over at once.
 
-The page tables and the last sampled token of each slot stay on the device, so that a decoding row's input
-never passes through the host: the host may send step n + 1 before it has read the tokens of step n.
+The page tables and the last sampled token of each slot stay on the device.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,43 +85,48 @@ class Tables:
 class Packer:
     """Turns steps into batches: one host buffer, one copy, views on the device."""
 
-    def __init__(self, tables: Tables, device: torch.device, in_flight: int = 3) -> None:
+    def __init__(self, tables: Tables, device: torch.device) -> None:
         self.tables = tables
         self.device = device
-        self._buffers: list[Tensor | None] = [None] * in_flight  # pinned; reused only when long since copied
+        self._buffers: list[Tensor | None] = [None] * 3  # pinned; reused only when long since copied
         self._turn = 0
 
     def pack(self, step: Step) -> Batch:
         """The batch of one step; page tables on the device are brought up to date first."""
         self.tables.note(step)
-        parts = _Parts()
         decodes = len(step.decodes)
         slots = np.fromiter((s.slot for s in step.decodes), np.int32, decodes)
         origins = np.fromiter((s.origin for s in step.decodes), np.int64, decodes)
         positions = (step.number - origins).astype(np.int32)
         fields = [_chunk_fields(chunk) for chunk in step.chunks]
-        ids = parts.add([np.full(decodes, -1, np.int32), *(f[0] for f in fields)])
-        places = parts.add([positions, *(f[1] for f in fields)])
-        owners = parts.add([slots, *(f[2] for f in fields)])
-        rows, samplers = _samplers(step, slots)
-        rows_at, samplers_at = parts.add([rows]), parts.add([samplers])
-        changes = parts.add([np.asarray(step.new_pages, np.int32).reshape(-1, 3).T.reshape(-1)])
-        ragged = _ragged(step.chunks, self.tables) if step.chunks else None
-        laid = [parts.add([array]) for array in ragged] if ragged is not None else []
-        device = self._copy(parts.joined())
-        view = [device[at] for at in (ids, places, owners, rows_at, samplers_at, changes)]
-        self._change_tables(view[5].view(3, -1))
-        token_ids = torch.where(view[0] < 0, self.tables.last_tokens[view[2]], view[0])
+        laid = [
+            np.concatenate(each)
+            for each in zip((np.full(decodes, -1, np.int32), positions, slots), *fields, strict=True)
+        ]
+        laid += _samplers(step, slots)
+        laid.append(np.asarray(step.new_pages, np.int32).reshape(-1, 3).T.reshape(-1))
+        counts = tuple(chunk.count for chunk in step.chunks)
+        contexts = tuple(chunk.start + chunk.count for chunk in step.chunks)
+        laid += _ragged(step.chunks, counts, contexts, self.tables) if step.chunks else []
+        sizes = [array.size for array in laid]
+        ids, places, owners, rows, samplers, changes, *ragged = self._copy(np.concatenate(laid)).split(sizes)
+        if changes.numel():
+            changed, indices, pages = changes.view(3, -1)
+            self.tables.pages[changed.long(), indices.long()] = pages
+        chunks = None
+        if ragged:
+            starts, context_starts, *cells = ragged
+            chunks = Chunks(starts, context_starts, cells[0] if cells else None, counts, contexts)
         return Batch(
-            token_ids=token_ids,
-            positions=view[1],
-            slots=view[2],
-            cells=self.tables.cells(view[2], view[1]),
+            token_ids=torch.where(ids < 0, self.tables.last_tokens[owners], ids),
+            positions=places,
+            slots=owners,
+            cells=self.tables.cells(owners, places),
             decodes=decodes,
             max_context=int(positions.max(initial=0)) + 1,
-            chunks=_chunks(step.chunks, [device[at] for at in laid]) if laid else None,
-            sample_rows=view[3],
-            sample_slots=view[4],
+            chunks=chunks,
+            sample_rows=rows,
+            sample_slots=samplers,
         )
 
     def _copy(self, packed: Ints) -> Tensor:
@@ -137,28 +139,6 @@ class Packer:
             buffer = self._buffers[self._turn] = torch.empty(size, dtype=torch.int32, pin_memory=True)
         buffer.numpy()[: packed.size] = packed
         return buffer[: packed.size].to(self.device, non_blocking=True)
-
-    def _change_tables(self, changes: Tensor) -> None:
-        if changes.shape[1]:
-            slots, indices, pages = changes.unbind(0)
-            self.tables.pages[slots.long(), indices.long()] = pages
-
-
-class _Parts:
-    """Arrays that become one."""
-
-    def __init__(self) -> None:
-        self._arrays: list[Ints] = []
-        self._size = 0
-
-    def add(self, arrays: list[Ints]) -> slice:
-        start = self._size
-        self._arrays += arrays
-        self._size += sum(array.size for array in arrays)
-        return slice(start, self._size)
-
-    def joined(self) -> Ints:
-        return np.concatenate(self._arrays)
 
 
 def _chunk_fields(chunk: Chunk) -> tuple[Ints, Ints, Ints]:
@@ -181,24 +161,10 @@ def _samplers(step: Step, slots: Ints) -> tuple[Ints, Ints]:
     return np.asarray(rows, np.int32), np.asarray(owners, np.int32)
 
 
-def _ragged(chunks: Sequence[Chunk], tables: Tables) -> list[Ints]:
+def _ragged(chunks: Sequence[Chunk], counts: tuple[int, ...], contexts: tuple[int, ...], tables: Tables) -> list[Ints]:
     """Row starts, context starts, and the context's cells where something precedes a chunk."""
-    counts = [chunk.count for chunk in chunks]
-    contexts = [chunk.start + chunk.count for chunk in chunks]
     laid = [np.cumsum([0, *lengths]).astype(np.int32) for lengths in (counts, contexts)]
     if any(chunk.start for chunk in chunks):
-        cells = [
-            tables.context_cells(chunk.sequence.slot, context) for chunk, context in zip(chunks, contexts, strict=True)
-        ]
-        laid.append(np.concatenate(cells))
+        each = zip(chunks, contexts, strict=True)
+        laid.append(np.concatenate([tables.context_cells(chunk.sequence.slot, context) for chunk, context in each]))
     return laid
-
-
-def _chunks(chunks: Sequence[Chunk], laid: list[Tensor]) -> Chunks:
-    return Chunks(
-        starts=laid[0],
-        context_starts=laid[1],
-        context_cells=laid[2] if len(laid) > 2 else None,
-        counts=tuple(chunk.count for chunk in chunks),
-        contexts=tuple(chunk.start + chunk.count for chunk in chunks),
-    )

@@ -5,8 +5,6 @@ neither a thread nor a C function at work in it (``9**9**9``) can be stopped fro
 bytes and MOST_SECONDS after its start; the kernel ends it where it wants more.
 """
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

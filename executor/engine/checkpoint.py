@@ -23,8 +23,8 @@ from executor.engine.moe import Experts
 from executor.engine.slices import WHOLE, Slice
 from executor.engine.weights import Cut, ModelWeights, build, check_memory
 from executor.errors import BadInputError, UnsupportedModelError, did_you_mean, shown
-from executor.json_input import inside, read_json
 from executor.model.spec import ModelSpec, from_hf_config
+from executor.user_files import inside, read_json
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -133,13 +133,10 @@ class Shards:
     def read(self, name: str, rows: Cut, columns: Cut) -> Tensor:
         """The tensor, or the rows and columns asked for, in memory of its own; BadInputError if not finite."""
         stored = self._files[self._file_of[name]].get_slice(name)
+        cuts = [slice(None) if cut is None else slice(cut.start, cut.stop) for cut in (rows, columns)]
         dimensions = len(stored.get_shape())
-        cut = [slice(None)] * dimensions
-        if rows is not None:
-            cut[0] = slice(rows.start, rows.stop)
-        if columns is not None:
-            cut[1] = slice(columns.start, columns.stop)
-        tensor: Tensor = stored[tuple(cut)] if dimensions else self._files[self._file_of[name]].get_tensor(name)
+        part = tuple(cuts[:dimensions])
+        tensor: Tensor = stored[part] if dimensions else self._files[self._file_of[name]].get_tensor(name)
         if not _finite(tensor):
             raise BadInputError(f"{self.place(name)} holds NaN or infinity; the file is damaged")
         return tensor
@@ -176,7 +173,7 @@ class Shards:
 
     def _open(self, stack: ExitStack, name: str) -> None:
         path = inside(self.directory, name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # False for a name that no file can have, which pathlib raises for
             raise BadInputError(f"{path}: named by {INDEX}, but missing; download the model again")
         try:
             opened = stack.enter_context(safe_open(path, framework="pt", device="cpu"))

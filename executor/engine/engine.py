@@ -1,8 +1,7 @@
 """The engine: requests in, tokens out. One step is schedule, launch, collect.
 
-With look-ahead the host launches step n + 1 before it reads the tokens of step n, so the device never waits for it:
-decoding rows take their input from the device's table of last tokens, and a row that turns out to have stopped is
-computed once in vain. On the CPU look-ahead changes nothing but the order, and is off by default.
+With look-ahead the host launches step n + 1 before it reads the tokens of step n (docs/executor.md, "The step"). On the
+CPU that changes nothing but the order, and is off by default.
 """
 
 from __future__ import annotations
@@ -92,7 +91,6 @@ class Engine:
     ) -> None:
         self.spec = spec
         self.device = weights.embedding.device
-        self.settings = settings
         on_cuda = self.device.type == "cuda"
         limits = _limits(spec, settings)
         self.scheduler = Scheduler(limits)
@@ -123,14 +121,12 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         settings: Settings = Settings(),
-        part: Slice = WHOLE,
-        routing: Routing = LEARNED,
     ) -> Engine:
         """An engine with the weights in ``directory``; raises ExecutorError before memory is spent."""
         from executor.engine.checkpoint import load
 
-        spec, weights = load(directory, dtype, torch.device(device), part)
-        return cls(spec, weights, _with_pages(spec, weights, settings, part, routing), part, routing)
+        spec, weights = load(directory, dtype, torch.device(device))
+        return cls(spec, weights, _with_pages(spec, weights, settings, WHOLE, LEARNED))
 
     @classmethod
     def dummy(
@@ -145,7 +141,7 @@ class Engine:
         seed: int = 0,
     ) -> Engine:
         """An engine with seeded random weights made on the device, FP8 where ``scaling`` says so."""
-        part = part.check(spec)
+        part.check(spec)
         sizes = build(spec, part, DummyWeights(dtype, torch.device("meta"), scaling))
         check_memory(f"{spec.name}: weights", sizes.bytes, torch.device(device))
         weights = build(spec, part, DummyWeights(dtype, torch.device(device), scaling, seed))
@@ -163,15 +159,7 @@ class Engine:
         worst = max(prompt, default=0, key=lambda token: max(token, -token * self.spec.vocab))
         if not 0 <= worst < self.spec.vocab:
             raise BadInputError(f"request {request_id!r}: token {worst} is not in 0..{self.spec.vocab - 1}")
-        self.scheduler.add(
-            Request(
-                id=request_id,
-                prompt=prompt,
-                max_tokens=sampling.max_tokens,
-                stop_ids=sampling.stop_ids,
-                min_tokens=sampling.min_tokens,
-            )
-        )
+        self.scheduler.add(Request(request_id, prompt, sampling.max_tokens, sampling.stop_ids, sampling.min_tokens))
         seed = int(self._chance.integers(1 << 62)) if sampling.seed is None else sampling.seed
         self._samplings[request_id] = sampling, signed(seed)
         return request_id

@@ -1,11 +1,8 @@
 """CUDA graphs of decoding steps: one per batch size of a few buckets, replayed with new inputs.
 
-A replay launches a whole step at once, so that the host's time per kernel no longer counts. A batch between
-two sizes is padded with rows in the trash slot. Steps with prompt chunks are launched kernel by kernel: they
-are long enough to hide the host.
+A replay launches a whole step at once, so that the host's time per kernel no longer counts. Steps with prompt chunks
+are launched kernel by kernel: they are long enough to hide the host.
 """
-
-from __future__ import annotations
 
 import bisect
 from collections.abc import Callable
@@ -17,17 +14,13 @@ from torch import Tensor
 from executor.engine.batch import Batch, Tables
 
 
-def bucket_sizes(max_batch: int) -> list[int]:
-    """1, 2, 4, 8, then by 8 up to 64, by 16 up to 256 and by 32 beyond: padding wastes at most a quarter."""
-    sizes = [1, 2, 4, *range(8, 65, 8), *range(80, 257, 16), *range(288, max_batch + 32, 32)]
-    return [*(size for size in sizes if size < max_batch), max_batch]
-
-
 class DecodeGraphs:
     """Graphs by bucket over one set of static inputs, sharing one memory pool."""
 
     def __init__(self, forward: Callable[[Batch], Tensor], tables: Tables, max_batch: int, max_context: int) -> None:
-        self.sizes = bucket_sizes(max_batch)
+        # By 8 up to 64, by 16 up to 256 and by 32 beyond: padding wastes at most a quarter.
+        sizes = [1, 2, 4, *range(8, 65, 8), *range(80, 257, 16), *range(288, max_batch, 32)]
+        self.sizes = [*(size for size in sizes if size < max_batch), max_batch]
         self._forward = forward
         self._tables = tables
         self._max_context = max_context

@@ -3,8 +3,6 @@
 One page beyond the pool's is the *trash page*: rows that only pad a CUDA graph's batch read and write there.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

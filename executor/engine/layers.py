@@ -3,8 +3,6 @@
 Norms and rotations are computed in FP32 and rounded once, as the published model code does.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -73,8 +71,7 @@ def rope_table(spec: ModelSpec, positions: int, device: torch.device | str) -> R
 
 
 def softmax_scale(spec: ModelSpec) -> float:
-    r"""1 / sqrt(d), times m^2 under YaRN with mscale_all_dim (DeepSeek): m = 0.1 mscale_all_dim ln(factor) +
-    1."""
+    r"""1 / sqrt(d), times m^2 under YaRN with mscale_all_dim (DeepSeek): m = 0.1 mscale_all_dim ln(factor) + 1."""
     scale = spec.head_dim**-0.5
     scaling = spec.rope.scaling
     if spec.mla is not None and scaling is not None and scaling.mscale_all_dim and scaling.kind == "yarn":

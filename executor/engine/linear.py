@@ -11,8 +11,6 @@ On CUDA the activations are quantised the same way on the fly, one scale a token
 128 inputs (block), and the product accumulates in FP32. On the CPU the weight is dequantised, which is exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -54,11 +52,6 @@ class Parts:
     """Matrices with the same input whose outputs are laid side by side, where they cannot be one matrix."""
 
     weights: tuple[Weight, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes on the device."""
-        return sum(weight.bytes for weight in self.weights)
 
 
 Linear = Weight | Parts

@@ -1,7 +1,5 @@
 """The decoder: embedding, layers of attention and MLP, norm, head. One class for GQA and MLA, dense and MoE."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +36,6 @@ class Decoder:
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [samplers, vocabulary of this rank] of one step, in the model's data type."""
-        hidden = self.hidden(batch)
-        return F.linear(hidden, self.weights.head)
-
-    def hidden(self, batch: Batch) -> Tensor:
-        """Final normed hidden states [samplers, hidden]."""
         ops, eps = self.operators, self.spec.rms_eps
         x = F.embedding(batch.token_ids, self.weights.embedding)
         flow: Tensor | None = None
@@ -53,7 +46,8 @@ class Decoder:
             x = self._mlp(layer.mlp, x, self.routing[index])
         assert flow is not None
         rows = batch.sample_rows
-        return ops.add_rms_norm(x[rows], flow[rows], self.weights.norm, eps)[0]
+        hidden = ops.add_rms_norm(x[rows], flow[rows], self.weights.norm, eps)[0]
+        return F.linear(hidden, self.weights.head)
 
     def _attention(self, layer: LayerWeights, x: Tensor, batch: Batch, cache: LayerCache) -> Tensor:
         if isinstance(layer.attention, MlaWeights):

@@ -3,8 +3,6 @@
 Nothing here waits for the device: group sizes stay there as offsets, found by search in the sorted ids.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 
@@ -29,33 +27,24 @@ class Experts:
         return self.gate_up.data.shape[0]
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Pairs in the order of their experts. Pair p is token p // pairs_per_token."""
+def _by_expert(ids: Tensor, experts: int) -> tuple[Tensor, Tensor]:
+    """Pairs [T, k] sorted by expert id; ids equal to ``experts`` go to the end. Pair p is token p // k.
 
-    order: Tensor
-    """[P] the pair at each sorted place."""
-    offsets: Tensor
-    """[E + 1] int32 where each expert's pairs begin; the pairs after the last belong to no expert here."""
-
-
-def group_by_expert(ids: Tensor, experts: int) -> Groups:
-    """Sort pairs [T, k] by expert id; ids equal to ``experts`` go to the end."""
+    Returns order [T k], the pair at each sorted place, and offsets [E + 1] int32, where each expert's pairs begin.
+    """
     expert_of, order = ids.flatten().sort(stable=True)
     bounds = torch.arange(experts + 1, device=ids.device, dtype=expert_of.dtype)
-    offsets = torch.searchsorted(expert_of.contiguous(), bounds, out_int32=True)
-    return Groups(order, offsets)
+    return order, torch.searchsorted(expert_of.contiguous(), bounds, out_int32=True)
 
 
 def run_by_loop(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
     """The reference: one expert after the other; x [T, H] to [T, H]."""
-    groups = group_by_expert(ids, experts.count)
-    bounds = groups.offsets.tolist()
+    order, offsets = _by_expert(ids, experts.count)
     out = torch.zeros(ids.numel(), x.shape[1], dtype=x.dtype, device=x.device)
-    for expert, (start, end) in enumerate(itertools.pairwise(bounds)):
+    for expert, (start, end) in enumerate(itertools.pairwise(offsets.tolist())):
         if start == end:
             continue
-        pairs = groups.order[start:end]
+        pairs = order[start:end]
         inner = silu_mul(F.linear(x[pairs // ids.shape[1]], _one(experts.gate_up, expert, x.dtype)))
         out[pairs] = F.linear(inner, _one(experts.down, expert, x.dtype))
     return combine(out, weights)
@@ -63,13 +52,12 @@ def run_by_loop(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Te
 
 def run_grouped(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
     """Large batches: torch's grouped product over the sorted pairs. Same shapes as ``run_by_loop``."""
-    groups = group_by_expert(ids, experts.count)
-    ends = groups.offsets[1:]
-    gathered = x[groups.order // ids.shape[1]]
-    inner = silu_mul(_grouped(gathered, experts.gate_up, ends))
+    order, offsets = _by_expert(ids, experts.count)
+    ends = offsets[1:]
+    inner = silu_mul(_grouped(x[order // ids.shape[1]], experts.gate_up, ends))
     sorted_out = _grouped(inner, experts.down, ends)
     out = torch.empty_like(sorted_out)
-    out[groups.order] = sorted_out
+    out[order] = sorted_out
     return combine(out.masked_fill((ids.flatten() == experts.count).unsqueeze(1), 0), weights)
 
 

@@ -4,17 +4,64 @@
 device's. Shapes: T tokens, D decoding rows, H query heads, G KV heads, W head width.
 """
 
-from __future__ import annotations
-
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from executor.engine import attention, layers, moe
+from executor.engine import layers, moe
 from executor.engine.batch import Batch, Chunks, Tables
 from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
 from executor.engine.moe import Experts
 from executor.engine.routing import choose_experts
+
+
+def decode_rows(
+    q: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float, value_width: int | None = None
+) -> Tensor:
+    """One token a row: q [D, heads, width] to [D, heads, value width].
+
+    With ``value_width`` (MLA, absorbed) the first so many elements of the cached latent are the values.
+    """
+    rows = batch.decodes
+    places = torch.arange(batch.max_context, device=q.device)
+    cells = tables.cells(batch.slots[:rows].unsqueeze(1).expand(-1, batch.max_context), places.expand(rows, -1))
+    keys = cache.read_keys(cells, q.dtype)
+    values = cache.read_values(cells, q.dtype) if value_width is None else keys[..., :value_width]
+    seen = places <= batch.positions[:rows].unsqueeze(1)
+    out = F.scaled_dot_product_attention(
+        q.unsqueeze(2),
+        keys.transpose(1, 2),
+        values.transpose(1, 2),
+        attn_mask=seen[:, None, None, :],
+        scale=scale,
+        enable_gqa=q.shape[1] != keys.shape[2],
+    )
+    return out.squeeze(2)
+
+
+def prompt_rows(q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
+    """Causal attention, chunk by chunk: q [sum counts, heads, width], keys and values [sum contexts, kv heads, ...].
+
+    The last ``count`` of each chunk's ``context`` keys are the chunk's own tokens.
+    """
+    outputs = []
+    q_end = k_end = 0
+    for count, context in zip(chunks.counts, chunks.contexts, strict=True):
+        q_end, k_end = q_end + count, k_end + context
+        own, past = slice(q_end - count, q_end), slice(k_end - context, k_end)
+        last = torch.arange(context - count, context, device=q.device)
+        seen = torch.arange(context, device=q.device) <= last.unsqueeze(1)
+        out = F.scaled_dot_product_attention(
+            q[own].transpose(0, 1).unsqueeze(0),
+            keys[past].transpose(0, 1).unsqueeze(0),
+            values[past].transpose(0, 1).unsqueeze(0),
+            attn_mask=seen,
+            scale=scale,
+            enable_gqa=q.shape[1] != keys.shape[1],
+        )
+        outputs.append(out.squeeze(0).transpose(0, 1))
+    return torch.cat(outputs)
 
 
 class TorchOperators:
@@ -59,18 +106,18 @@ class TorchOperators:
 
     def decode_gqa(self, q: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float) -> Tensor:
         """q [D, H, W] against the cache: [D, H, W]."""
-        return attention.decode_rows(q, cache, batch, tables, scale)
+        return decode_rows(q, cache, batch, tables, scale)
 
     def decode_mla(
         self, absorbed: Tensor, q_rope: Tensor, cache: LayerCache, batch: Batch, tables: Tables, scale: float
     ) -> Tensor:
         """Absorbed queries [D, H, rank] and their rotated tails [D, H, rope] against the latents: [D, H, rank]."""
         q = torch.cat([absorbed, q_rope], dim=-1)
-        return attention.decode_rows(q, cache, batch, tables, scale, value_width=absorbed.shape[-1])
+        return decode_rows(q, cache, batch, tables, scale, value_width=absorbed.shape[-1])
 
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
         """Causal attention of ragged chunks: q [tokens, H, W], keys and values [context tokens, G, ...]."""
-        return attention.prompt_rows(q, keys, values, chunks.counts, chunks.contexts, scale)
+        return prompt_rows(q, keys, values, chunks, scale)
 
     def run_experts(self, x: Tensor, ids: Tensor, weights: Tensor, experts: Experts) -> Tensor:
         """x [T, hidden] through the experts ids [T, k], added up with weights [T, k]."""

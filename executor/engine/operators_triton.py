@@ -1,7 +1,5 @@
 """The device's operators: Triton kernels, with flash attention for prompts and grouped products for large batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -9,11 +7,10 @@ from torch import Tensor
 
 from executor.engine import moe
 from executor.engine.batch import Batch, Chunks, Tables
-from executor.engine.flash import plain
 from executor.engine.kernels import attention, elementwise, experts, router
 from executor.engine.kv import LayerCache
 from executor.engine.moe import Experts
-from executor.engine.operators import TorchOperators
+from executor.engine.operators import TorchOperators, prompt_rows
 from executor.engine.tuning import Tuning
 
 Prompt = Callable[[Tensor, Tensor, Tensor, Chunks, float], Tensor]
@@ -31,8 +28,8 @@ class TritonOperators(TorchOperators):
     prepare_gqa = staticmethod(elementwise.prepare_gqa)
     prepare_mla = staticmethod(elementwise.prepare_mla)
 
-    def __init__(self, tuning: Tuning | None = None, prompt: Prompt = plain, prompt_mla: Prompt = plain) -> None:
-        self.tuning = tuning if tuning is not None else Tuning()
+    def __init__(self, prompt: Prompt = prompt_rows, prompt_mla: Prompt = prompt_rows) -> None:
+        self.tuning = Tuning()
         self._prompt = prompt
         self._prompt_mla = prompt_mla
 
@@ -57,7 +54,7 @@ class TritonOperators(TorchOperators):
     def prompt(self, q: Tensor, keys: Tensor, values: Tensor, chunks: Chunks, scale: float) -> Tensor:
         """Flash attention of ragged chunks; plain where it was not checked, that is, for other types than BF16."""
         if q.dtype != torch.bfloat16:
-            return plain(q, keys, values, chunks, scale)
+            return prompt_rows(q, keys, values, chunks, scale)
         chosen = self._prompt if keys.shape[-1] == values.shape[-1] else self._prompt_mla
         return chosen(q, keys, values, chunks, scale)
 

@@ -1,16 +1,10 @@
 """Which experts a token goes to: the model's own router, or a stated distribution in its place.
 
-Random weights route badly (some experts get nearly everything), and one expert-parallel rank cannot know what
-the other ranks' tokens chose. For measurements the choice is therefore drawn from a stated law, seeded; the
-router still runs, so its time is counted.
-
-An expert-parallel rank receives the tokens that chose its experts, from all ranks: on average as many pairs
-of token and expert as its own tokens chose. A row of the table then stands for one token's worth of received
-pairs, and its hidden state is that of the rank's own token. Pairs a rank does not compute name the expert
-``experts`` (one past the last).
+docs/executor.md ("Slices") says why. An expert-parallel rank receives, from all ranks, the tokens that chose its
+experts: on average as many pairs of token and expert as its own tokens chose. A row of the table then represents one
+token's worth of received pairs, and its hidden state is that of the rank's own token. Pairs a rank does not compute
+name the expert ``experts`` (one past the last).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path

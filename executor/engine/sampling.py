@@ -5,8 +5,6 @@ request's seed and the token's position alone. So a request gets the same tokens
 in whatever chunks its prompt was computed, and after a preemption.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -44,11 +42,6 @@ class Sampling:
                 f" (got {self.top_k}, {self.min_tokens}, {self.max_tokens})"
             )
 
-    @property
-    def truncated(self) -> bool:
-        """The distribution is cut, which needs it sorted."""
-        return self.top_k > 0 or self.top_p < 1
-
 
 GREEDY = Sampling()
 
@@ -60,7 +53,6 @@ class SlotSettings:
         self.device = device
         self._numbers = np.zeros((slots, 3), dtype=np.float32)  # temperature, top_k, top_p
         self._seeds = np.zeros(slots, dtype=np.int64)
-        self._truncated = np.zeros(slots, dtype=bool)
         self._changed = True
         self.numbers = torch.zeros(slots, 3, device=device)
         self.seeds = torch.zeros(slots, dtype=torch.int64, device=device)
@@ -69,7 +61,6 @@ class SlotSettings:
         """A request enters a slot."""
         self._numbers[slot] = sampling.temperature, sampling.top_k, sampling.top_p
         self._seeds[slot] = seed
-        self._truncated[slot] = sampling.truncated
         self._changed = True
 
     def sample(self, logits: Tensor, slots: list[int], device_slots: Tensor, positions: Tensor) -> Tensor:
@@ -80,7 +71,8 @@ class SlotSettings:
             self.numbers = torch.from_numpy(self._numbers).to(self.device)
             self.seeds = torch.from_numpy(self._seeds).to(self.device)
             self._changed = False
-        truncated = bool(self._truncated[slots].any())
+        _, top_k, top_p = self._numbers[slots].T
+        truncated = bool((top_k > 0).any() or (top_p < 1).any())  # a distribution that is cut has to be sorted
         return sample(logits, self.numbers[device_slots], self.seeds[device_slots], positions, truncated)
 
 

@@ -4,10 +4,8 @@ A slice computes exactly its rank's share and no collective: what it returns are
 all-reduce would add up. Whole models are the slice with one rank.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from executor.errors import BadInputError
 from executor.model.spec import ModelSpec
@@ -30,8 +28,8 @@ class Slice:
             if size < 1 or not 0 <= rank < size:
                 raise BadInputError(f"{what}-parallel rank {rank} of {size} does not exist")
 
-    def check(self, spec: ModelSpec) -> Slice:
-        """This slice, if the model can be cut so. BadInputError says what does not divide."""
+    def check(self, spec: ModelSpec) -> None:
+        """BadInputError, which says what does not divide, where the model cannot be cut so."""
         cuts = [("heads", spec.heads, self.tp_size), ("intermediate", spec.intermediate, self.tp_size)]
         if spec.moe is not None:
             cuts.append(("experts", spec.moe.experts, self.ep_size))
@@ -47,7 +45,6 @@ class Slice:
         for layer in self.layers or ():
             if not 0 <= layer < spec.layers:
                 raise BadInputError(f"{spec.name} has layers 0 to {spec.layers - 1}, not {layer}")
-        return replace(self, layers=tuple(self.layers) if self.layers is not None else None)
 
     def layer_indices(self, spec: ModelSpec) -> Sequence[int]:
         """The layers of the model that this device computes."""

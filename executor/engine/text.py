@@ -1,18 +1,16 @@
 """From a prompt to a stream of text: what ``waferlag generate`` does."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from executor.engine.checkpoint import load, read_spec
 from executor.engine.engine import Engine, Settings
-from executor.engine.sampling import Sampling
-from executor.engine.tokenizer import Tokenizer
+from executor.engine.sampling import GREEDY, Sampling
+from executor.engine.tokenizer import TextStream, Tokenizer
 from executor.errors import BadInputError, UnknownNameError
 from executor.model.spec import ModelSpec
 
@@ -27,11 +25,7 @@ class TextSettings:
     ends before the first of ``stops``.
     """
 
-    max_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int | None = None
+    sampling: Sampling = GREEDY
     dtype: str = "auto"
     device: str = "auto"
     raw: bool = False
@@ -46,19 +40,12 @@ def stream_text(directory: Path, prompt: str, settings: TextSettings) -> Iterato
     tokenizer = Tokenizer(directory)
     templated = tokenizer.template is not None and not settings.raw
     tokens = tokenizer.encode_chat(prompt) if templated else tokenizer.encode(prompt)
-    sampling = Sampling(
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-        seed=settings.seed,
-        max_tokens=settings.max_tokens,
-        stop_ids=tokenizer.stop_ids,
-    )
-    length = _length(spec, tokens, settings.max_tokens)
+    sampling = replace(settings.sampling, stop_ids=tokenizer.stop_ids)
+    length = _length(spec, tokens, sampling.max_tokens)
     spec, weights = load(directory, dtype, device)
     log.info("%s: %.2f GB of weights on %s", spec.name, weights.bytes / 1e9, device)
     engine = Engine(spec, weights, one_request(length, len(tokens)))
-    text = tokenizer.stream(settings.stops)
+    text = TextStream(tokenizer, settings.stops)
     for token in engine.stream(tokens, sampling):
         yield text.add(token)
         if text.stopped:

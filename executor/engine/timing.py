@@ -4,8 +4,6 @@ On CUDA the calls are captured in one graph, in turn over several sets of inputs
 the graph's replays are timed by events. On the CPU they are timed by the wall clock.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -32,15 +30,21 @@ def time_calls(
     calls: Sequence[Callable[[], object]], device: torch.device, samples: int = 30, rounds: int = 1
 ) -> Timing:
     """Time one call, on average over ``rounds`` turns of all ``calls``; the first turn is not counted."""
+
+    def turns() -> None:
+        for _ in range(rounds):
+            for call in calls:
+                call()
+
     for call in calls:
         call()
-    if device.type != "cuda":
-        return _summary([_wall(calls, rounds) for _ in range(samples)], captured=False)
-    torch.cuda.synchronize(device)
-    graph = _captured(calls, rounds)
-    run = graph.replay if graph is not None else lambda: [call() for _ in range(rounds) for call in calls]
-    run()
     count = rounds * len(calls)
+    if device.type != "cuda":
+        return _summary([_wall(turns, count) for _ in range(samples)], captured=False)
+    torch.cuda.synchronize(device)
+    graph = _captured(turns)
+    run = turns if graph is None else graph.replay
+    run()
     return _summary([_events(run, count) for _ in range(samples)], captured=graph is not None)
 
 
@@ -49,14 +53,12 @@ def time_replays(replay: Callable[[], object], samples: int) -> Timing:
     return _summary([_events(replay, 1) for _ in range(samples + 3)][3:], captured=True)
 
 
-def _captured(calls: Sequence[Callable[[], object]], rounds: int) -> torch.cuda.CUDAGraph | None:
+def _captured(turns: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
     """All calls as one graph; None where one of them cannot be captured."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            for _ in range(rounds):
-                for call in calls:
-                    call()
+            turns()
     except RuntimeError:
         torch.cuda.synchronize()
         return None
@@ -72,12 +74,10 @@ def _events(run: Callable[[], object], count: int) -> float:
     return float(before.elapsed_time(after)) / 1000 / count
 
 
-def _wall(calls: Sequence[Callable[[], object]], rounds: int) -> float:
+def _wall(run: Callable[[], None], count: int) -> float:
     start = time.perf_counter()
-    for _ in range(rounds):
-        for call in calls:
-            call()
-    return (time.perf_counter() - start) / (rounds * len(calls))
+    run()
+    return (time.perf_counter() - start) / count
 
 
 def _summary(seconds: list[float], captured: bool) -> Timing:

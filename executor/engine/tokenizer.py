@@ -1,14 +1,12 @@
 """Text to tokens and back, with the tokenizer and the chat template that lie beside the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from executor.engine.chat_template import render
 from executor.errors import BadInputError
-from executor.json_input import file_bytes, inside, read_json
+from executor.user_files import inside, read_bytes, read_json, read_text
 
 LARGEST_TEMPLATE = 10**6
 """Characters of a chat template. Published ones have at most a few tens of thousands."""
@@ -23,8 +21,9 @@ class Tokenizer:
         path = inside(directory, "tokenizer.json")
         if not path.is_file():
             raise BadInputError(f"{directory} has no tokenizer.json; without it prompts cannot be turned into tokens")
+        stored = read_bytes(path)
         try:
-            self._fast = Fast.from_buffer(file_bytes(path))
+            self._fast = Fast.from_buffer(stored)
         except Exception as problem:  # the library raises bare Exception
             raise BadInputError(f"{path}: not a readable tokenizer ({problem})") from problem
         self._settings = _optional_json(directory, "tokenizer_config.json")
@@ -48,10 +47,6 @@ class Tokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""
         return str(self._fast.decode(list(tokens), skip_special_tokens=True))
-
-    def stream(self, stops: Sequence[str] = ()) -> TextStream:
-        """Text of tokens that come one by one, up to the first of the stop texts."""
-        return TextStream(self, stops)
 
     def _stop_ids(self, directory: Path) -> frozenset[int]:
         """What ends an answer: generation_config.json, or else the config's or the tokenizer's end of text."""
@@ -121,10 +116,7 @@ def _template(directory: Path, settings: Mapping[str, Any]) -> str | None:
     path = inside(directory, "chat_template.jinja")
     stated: Any = settings.get("chat_template")
     if path.is_file():
-        try:
-            stated = file_bytes(path, 4 * LARGEST_TEMPLATE).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise BadInputError(f"{path}: not readable ({problem})") from problem
+        stated = read_text(path, 4 * LARGEST_TEMPLATE)
     if isinstance(stated, list):  # several by name
         named = (one for one in stated if isinstance(one, Mapping) and one.get("name") == "default")
         stated = next((one.get("template") for one in named), None)

@@ -4,18 +4,16 @@ Without tuning every kernel has a default shape that is correct everywhere. Time
 over inputs of the model's own sizes: pages scattered over the whole cache, experts chosen uniformly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from executor.engine.kernels import attention, experts
 from executor.engine.kernels.attention import GQA_SHAPES, MLA_SHAPES, DecodeShape
 from executor.engine.kernels.experts import FEW_ROWS, MANY_ROWS, ProductShape, default_shape
-from executor.engine.kv import KvCache, LayerCache
+from executor.engine.kv import KvCache
 from executor.engine.linear import FP8
 from executor.engine.moe import Experts
 from executor.engine.timing import time_calls
@@ -35,27 +33,20 @@ class Tuning:
     """Chosen shapes by kernel and bucket; empty until ``tune`` fills it."""
 
     def __init__(self) -> None:
-        self.chosen: dict[tuple[object, ...], object] = {}
-        self.seconds: dict[tuple[object, ...], float] = {}
+        self.chosen: dict[tuple[object, ...], Any] = {}
 
     def gqa(self, rows: int, sharing: int, width: int) -> DecodeShape:
         """For grouped-query decoding: rows, query heads a KV head, head width."""
-        found = self.chosen.get(("gqa", bucket(rows), sharing, width), GQA_SHAPES[0])
-        assert isinstance(found, DecodeShape)
-        return found
+        return self.chosen.get(("gqa", bucket(rows), sharing, width), GQA_SHAPES[0])
 
     def mla(self, rows: int, heads: int, rank: int) -> DecodeShape:
         """For absorbed decoding: rows, heads, latent rank."""
-        found = self.chosen.get(("mla", bucket(rows), heads, rank), MLA_SHAPES[0])
-        assert isinstance(found, DecodeShape)
-        return found
+        return self.chosen.get(("mla", bucket(rows), heads, rank), MLA_SHAPES[0])
 
     def experts(self, rows: float, chosen: Experts) -> ProductShape:
         """For the experts' products: pairs an expert and the matrices' sizes."""
         key = ("experts", bucket(rows), *chosen.gate_up.data.shape, chosen.gate_up.scaling)
-        found = self.chosen.get(key, default_shape(rows))
-        assert isinstance(found, ProductShape)
-        return found
+        return self.chosen.get(key, default_shape(rows))
 
     def choose(
         self, key: tuple[object, ...], candidates: Sequence[Shape], run: Callable[[Shape], object], device: torch.device
@@ -68,9 +59,7 @@ class Tuning:
             except Exception:  # a shape may exceed this device's shared memory or registers
                 continue
         if times:
-            best = min(times, key=times.__getitem__)
-            self.chosen[key] = candidates[best]
-            self.seconds[key] = times[best]
+            self.chosen[key] = candidates[min(times, key=times.__getitem__)]
 
 
 def bucket(rows: float) -> int:
@@ -84,13 +73,13 @@ def tune(
     """Fill ``tuning`` for one model: decoding attention by rows, experts by rows an expert."""
     for rows in BUCKETS:
         if rows <= bucket(max_batch):
-            _tune_decoding(tuning, spec, heads, cache.layers[0], cache, rows)
-    if layer_experts:
-        for rows in BUCKETS:
+            _tune_decoding(tuning, spec, heads, cache, rows)
+        if layer_experts:
             _tune_experts(tuning, spec, layer_experts, rows)
 
 
-def _tune_decoding(tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCache, cache: KvCache, rows: int) -> None:
+def _tune_decoding(tuning: Tuning, spec: ModelSpec, heads: int, cache: KvCache, rows: int) -> None:
+    layer = cache.layers[0]
     device = layer.keys.device
     dtype = layer.keys.dtype if layer.keys.dtype != FP8 else torch.bfloat16
     width = max(1, min(-(-CONTEXT // cache.page_size), cache.pages // rows))
@@ -98,12 +87,13 @@ def _tune_decoding(tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCach
     tables = pages.resize_(rows, width).int() % cache.pages
     slots = torch.arange(rows, device=device, dtype=torch.int32)
     positions = torch.full((rows,), width * cache.page_size - 1, device=device, dtype=torch.int32)
+    where = (tables, slots, positions, 0.1)
     if spec.mla is None:
         q = torch.randn(rows, heads, spec.head_dim, device=device, dtype=dtype)
         tuning.choose(
             ("gqa", rows, heads // layer.keys.shape[2], spec.head_dim),
             GQA_SHAPES,
-            lambda shape: attention.decode_gqa(q, layer.keys, layer.values, tables, slots, positions, 0.1, shape),
+            lambda shape: attention.decode_gqa(q, layer.keys, layer.values, *where, shape),
             device,
         )
         return
@@ -112,9 +102,7 @@ def _tune_decoding(tuning: Tuning, spec: ModelSpec, heads: int, layer: LayerCach
     tuning.choose(
         ("mla", rows, heads, rank),
         MLA_SHAPES,
-        lambda shape: attention.decode_mla(
-            q[..., :rank], q[..., rank:], layer.keys, tables, slots, positions, 0.1, shape
-        ),
+        lambda shape: attention.decode_mla(q[..., :rank], q[..., rank:], layer.keys, *where, shape),
         device,
     )
 

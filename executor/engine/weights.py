@@ -16,13 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from executor.engine.linear import FP8, FP8_MAX, Linear, Scaling, Weight, dequantise, stacked
+from executor.engine.linear import BLOCK, FP8, FP8_MAX, Linear, Scaling, Weight, dequantise, stacked
 from executor.engine.moe import Experts
 from executor.engine.slices import Slice
 from executor.errors import DoesNotFitError
-from executor.model.spec import MlaSpec, ModelSpec, MoeSpec
-
-BLOCK = 128
+from executor.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -148,11 +146,12 @@ def _layer(spec: ModelSpec, part: Slice, source: Source, index: int) -> LayerWei
     name = f"model.layers.{index}"
     attention = _mla if spec.mla is not None else _gqa
     routed = spec.moe is not None and index >= spec.moe.first_dense_layers
+    inner = f"{name}.mlp"
     return LayerWeights(
         input_norm=source.tensor(f"{name}.input_layernorm.weight", (spec.hidden,)),
         attention=attention(spec, part, source, f"{name}.self_attn"),
         mlp_norm=source.tensor(f"{name}.post_attention_layernorm.weight", (spec.hidden,)),
-        mlp=_moe(spec, part, source, f"{name}.mlp") if routed else _dense(spec, part, source, f"{name}.mlp"),
+        mlp=_moe(spec, part, source, inner) if routed else _dense(spec, part, source, inner, spec.intermediate),
     )
 
 
@@ -166,13 +165,8 @@ def _gqa(spec: ModelSpec, part: Slice, source: Source, name: str) -> GqaWeights:
             ("q", spec.heads, q_rows), ("k", spec.kv_heads, kv_rows), ("v", spec.kv_heads, kv_rows),
         )
     ]  # fmt: skip
-    norms = [source.tensor(f"{name}.{which}_norm.weight", (width,)) for which in "qk" if spec.qk_norm]
-    return GqaWeights(
-        qkv=stacked(qkv),
-        o=_output(spec, part, source, f"{name}.o_proj", width),
-        q_norm=norms[0] if norms else None,
-        k_norm=norms[1] if norms else None,
-    )
+    norms = [source.tensor(f"{name}.{which}_norm.weight", (width,)) if spec.qk_norm else None for which in "qk"]
+    return GqaWeights(stacked(qkv), _output(spec, part, source, f"{name}.o_proj", width), *norms)
 
 
 def _output(spec: ModelSpec, part: Slice, source: Source, name: str, width: int) -> Weight:
@@ -184,7 +178,7 @@ def _output(spec: ModelSpec, part: Slice, source: Source, name: str, width: int)
 
 
 def _mla(spec: ModelSpec, part: Slice, source: Source, name: str) -> MlaWeights:
-    m: MlaSpec | None = spec.mla
+    m = spec.mla
     assert m is not None
     heads = part.heads(spec)
     rows = range(heads.start * m.qk_head_dim, heads.stop * m.qk_head_dim)
@@ -211,9 +205,8 @@ def _mla(spec: ModelSpec, part: Slice, source: Source, name: str) -> MlaWeights:
     )
 
 
-def _dense(spec: ModelSpec, part: Slice, source: Source, name: str, width: int | None = None) -> MlpWeights:
+def _dense(spec: ModelSpec, part: Slice, source: Source, name: str, width: int) -> MlpWeights:
     """A dense MLP, or the shared expert, of inner width ``width``."""
-    width = spec.intermediate if width is None else width
     inner = part.columns(width)
     gate_up = [source.linear(f"{name}.{which}_proj", (width, spec.hidden), inner) for which in ("gate", "up")]
     down = source.linear(f"{name}.down_proj", (spec.hidden, width), columns=inner)
@@ -221,17 +214,16 @@ def _dense(spec: ModelSpec, part: Slice, source: Source, name: str, width: int |
 
 
 def _moe(spec: ModelSpec, part: Slice, source: Source, name: str) -> MoeWeights:
-    moe: MoeSpec | None = spec.moe
+    moe = spec.moe
     assert moe is not None
     shared = None
     if moe.shared_experts:
         width = moe.shared_experts * moe.expert_intermediate
         shared = _dense(spec, part, source, f"{name}.shared_experts", width)
-    bias = source.exact(f"{name}.gate.e_score_correction_bias", (moe.experts,)) if moe.bias else None
     precise = moe.scoring == "sigmoid"  # DeepSeek scores in FP32, Qwen3 in the model's data type
     return MoeWeights(
         router=(source.exact if precise else source.tensor)(f"{name}.gate.weight", (moe.experts, spec.hidden)),
-        bias=bias,
+        bias=source.exact(f"{name}.gate.e_score_correction_bias", (moe.experts,)) if moe.bias else None,
         experts=source.experts(name, spec, part),
         shared=shared,
     )
@@ -304,11 +296,10 @@ class DummyWeights:
     def _stack(self, name: str, count: int, shape: tuple[int, int]) -> Weight:
         first = self._matrix(f"{name}.0", shape)
         data = torch.empty(count, *shape, dtype=first.data.dtype, device=self.device)
-        places = range(count if self.device.type != "meta" else 0)
         scales = None
         if first.scale is not None:
             scales = torch.empty(count, *first.scale.shape, dtype=torch.float32, device=self.device)
-        for index in places:
+        for index in range(count if self.device.type != "meta" else 0):
             one = first if index == 0 else self._matrix(f"{name}.{index}", shape)
             data[index] = one.data
             if scales is not None:
@@ -322,12 +313,10 @@ class DummyWeights:
             return Weight(noise.mul_(shape[1] ** -0.5))
         spread = FP8_MAX / 8
         data = noise.mul_(spread).clamp_(-FP8_MAX, FP8_MAX).to(FP8)
-        sizes: tuple[int, ...] = ()
-        if self.scaling == "row":
-            sizes = (shape[0], 1)
-        elif self.scaling == "block":
-            sizes = (-(-shape[0] // BLOCK), -(-shape[1] // BLOCK))
-        scale = torch.full(sizes, shape[1] ** -0.5 / spread, dtype=torch.float32, device=self.device)
+        sizes = {"row": (shape[0], 1), "block": (-(-shape[0] // BLOCK), -(-shape[1] // BLOCK))}
+        scale = torch.full(
+            sizes.get(self.scaling, ()), shape[1] ** -0.5 / spread, dtype=torch.float32, device=self.device
+        )
         return Weight(data, scale, self.scaling)
 
     def _normal(self, name: str, shape: tuple[int, ...]) -> Tensor:

@@ -3,8 +3,6 @@
 Calibration rows are chosen by a stated rule that looks at no outcome, and are never scored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +11,7 @@ import numpy as np
 from executor.estimate.calibration import Belief, belief, calibrate, estimated, prior_belief
 from executor.estimate.measured_points import PER_RANK_ENGINES, Case, Group, by_group, shipped_points
 from executor.portable.elementary import log, square
-from executor.steptime.design import v_opt
-from executor.steptime.fit import Calibration, predict, uncalibrated
+from executor.steptime.fit import Calibration, predict, uncalibrated, v_opt
 from executor.steptime.parameters import ENOUGH_ROWS, PARAMETERS, Engine, Prior, prior_for
 from executor.steptime.workload import work_of
 
@@ -91,7 +88,25 @@ class Setting:
     @property
     def summary(self) -> Summary:
         """Means over the groups that count."""
-        return _summary(self.groups)
+        groups = self.groups
+        if not groups:
+            nothing = dict.fromkeys(METRICS, float("nan"))
+            return Summary(0, 0, 0, nothing, nothing, nothing, nothing, nothing)
+        weights = np.array([group.scored for group in groups], dtype=float)
+
+        def over(figure: str, metric: str) -> np.ndarray:
+            return np.array([getattr(getattr(group, metric), figure) for group in groups])
+
+        return Summary(
+            groups=len(groups),
+            calibration_rows=sum(len(group.calibration_lines) for group in groups),
+            scored_rows=int(weights.sum()),
+            error={m: float(over("error", m).mean()) for m in METRICS},
+            bias={m: float(over("bias", m).mean()) for m in METRICS},
+            worst={m: float(over("error", m).max()) for m in METRICS},
+            coverage={m: float(over("coverage", m).mean()) for m in METRICS},
+            coverage_by_row={m: float(np.average(over("coverage", m), weights=weights)) for m in METRICS},
+        )
 
 
 def score(cases: Sequence[Case], counts: Iterable[int] = COUNTS) -> tuple[Setting, ...]:
@@ -121,9 +136,7 @@ def _setting(count: int, held_out: bool, scored: Sequence[GroupScore]) -> Settin
 
 
 def _score_held_out(group: Group, rows: Sequence[Case], before: Belief, count: int) -> GroupScore:
-    places = _chosen(rows, before, count)
-    chosen = [rows[place] for place in places]
-    left = [case for place, case in enumerate(rows) if place not in places]
+    chosen, left = _split(rows, choose_rows(rows, count, before))
     if chosen:
         label = "calibrated" if len(chosen) >= ENOUGH_ROWS else before.label
         before = replace(before, calibration=calibrate(chosen, before), label=label)
@@ -183,22 +196,22 @@ def _left_out_prior(engine: Engine, others: Sequence[_FullFit]) -> Calibration:
     return uncalibrated(Prior(mean, sd), readings)
 
 
-def choose_rows(rows: Sequence[Case], count: int) -> list[int]:
-    """Places of the calibration rows of one group, by RULE."""
-    return _chosen(rows, prior_belief(rows[0].setup), count)
-
-
-def _chosen(rows: Sequence[Case], before: Belief, count: int) -> list[int]:
+def choose_rows(rows: Sequence[Case], count: int, before: Belief | None = None) -> list[int]:
+    """Places of the calibration rows of one group, by RULE; ``before`` replaces the prior of its engine."""
     take = min(count, len(rows) // 2)
     if take == 0:
         return []
-    return v_opt(work_of([(case.setup, case.load) for case in rows]), before.calibration, take)
+    prior = before or prior_belief(rows[0].setup)
+    return v_opt(work_of([(case.setup, case.load) for case in rows]), prior.calibration, take)
+
+
+def _split(rows: Sequence[Case], places: Sequence[int]) -> tuple[list[Case], list[Case]]:
+    """The rows at these places, and the others."""
+    return [rows[place] for place in places], [case for place, case in enumerate(rows) if place not in places]
 
 
 def _score_group(group: Group, rows: Sequence[Case], count: int) -> GroupScore:
-    places = choose_rows(rows, count)
-    chosen = [rows[place] for place in places]
-    left = [case for place, case in enumerate(rows) if place not in places]
+    chosen, left = _split(rows, choose_rows(rows, count))
     # Rows of the same GPU that ship with the product stay out: some of them may be the rows that are scored.
     here = rows[0].setup.accelerator.name
     elsewhere = [case for case in shipped_points() if case.setup.accelerator.name != here]
@@ -215,40 +228,18 @@ def _score_rows(group: Group, chosen: Sequence[Case], left: Sequence[Case], beli
         "tpot": np.array([case.tpot_ms for case in left], dtype=float),
         "throughput": np.array([case.throughput_per_gpu for case in left]),
     }
-    medians = (band.ttft_ms, band.tpot_ms, band.throughput)
     metrics = {}
     for place, name in enumerate(METRICS):
         low, high = band.interval(place)
-        ratio = medians[place] / found[name]
+        ratio = band.medians[place] / found[name]
         metrics[name] = MetricScore(
             error=float(np.mean(np.abs(ratio - 1))),
             bias=float(np.mean(ratio - 1)),
             coverage=float(np.mean((low <= found[name]) & (found[name] <= high))),
-            half_width=float(np.mean(high / medians[place] - 1)),
+            half_width=float(np.mean(high / band.medians[place] - 1)),
         )
     lines = tuple(sorted(case.line for case in chosen))
     return GroupScore(group, lines, len(left), believed.label, reason=believed.reason, **metrics)
-
-
-def _summary(groups: Sequence[GroupScore]) -> Summary:
-    if not groups:
-        nothing = dict.fromkeys(METRICS, float("nan"))
-        return Summary(0, 0, 0, nothing, nothing, nothing, nothing, nothing)
-    weights = np.array([group.scored for group in groups], dtype=float)
-
-    def over(figure: str, metric: str) -> np.ndarray:
-        return np.array([getattr(getattr(group, metric), figure) for group in groups])
-
-    return Summary(
-        groups=len(groups),
-        calibration_rows=sum(len(group.calibration_lines) for group in groups),
-        scored_rows=int(weights.sum()),
-        error={m: float(over("error", m).mean()) for m in METRICS},
-        bias={m: float(over("bias", m).mean()) for m in METRICS},
-        worst={m: float(over("error", m).max()) for m in METRICS},
-        coverage={m: float(over("coverage", m).mean()) for m in METRICS},
-        coverage_by_row={m: float(np.average(over("coverage", m), weights=weights)) for m in METRICS},
-    )
 
 
 CALIBRATION_COLUMNS = (

@@ -4,8 +4,6 @@ Nothing falls back silently: the label and the reason say whether a figure was c
 carried over from another GPU, or stands on the engines' priors alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +15,10 @@ from executor.errors import BadInputError
 from executor.estimate.fits import shipped_fit
 from executor.estimate.measured_points import Case, by_group, precision_name, shipped_points
 from executor.model.cost import Layout
-from executor.model.spec import Folder, model_spec
+from executor.model.spec import model_spec
 from executor.profile import Label
 from executor.reference.accelerators import accelerator
-from executor.steptime.fit import Calibration, Measured, fit, uncalibrated
+from executor.steptime.fit import Calibration, fit, uncalibrated
 from executor.steptime.parameters import ENOUGH_ROWS, engine, prior_for
 from executor.steptime.transfer import carry, reference_accelerator
 from executor.steptime.workload import Drafting, Setup, work_of
@@ -57,14 +55,13 @@ def setup_of(
     kv_tokens: float | None = None,
     drafting: Drafting | None = None,
     figures: Mapping[str, float] | None = None,
-    folder: Folder = "anywhere",
 ) -> Setup:
     """The set-up of those names; unknown ones are errors that list the nearest known.
 
     ``figures`` gives accelerator figures that nobody published, for example ``{"bandwidth_tb_s": 4.0}``.
-    ``kv_tokens`` takes the KV cache size from the engine's start-up log. ``folder``: as in ``model_spec``.
+    ``kv_tokens`` takes the KV cache size from the engine's start-up log.
     """
-    spec = model_spec(model, folder)
+    spec = model_spec(model)
     card = accelerator(gpu)
     if figures:
         card = card.with_figures(**figures)
@@ -122,7 +119,8 @@ def calibrate(rows: Sequence[Case], before: Belief) -> Calibration:
     """The step-time model through measured rows of one group, starting from what was believed before."""
     timed = [(replace(case.setup, kernel_factor=before.kernel_factor), case.load) for case in rows]
     start = before.calibration if before.calibration.rows == 0 else before.calibration.widened()
-    return fit(work_of(timed), measured_of(rows), start)
+    ttft, tpot = np.array([(case.ttft_ms, case.tpot_ms) for case in rows], dtype=float).T / 1e3
+    return fit(work_of(timed), ttft, tpot, start)
 
 
 def prior_belief(setup: Setup) -> Belief:
@@ -149,15 +147,6 @@ def _carried(setup: Setup, rows: Sequence[Case], remark: str) -> Belief:
     moved = carry(from_prior(rows), there.accelerator, setup)
     reason = f"{len(rows)} measured rows of {rows[0].group}{remark}; {moved.reason}"
     return Belief(moved.calibration, moved.kernel_factor, moved.extra_sd, "extrapolated", reason, tuple(rows))
-
-
-def measured_of(rows: Sequence[Case]) -> Measured:
-    """Measured TTFT and TPOT of rows, seconds."""
-    return Measured(
-        ttft=np.array([case.ttft_ms for case in rows], dtype=float) / 1e3,
-        tpot=np.array([case.tpot_ms for case in rows], dtype=float) / 1e3,
-        osl=np.array([case.load.osl for case in rows], dtype=float),
-    )
 
 
 def _same_model(case: Case, setup: Setup) -> bool:

@@ -1,7 +1,5 @@
 """What one replica serves with a fixed number of clients: TTFT, TPOT and throughput with label and interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ from executor.model.roofline import mbu, mfu
 from executor.portable.elementary import exp, log, square, whole_power
 from executor.profile import Figure, Label
 from executor.steptime.fit import Band, predict
-from executor.steptime.model import StepTimes, kv_room, step_times
+from executor.steptime.model import StepTimes, kv_room, parameters, step_times
 from executor.steptime.parameters import FLOOR_LOG, Z_80, Array
 from executor.steptime.workload import Load, Setup, work_of
 
@@ -106,15 +104,15 @@ def _memory(setup: Setup, tokens: float, believed: Belief) -> tuple[MemoryFit, f
     if setup.kv_tokens is not None:
         memory.require(0.0, what)
         return memory, setup.kv_tokens
-    room = float(kv_room(work_of([(believed.on(setup), Load(tokens, 1.0, 1.0))]), believed.calibration.theta)[0])
+    work = work_of([(believed.on(setup), Load(tokens, 1.0, 1.0))])
+    room = float(kv_room(work, parameters(believed.calibration.theta))[0])
     memory.require(0.0 if tokens <= room else tokens, what)
     return memory, memory.kv_tokens
 
 
 def _figure(band: Band, metric: int) -> Figure:
-    median = (band.ttft_ms, band.tpot_ms, band.throughput)[metric]
     low, high = band.interval(metric)
-    return Figure(float(median[0]), float(low[0]), float(high[0]))
+    return Figure(float(band.medians[metric][0]), float(low[0]), float(high[0]))
 
 
 def parts_ms(times: StepTimes) -> dict[str, float]:
@@ -163,12 +161,7 @@ def limits_of(times: StepTimes, concurrency: float, context: float) -> str:
 
 
 def phase_rate(
-    setup: Setup,
-    phase: Literal["prefill", "decode"],
-    tokens: float,
-    requests_per_gpu: float,
-    version: str = "",
-    rows: Sequence[Case] | None = None,
+    setup: Setup, phase: Literal["prefill", "decode"], tokens: float, requests_per_gpu: float
 ) -> tuple[Figure, Belief]:
     """Tokens/s per GPU of a replica that does nothing but prefill, or nothing but decode, with its 80 % interval.
 
@@ -177,7 +170,7 @@ def phase_rate(
 
     For disaggregated serving. Memory is not checked: a prefill replica frees its cache as it hands it over.
     """
-    believed = belief(setup, version, rows)
+    believed = belief(setup)
     requests = requests_per_gpu * setup.layout.gpus
     work = work_of([(believed.on(setup), Load(tokens, 2.0, requests))])
     work = replace(work, context=np.array([tokens]), kv_tokens=np.array([np.inf]))

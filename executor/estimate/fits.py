@@ -4,8 +4,6 @@ A fit depends on its rows, on the prior of their engine and on the rules of the 
 key. Rows of a user's own are fitted when they are asked for.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from functools import cache

@@ -4,8 +4,6 @@ What was asked (a set-up, measured rows, lengths, an SLO) is read from files and
 figure may move in its last digit with a library or a rule; what moves it is a version here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

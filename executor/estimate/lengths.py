@@ -1,7 +1,5 @@
 """Prompt and output lengths of the requests that a replica serves."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

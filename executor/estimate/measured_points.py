@@ -5,8 +5,6 @@ prediction. The columns are those of the public file they come from: gpu, engine
 input_tokens, output_tokens, concurrency, tp, pp, attention_dp, moe_tp, moe_ep, ttft_ms, tpot_ms, repeats.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -111,17 +109,10 @@ class Cleaned:
     rejected: tuple[Rejected, ...]
 
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV file: its columns, and its rows as (line, cells by column)."""
-
-    path: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, Mapping[str, str]], ...]
-
-
-def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_ROWS) -> Table:
-    """The rows of a CSV file in UTF-8 that has at least the needed columns, in any order.
+def read_table(
+    path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_ROWS
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows, each with its line and cells by column, of a CSV file in UTF-8 with at least the needed columns.
 
     FileError where it is missing, no text, empty, or lacks a column; LimitError where it is too long.
     """
@@ -136,7 +127,7 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
         raise FileError(path, f"lacks the column(s) {', '.join(lacking)}", row=1, mend=mend)
     if len(set(header)) < len(header):
         raise FileError(path, "has a column twice", row=1, found=header)
-    rows: list[tuple[int, Mapping[str, str]]] = []
+    rows: list[tuple[int, dict[str, str]]] = []
     for line, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -146,7 +137,7 @@ def read_table(path: Path, needed: Sequence[str] = ASKED, most_rows: int = MOST_
         rows.append((line, dict(zip(header, map(str.strip, padded), strict=False))))
     if not rows:
         raise FileError(path, "has a header and no rows")
-    return Table(str(path), tuple(header), tuple(rows))
+    return rows
 
 
 def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mapping[str, float] | None = None) -> Case:
@@ -159,11 +150,10 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mappin
     spec = model_spec(cells["model"])
     card, given = _with_figures(accelerator(cells["gpu"]), figures or {})
     known, notes = _engine(cells["engine"])
-    kv_precision, kv_tokens = cells.get("kv_precision") or None, cells.get("kv_tokens")
     notes = (*notes, *given)
     layout = _layout(cells).resolved(spec)
     precision = precision_name(cells["precision"])
-    concurrency = _number(cells, "concurrency", least=0.0, above=True)
+    concurrency = _number(cells, "concurrency")
     if known.name in PER_RANK_ENGINES and layout.attention_dp > 1:
         concurrency *= layout.attention_dp
         notes = (*notes, f"concurrency read per attention-DP rank: {concurrency:g} per replica")
@@ -176,14 +166,14 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mappin
             precision,
             known,
             layout,
-            kv_precision=kv_precision,
-            kv_tokens=_number(cells, "kv_tokens", least=0.0, above=True) if kv_tokens else None,
+            kv_precision=cells.get("kv_precision") or None,
+            kv_tokens=_number(cells, "kv_tokens") if cells.get("kv_tokens") else None,
         ),
         load=Load(
             _number(cells, "input_tokens", 1),
             _number(cells, "output_tokens", 1),
             concurrency,
-            _number(cells, "prefix_reuse", least=0.0) if cells.get("prefix_reuse") else 0.0,
+            _number(cells, "prefix_reuse", 0) if cells.get("prefix_reuse") else 0.0,
         ),
         repeats=int(_number(cells, "repeats", 1)) if cells.get("repeats") else 1,
         notes=notes,
@@ -192,11 +182,7 @@ def case_of(line: int, cells: Mapping[str, str], measured: bool, figures: Mappin
         return case
     if case.load.osl < 2:
         raise BadInputError("output_tokens must be 2 or more where TPOT is measured (got 1)")
-    return replace(
-        case,
-        ttft_ms=_number(cells, "ttft_ms", least=0.0, above=True),
-        tpot_ms=_number(cells, "tpot_ms", least=0.0, above=True),
-    )
+    return replace(case, ttft_ms=_number(cells, "ttft_ms"), tpot_ms=_number(cells, "tpot_ms"))
 
 
 def precision_name(text: str) -> str:
@@ -211,11 +197,8 @@ def precision_name(text: str) -> str:
 def _with_figures(card: Accelerator, figures: Mapping[str, float]) -> tuple[Accelerator, tuple[str, ...]]:
     """The card with the figures it lacks taken from the caller; published ones stay."""
     lacking = {name: value for name, value in figures.items() if getattr(card, name) is None}
-    if not lacking:
-        return card, ()
-    return card.with_figures(**lacking), tuple(
-        f"{card.name} {name}={value:g} as given" for name, value in lacking.items()
-    )
+    notes = tuple(f"{card.name} {name}={value:g} as given" for name, value in lacking.items())
+    return card.with_figures(**lacking), notes
 
 
 def _engine(name: str) -> tuple[Engine, tuple[str, ...]]:
@@ -240,14 +223,15 @@ def _layout(cells: Mapping[str, str]) -> Layout:
     )
 
 
-def _number(cells: Mapping[str, str], name: str, least: float, above: bool = False) -> float:
+def _number(cells: Mapping[str, str], name: str, least: float | None = None) -> float:
+    """A number of ``least`` or more, None: above 0."""
     text = cells.get(name, "")
     try:
         value = float(text)
     except ValueError:
         raise BadInputError(f"{name} must be a number (got {text!r})") from None
-    if not math.isfinite(value) or value < least or (above and value <= least) or value > 1e9:
-        bound = f"above {least:g}" if above else f"of {least:g} or more"
+    if not (math.isfinite(value) and (value > 0 if least is None else value >= least) and value <= 1e9):
+        bound = "above 0" if least is None else f"of {least:g} or more"
         raise BadInputError(f"{name} must be a number {bound} and at most 1e9 (got {text!r})")
     return value
 
@@ -257,10 +241,9 @@ def read_measured(path: Path, figures: Mapping[str, float] | None = None, most_r
 
     ``figures`` fills in what nobody published of an accelerator.
     """
-    table = read_table(path, (*ASKED, *ANSWERED), most_rows)
     cases: list[Case] = []
     rejected: list[Rejected] = []
-    for line, cells in table.rows:
+    for line, cells in read_table(path, (*ASKED, *ANSWERED), most_rows):
         try:
             cases.append(case_of(line, cells, measured=True, figures=figures))
         except UserMistakeError as problem:

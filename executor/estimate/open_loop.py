@@ -1,8 +1,6 @@
 """The highest rate that one replica serves within an SLO under open Poisson arrivals, by formula."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +8,6 @@ import numpy as np
 from executor.estimate.calibration import Belief, belief
 from executor.estimate.closed_loop import DRAWS, _memory, limits_of
 from executor.estimate.lengths import Lengths
-from executor.estimate.measured_points import Case
 from executor.estimate.slo import Goodput, Slo
 from executor.model.cost import MemoryFit, decode_step_bytes, request_flops
 from executor.model.roofline import mbu, mfu
@@ -18,7 +15,7 @@ from executor.portable import normal
 from executor.portable.elementary import exp, hypot, log, square
 from executor.steptime.model import parameters, step_times
 from executor.steptime.parameters import FLOOR_LOG, PARAMETERS, Z_80, Array
-from executor.steptime.workload import CHUNK_TOKENS, Load, Setup, Work, with_load, work_of
+from executor.steptime.workload import CHUNK_TOKENS, Load, Setup, Work, work_of
 
 LEAST_CONCURRENCY = 0.02
 MOST_CONCURRENCY = 1e5
@@ -28,20 +25,13 @@ LIFETIME_FACTOR = 0.858
 For M/M/inf the autocorrelation is exp(-t/life), and the mean over one life has variance 2/e = 0.736 of it."""
 
 
-def goodput(
-    setup: Setup,
-    lengths: Lengths,
-    slo: Slo,
-    prefix_reuse: float = 0.0,
-    version: str = "",
-    rows: Sequence[Case] | None = None,
-) -> Goodput:
+def goodput(setup: Setup, lengths: Lengths, slo: Slo, prefix_reuse: float = 0.0, version: str = "") -> Goodput:
     """The highest rate of requests that one replica serves within the SLO, under open Poisson arrivals.
 
     Every posterior draw is bisected at once. Raises as ``estimate`` does. An SLO that cannot be met at any rate is
     an answer: 0 requests/s and the reason.
     """
-    believed = belief(setup, version, rows)
+    believed = belief(setup, version)
     memory, kv_tokens = _memory(setup, lengths.input_mean + lengths.output_mean, believed)
     replica = _open_replica(setup, believed, lengths, slo, prefix_reuse)
     occupancy = _highest(replica)
@@ -153,7 +143,8 @@ def _state(replica: _OpenReplica, occupancy: Array) -> _State:
     work = replica.work
     occupancy = np.maximum(occupancy, LEAST_CONCURRENCY)
     seen = np.maximum(1.0, occupancy + LIFETIME_FACTOR * z * np.sqrt(occupancy))
-    times = step_times(with_load(work, np.concatenate([occupancy, seen], axis=1)), replica.parameters, burst_share=0.0)
+    loads = replace(work, concurrency=np.concatenate([occupancy, seen], axis=1))
+    times = step_times(loads, replica.parameters, burst_share=0.0)
     rate = occupancy / times.cycle[:, :1]
     decode, prefill = times.decode_step[:, :1], times.prefill[:, :1]
     lone = replica.parameters["h_req"] / work.cost.attention_dp
@@ -197,13 +188,13 @@ def _holds(replica: _OpenReplica, occupancy: Array) -> Array:
     return np.logical_and.reduce(list(_kept(replica, _state(replica, occupancy)).values()))
 
 
-def _highest(replica: _OpenReplica, steps: int = 18) -> Array:
+def _highest(replica: _OpenReplica) -> Array:
     """Highest mean occupancy that keeps every condition, by bisection in its logarithm; 0 where none does."""
     low = np.full(replica.slots.shape, log(LEAST_CONCURRENCY))
     high = log(np.clip(replica.slots, 2.0, MOST_CONCURRENCY))
     possible = _holds(replica, exp(low))
     whole = _holds(replica, exp(high))
-    for _ in range(steps):
+    for _ in range(18):
         middle = (low + high) / 2
         good = _holds(replica, exp(middle))
         low, high = np.where(good, middle, low), np.where(good, high, middle)
@@ -223,7 +214,7 @@ def _binding(replica: _OpenReplica, occupancy: Array) -> str:
     """Which condition ends at the goodput, at the mode, and what the time goes into there."""
     above = _kept(replica, _state(replica, occupancy * 1.02 + 1e-6))
     broken = [name for name, good in above.items() if not good[0, 0]] or ["the largest batch considered"]
-    work = with_load(replica.work, np.array([max(1.0, float(occupancy[0, 0]))]))
+    work = replace(replica.work, concurrency=np.array([max(1.0, float(occupancy[0, 0]))]))
     mode = {name: values[0] for name, values in replica.parameters.items()}
     spent = limits_of(step_times(work, mode, burst_share=0.0), float(occupancy[0, 0]), float(work.context[0]))
     return f"{' and '.join(broken)} at the percentile; most of a token's time: {spent}"

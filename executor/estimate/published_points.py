@@ -1,7 +1,5 @@
 """Single published serving figures, never used to calibrate, and what the model says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -54,7 +52,7 @@ def compared() -> tuple[Compared, ...]:
     """Every shipped published figure with its prediction."""
     path = SHIPPED / "published_points.csv"
     found: list[Compared] = []
-    for line, cells in read_table(path, COLUMNS).rows:
+    for line, cells in read_table(path, COLUMNS):
         if cells["evidence"] not in EVIDENCE or not cells["source"] or not cells["date"]:
             raise FileError(path, "needs a source, a date and an evidence mark", row=line)
         found += _compare(cells)

@@ -11,8 +11,6 @@ found again by what was asked: those of the shipped scenarios come with the prod
 caller hands in.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """From names or a stored profile to the step times of one replica, with what is believed about them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

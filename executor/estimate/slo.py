@@ -1,8 +1,5 @@
 """Bounds that a share of the requests must meet, and the rate at which they still do."""
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
 
 from executor.errors import BadInputError
@@ -21,7 +18,7 @@ class Slo:
     def __post_init__(self) -> None:
         for name in ("ttft_ms", "tpot_ms"):
             value = getattr(self, name)
-            if not value > 0 or math.isnan(value):
+            if not value > 0:
                 raise BadInputError(f"SLO: {name} must be above 0 (got {value!r})")
         if not 0 < self.percentile < 100:
             raise BadInputError(f"SLO: percentile must be between 0 and 100 (got {self.percentile!r})")

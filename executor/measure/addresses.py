@@ -5,8 +5,6 @@ Whoever asks for a measurement from a page makes this machine open a connection.
 elsewhere between the check and the use changes nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import re

@@ -21,9 +21,9 @@ import h11
 from pydantic import SecretStr
 
 from executor.errors import BadInputError
-from executor.json_input import parsed
 from executor.measure.addresses import AllowedHosts, permitted, place_of
 from executor.measure.loadgen import Answer, Outcome, Prompt
+from executor.user_files import parsed
 
 Api = Literal["completions", "chat"]
 PATHS: dict[Api, str] = {"completions": "/completions", "chat": "/chat/completions"}

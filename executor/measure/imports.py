@@ -14,17 +14,16 @@ time_per_output_token_ms holds the first token's time as well and is left out.
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 from executor.errors import BadInputError, shown
-from executor.json_input import file_bytes, parsed
 from executor.profile import COUNTED, Point, Provenance, Served, ServingProfile
+from executor.user_files import parsed, read_text
 
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """A result file with every request's text can be large; a larger one is refused."""
 PERCENTILES = ("p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99")
 AIPERF_TIMES = {
@@ -107,8 +106,8 @@ class _Source:
 def imported_profile(files: Sequence[Path], *, model: str | None = None, **served: Unpack[Served]) -> ServingProfile:
     """One measured profile from result files of one set-up, whichever of the three tools wrote them.
 
-    BadInputError with file, place and mend for anything that is no such file, or where the files name
-    different models, or none and ``model`` is not given.
+    FileError for a file that cannot be read; BadInputError with file, place and mend for one that is no result, or
+    where the files name different models, or none and ``model`` is not given.
     """
     found = [each for path in files for each in read_results(path)]
     named = sorted({name for _, name, _, _ in found if name})
@@ -143,13 +142,7 @@ def read_results(path: Path) -> list[Result]:
 
 def _objects(path: Path) -> Iterator[_Source]:
     """The JSON objects of a file: the whole of it, or line by line."""
-    try:
-        text = file_bytes(path, MOST_BYTES).decode("utf-8-sig")
-    except OSError as problem:
-        mend = "; save it without the texts" if problem.errno == errno.EFBIG else ""
-        raise BadInputError(f"{path}: cannot be read ({problem.strerror}){mend}") from None
-    except UnicodeDecodeError:
-        raise BadInputError(f"{path}: is not UTF-8 text") from None
+    text = read_text(path, MAX_BYTES, smaller="save it without the texts")
     try:
         parts = [(str(path), parsed(text, str(path)))]
     except BadInputError as problem:

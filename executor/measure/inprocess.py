@@ -1,7 +1,5 @@
 """The built-in engine as something to measure: it steps in a thread, requests come from an event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import queue
@@ -52,7 +50,6 @@ class _Asked:
 async def asking(engine: Engine) -> AsyncIterator[Ask]:
     """Ask an engine in this process; greedy, without stop ids, so that answers have their full length."""
     server = _Server(engine, asyncio.get_running_loop())
-    server.start()
     try:
         yield server.ask
     finally:
@@ -68,8 +65,6 @@ class _Server:
         self._asked: dict[Hashable, _Asked] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:

@@ -5,8 +5,6 @@ many are under way, and its TTFT counts from then, so a slow server cannot thin 
 went wrong is left out of the record: each kind of failure is counted.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field

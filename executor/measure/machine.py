@@ -1,7 +1,5 @@
 """What machine measured: device, driver, clocks and power as the driver reports them, and the code's commit."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from dataclasses import dataclass

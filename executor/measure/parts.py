@@ -4,11 +4,8 @@ Every sequence stands at the same context, over pages of its own; weights and pa
 in a step. On CUDA what is timed are replays of graphs, on the CPU calls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -32,10 +29,6 @@ class Part:
     calls: int
     """How often a step calls it."""
     timing: Timing
-
-    def as_json(self) -> dict[str, Any]:
-        """Figures in seconds."""
-        return asdict(self)
 
 
 def step_parts(engine: Engine, batches: Sequence[int], context: int, samples: int = SAMPLES) -> Iterator[Part]:

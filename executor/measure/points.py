@@ -1,7 +1,5 @@
 """Loads to measure, and the profile that their results make."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +12,7 @@ from executor.errors import BadInputError, MissingFigureError
 from executor.measure.loadgen import Ask, Prompt, Run, closed_loop, open_loop
 from executor.profile import Point, Provenance, Served, ServingProfile
 from executor.replay.arrivals import Arrivals, arrival_times
-from executor.replay.rate_search import bracket, narrowed
+from executor.replay.rate_search import highest_good
 from executor.serving_metrics import Bounds
 
 WORDS = (
@@ -115,9 +113,7 @@ def highest_rate(run_at: Callable[[float], Run], bounds: Bounds, share: float, s
             kept[rate] = run
         return tried[-1][1] >= share
 
-    low, high = bracket(good, start, MOST_DOUBLINGS)
-    if low and high is not None:
-        low, _ = narrowed(good, low, high, SEARCH_PRECISION)
+    low, _ = highest_good(good, start, SEARCH_PRECISION, MOST_DOUBLINGS)
     return HighestRate(low, kept.get(low), tuple(tried))
 
 

@@ -78,13 +78,12 @@ class Layout:
 
     def resolved(self, spec: ModelSpec) -> Layout:
         """This layout with the experts' cut filled in, or BadInputError where the model cannot be cut so."""
-        heads_by = self.tp
-        if spec.heads % heads_by:
+        if spec.heads % self.tp:
             raise BadInputError(
                 f"layout: tp={self.tp} does not divide the {spec.heads} attention heads of {spec.name};"
                 f" use one of {', '.join(str(n) for n in (1, 2, 4, 8, 16, 32) if spec.heads % n == 0)}"
             )
-        if spec.mla is None and max(spec.kv_heads, heads_by) % min(spec.kv_heads, heads_by):
+        if spec.mla is None and max(spec.kv_heads, self.tp) % min(spec.kv_heads, self.tp):
             raise BadInputError(
                 f"layout: tp={self.tp} and the {spec.kv_heads} KV heads of {spec.name} do not divide one another"
             )
@@ -315,8 +314,7 @@ class MemoryFit:
             short = self.free_gb * (tokens / self.kv_tokens - 1.0)
             raise DoesNotFitError(
                 f"{what}: the {self.kv_tokens:.0f} tokens of KV cache that remain cannot hold one request of"
-                f" {tokens:.0f} tokens; {short:.1f} GB per GPU are missing: use more GPUs or shorter"
-                " requests",
+                f" {tokens:.0f} tokens; {short:.1f} GB per GPU are missing: use more GPUs or shorter requests",
                 short,
             )
 

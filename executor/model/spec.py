@@ -3,8 +3,6 @@
 Nothing here knows about time or hardware; ``cost.py`` turns a spec into bytes and flops, ``engine/`` into layers.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -16,25 +14,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from executor.errors import BadInputError, UnknownNameError, UnsupportedModelError, shown
-from executor.json_input import inside, read_json
 from executor.reference import SHIPPED
+from executor.user_files import inside, read_json
 
 Scoring = Literal["softmax", "sigmoid"]
 
-GQA_TYPES = ("llama", "qwen2", "qwen3", "qwen3_moe")
 MLA_TYPES = ("deepseek_v3", "kimi_k2")
+KNOWN_TYPES = ("llama", "qwen2", "qwen3", "qwen3_moe", *MLA_TYPES)
 _QUANTISED = re.compile(r"([-_](fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w8a8|w4a16|bf16|dynamic|block))+$")
 """What the name of a quantised copy ends with."""
 
-KNOWN_TYPES = GQA_TYPES + MLA_TYPES
 _MOST_COUNTED = 10**9
 """No width, count or length of a model comes near it; beyond it sizes overflow."""
 _MOST_WEIGHTS = 10**15
 """Nor has any so many weights; beyond it the size of a matrix overflows."""
 _LONGEST_NAME = 200
-
-Folder = Path | Literal["anywhere"] | None
-"""Where the path of a model may lie: within a folder, to which it is relative, or anywhere; None: names alone count."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +135,6 @@ class ModelSpec:
     quantisation: QuantSpec | None = None
 
     @property
-    def dense_layers(self) -> int:
-        """Layers with one dense MLP."""
-        return self.layers - self.moe_layers
-
-    @property
     def moe_layers(self) -> int:
         """Layers whose MLP is a mixture of experts."""
         return 0 if self.moe is None else self.layers - self.moe.first_dense_layers
@@ -161,11 +150,6 @@ class ModelSpec:
         down = self.hidden * m.cache_width
         up = m.kv_lora_rank * self.heads * (m.qk_nope + m.v_head_dim)
         return query + down + up + self.heads * m.v_head_dim * self.hidden
-
-    @property
-    def dense_mlp_params(self) -> int:
-        """Weights of one dense gated MLP."""
-        return 3 * self.hidden * self.intermediate
 
     @property
     def expert_params(self) -> int:
@@ -184,8 +168,9 @@ class ModelSpec:
 
     @property
     def always_active_params(self) -> int:
-        """Weights every token uses, less embedding and head: attention, dense MLP, shared experts, router."""
-        total = self.layers * self.attention_params_per_layer + self.dense_layers * self.dense_mlp_params
+        """Weights every token uses, less embedding and head: attention, dense gated MLP, shared experts, router."""
+        total = self.layers * self.attention_params_per_layer
+        total += (self.layers - self.moe_layers) * 3 * self.hidden * self.intermediate
         if self.moe is not None:
             total += self.moe_layers * (self.moe.shared_experts * self.expert_params + self.moe.experts * self.hidden)
         return total
@@ -218,9 +203,8 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
     """
     if not isinstance(config, Mapping):
         raise BadInputError(f"{name}: config.json must hold an object, found {type(config).__name__}")
-    outer_quantisation = config.get("quantization_config")
     if isinstance(config.get("text_config"), Mapping):
-        config = {"quantization_config": outer_quantisation, **config["text_config"]}
+        config = {"quantization_config": config.get("quantization_config"), **config["text_config"]}
     model_type = config.get("model_type")
     if config.get("use_sliding_window"):
         raise UnsupportedModelError(f"{name}: sliding-window attention is not modelled")
@@ -257,16 +241,16 @@ def from_hf_config(config: Mapping[str, Any], name: str) -> ModelSpec:
     return _checked(spec)
 
 
-def model_spec(name: str, folder: Folder = "anywhere") -> ModelSpec:
+def model_spec(name: str) -> ModelSpec:
     """The spec of a built-in model by Hugging Face id or short name (in any case), or of a config.json file.
 
-    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. What names
-    the model decides on ``folder``: anywhere for the user's own command line, the scenario's folder for a scenario.
-    Raises UnknownNameError, which lists the nearest known names, and BadInputError for a path outside the folder.
+    A copy under another organisation or with a quantisation's suffix (-FP8, -AWQ) has its model's shapes. A path is
+    read wherever it leads: what a scenario names is confined to its folder when the scenario is loaded.
+    Raises UnknownNameError, which lists the nearest known names, and FileError for a file that cannot be read.
     """
     if (known := built_in(name)) is not None:
         return known
-    path = _config_path(str(name), folder)
+    path = _config_path(str(name))
     if path is not None:
         config = read_json(path)
         stated = config.get("_name_or_path") if isinstance(config, Mapping) else None
@@ -302,13 +286,11 @@ def _registry() -> dict[str, ModelSpec]:
     return registry
 
 
-def _config_path(name: str, folder: Folder) -> Path | None:
+def _config_path(name: str) -> Path | None:
     """The file that a name means where it is a path of a config.json, or of a folder with one."""
-    if folder is None:
-        return None
-    path = Path(name) if folder == "anywhere" else inside(folder, name, "the scenario's folder")
+    path = Path(name)
     if os.path.isdir(path):  # False for a name that no file can have, which pathlib raises for
-        return inside(path, "config.json") if folder == "anywhere" else inside(folder, f"{name}/config.json")
+        return inside(path, "config.json")
     return path if path.suffix == ".json" else None
 
 
@@ -340,9 +322,8 @@ class _Fields:
         """A count under its published name, or under the one that transformers 5 writes."""
         return self.count(newer if field not in self.config and newer in self.config else field)
 
-    def count_or_zero(self, field: str, default: int = 0) -> int:
-        value = self.config.get(field)
-        return default if value is None else 0 if value == 0 else self.count(field)
+    def count_or_zero(self, field: str) -> int:
+        return 0 if self.config.get(field) in (None, 0) else self.count(field)
 
     def object(self, field: str) -> Mapping[str, Any]:
         """A nested object; empty where the field is absent."""
@@ -353,9 +334,8 @@ class _Fields:
 
 
 def _read_mla(read: _Fields) -> MlaSpec:
-    q_lora_rank = read.config.get("q_lora_rank")
     return MlaSpec(
-        q_lora_rank=None if q_lora_rank is None else read.count("q_lora_rank"),
+        q_lora_rank=None if read.config.get("q_lora_rank") is None else read.count("q_lora_rank"),
         kv_lora_rank=read.count("kv_lora_rank"),
         qk_nope=read.count("qk_nope_head_dim"),
         qk_rope=read.count("qk_rope_head_dim"),
@@ -396,32 +376,23 @@ def _read_moe(read: _Fields, model_type: str) -> MoeSpec | None:
 def _read_rope(read: _Fields, interleaved: bool) -> RopeSpec:
     """Both spellings: ``rope_theta`` with ``rope_scaling``, or the newer ``rope_parameters`` with both."""
     parameters = read.object("rope_parameters")
-    theta = _Fields({"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}, read.name)
+    stated = {"rope_theta": parameters.get("rope_theta", read.config.get("rope_theta"))}
+    theta = _Fields(stated, read.name).number("rope_theta", 10_000.0)
     scaling = parameters or read.object("rope_scaling")
     kind: Any = scaling.get("rope_type") or scaling.get("type") or "default"
     if kind == "default":
-        return RopeSpec(theta.number("rope_theta", 10_000.0), None, interleaved)
+        return RopeSpec(theta, None, interleaved)
     if kind not in ("llama3", "yarn", "linear"):
         found = shown(kind)
         raise UnsupportedModelError(f"{read.name}: rope scaling {found} is not modelled (llama3, yarn, linear are)")
     numbers = _Fields(scaling, f"{read.name}: rope scaling")
-    return RopeSpec(
-        theta.number("rope_theta", 10_000.0),
-        RopeScaling(
-            kind=kind,
-            factor=numbers.number("factor"),
-            original_max_position=numbers.count(
-                "original_max_position_embeddings", read.count("max_position_embeddings", 4096)
-            ),
-            low_freq_factor=numbers.number("low_freq_factor", 1.0),
-            high_freq_factor=numbers.number("high_freq_factor", 4.0),
-            beta_fast=numbers.number("beta_fast", 32.0),
-            beta_slow=numbers.number("beta_slow", 1.0),
-            mscale=numbers.number("mscale", 1.0),
-            mscale_all_dim=numbers.number("mscale_all_dim") if scaling.get("mscale_all_dim") else 0.0,
-        ),
-        interleaved,
-    )
+    factor, trained = numbers.number("factor"), read.count("max_position_embeddings", 4096)
+    original = numbers.count("original_max_position_embeddings", trained)
+    names = ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "mscale")
+    given = {name: numbers.number(name) for name in names if scaling.get(name) is not None}
+    if scaling.get("mscale_all_dim"):
+        given["mscale_all_dim"] = numbers.number("mscale_all_dim")
+    return RopeSpec(theta, RopeScaling(kind, factor, original, **given), interleaved)
 
 
 def _read_quantisation(read: _Fields) -> QuantSpec | None:

@@ -5,8 +5,6 @@ last place (tests/executor/portable: 1e-15 relative against SciPy). Each functio
 takes an array and gives an array; both forms give equal bits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar, overload

@@ -6,14 +6,11 @@ Quantiles are found by Halley's method on this; each element goes on until its o
 stands in. Formulas 6.5.29 and 6.5.31 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from executor.portable.elementary import Floats, exp, horner, in_blocks, log, log1p, power
 from executor.portable.normal import quantile as normal_quantile
@@ -89,9 +86,7 @@ def _series(a: float, x: Floats) -> Floats:
     """1 + x/(a+1) + x^2/((a+1)(a+2)) + .., until no sum moves any more."""
     total, term = np.ones_like(x), np.ones_like(x)
     largest = float(x.max(initial=0.0))
-    n = 0
-    while n < _MOST_TERMS:
-        n += 1
+    for n in range(1, _MOST_TERMS + 1):
         term *= x
         term /= a + n
         total += term
@@ -106,19 +101,16 @@ def _fraction(a: float, x: Floats) -> Floats:
     c, d = np.full_like(x, 1.0 / _TINY), 1.0 / b
     found = d.copy()
     going = np.ones(x.shape, dtype=bool)
-    n = 0
-    while going.any() and n < _MOST_TERMS:
-        n += 1
+    for n in range(1, _MOST_TERMS + 1):
         numerator = n * (a - n)
         b += 2.0
         d = 1.0 / _not_0(numerator * d + b)
         c = _not_0(b + numerator / c)
-        found, going = _lentz(found, c * d, going)
+        found = np.where(going, found * (c * d), found)
+        going &= np.abs(c * d - 1.0) > 3e-16
+        if not going.any():
+            break
     return found
-
-
-def _lentz(found: Floats, factor: Floats, going: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    return np.where(going, found * factor, found), going & (np.abs(factor - 1.0) > 3e-16)
 
 
 def _not_0(values: Floats) -> Floats:
@@ -128,11 +120,8 @@ def _not_0(values: Floats) -> Floats:
 def _gamma_block(a: float, u: Floats) -> Floats:
     inside = (u > 0.0) & (u < 1.0)
     found = np.where(u == 0.0, 0.0, np.where(u == 1.0, np.inf, np.nan))
-    chosen = u[inside]
-    if a > _NORMAL:
-        found[inside] = _gamma_start(a, chosen)
-        return found
-    found[inside] = _halley(chosen, _gamma_start(a, chosen), lambda x: gamma_tails(a, x), lambda x: (a - 1.0) / x - 1.0)
+    start = _gamma_start(a, u[inside])
+    found[inside] = start if a > _NORMAL else _halley(a, u[inside], start)
     return found
 
 
@@ -149,10 +138,8 @@ def _gamma_start(a: float, u: Floats) -> Floats:
         return np.maximum(np.where(u < tail, power(u / tail, 1.0 / a), 1.0 - log1p(-(u - tail) / (1.0 - tail))), _TINY)
 
 
-def _halley(
-    u: Floats, x: Floats, tails: Callable[[Floats], tuple[Floats, Floats, Floats]], slope: Callable[[Floats], Floats]
-) -> Floats:
-    """x with distribution u, from a start; ``slope``: that of the logarithm of the density.
+def _halley(a: float, u: Floats, x: Floats) -> Floats:
+    """x with P(a, x) = u from a start; the logarithm of the density has the slope (a - 1) / x - 1.
 
     The root stays bracketed: a step that leaves the bracket is replaced by half the way to its end.
     """
@@ -162,13 +149,13 @@ def _halley(
         if not len(left):
             break
         here, wanted = x[left], u[left]
-        lower, upper, density = tails(here)
+        lower, upper, density = gamma_tails(a, here)
         miss = np.where(wanted < 0.5, lower - wanted, (1.0 - wanted) - upper)
         low[left] = np.where(miss < 0.0, here, low[left])
         high[left] = np.where(miss > 0.0, here, high[left])
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             step = miss / density
-            step = step / (1.0 - 0.5 * np.clip(step * slope(here), -1.0, 1.0))
+            step = step / (1.0 - 0.5 * np.clip(step * ((a - 1.0) / here - 1.0), -1.0, 1.0))
         tried = here - step
         astray = ~((tried >= low[left]) & (tried <= high[left]))
         halved = np.where(high[left] < np.inf, 0.5 * (low[left] + high[left]), 2.0 * here)

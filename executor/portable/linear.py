@@ -4,8 +4,6 @@ Sums over the last axis are NumPy's pairwise sums, whose order depends on the le
 from the first entry to the last. Factors are Cholesky's, column by column. Matrices here have some tens of rows.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -56,11 +54,9 @@ def forward(lower: Floats, right: Floats) -> Floats:
 
 def backward(lower: Floats, right: Floats) -> Floats:
     """X with L' X = right, for L [.., n, n] lower triangular and right [.., n, m]."""
-    rest = np.array(np.broadcast_to(right, (*lower.shape[:-2], *right.shape[-2:])), dtype=np.float64)
-    for k in reversed(range(lower.shape[-1])):
-        rest[..., k, :] /= lower[..., k, k, None]
-        rest[..., :k, :] -= lower[..., k, :k, None] * rest[..., k, None, :]
-    return rest
+    # From last to first, L' is lower triangular too.
+    turned = np.swapaxes(lower[..., ::-1, ::-1], -1, -2)
+    return forward(turned, right[..., ::-1, :])[..., ::-1, :]
 
 
 def solve(matrix: Floats, right: Floats) -> Floats:

@@ -7,8 +7,6 @@ distribution   Cody, Rational Chebyshev approximations for the error function, M
 Both are published with errors near 1e-16; the tests hold them to 1e-14 against SciPy.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Accelerators that a fleet in China or elsewhere is planned with, as published."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

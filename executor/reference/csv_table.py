@@ -1,7 +1,5 @@
 """A reference table: a CSV file whose every cell is checked where it is read."""
 
-from __future__ import annotations
-
 import csv
 import datetime as dt
 import io
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
 from executor.errors import FileError, did_you_mean
-from executor.json_input import MOST_BYTES, file_bytes
+from executor.user_files import read_text
 
 Evidence = Literal["official", "reported", "estimate"]
 """official: filing, rule, testimony, agency or vendor; reported: press or analysts from sources;
@@ -108,11 +106,6 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def csv_lines(path: Path) -> Iterator[list[str]]:
     """The cells of each line of a CSV file in UTF-8; FileError where it cannot be read, is no text or no CSV."""
     try:
-        text = file_bytes(path, MOST_BYTES).decode("utf-8-sig")
-        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
-    except OSError as error:
-        raise FileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is not UTF-8 text", mend="save it as UTF-8") from error
+        yield from csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     except csv.Error as error:
         raise FileError(path, f"is no CSV file: {error}") from error

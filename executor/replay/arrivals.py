@@ -67,13 +67,7 @@ class Arrivals:
     def first(self, count: int) -> Arrivals:
         """The first ``count`` requests."""
         blocks = None if self.blocks is None else self.blocks[:count]
-        return replace(
-            self,
-            arrival_s=self.arrival_s[:count],
-            prompt=self.prompt[:count],
-            output=self.output[:count],
-            blocks=blocks,
-        )
+        return Arrivals(self.arrival_s[:count], self.prompt[:count], self.output[:count], blocks, self.block_tokens)
 
 
 def gaps(count: int, cv: float, chance: np.random.Generator) -> Floats:

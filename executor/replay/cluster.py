@@ -23,7 +23,7 @@ from executor.errors import BadInputError, UnknownNameError
 from executor.portable.elementary import log1p
 from executor.portable.normal import uniforms
 from executor.replay.arrivals import Arrivals
-from executor.replay.rate_search import bracket, narrowed
+from executor.replay.rate_search import highest_good
 from executor.replay.results import Line, Replayed, Spans
 from executor.scheduler.kv_pages import CountedPages
 from executor.scheduler.scheduler import Limits, Scheduler
@@ -43,7 +43,7 @@ RESERVE_SHARE = 0.01
 """Share of the pages, one a sequence at most, that an admission leaves free; as the engine does."""
 
 
-def replica_limits(time: BatchTime, page_size: int = 64, max_batch: int = 256, prefix_caching: bool = True) -> Limits:
+def replica_limits(time: BatchTime, page_size: int = 64, max_batch: int = 256) -> Limits:
     """What a replica with that step time holds and does at once, as its engine would set it."""
     pages = time.kv_tokens // page_size
     if pages < 1:
@@ -53,7 +53,6 @@ def replica_limits(time: BatchTime, page_size: int = 64, max_batch: int = 256, p
         page_size=page_size,
         max_batch=max_batch,
         token_budget=max(time.chunk_tokens, max_batch),
-        prefix_caching=prefix_caching,
         reserve_pages=min(max_batch, int(pages * RESERVE_SHARE)),
         prefill_first=time.prefill_first,
         tokens_per_step=time.emitted,
@@ -203,21 +202,16 @@ class _CacheAware(_LeastLoaded):
         """The replica for the next request; the loads are right."""
         least = min(self.loads)
         number = self.loads.index(least)
-        known = self._longest(request)
+        known = None
+        for name in request.block_hashes:  # up to the first block that was never sent
+            where = self.sent.get(name)
+            if where is None:
+                break
+            known = where
         if known is not None and not self.loads[known] > max(IMBALANCE * least, least + LEAD):
             number = known
         self.sent.update(dict.fromkeys(request.block_hashes, number))
         return number
-
-    def _longest(self, request: Request) -> int | None:
-        """Where the last block of the known part of the prefix is."""
-        found = None
-        for name in request.block_hashes:
-            where = self.sent.get(name)
-            if where is None:
-                break
-            found = where
-        return found
 
 
 _ROUTERS: dict[str, type[_RoundRobin] | type[_LeastLoaded]] = {
@@ -361,11 +355,9 @@ class _Line:
 
     def steps(self, begins: Floats, seconds: Floats) -> None:
         """Steps that begin and take so long."""
-        series = np.zeros((begins.size, 4))
-        series[:, 0] = self.number + 1 + np.arange(begins.size)
-        series[:, 1], series[:, 2] = begins, seconds
+        numbers = self.number + 1 + np.arange(begins.size)
+        self.series += np.stack([numbers, begins, seconds, np.zeros(begins.size)], axis=1).ravel().tolist()
         self.number += begins.size
-        self.series += series.ravel().tolist()
 
     def line(self) -> Line:
         """All of it, to be asked."""
@@ -477,7 +469,7 @@ def highest_rate(
             kept[rate] = found
         return min(met) >= share
 
-    low, high = bracket(good, start)
+    low, high = highest_good(good, start, precision)
     if high is None:
         return Peak(low, tuple(tried), "every rate tried keeps the bounds", kept.get(low))
     if not low:
@@ -487,7 +479,6 @@ def highest_rate(
             f" {share:.1%} should"
         )
         return Peak(0.0, tuple(tried), reason, None)
-    low, high = narrowed(good, low, high, precision)
     broken = next(each for each in reversed(tried) if each[0] == high)
     name = "TTFT" if broken[1] < share else "TPOT"
     return Peak(low, tuple(tried), f"{name} bound: above it {min(broken[1:]):.1%} meet it", kept[low])
@@ -507,7 +498,6 @@ def goodput_by_replay(
     requests: int = 4000,
     limits: Limits | None = None,
     prefix_reuse: float = 0.0,
-    seed: int = 0,
     start: float = 1.0,
     paired: bool = False,
 ) -> Peak:
@@ -520,7 +510,7 @@ def goodput_by_replay(
     """
     if not 0 <= prefix_reuse < 1:
         raise BadInputError(f"prefix_reuse must be at least 0 and below 1 (got {prefix_reuse!r})")
-    chance = np.random.default_rng([20251127, seed])
+    chance = np.random.default_rng([20251127, 0])
     unit = np.cumsum(-log1p(-uniforms(chance, requests)))
     if paired:
         chosen = chance.integers(0, prompt.size, requests)

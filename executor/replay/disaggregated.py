@@ -4,8 +4,6 @@ A prefill replica computes the prompt and samples the first token; the KV cache 
 kinds run the same scheduler, so each can be a bottleneck of its own: TTFT belongs to the one, TPOT to the other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

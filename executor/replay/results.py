@@ -1,7 +1,5 @@
 """What a replay's requests met: token times, latencies, metrics under the names of ``vllm bench serve``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -3,8 +3,6 @@
 The tensors are in ``engine/kv.py``; here a page is an index, so the replay can use the same pool.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 

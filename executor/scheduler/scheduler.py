@@ -25,8 +25,6 @@ All decoding sequences advance together, so nothing is counted per sequence: a s
 arrivals costs O(1) plus one pointer per decoding sequence, and ``advance`` takes many such steps at once.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections import abc, deque
 from dataclasses import dataclass, field
@@ -269,7 +267,10 @@ class Scheduler:
                 if victim is sequence:
                     break
             else:
-                self._give_page(sequence)
+                pages = self.pool.take_many(1)
+                if self._has_tables:
+                    self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
+                sequence.pages += pages
                 self._await_page(sequence)
 
     def _close(self, number: int) -> list[Sequence]:
@@ -416,12 +417,6 @@ class Scheduler:
         else:
             del self._prefilling[sequence]
 
-    def _give_page(self, sequence: Sequence) -> None:
-        pages = self.pool.take_many(1)
-        if self._has_tables:
-            self._changes.append((sequence.slot, len(sequence.pages), pages[0]))
-        sequence.pages += pages
-
     def _await_page(self, sequence: Sequence) -> None:
         """Note the step in which its tokens begin another page, unless it ends before."""
         tokens = sequence.origin + len(sequence.pages) * self._page_size
@@ -433,11 +428,10 @@ class Scheduler:
     @staticmethod
     def _put(buckets: dict[int, list[Sequence]], numbers: list[int], number: int, sequence: Sequence) -> None:
         """Note a sequence for the step of that number; ``numbers`` is the heap of those noted."""
-        if number in buckets:
-            buckets[number].append(sequence)
-        else:
-            buckets[number] = [sequence]
+        if number not in buckets:
+            buckets[number] = []
             heappush(numbers, number)
+        buckets[number].append(sequence)
 
     # -- prefix hashes and checks --------------------------------------------------------------------------
 
@@ -463,33 +457,23 @@ class Scheduler:
         return hashes
 
     def _check(self, request: Request) -> None:
-        if self._pace != 1 and not isinstance(request.prompt, int):
-            raise BadInputError(
-                f"request {request.id!r}: tokens_per_step is {self._pace}, which is for lengths alone; give the number"
-                " of prompt tokens, or let tokens_per_step be 1"
-            )
         limits, prompt, computed = self.limits, request.prompt_length, request.computed
         total = prompt + request.max_tokens
         held = -(-(total - 1) // limits.page_size)  # the last token is sampled and never written
         if request.id in self._sequences:
             raise BadInputError(f"request {request.id!r} is running already; give each request its own id")
-        if prompt < 1 or request.max_tokens < 1:
-            raise BadInputError(
-                f"request {request.id!r}: prompt and max_tokens need at least 1 token"
-                f" (got {prompt} and {request.max_tokens})"
-            )
-        if not 0 <= computed < prompt:
-            raise BadInputError(
-                f"request {request.id!r}: computed must be from 0 to below the prompt's {prompt}"
-                f" tokens (got {computed})"
-            )
-        if total > limits.max_length:
-            raise BadInputError(
-                f"request {request.id!r}: {prompt} prompt tokens and {request.max_tokens} more"
-                f" exceed the longest sequence, {limits.max_length}; shorten one of them"
-            )
-        if held > limits.pages:
-            raise BadInputError(
-                f"request {request.id!r}: {total} tokens need {held} KV pages of {limits.page_size} tokens,"
-                f" the device has {limits.pages}"
-            )
+        if self._pace != 1 and not isinstance(request.prompt, int):
+            wrong = f"tokens_per_step is {self._pace}, which is for lengths alone; give the number of prompt tokens, or"
+            wrong += " let tokens_per_step be 1"
+        elif prompt < 1 or request.max_tokens < 1:
+            wrong = f"prompt and max_tokens need at least 1 token (got {prompt} and {request.max_tokens})"
+        elif not 0 <= computed < prompt:
+            wrong = f"computed must be from 0 to below the prompt's {prompt} tokens (got {computed})"
+        elif total > limits.max_length:
+            wrong = f"{prompt} prompt tokens and {request.max_tokens} more exceed the longest sequence,"
+            wrong += f" {limits.max_length}; shorten one of them"
+        elif held > limits.pages:
+            wrong = f"{total} tokens need {held} KV pages of {limits.page_size} tokens, the device has {limits.pages}"
+        else:
+            return
+        raise BadInputError(f"request {request.id!r}: {wrong}")

@@ -1,7 +1,5 @@
 """What the scheduler hands about: requests, the sequences they become, and the steps that compute them."""
 
-from __future__ import annotations
-
 import enum
 import math
 from collections import abc
@@ -51,22 +49,9 @@ class Sequence:
     """A request under way: its tokens, its pages, its place in the batch."""
 
     __slots__ = (
-        "cached",
-        "computed",
-        "due",
-        "hashes",
-        "last",
-        "length",
-        "origin",
-        "pages",
-        "preemptions",
-        "prompt_length",
-        "reason",
-        "request",
-        "slot",
-        "state",
-        "tokens",
-    )
+        "cached", "computed", "due", "hashes", "last", "length", "origin", "pages", "preemptions", "prompt_length",
+        "reason", "request", "slot", "state", "tokens",
+    )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
         self.request = request

@@ -1,15 +1,13 @@
-"""How long one step of a given batch takes: the form of ``steptime``, asked step by step instead of per cycle.
+"""How long one step of a given batch takes: ``step_times`` of a closed loop's steady state, asked batch by batch.
 
-``steptime`` answers for a closed loop in its steady state. A replay meets batches one after another, so here
-the same form is taken apart into seconds per unit of work, read off ``steptime.step_times`` at its limits; that
-the parts add up to it again is a test.
+The same form is taken apart into seconds per unit of work, read off ``step_times`` at its limits; that the parts add up
+to it again is a test.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,15 +26,6 @@ SECONDS = (
 )
 """Fields of ``BatchTime`` that are times."""
 _VANISHING, _BOUNDLESS = 1e-9, 1e15
-
-
-class Run(NamedTuple):
-    """Decode steps that follow one another with nothing between: step i takes ``first + growth i`` seconds."""
-
-    first: float
-    growth: float
-    most: int
-    """Steps for which that holds."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +117,11 @@ class BatchTime:
         whole = work + moved if self.halves == 1 else _pnorm4(work, moved)
         return decode + whole + self.request * completed / self.stages
 
-    def run(self, sequences: int, context: float) -> Run:
+    def run(self, sequences: int, context: float) -> tuple[float, float, int]:
         """The pace of decode steps from here on: each step adds ``emitted`` tokens a sequence to what is read.
 
-        Only where ``is_arithmetic``. While the front end is the slower part, every step takes its time.
+        Step i takes ``first + growth i`` seconds; returns first, growth, and for how many steps that holds. Only where
+        ``is_arithmetic``. While the front end is the slower part, every step takes its time.
         """
         paces = self._paces.get(sequences)
         if paces is None:
@@ -142,9 +132,8 @@ class BatchTime:
         alone, growth, cap = paces
         whole = alone + self._read * context / self.stages
         if whole >= cap:
-            return Run(whole, growth, MOST_STEPS)
-        held = MOST_STEPS if growth <= 0 else 1 + int((cap - whole) / growth)
-        return Run(cap, 0.0, held)
+            return whole, growth, MOST_STEPS
+        return cap, 0.0, MOST_STEPS if growth <= 0 else 1 + int((cap - whole) / growth)
 
     def decode_many(self, sequences: int, context: float, steps: int) -> Array:
         """Seconds of each of ``steps`` decode steps in a row, as ``decode`` gives them one by one."""
@@ -182,13 +171,10 @@ class BatchTime:
         rest = self._rests.get(batch)
         if rest is None:
             engine = self._decode_linear(batch) + self.launch * self.halves
-            host = self.fixed + self.sequence * batch + (self._on_top(batch) if self.knots else 0.0)
+            on_top = float(interpolated(batch, *np.transpose(self.knots))) if self.knots else 0.0
+            host = self.fixed + self.sequence * batch + on_top
             rest = self._rests[batch] = engine * (1.0 + self.drafting) + host
         return rest
-
-    def _on_top(self, batch: float) -> float:
-        batches, seconds = zip(*self.knots, strict=True)
-        return float(interpolated(batch, batches, seconds))
 
     def _decode_linear(self, batch: float) -> float:
         found = self._linears.get(batch)

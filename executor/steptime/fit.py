@@ -1,4 +1,4 @@
-"""The step-time model fitted to measured rows, and predictions with their intervals."""
+"""The step-time model fitted to measured rows, predictions with their intervals, and which rows to measure next."""
 
 from __future__ import annotations
 
@@ -32,19 +32,6 @@ ENOUGH_GAIN = 1e-5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Measured mean TTFT and TPOT of rows, seconds, with the cycle that follows from them."""
-
-    ttft: Array
-    tpot: Array
-    osl: Array
-
-    def logs(self) -> Array:
-        """ln(TTFT), ln(TPOT), ln(T) with T = TTFT + TPOT (o - 1)."""
-        return log(np.stack([self.ttft, self.tpot, self.ttft + self.tpot * (self.osl - 1.0)]))
-
-
-@dataclass(frozen=True)
 class Mode:
     """One posterior mode: the parameters under one reading of how the benchmark was run."""
 
@@ -73,9 +60,9 @@ class Calibration:
         """Factor on the spread of a prediction."""
         return WIDEN_CALIBRATED if self.rows >= ENOUGH_ROWS else WIDEN_UNCALIBRATED
 
-    def draws(self, count: int, widen: float = 1.0, seed: int = 20251124) -> Array:
-        """Draws of theta, (16, count, 1), the same for the same seed; modes share them by weight, each mode first."""
-        noise = normal.stratified(np.random.default_rng(seed), len(PARAMETERS), count)
+    def draws(self, count: int, widen: float = 1.0) -> Array:
+        """Draws of theta, (16, count, 1), always the same; modes share them by weight, each mode first."""
+        noise = normal.stratified(np.random.default_rng(20251124), len(PARAMETERS), count)
         edges = np.round(np.cumsum([0.0, *(mode.weight for mode in self.modes)]) * count).astype(int)
         drawn = np.empty_like(noise)
         for mode, first, last in zip(self.modes, edges[:-1], edges[1:], strict=True):
@@ -96,10 +83,11 @@ def uncalibrated(prior: Prior, readings: Sequence[Reading] = ()) -> Calibration:
     return _mixture([(p.log_median, p.covariance(), log(weight)) for p, weight in starts], rows=0)
 
 
-def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
-    """Maximum a posteriori parameters for measured rows, with their Laplace covariance.
+def fit(work: Work, ttft: Array, tpot: Array, before: Calibration) -> Calibration:
+    """Maximum a posteriori parameters for rows with measured mean TTFT and TPOT, seconds, and their Laplace covariance.
 
     minimise  sum rho((ln y - ln f) / sigma) + (t - t0)' Cov0^-1 (t - t0),  t the log parameters
+    y         TTFT, TPOT and the cycle that follows from them, T = TTFT + TPOT (o - 1)
     rho       soft L1 beyond 2 sigma, so that one bad row does not carry the fit
 
     Each mode of ``before`` (mean t0, covariance Cov0) starts a fit of its own; its posterior weight is
@@ -109,8 +97,9 @@ def fit(work: Work, measured: Measured, before: Calibration) -> Calibration:
     if len(work) == 0:
         return before
     found = []
+    target = log(np.stack([ttft, tpot, ttft + tpot * (work.osl - 1.0)]))
     for mode in before.modes:
-        theta, covariance, misfit = _fit_from(work, measured, mode)
+        theta, covariance, misfit = _fit_from(work, target, mode)
         log_volume = 0.5 * (_log_determinant(covariance) - _log_determinant(mode.covariance))
         found.append((theta, covariance, log(mode.weight) - misfit + log_volume))
     return _mixture(found, rows=len(work))
@@ -130,9 +119,8 @@ def _mixture(found: Sequence[tuple[Array, Array, float]], rows: int) -> Calibrat
     return Calibration(tuple(sorted(modes, key=lambda mode: -mode.weight)), rows)
 
 
-def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Array, float]:
+def _fit_from(work: Work, target: Array, before: Mode) -> tuple[Array, Array, float]:
     """Mode, covariance and half the sum of squares at the mode."""
-    target = measured.logs()
     whiten = linear.forward(linear.cholesky(before.covariance), np.eye(len(PARAMETERS)))
 
     def residuals_and_slopes(theta: Array) -> tuple[Array, Array]:
@@ -147,7 +135,7 @@ def _fit_from(work: Work, measured: Measured, before: Mode) -> tuple[Array, Arra
 
 
 def _least_squares(
-    residuals_and_slopes: Callable[[Array], tuple[Array, Array]], start: Array, most_steps: int = 100
+    residuals_and_slopes: Callable[[Array], tuple[Array, Array]], start: Array
 ) -> tuple[Array, Array, float]:
     """Levenberg-Marquardt: the minimum of half the sum of squares, J'J there, and the value.
 
@@ -159,7 +147,7 @@ def _least_squares(
     theta, damping = start, 1e-3
     r, j = residuals_and_slopes(theta)
     cost = 0.5 * linear.dot(r, r)
-    for _ in range(most_steps):
+    for _ in range(100):
         curvature = linear.product(j.T, j)
         slope = linear.times(j.T, r)
         step = -linear.solve(curvature + damping * np.diag(np.diag(curvature)), slope[:, None])[:, 0]
@@ -188,40 +176,36 @@ def _soft_slope(r: Array) -> Array:
     return outer * (1.0 - square(r / 2.0) / (2.0 * root * (root + 1.0)))
 
 
-def jacobian(work: Work, theta: Array, burst_share: float | None = None) -> Array:
+def jacobian(work: Work, theta: Array) -> Array:
     """Slopes of ln(TTFT), ln(TPOT), ln(T) in the log parameters, (3, rows, 16), by central differences."""
-    return _logs_and_slopes(work, theta, burst_share)[1]
+    return _logs_and_slopes(work, theta)[1]
 
 
-def _logs_and_slopes(work: Work, theta: Array, burst_share: float | None = None) -> tuple[Array, Array]:
+def _logs_and_slopes(work: Work, theta: Array) -> tuple[Array, Array]:
     """ln(TTFT), ln(TPOT), ln(T) of each row, (3, rows), and their slopes, from one evaluation."""
     count = len(PARAMETERS)
     shifts = DIFFERENCE * np.concatenate([np.zeros((count, 1)), np.eye(count), -np.eye(count)], axis=1)
-    logs = step_times(work, (theta[:, None] + shifts)[:, :, None], burst_share).logs()
+    logs = step_times(work, (theta[:, None] + shifts)[:, :, None]).logs()
     slopes = (logs[:, 1 : count + 1] - logs[:, count + 1 :]) / (2 * DIFFERENCE)
     return logs[:, 0], np.moveaxis(slopes, 1, 2)
 
 
 @dataclass(frozen=True)
 class Band:
-    """Median prediction of each row with its central 80 % interval; ms, ms, output tokens/s per GPU."""
+    """Median prediction of each row with its central 80 % interval: TTFT, TPOT and throughput, (3, rows) each."""
 
-    ttft_ms: Array
-    tpot_ms: Array
-    throughput: Array
+    medians: Array
+    """ms, ms, output tokens/s per GPU."""
     spread: Array
-    """Standard deviation of the logarithm, (3, rows), in the order TTFT, TPOT, throughput."""
+    """Standard deviation of the logarithm."""
 
     def interval(self, metric: int) -> tuple[Array, Array]:
         """Low and high of TTFT (0), TPOT (1) or throughput (2)."""
-        median = (self.ttft_ms, self.tpot_ms, self.throughput)[metric]
         factor = exp(Z_80 * self.spread[metric])
-        return median / factor, median * factor
+        return self.medians[metric] / factor, self.medians[metric] * factor
 
 
-def predict(
-    work: Work, calibration: Calibration, burst_share: float | None = None, extra_sd: float = 0.0
-) -> tuple[StepTimes, Band]:
+def predict(work: Work, calibration: Calibration, extra_sd: float = 0.0) -> tuple[StepTimes, Band]:
     """Times at the heaviest mode, and the median with its interval over all modes.
 
     sd_m^2 = widen^2 (J Cov J' + floor^2)     of mode m
@@ -231,12 +215,12 @@ def predict(
     c is UNCALIBRATED_FACTOR with no two rows, else 1. ``extra_sd``: spread that a transfer to other hardware
     adds, in the logarithm.
     """
-    times = [step_times(work, mode.theta, burst_share) for mode in calibration.modes]
+    times = [step_times(work, mode.theta) for mode in calibration.modes]
     weights = np.array([mode.weight for mode in calibration.modes])
     logs = log(np.array([[t.ttft, t.tpot, t.throughput_per_gpu] for t in times]))
     spreads = []
     for mode in calibration.modes:
-        slopes = jacobian(work, mode.theta, burst_share)
+        slopes = jacobian(work, mode.theta)
         variance = (linear.product(slopes, mode.covariance) * slopes).sum(axis=2)
         spreads.append(square(calibration.widen) * (variance + square(FLOOR_LOG)[:, None]))
     weight = weights[:, None, None]
@@ -245,4 +229,29 @@ def predict(
     if calibration.rows < ENOUGH_ROWS:
         squares = squares * square(UNCALIBRATED_FACTOR)[:, None]
     spread = np.sqrt(squares + square(extra_sd))
-    return times[0], Band(exp(mean[0]) * 1e3, exp(mean[1]) * 1e3, exp(mean[2]), spread)
+    return times[0], Band(exp(mean) * np.array([[1e3], [1e3], [1.0]]), spread)
+
+
+def v_opt(work: Work, before: Calibration, count: int) -> list[int]:
+    """The rows worth measuring, best first: each lowers the mean predictive variance over all rows the most.
+
+    Greedy V-optimal design with the model's slopes at the heaviest mode; looks at no outcome.
+
+        gain(c) = tr[ (I + J_c V J_c')^-1 J_c V (sum_r J_r' J_r) V J_c' ],   J in units of sigma
+    """
+    slopes = jacobian(work, before.theta) / SIGMA_LOG[:, None, None]
+    by_row = np.moveaxis(slopes, 1, 0)
+    stacked = by_row.reshape(-1, len(PARAMETERS))
+    information = linear.product(stacked.T, stacked)
+    covariance = before.modes[0].covariance
+    chosen: list[int] = []
+    for _ in range(min(count, len(work))):
+        spread = linear.product(by_row, covariance)
+        own = linear.product(spread, np.swapaxes(by_row, 1, 2)) + np.eye(3)
+        lowered = linear.product(linear.product(spread, information), np.swapaxes(spread, 1, 2))
+        gain = np.trace(linear.solve(own, lowered), axis1=1, axis2=2)
+        gain[chosen] = -np.inf
+        best = int(np.argmax(np.round(gain, 9)))
+        chosen.append(best)
+        covariance = covariance - linear.product(spread[best].T, linear.solve(own[best], spread[best]))
+    return chosen

@@ -1,7 +1,5 @@
 """Step times of one replica from its work and the engine's parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,7 +85,7 @@ def step_times(work: Work, theta: Array | Mapping[str, Array], burst_share: floa
     """
     p = theta if isinstance(theta, Mapping) else parameters(theta)
     c, o = work.cost, work.osl
-    slots = np.maximum(1.0, _kv_room(work, p) / work.context)
+    slots = np.maximum(1.0, kv_room(work, p) / work.context)
     served = work.concurrency / _root(1.0 + whole_power(work.concurrency / slots, 8), 8)
     batch = served / c.pp
     step = _decode(work, p, batch)
@@ -190,15 +188,12 @@ def parameters(theta: Array) -> dict[str, Array]:
     return p
 
 
-def kv_room(work: Work, theta: Array) -> Array:
+def kv_room(work: Work, p: Mapping[str, Array]) -> Array:
     """Tokens of KV cache that a replica of each row is believed to hold; stated ones where the start-up log is given.
 
-    That a set-up serves at all says that its engine was given enough memory for the weights and some cache.
+    ``p``: ``parameters``. That a set-up serves at all says that its engine was given enough memory for the weights
+    and some cache.
     """
-    return _kv_room(work, parameters(np.asarray(theta, dtype=float)))
-
-
-def _kv_room(work: Work, p: Mapping[str, Array]) -> Array:
     if not np.isnan(work.kv_tokens).any():
         return np.broadcast_to(work.kv_tokens, np.broadcast_shapes(work.kv_tokens.shape, p["f_mem"].shape))
     c = work.cost

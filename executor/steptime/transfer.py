@@ -6,8 +6,6 @@ explains is scaled, the rest stays, and compute is held to what the target's own
 reach. The result is labelled extrapolated, and its interval says so.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from functools import cache
@@ -36,7 +34,6 @@ class Family:
     """Growth of launch and collective latency."""
     extra_sd: float
     """Spread added to every predicted logarithm."""
-    source: str
 
 
 @dataclass(frozen=True)
@@ -132,6 +129,7 @@ def _moved(mode: Mode, source: Accelerator, target: Setup, family: Family) -> tu
     narrow = "fp8" if target.precision in ("fp8", "int8", "fp4") else "bf16"
     kernel = target.kernel_factor or target.default_kernel_factor()
 
+    here = dict(zip(PARAMETERS, exp(mode.theta).tolist(), strict=True))
     theta = mode.theta.copy()
     slope = np.ones(len(PARAMETERS))
     added = np.zeros(len(PARAMETERS))
@@ -141,20 +139,18 @@ def _moved(mode: Mode, source: Accelerator, target: Setup, family: Family) -> tu
         theta[at], slope[at], added[at] = log(float(value)), sensitivity, variance
 
     for name in ("e_w", "e_kv"):
-        before = exp(float(mode.theta[PARAMETERS.index(name)]))
+        before = here[name]
         after = memory_efficiency(before, bandwidth, family.excess[0])
         # d ln e_t / d ln e_s and d ln e_t / d ln x of the formula in memory_efficiency
         sensitivity = after * family.excess[0] * bandwidth / before if before < 1.0 else 1.0
         move(name, after, sensitivity, square((1.0 - after) * family.excess[1]))
-    gemm_before = exp(float(mode.theta[PARAMETERS.index("e_p")]))
     for name, floor in (("e_p", "bf16"), ("e_pa", "prefill_attention")):
-        before = exp(float(mode.theta[PARAMETERS.index(name)]))
+        before = here[name]
         after = compute_efficiency(min(before, 0.95), peak, own[floor][0], family.excess[0])
         move(name, after, min(1.0, after * peak / before), square(own[floor][1]))
-    gemm_after = compute_efficiency(min(gemm_before * kernel, 0.95), linear_peak, own[narrow][0], family.excess[0])
+    gemm_after = compute_efficiency(min(here["e_p"] * kernel, 0.95), linear_peak, own[narrow][0], family.excess[0])
     for name in ("tau_l", "a_ar"):
-        before = exp(float(mode.theta[PARAMETERS.index(name)]))
-        move(name, before * family.latency[0], 1.0, square(family.latency[1]))
+        move(name, here[name] * family.latency[0], 1.0, square(family.latency[1]))
     covariance = mode.covariance * np.outer(slope, slope) + np.diag(added)
     factor = gemm_after / exp(float(theta[PARAMETERS.index("e_p")]))
     return Mode(theta, covariance, mode.weight), factor
@@ -181,7 +177,6 @@ def _families() -> tuple[Family, ...]:
             excess=(entry["excess"][0], entry["excess"][1]),
             latency=(entry["latency"][0], entry["latency"][1]),
             extra_sd=entry["extra_sd"],
-            source=entry["source"],
         )
         for entry in _stored()["families"]
     )

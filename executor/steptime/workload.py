@@ -1,9 +1,7 @@
 """The work of a step: bytes, FLOPs and messages of a set-up under a load."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -189,8 +187,3 @@ def work_of(rows: Sequence[tuple[Setup, Load]]) -> Work:
         verified=each([1.0 if s.drafting is None else 1.0 + s.drafting.tokens for s in setups]),
         emitted=each([1.0 if s.drafting is None else s.drafting.emitted for s in setups]),
     )
-
-
-def with_load(work: Work, concurrency: Array) -> Work:
-    """The same rows at another concurrency."""
-    return replace(work, concurrency=np.asarray(concurrency, dtype=float))

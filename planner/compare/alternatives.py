@@ -4,8 +4,6 @@ Benchmark policies and other ways to plan come first; what waiting costs, what k
 worth and what other goals cost are asked of the way that won.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

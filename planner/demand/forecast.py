@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,29 +42,14 @@ class Load:
     peak_rps: Floats
     ratio: Floats
 
-    @property
-    def pools(self) -> tuple[str, ...]:
-        """Names of the pools."""
-        return tuple(each.pool for each in self.traffic)
 
-
-def draw_load(
-    pools: Sequence[Pool],
-    start: dt.date,
-    horizon_months: int,
-    key: Key,
-    replications: int | range,
-    folder: Path | None = None,
-) -> Load:
-    """The load of each pool in each month under each replication.
-
-    replications    how many, from 0 on, or which
-    folder          where the scenario lies, for trace files beside it
+def draw_load(pools: Sequence[Pool], start: dt.date, horizon_months: int, key: Key, replications: int | range) -> Load:
+    """The load of each pool in each month under each replication: so many from 0 on, or those of a range.
 
     A replication's path depends on the root, the pool's name and the market alone: further months, pools or
     replications change nothing that was drawn before.
     """
-    streams = tuple(traffic(pool, folder) for pool in pools)
+    streams = tuple(traffic(pool) for pool in pools)
     numbers = np.arange(replications) if isinstance(replications, int) else np.asarray(replications)
     z = growth_normals([pool.name for pool in pools], [pool.growth.shared for pool in pools], key, numbers)
     logs = np.stack([log_ratio(pool.growth, z[:, at]) for at, pool in enumerate(pools)], axis=1)  # [replication, pool]
@@ -122,13 +106,9 @@ def grown(passed: Floats, half_life_months: float) -> Floats:
 
 def months_passed(months: Sequence[dt.date]) -> Floats:
     """Months from the middle of the first reported month, which may be cut short, to the middle of each."""
-    ends = [*months[1:], _month_after(months[-1])]
+    ends = [*months[1:], month_starts(months[-1], 2)[-1]]
     middle = np.array([(month.toordinal() + end.toordinal()) / 2 for month, end in zip(months, ends, strict=True)])
     return (middle - middle[0]) / DAYS_PER_MONTH
-
-
-def _month_after(day: dt.date) -> dt.date:
-    return (day.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
 
 
 def _frozen(values: Floats) -> Floats:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from executor.errors import Problem, UserMistakeError
+from executor.errors import Problem
 from planner.demand.prefix import distinct_blocks, reuse_share
 from planner.demand.readers.textfile import LARGEST, Budget, read_json
 from planner.demand.readers.trace import HOUR_S, MINUTE_S, Floats, Histogram, Lengths, RateSeries, Requests, Trace
@@ -371,12 +371,3 @@ def _prefix(requests: Requests) -> PrefixReuse:
 def _digits(value: float) -> float:
     """Six significant digits: more than the traces carry."""
     return float(f"{value:.6g}")
-
-
-class NotInTraceError(UserMistakeError):
-    """A figure that planning needs and the trace does not have; the message says how to give it."""
-
-    def __init__(self, trace: str, what: str, mend: str) -> None:
-        self.trace = trace
-        self.what = what
-        super().__init__(f"trace {trace!r} has no {what}: {mend}")

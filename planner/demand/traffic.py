@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from executor.errors import FileError, Problem, did_you_mean
-from planner.demand.readers.lengths import fixed_lengths
-from planner.demand.readers.reader import read_cdf_pair, read_trace
+from executor.errors import FileError, MissingFigureError, Problem, did_you_mean
+from executor.user_files import inside
+from planner.demand.readers.lengths import fixed_lengths, read_cdf_pair
+from planner.demand.readers.reader import read_trace
 from planner.demand.readers.textfile import MAX_BYTES, Budget
 from planner.demand.summary import (
-    Burstiness,
     Cell,
     JointLengths,
     Margin,
-    NotInTraceError,
     Origin,
     TraceSummary,
     joint_lengths,
@@ -28,7 +27,6 @@ from planner.reference.demand_series import demand_series
 from planner.reference.traces import trace_names
 from planner.scenario.checks import like_a_path
 from planner.scenario.errors import ScenarioError
-from planner.scenario.json_input import inside
 from planner.scenario.pools import Pool
 
 PARTS = {
@@ -69,14 +67,13 @@ class Traffic:
     cells: tuple[Cell, ...]
     pairing: str
     prefix_reuse: Figure
-    burst: Burstiness | None
     trace: TraceSummary
 
 
 def traffic(pool: Pool, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> Traffic:
     """The traffic of a pool in its first month; ``folder`` is where the scenario and its trace files lie.
 
-    UnknownNameError, FileError, ScenarioError or NotInTraceError where the trace cannot be had or lacks what
+    UnknownNameError, FileError, ScenarioError or MissingFigureError where the trace cannot be had or lacks what
     planning needs.
     """
     load = pool.load
@@ -91,7 +88,6 @@ def traffic(pool: Pool, folder: Path | None = None, max_bytes: int = MAX_BYTES) 
         cells=lengths.cells,
         pairing=lengths.pairing,
         prefix_reuse=_prefix_reuse(trace, load.prefix_reuse),
-        burst=trace.burst,
         trace=trace,
     )
 
@@ -168,7 +164,7 @@ def _scaled(trace: TraceSummary, input_tokens: float | None, output_tokens: floa
     if lengths is None:
         if input_tokens is None or output_tokens is None:
             mend = "give load.input_tokens and load.output_tokens, or write trace: {rhythm: .., lengths: ..}"
-            raise NotInTraceError(trace.name, "lengths", mend)
+            raise MissingFigureError(f"trace {trace.name!r}", "lengths", mend)
         alike = fixed_lengths(trace.name, input_tokens, output_tokens).lengths
         assert alike is not None
         return joint_lengths(alike)
@@ -190,7 +186,7 @@ def _stretch(name: str, side: str, given: float | None, mean: float) -> float:
     if given is None:
         return 1.0
     if not mean:
-        raise NotInTraceError(name, f"{side} tokens to stretch", f"leave load.{side}_tokens out")
+        raise MissingFigureError(f"trace {name!r}", f"{side} tokens to stretch", f"leave load.{side}_tokens out")
     return given / mean
 
 
@@ -218,7 +214,7 @@ def _inside(name: object, folder: Path | None) -> Path:
     if folder is None:
         mend = "use a shipped trace, or write the summary out"
         raise FileError(name, "cannot be looked for: the scenario has no folder", mend=mend)
-    return inside(name, folder, "trace")
+    return inside(folder, name, "trace").resolve()
 
 
 def _tokens(trace: Mapping[str, Any], field: str) -> float:

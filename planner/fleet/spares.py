@@ -5,8 +5,6 @@ one for one is the (S - 1, S) policy: spares on the shelf and replacements on or
 the places that stand empty. Where replacements come from, and how long they take, is for others to say (``Buy``).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ for another. So the study is repeated, each time on futures drawn at the volume 
 moving. It may not: then that is the answer, and the plan returned is the one that does best at its own volume.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

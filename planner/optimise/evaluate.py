@@ -5,8 +5,6 @@ month by the rule of recourse.py, the rest unmet. Any futures will do; a service
 optimiser has not seen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """Room that copies of this process write into: results that are large arrays need not travel through a pipe."""
 
-from __future__ import annotations
-
 import itertools
 import mmap
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Processes that each keep some parts of a large thing, so that questions about it travel and it does not."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection

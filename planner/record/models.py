@@ -7,10 +7,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from planner.record.ids import GateLevel, LimitKind, PolicyId, Verdict
 from planner.record.upgrade import upgraded
-from planner.scenario import stored
 from planner.scenario.models import Scenario
-
-SCHEMA_VERSION = stored.SCHEMA_VERSION
+from planner.scenario.stored import SCHEMA_VERSION
 
 Label = Literal["measured", "calibrated", "extrapolated", "estimated"]
 """Where a serving figure comes from, best first."""

@@ -51,16 +51,16 @@ class Axes:
 
     def orders(self, lines: Iterable[Placed]) -> Whole:
         """[P, S, M] GPUs ordered."""
-        array = np.zeros((len(self.pools), len(self.sources), len(self.months)), dtype=np.int64)
-        for line in lines:
-            array[self.pools[line.pool], self.sources[line.source], self.months[line.month]] += line.gpus
-        return array
+        return self._added(lines, self.sources)
 
     def reserved(self, items: Iterable[Reservation]) -> Whole:
         """[P, R, T] GPUs reserved."""
-        array = np.zeros((len(self.pools), len(self.rentals), len(self.months)), dtype=np.int64)
-        for item in items:
-            array[self.pools[item.pool], self.rentals[item.source], self.months[item.month]] += item.gpus
+        return self._added(items, self.rentals)
+
+    def _added(self, lines: Iterable[Placed | Reservation], sources: dict[str, int]) -> Whole:
+        array = np.zeros((len(self.pools), len(sources), len(self.months)), dtype=np.int64)
+        for line in lines:
+            array[self.pools[line.pool], sources[line.source], self.months[line.month]] += line.gpus
         return array
 
     def lines(self, orders: NDArray[Any]) -> list[Line]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from planner.record.models import SCHEMA_VERSION, Provenance
+from planner.record.models import Provenance
 from planner.scenario.load import scenario_hash
 from planner.scenario.models import Scenario
+from planner.scenario.stored import SCHEMA_VERSION
 
 
 def inputs(scenario: Scenario, overrides: Sequence[str], roots: Mapping[str, int]) -> dict[str, Any]:

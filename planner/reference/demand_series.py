@@ -1,7 +1,5 @@
 """Published demand: tokens served by the large hosts and nationally, spending, and the default growth."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass
 from functools import cache

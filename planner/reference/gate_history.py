@@ -13,8 +13,6 @@ Every entry has two dates: the day the act took effect and the day it became pub
 is cut by the second. A few entries can be read in more than one way; each such reading has a name.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Supply stages between an order and a GPU that serves: triangular laws in days, by chain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The plan's studies as the record holds them: calendar, later orders, money by quarter, worth, limits."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ Because the same u is asked whatever the law, a law can be changed with the same
 the same u is longer in every replication.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields

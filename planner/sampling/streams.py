@@ -12,8 +12,6 @@ So competing plans meet the same random numbers, one replication alone equals it
 source, stage or month changes no draw that existed before.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b

@@ -6,22 +6,23 @@ bears it (or joins the list), an entry with ``match`` changes every one whose fi
 """
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from executor.errors import FileError, Problem, UnknownNameError, did_you_mean, shown
 from executor.model.spec import built_in
+from executor.user_files import inside, json_value, read_text
 from planner.scenario.checks import problems_across_fields
 from planner.scenario.errors import ScenarioError
 from planner.scenario.fields import MAX_NAME
-from planner.scenario.json_input import inside, json_value, read_text
 from planner.scenario.models import Scenario
 from planner.scenario.sources import Purchase, Rental
 from planner.scenario.stored import canonical_hash, stored_scenario
@@ -74,11 +75,10 @@ def locate(source: str | Path) -> Path:
     path, known = Path(source), shipped()
     if not str(source):
         raise UnknownNameError("scenario", "", known)
-    kind = _kind(path)
-    if kind == "file":
-        return path
-    if kind == "folder":
+    if os.path.isdir(path):  # unlike pathlib's, never raises on a name that cannot be
         raise FileError(source, "is a folder", mend="name the scenario file in it")
+    if os.path.exists(path):
+        return path
     if str(source) in known:
         return known[str(source)]
     if path.suffix or len(path.parts) > 1:
@@ -158,14 +158,6 @@ def scenario_hash(scenario: Scenario) -> str:
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _kind(path: Path) -> Literal["file", "folder", "none"]:
-    """What a path leads to; a path that no system can hold leads to nothing."""
-    try:
-        return "folder" if path.is_dir() else "file" if path.exists() else "none"
-    except (OSError, ValueError):  # too long, or not ours to look at
-        return "none"
-
-
 def _unreadable(path: Path, error: Exception) -> FileError:
     """One line for whatever the parser stumbled over."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -197,7 +189,7 @@ def _override(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
         return dict(own[name])
     if name in common_overrides():
         return common_overrides()[name]
-    if name and _kind(Path(name)) == "file":
+    if os.path.exists(name) and not os.path.isdir(name):
         return read(Path(name))
     raise UnknownNameError("override", name, [*own, *common_overrides()])
 
@@ -251,10 +243,10 @@ def _with_models(scenario: Scenario, folder: Path, source: str) -> Scenario:
 
 def _config_file(model: str, folder: Path) -> Path | None:
     """The config.json that a model's name means in a folder, itself or a folder with one; None where there is none."""
-    path = inside(model, folder, "model")
-    if path.is_dir():
-        path = inside(str(path / "config.json"), folder, "model")
-    return path if path.suffix == ".json" and path.is_file() else None
+    path = inside(folder, model, "model")
+    if os.path.isdir(path):
+        path = inside(folder, f"{model}/config.json", "model")
+    return path.resolve() if path.suffix == ".json" and os.path.isfile(path) else None
 
 
 # --- telling what is wrong -------------------------------------------------------------------------

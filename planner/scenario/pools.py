@@ -89,7 +89,8 @@ class Pool(Model):
     """The pool's name."""
     model: Place
     """Hugging Face id or short name of the model, for example DeepSeek-R1 or Qwen/Qwen3-32B; or its config.json, or a
-    folder with one, in the scenario's folder."""
+    folder with one, in the scenario's folder or below. A link that leads out of it is refused; a plan's JSON that names
+    such a file is read in that folder alone."""
     precision: Precision = "bf16"
     """Data type of the weights."""
     engine: Name = "sglang"

@@ -60,8 +60,7 @@ class Purchase(Model):
     """Stages of the maker's own instead of the shipped chain; freight, customs and installation follow."""
     lead_time_factor: Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)] = 1.0
     """Every stage from acceptance to service takes so many times as long, with common random numbers; waits at gates
-    and in
-    lines do not."""
+    and in lines do not."""
     gates: Annotated[list[Name], Field(max_length=100)] = []
     """Gates the goods must pass."""
     price: Money

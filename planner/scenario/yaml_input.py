@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from executor.errors import shown
-from planner.scenario.json_input import MAX_DEPTH, MAX_DIGITS
+from executor.user_files import MAX_DEPTH, MAX_DIGITS
 
 MAX_NODES = 50_000
 """Values, keys, lists and mappings of a file; counted as they are parsed, which takes most of the time."""

@@ -8,8 +8,6 @@ time, draw 1 its end: one licence for one source and month, whatever it is split
 the route, whether a part of a piece counts as one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

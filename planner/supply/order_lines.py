@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from executor.errors import FileError, did_you_mean
+from executor.user_files import json_value, read_text
 from planner.clock import minutes, month_label, month_starts
-from planner.scenario.json_input import json_value, read_text
 from planner.scenario.models import Scenario
 from planner.supply.network.from_scenario import our_part, serves, takes_orders_on
 from planner.supply.network.spec import Orders

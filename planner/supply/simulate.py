@@ -1,7 +1,5 @@
 """One function for both engines: orders in, deliveries out, the same numbers however the work is cut."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal

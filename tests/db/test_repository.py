@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from db import queries
 from db.errors import ArtefactError, DatabaseError
 from db.identity import run_identity
-from db.repository import ProfileRepository, RunRepository
+from db.repository import RunRepository, profile_body, store_profile
 from db.schema import Base, RunRow, ScenarioRow
 from executor.errors import UnknownNameError
 
@@ -106,13 +106,10 @@ def test_a_summary_has_the_head_of_the_answer(database, make_record):
     assert summary.next_order_by == dt.date(2025, 8, 14)
 
 
-def test_the_latest_run_is_the_one_that_ended_last_of_the_scenario_asked_for(database, make_record, make_scenario):
+def test_runs_are_listed_of_the_scenario_asked_for_and_no_more_than_asked_for(database, make_record, make_scenario):
     repository = RunRepository(database)
-    assert queries.latest_run(database) is None
-    first = repository.add(make_record())
+    repository.add(make_record())
     other = repository.add(make_record(make_scenario(name="other")))
-    assert queries.latest_run(database).id == other
-    assert queries.latest_run(database, "by-hand").id == first
     assert [run.id for run in queries.runs(database, scenario="other")] == [other]
     assert len(queries.runs(database, limit=1)) == 1
 
@@ -150,14 +147,14 @@ def test_a_beginning_of_an_id_is_enough_where_it_is_unique(database, make_record
 
 
 def test_a_profile_is_kept_once_and_comes_back(database):
-    profiles = ProfileRepository(database)
     body = {"model": "Qwen3-32B", "gpu": "H100-SXM", "engine": "sglang", "points": [{"ttft_ms": 120.5}]}
-    profile_id = profiles.add(body)
-    assert profiles.add(dict(reversed(body.items()))) == profile_id
-    assert profiles.get(profile_id) == body
+    with database.write() as session:
+        profile_id = store_profile(session, body)
+        assert store_profile(session, dict(reversed(body.items()))) == profile_id
+    assert profile_body(database, profile_id) == body
     assert [found.id for found in queries.profiles(database)] == [profile_id]
     with pytest.raises(UnknownNameError, match="serving profile"):
-        profiles.get("nothing")
+        profile_body(database, "nothing")
 
 
 def test_text_in_a_number_column_is_refused_by_either_database(database):

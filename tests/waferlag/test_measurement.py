@@ -10,7 +10,7 @@ import pytest
 from db import queries
 from db.connection import Database
 from db.queue import MEASURE, Request, RunQueue
-from db.repository import ProfileRepository
+from db.repository import profile_body
 from db.session import open_database
 from waferlag.settings import Settings
 from waferlag.worker.loop import Worker
@@ -91,7 +91,7 @@ def test_the_worker_measures_an_endpoint_and_keeps_the_profile(database, endpoin
     run = work(database, asked(url))
     assert (run.state, run.error) == ("done", None)
     (kept,) = queries.profiles(database)
-    profile = ProfileRepository(database).get(kept.id)
+    profile = profile_body(database, kept.id)
     assert (kept.model, kept.gpu, kept.label) == ("Qwen/Qwen3-8B", "H100-SXM", "measured")
     assert [point["concurrency"] for point in profile["points"]] == [1.0, 2.0]
     assert all(point["metrics"]["completed"] == 3 for point in profile["points"])

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from executor.errors import FileError, UnknownNameError
-from planner.demand.summary import NotInTraceError, shipped_summary
+from executor.errors import FileError, MissingFigureError, UnknownNameError
+from planner.demand.summary import shipped_summary
 from waferlag.workload import workload
 
 MOST = 1 << 24
@@ -65,7 +65,7 @@ def test_a_file_is_replayed_as_observed_with_its_prefixes(tmp_path):
 
 
 def test_a_trace_without_lengths_or_of_another_name_is_an_error_with_the_mend():
-    with pytest.raises(NotInTraceError, match="lengths"):
+    with pytest.raises(MissingFigureError, match="lengths"):
         workload("deepseek-online", MOST)
     with pytest.raises(UnknownNameError, match="mooncake-conversation"):
         workload("mooncake-conversations", MOST)

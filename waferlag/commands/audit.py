@@ -26,7 +26,6 @@ def audit(
     from planner.audit import audit as run_audit
     from planner.scenario.load import load
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
     from waferlag.settings import settings
 
@@ -37,7 +36,7 @@ def audit(
     require_folders([json_file], inputs=[plan])
     with shown_progress(quiet) as progress:
         where = spread(record.scenario, backend, scheduler)
-        found = run_audit(record, replications, where, progress, goodputs())
+        found = run_audit(record, replications, where, progress, settings().goodputs())
     say(_text(found))
     report_json(json_file, found.as_json())
 

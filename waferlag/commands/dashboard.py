@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import webbrowser
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,7 +51,7 @@ def dashboard(
     environment = _environment(url, chosen)
     at = _free_port(host, port)
     words = [host, str(at), *(["--without-sign-in"] if without_sign_in else [])]
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     children = [_started("from dashboard.serve import main; main()", words, environment)]
     try:
         open_chosen(url).close()  # a database that cannot be used is told here, not on the page
@@ -60,7 +59,8 @@ def dashboard(
         name = "localhost" if host == "127.0.0.1" else f"[{host}]" if ":" in host else host
         print(f"Waferlag dashboard: http://{name}:{at}  (Ctrl-C stops it)", flush=True)
         if worker:
-            children.append(_started(_WORKER, ["worker"], environment, preexec_fn=_yielding))
+            # What it computes waits for whoever looks at a page: both share this machine's cores.
+            children.append(_started(_WORKER, ["worker"], environment, preexec_fn=lambda: os.nice(10)))
         if browser:
             webbrowser.open(f"http://{name}:{at}")
         code = children[0].wait()
@@ -97,16 +97,9 @@ def _wait_until_listening(server: "subprocess.Popen[bytes]", host: str, port: in
     raise typer.Exit(max(1, server.returncode))
 
 
-def _yielding() -> None:
-    """What the worker computes waits for whoever looks at a page: both share this machine's cores."""
-    os.nice(10)
-
-
 def _environment(url: str, chosen: "Settings") -> dict[str, str]:
     """The settings that the pages need: they read variables alone."""
-    from waferlag.goodput_cache import goodput_folder
-
-    environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(goodput_folder())}
+    environment = {**os.environ, "WAFERLAG_DB": url, "WAFERLAG_GOODPUT_FOLDER": str(chosen.goodput_folder)}
     environment["WAFERLAG_ENDPOINT_HOSTS"] = ",".join(chosen.endpoint_hosts)
     if chosen.runs_folder is not None:
         environment["WAFERLAG_RUNS_FOLDER"] = str(chosen.runs_folder)
@@ -134,10 +127,6 @@ def _free_port(host: str, wanted: int | None) -> int:
                 if wanted:
                     raise UserMistakeError(f"--port {port}: {error.strerror} (choose another port)") from None
     raise UserMistakeError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all taken (give --port)")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _end(children: "list[subprocess.Popen[bytes]]") -> None:

@@ -38,11 +38,14 @@ def upgrade(
     yes: Annotated[bool, typer.Option("--yes", help="Drop tables with all that they hold without asking.")] = False,
 ) -> None:
     """Bring the tables to this version, or up or down to a revision."""
+    from db.connection import connect
     from db.version import REVISIONS, change_version, loses_data
+    from waferlag.settings import settings
 
     if to is not None and to not in (*REVISIONS, "base"):
         raise UnknownNameError("revision", to, (*REVISIONS, "base"))
-    with _any_version(db) as database:
+    chosen = settings()
+    with connect(chosen.database(db), chosen.runs_folder) as database:
         if to is not None and not yes and loses_data(database, to):
             _ask(f"{database.place}: going to {to} drops every table of Waferlag with all that it holds")
         print(f"{database.place} has tables of version {change_version(database, to or REVISIONS[-1])}")
@@ -54,14 +57,6 @@ def _ask(what: str) -> None:
         raise UserMistakeError(f"{what}: give --yes, and make a copy first (`waferlag db backup FILE`)")
     if not typer.confirm(f"{what}. Go on?"):
         raise UserMistakeError("nothing was changed")
-
-
-def _any_version(url: str | None) -> "Database":
-    from db.connection import connect
-    from waferlag.settings import settings
-
-    chosen = settings()
-    return connect(chosen.database(url), chosen.runs_folder)
 
 
 @app.command()

@@ -66,9 +66,7 @@ def estimate(
 
 
 def report(found: "Estimate") -> str:
-    """The estimate on a terminal: figures with their 80 % intervals, memory, what limits, and why to
-    believe it.
-    """
+    """The estimate on a terminal: figures with their 80 % intervals, memory, what limits, and why to believe it."""
     load = found.load
     parts = ", ".join(f"{name} {value:.2f}" for name, value in found.parts_ms.items())
     lines = [
@@ -135,8 +133,8 @@ def _table(path: Path, out: Path | None, figures: dict[str, float]) -> None:
     from waferlag.settings import settings
 
     table = read_table(path, most_rows=settings().max_case_rows)
-    columns = [*(name for name in table.columns if name not in PREDICTED), *PREDICTED]
-    rows = [{**cells, **predicted_cells(line, cells, figures)} for line, cells in table.rows]
+    columns = [*(name for name in table[0][1] if name not in PREDICTED), *PREDICTED]
+    rows = [{**cells, **predicted_cells(line, cells, figures)} for line, cells in table]
     answered = sum(bool(row["predicted_tpot_ms"]) for row in rows)
     if out is None:
         print(csv_text(columns, rows), end="")

@@ -30,9 +30,11 @@ def generate(
 
     Weights are read from safetensors only; no code from the directory is run.
     """
+    from executor.engine.sampling import Sampling
     from executor.engine.text import TextSettings, stream_text
 
-    settings = TextSettings(max_tokens, temperature, top_p, top_k, seed, dtype, device, raw, tuple(stop or ()))
+    sampling = Sampling(temperature, top_k, top_p, seed, max_tokens)
+    settings = TextSettings(sampling, dtype, device, raw, tuple(stop or ()))
     try:
         for piece in stream_text(weights, prompt, settings):
             sys.stdout.write(piece)

@@ -70,8 +70,8 @@ def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
 def _document(replay: "Hindcast") -> dict[str, Any]:
     """Every forecast and outcome, with what is needed to get them again."""
     from planner.hindcast import LAWS
-    from planner.record.models import SCHEMA_VERSION
     from planner.record.provenance import versions
+    from planner.scenario.stored import SCHEMA_VERSION
 
     return {
         "schema_version": SCHEMA_VERSION,

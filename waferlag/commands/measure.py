@@ -3,7 +3,7 @@ step of that engine with its operators."""
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +70,9 @@ class Server:
             return built_in_bench(model, precision, self.warmup, seed)
         how = (self.served_as, self.api, self.key_variable, self.timeout, self.ignore_eos)
         asked = endpoint_of(self.endpoint, *how)
-        return endpoint_bench(asked, _vocab(self.prompts, self.vocab), self.warmup, seed)
+        if self.prompts not in ("words", "ids"):
+            raise UnknownNameError("kind of prompts", self.prompts, ("words", "ids"))
+        return endpoint_bench(asked, None if self.prompts == "words" else self.vocab, self.warmup, seed)
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ def _parts(model: str, precision: str, batches: tuple[int, ...], context: int, j
         "model": model,
         "precision": precision,
         "provenance": provenance_of(None, None, sys.argv[1:]),
-        "parts": [part.as_json() for part in found],
+        "parts": [asdict(part) for part in found],
     }
     report_json(json_file, document)
 
@@ -242,13 +244,6 @@ def _parts_table(found: "Sequence[Part]") -> str:
         for part in found
     ]
     return table(["operator", "batch", "ms", "p25", "p75", "calls", "of step"], rows, right=range(1, 7))
-
-
-def _vocab(prompts: str, vocab: int) -> int | None:
-    """Token ids of prompts are below this; None: prompts are words."""
-    if prompts not in ("words", "ids"):
-        raise UnknownNameError("kind of prompts", prompts, ("words", "ids"))
-    return None if prompts == "words" else vocab
 
 
 def _searched(bench: "Bench", bounds: "Bounds", share: float, loads: Loads, runs: "list[Run]") -> "list[Run]":

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from executor.steptime.workload import Setup
     from planner.scenario.load import Loaded
 
-# The scenario and its random samples
+# The scenario
 ScenarioName = Annotated[str, typer.Argument(help="Scenario file, a shipped one's name, or a plan's JSON.")]
 With = Annotated[
     list[str] | None, typer.Option("--with", help="Override to lay over the scenario; may be given again.")
 ]
-Replications = Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of all random numbers.")]
 
 # Where results are computed, stored and written
 Backend = Annotated[
@@ -41,24 +39,10 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the whole r
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 # What is served where
-Model = Annotated[str | None, typer.Option("--model", help="Hugging Face id, short name, or a config.json.")]
-Gpu = Annotated[str | None, typer.Option("--gpu", help="Accelerator, for example H20-96GB.")]
-Precision = Annotated[str, typer.Option("--precision", help="bf16, fp8, int8, int4 or fp4.")]
-Engine = Annotated[str, typer.Option("--engine", help="sglang, trtllm, vllm, waferlag, generic.")]
 EngineVersion = Annotated[str, typer.Option("--engine-version", help="Version of the engine.")]
 Tp = Annotated[int, typer.Option("--tp", help="Tensor parallel GPUs.")]
 Pp = Annotated[int, typer.Option("--pp", help="Pipeline stages.")]
 AttentionDp = Annotated[int, typer.Option("--attention-dp", help="Data parallel ranks of attention.")]
-MoeTp = Annotated[int | None, typer.Option("--moe-tp", help="Tensor parallel cut of the experts.")]
-MoeEp = Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut.")]
-KvPrecision = Annotated[
-    str | None, typer.Option("--kv-precision", help="bf16 or fp8; without it the engine's default.")
-]
-KvTokens = Annotated[float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")]
-DraftTokens = Annotated[
-    int, typer.Option("--draft-tokens", help="Tokens drafted per step (speculative decoding, MTP).")
-]
-Acceptance = Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")]
 Figures = Annotated[
     list[str] | None, typer.Option("--figure", help="A GPU figure nobody published, NAME=VALUE; may be given again.")
 ]
@@ -82,8 +66,8 @@ class Asked:
 
     scenario: ScenarioName
     with_: With = None
-    replications: Replications = None
-    seed: Seed = None
+    replications: Annotated[int | None, typer.Option("--replications", help="Fresh futures to judge by.")] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all random numbers.")] = None
 
     @property
     def overrides(self) -> list[str]:
@@ -109,20 +93,26 @@ class Asked:
 class Served:
     """What is served where: a model on one replica's GPUs."""
 
-    model: Model = None
-    gpu: Gpu = None
-    precision: Precision = "bf16"
-    engine: Engine = "generic"
+    model: Annotated[str | None, typer.Option("--model", help="Hugging Face id, short name, or a config.json.")] = None
+    gpu: Annotated[str | None, typer.Option("--gpu", help="Accelerator, for example H20-96GB.")] = None
+    precision: Annotated[str, typer.Option("--precision", help="bf16, fp8, int8, int4 or fp4.")] = "bf16"
+    engine: Annotated[str, typer.Option("--engine", help="sglang, trtllm, vllm, waferlag, generic.")] = "generic"
     engine_version: EngineVersion = ""
     tp: Tp = 1
     pp: Pp = 1
     attention_dp: AttentionDp = 1
-    moe_tp: MoeTp = None
-    moe_ep: MoeEp = None
-    kv_precision: KvPrecision = None
-    kv_tokens: KvTokens = None
-    draft_tokens: DraftTokens = 0
-    acceptance: Acceptance = 0.0
+    moe_tp: Annotated[int | None, typer.Option("--moe-tp", help="Tensor parallel cut of the experts.")] = None
+    moe_ep: Annotated[int | None, typer.Option("--moe-ep", help="Expert parallel cut.")] = None
+    kv_precision: Annotated[
+        str | None, typer.Option("--kv-precision", help="bf16 or fp8; without it the engine's default.")
+    ] = None
+    kv_tokens: Annotated[
+        float | None, typer.Option("--kv-tokens", help="KV cache tokens from the engine's start-up log.")
+    ] = None
+    draft_tokens: Annotated[
+        int, typer.Option("--draft-tokens", help="Tokens drafted per step (speculative decoding, MTP).")
+    ] = 0
+    acceptance: Annotated[float, typer.Option("--acceptance", help="Chance that a drafted token is accepted.")] = 0.0
 
     def setup(self, otherwise: str, figures: dict[str, float] | None = None) -> "Setup":
         """The set-up of these names; ``figures`` as :func:`executor.estimate.calibration.setup_of` takes them.

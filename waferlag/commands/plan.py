@@ -45,8 +45,8 @@ def plan(
     """Plan a fleet: which GPUs to order, from whom, by when, with what probability, and why."""
     from planner.plan import plan as run_plan
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import goodputs
     from waferlag.progress import shown_progress
+    from waferlag.settings import settings
     from waferlag.text.plan_text import plan_text
 
     began = time.perf_counter()
@@ -57,7 +57,7 @@ def plan(
     _require_outlets(asked.scenario, json_file, report or [], save, db)
     where = spread(loaded.scenario, backend, scheduler)
     with shown_progress(quiet) as progress:
-        study = run_plan(loaded.scenario, loaded.overrides, progress, where, memory=goodputs())
+        study = run_plan(loaded.scenario, loaded.overrides, progress, where, memory=settings().goodputs())
     say(plan_text(study.record) + "\n")
     _write_out(study.record, json_file, report or [])
     if save:

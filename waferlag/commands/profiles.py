@@ -106,21 +106,21 @@ def import_profile(
 
 def stored_profile(profile_id: str, db: str | None) -> "ServingProfile":
     """A profile of the database by its id."""
-    from db.repository import ProfileRepository
+    from db.repository import profile_body
     from executor.profile import profile_from_json
 
     with open_chosen(db) as database:
-        body = ProfileRepository(database).get(profile_id)
+        body = profile_body(database, profile_id)
     return profile_from_json(json.dumps(body), f"profile {profile_id}")
 
 
 def store_profile(profile: "ServingProfile", db: str | None) -> str:
     """Keep a profile in the database; returns its id."""
-    from db.repository import ProfileRepository
+    from db.repository import store_profile as stored
 
     body: dict[str, Any] = json.loads(profile.to_json())
-    with open_chosen(db) as database:
-        return ProfileRepository(database).add(body)
+    with open_chosen(db) as database, database.write() as session:
+        return stored(session, body)
 
 
 def _row(point: "Point") -> list[str]:

@@ -188,7 +188,9 @@ def _interval(value: float, drawn: list[float]) -> tuple[float, float]:
 def _report(seen: _Seen) -> list[str]:
     """The replay on a terminal: what was served, percentiles with intervals, use, and why to believe it."""
     asked, metrics, belief = seen.asked, seen.metrics, seen.asked.replica.belief
-    lines = [*_load_text(seen), "", _latencies(metrics), ""]
+    head = ["ms, 80 %", "mean", "p50", "p90", "p99"]
+    rows = [[name.upper(), *(_cell(metrics, f"{part}_{name}_ms") for part in head[1:])] for name in SHOWN]
+    lines = [*_load_text(seen), "", table(head, rows, right=range(1, 5), whole=[0]), ""]
     named = {"output_throughput": "output tokens/s", "request_throughput": "requests/s"}
     lines += [f"{label:17s} {_cell(metrics, name)}" for name, label in named.items()]
     if "request_goodput" in metrics:
@@ -214,12 +216,6 @@ def _load_text(seen: _Seen) -> list[str]:
         f"requests   {len(arrivals):,} at {arrivals.rate:.3g}/s, {failed:,} refused",
         f"tokens     {arrivals.prompt.mean():,.0f} in, {arrivals.output.mean():,.0f} out on average",
     ]
-
-
-def _latencies(metrics: "dict[str, Figure]") -> str:
-    head = ["ms, 80 %", "mean", "p50", "p90", "p99"]
-    rows = [[name.upper(), *(_cell(metrics, f"{part}_{name}_ms") for part in head[1:])] for name in SHOWN]
-    return table(head, rows, right=range(1, 5), whole=[0])
 
 
 def _side_text(side: "Replayed", kv_tokens: int) -> list[str]:

@@ -41,11 +41,11 @@ def score(
         Path | None, typer.Option("--rows-out", help="Write the rows that calibrate here as CSV.")
     ] = None,
 ) -> None:
-    """Print error, bias and interval coverage per group, with 0, 2 and 4 calibration rows unless told
-    otherwise.
-    """
+    """Print error, bias and interval coverage per group, with 0, 2 and 4 calibration rows unless told otherwise."""
     from executor.estimate.accuracy import CALIBRATION_COLUMNS, COUNTS, calibration_table, score_held_out
     from executor.estimate.accuracy import score as scored
+    from waferlag.accuracy.pages import write_figures
+    from waferlag.accuracy.serving import serving_figures
     from waferlag.text.scores import score_text
 
     counts = _counts(calibration_rows or COUNTS)
@@ -55,7 +55,7 @@ def score(
         settings = (*settings, *score_held_out(cleaned.cases, counts))
     write_json(json_file, _document(settings, cleaned, str(cases)))
     if markdown is not None:
-        _write_section(markdown, settings, cleaned, cases.name)
+        write_figures(markdown, "serving", serving_figures(settings, cleaned, cases.name))
     if rows_out is not None:
         rows = calibration_table(cleaned.cases, max(counts))
         write_whole(rows_out, csv_text(CALIBRATION_COLUMNS, rows))
@@ -80,13 +80,6 @@ def _cleaned(cases: Path, figures: list[str]) -> "Cleaned":
         first = cleaned.rejected[0]
         raise FileError(cases, f"has no row that can be scored; the first: {first.reason}", row=first.line)
     return cleaned
-
-
-def _write_section(page: Path, settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> None:
-    from waferlag.accuracy.pages import write_figures
-    from waferlag.accuracy.serving import serving_figures
-
-    write_figures(page, "serving", serving_figures(settings, cleaned, source))
 
 
 def _document(settings: "Sequence[Setting]", cleaned: "Cleaned", source: str) -> dict[str, Any]:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def size(asked: Asked, json_file: JsonFile = None) -> None:
     """How many GPUs each pool needs by month, on each kind of GPU it may use."""
     from planner.size import needs_of
-    from waferlag.goodput_cache import goodputs
+    from waferlag.settings import settings
 
     loaded = asked.opened()
     require_folders([json_file], inputs=[asked.scenario])
-    needs = needs_of(loaded.scenario, loaded.overrides, goodputs())
+    needs = needs_of(loaded.scenario, loaded.overrides, settings().goodputs())
     for pool in needs.pools:
         say(_pool_text(pool, needs.months) + "\n")
     if needs.spares:

@@ -9,7 +9,6 @@ from waferlag.commands.options import Db
 
 if TYPE_CHECKING:
     from db.connection import Database
-    from waferlag.worker.loop import Worker
 
 
 def worker(
@@ -17,12 +16,8 @@ def worker(
     db: Db = None,
 ) -> None:
     """Compute what is queued and fire what is due, until stopped. Any number may share a database."""
-    from waferlag.worker.loop import stop_on_signals
-
     with open_chosen(db) as database:
-        working = _worker(database)
-        stop_on_signals(working)
-        working.work(drain=drain)
+        _work(database, drain)
 
 
 def run_due(
@@ -36,13 +31,10 @@ def run_due(
     Without --once it stays, as `waferlag worker` does. Exits with 3 if a run failed meanwhile.
     """
     from db.queries import failed_since, moment
-    from waferlag.worker.loop import stop_on_signals
 
     with open_chosen(db) as database:
         began = moment(database)
-        working = _worker(database)
-        stop_on_signals(working)
-        working.work(drain=once)
+        _work(database, drain=once)
         failed = failed_since(database, began)
     for run_id in failed:
         print(f"run {run_id} failed: see `waferlag runs show {run_id}`")
@@ -50,13 +42,15 @@ def run_due(
         raise typer.Exit(3)
 
 
-def _worker(database: "Database") -> "Worker":
+def _work(database: "Database", drain: bool) -> None:
     import logging
     import time
 
     from waferlag.settings import settings
-    from waferlag.worker.loop import Worker
+    from waferlag.worker.loop import Worker, stop_on_signals
 
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(message)s")
-    return Worker(database, settings())
+    working = Worker(database, settings())
+    stop_on_signals(working)
+    working.work(drain=drain)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from executor.errors import UnknownNameError, UserMistakeError
 from waferlag import __version__
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BACKENDS = ("processes", "dask")
-Backend = Literal["processes", "dask"]
+MOST = 8
+"""More processes than this cost more to start than they save on the runs of a plan."""
 CONNECT_SECONDS = 15
 
 
@@ -34,7 +36,6 @@ def spread(scenario: Scenario, backend: str | None = None, scheduler: str | None
 
     ``backend`` and ``scheduler`` None: as the settings say. The results are the same bits either way.
     """
-    from waferlag.compute.cores import processes
     from waferlag.settings import settings
 
     chosen = settings()
@@ -42,12 +43,18 @@ def spread(scenario: Scenario, backend: str | None = None, scheduler: str | None
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
     if backend == "processes":
-        return processes(scenario)
+        return scenario.run.processes or min(MOST, _cores())
     if scheduler is None:
         raise ClusterError("the dask backend needs its scheduler's address: --scheduler tcp://HOST:8786")
     if importlib.util.find_spec("distributed") is None:
         raise ClusterError("the dask backend needs dask: pip install 'waferlag[cluster]'")
     return Dask(scheduler)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    here = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(here(0)) if here else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Dask:
     def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
         """``work(*job)`` for each job, in order; what a lost worker had in hand is computed by another."""
         with self._client() as client:
-            return _gathered(client, [_submitted(client, work, *job) for job in jobs])
+            return list(client.gather([_submitted(client, work, *job) for job in jobs]))
 
     @contextmanager
     def hold(self, parts: Sequence[Any]) -> Iterator[Held]:
@@ -100,7 +107,7 @@ class _Kept:
     def map(self, work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> list[T]:
         """See :class:`planner.parallel.backends.Held`."""
         pairs = zip(self.parts, jobs, strict=True)
-        return _gathered(self.client, [_submitted(self.client, work, part, *job) for part, job in pairs])
+        return list(self.client.gather([_submitted(self.client, work, part, *job) for part, job in pairs]))
 
 
 def _submitted(client: Client, work: Callable[..., Any], *job: Any) -> Future:
@@ -112,10 +119,6 @@ def _submitted(client: Client, work: Callable[..., Any], *job: Any) -> Future:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sending large graph")
         return client.submit(work, *job, pure=False)
-
-
-def _gathered(client: Client, futures: list[Future]) -> list[Any]:
-    return list(client.gather(futures))
 
 
 def _as_it_is(part: T) -> T:

@@ -62,12 +62,5 @@ def about_changes(run_id: str, schedule: str | None, changes: "Changes") -> Mess
 
 
 def _message(topic: str, subject: str, run_id: str, schedule: str | None, figures: dict[str, Any]) -> Message:
-    body = {
-        "schema_version": SCHEMA_VERSION,
-        "topic": topic,
-        "subject": subject,
-        "run": run_id,
-        "schedule": schedule,
-        **figures,
-    }
-    return Message(topic, subject, body)
+    about = {"schema_version": SCHEMA_VERSION, "topic": topic, "subject": subject, "run": run_id, "schedule": schedule}
+    return Message(topic, subject, {**about, **figures})

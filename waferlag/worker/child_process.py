@@ -80,10 +80,8 @@ class Child:
 
     def wait(self, seconds: float) -> None:
         """Until it ends, or for so long."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return
 
     def kill(self) -> None:
         """End it and all that it started; no harm if it has ended."""

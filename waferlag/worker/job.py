@@ -2,10 +2,9 @@
 
 The folder holds ``job.json``; the process leaves ``result.json`` there, whole or not at all. With its worker
 it speaks in lines of JSON: on stdout ``{"step": ..., "share": ...}`` and ``{"identity": ...}``, on stdin the
-answer
-``compute`` or ``known``. When stdin ends, the worker is dead, and the process group ends itself: what it
-might still compute belongs to another attempt. Exit code 2 is the user's mistake, 75 a full disk, any other
-ours; stderr has the message.
+answer ``compute`` or ``known``. When stdin ends, the worker is dead, and the process group ends itself: what it might
+still compute belongs to another attempt. Exit code 2 is the user's mistake, 75 a full disk, any other ours; stderr has
+the message.
 """
 
 import contextlib
@@ -31,7 +30,10 @@ STEP_SECONDS = 0.2
 def main(folder: Path) -> int:
     """Do the job of a folder; returns the exit code."""
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
-    link = Link(_own_stdout())
+    own_stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")  # for the worker; whatever else prints goes to the log
+    os.dup2(2, 1)
+    link = Link(own_stdout)
+    from db.artefacts import replace_file
     from db.errors import DiskFullError
     from executor.errors import UnknownNameError, UserMistakeError
 
@@ -39,8 +41,8 @@ def main(folder: Path) -> int:
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         if job["kind"] not in JOBS:
             raise UnknownNameError("kind of run", job["kind"], JOBS)
-        result = JOBS[job["kind"]](job, link)
-        _write(folder / "result.json", result)
+        text = json.dumps(JOBS[job["kind"]](job, link), allow_nan=False)
+        replace_file(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
     except UserMistakeError as error:
         with contextlib.suppress(OSError):  # the log may lie on the disk that is full
             os.write(2, f"error: {error}\n".encode())
@@ -80,7 +82,6 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.plan import plan
     from waferlag import __version__
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import goodputs
     from waferlag.settings import settings
     from waferlag.worker.scenario_of_run import scenario_of
 
@@ -88,7 +89,7 @@ def plan_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     settings().allow(scenario)
     if not job["args"].get("again") and link.is_known(run_identity(scenario, __version__)):
         return {"known": run_identity(scenario, __version__)}
-    study = plan(scenario, overrides, link.progress, spread(scenario), memory=goodputs())
+    study = plan(scenario, overrides, link.progress, spread(scenario), memory=settings().goodputs())
     store = ArtefactStore(Path(job["runs_folder"]))
     artefact = store.write(job["run_id"], job["epoch"], study.arrays) if study.arrays else None
     return {"record": study.record.model_dump(mode="json"), "artefact": asdict(artefact) if artefact else None}
@@ -103,12 +104,12 @@ def compare_job(job: dict[str, Any], link: Link) -> dict[str, Any]:
     from planner.report.change_sentences import with_texts
     from planner.scenario.models import Scenario
     from waferlag.compute.dask_backend import spread
-    from waferlag.goodput_cache import goodputs
+    from waferlag.settings import settings
 
     before, after = (PlanRecord.model_validate(job[name]) for name in ("previous", "run"))
 
     def planned(scenario: Scenario) -> PlanRecord:
-        return plan(scenario, processes=spread(scenario), memory=goodputs()).record
+        return plan(scenario, processes=spread(scenario), memory=settings().goodputs()).record
 
     why = causes(before, after, planned, link.progress)
     return with_texts(compare(before, after, why)).model_dump(mode="json")
@@ -132,20 +133,6 @@ def _end_with_the_worker() -> None:
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
-
-
-def _own_stdout() -> TextIO:
-    """Keep stdout for the worker; whatever else prints goes to the log."""
-    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return own
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    from db.artefacts import replace_file
-
-    text = json.dumps(result, allow_nan=False)
-    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from db.connection import Database
-from db.errors import DatabaseError
+from db.errors import DatabaseError, DatabaseUnavailableError, DiskFullError
 from db.maintenance import clear
 from db.notices import Outbox
 from db.queue import Claim, RunQueue
@@ -27,15 +28,45 @@ from waferlag.worker import cron
 from waferlag.worker.child_process import Child
 from waferlag.worker.job import NO_ROOM
 from waferlag.worker.results import is_known, job_of, store, tell_of_failure
-from waferlag.worker.retry import PASSING, Patience
 from waferlag.worker.sinks import send
 
+T = TypeVar("T")
+PASSING = (DatabaseUnavailableError, DiskFullError)
+"""What may pass by itself; everything else is raised at once."""
 JOB_COMMAND = (sys.executable, "-m", "waferlag.worker.job")
 DAY = 86_400.0
 LEASE_KEPT = 0.8
 """A worker that could not renew its lease for this share of it ends its run: another may soon begin it."""
 
 log = logging.getLogger("waferlag.worker.loop")
+
+
+class Patience:
+    """Waits out an outage: tries again, once a second, until it works or ``seconds`` are over.
+
+    ``stopping``: once set, the error is raised at once instead.
+    """
+
+    def __init__(self, seconds: float, stopping: threading.Event) -> None:
+        self.seconds = seconds
+        self.stopping = stopping
+
+    def during(self, call: Callable[[], T]) -> T:
+        """The result of ``call``, which must be harmless to repeat."""
+        began: float | None = None
+        while True:
+            try:
+                result = call()
+            except PASSING as error:
+                if began is None:
+                    log.warning("%s; trying again for %.0f s", error, self.seconds)
+                    began = time.monotonic()
+                if time.monotonic() - began > self.seconds or self.stopping.wait(1.0):
+                    raise
+                continue
+            if began is not None:
+                log.info("the database is usable again after %.0f s", time.monotonic() - began)
+            return result
 
 
 class Worker:
@@ -64,10 +95,11 @@ class Worker:
         """
         messenger = threading.Thread(target=self._send_notices, daemon=True)
         messenger.start()
+        claimed = partial(self.queue.claim, self.owner, self.settings.lease_seconds, self.settings.retry_seconds)
         while not self.stopping.is_set():
             self.patience.during(self.look_around)
             self.patience.during(self.tidy)
-            claim = self.patience.during(self._claim)
+            claim = self.patience.during(claimed)
             if claim is not None:
                 self.attend(claim)
             elif drain and self.patience.during(self.queue.is_empty):
@@ -76,9 +108,6 @@ class Worker:
                 self.stopping.wait(self.settings.poll_seconds)
         self.stopping.set()
         messenger.join()
-
-    def _claim(self) -> Claim | None:
-        return self.queue.claim(self.owner, self.settings.lease_seconds, self.settings.retry_seconds)
 
     def look_around(self) -> None:
         """Fire what is due; looks once in ``poll_seconds`` at most."""
@@ -200,9 +229,5 @@ class Worker:
 
 def stop_on_signals(worker: Worker) -> None:
     """SIGTERM and SIGINT end the run's process, give the run back, and end the worker with exit code 0."""
-
-    def stop(number: int, frame: object) -> None:
-        worker.stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: worker.stopping.set())

@@ -183,7 +183,10 @@ def _by_email(notice: Notice, settings: Settings) -> None:
     mail["From"] = smtp.sender
     mail["To"] = notice.sink["to"]
     mail["Message-ID"] = f"<{notice.id}@waferlag>"
-    mail.set_content(_letter(notice))
+    sentence = notice.body.get("sentence") or notice.body.get("error") or notice.subject
+    details = json.dumps(notice.body, indent=2, ensure_ascii=False)
+    see = f"See it: waferlag runs show {notice.run_id}"
+    mail.set_content(f"{notice.subject}\n\n{sentence}\n\n{see}\n\n{details}\n")
     with _mail_server(smtp, settings.webhook_seconds) as server:
         if smtp.user:
             server.login(smtp.user, smtp.password.get_secret_value())
@@ -203,9 +206,3 @@ def _mail_server(smtp: Smtp, seconds: float) -> smtplib.SMTP:
             server.close()
             raise
     return server
-
-
-def _letter(notice: Notice) -> str:
-    sentence = notice.body.get("sentence") or notice.body.get("error") or notice.subject
-    details = json.dumps(notice.body, indent=2, ensure_ascii=False)
-    return f"{notice.subject}\n\n{sentence}\n\nSee it: waferlag runs show {notice.run_id}\n\n{details}\n"

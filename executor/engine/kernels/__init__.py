@@ -1,8 +1,6 @@
 """Triton kernels and their launchers. Each is checked against plain torch: under Triton's interpreter in the tests, on
 the device by ``benchmarks/gpu``."""
 
-from __future__ import annotations
-
 import os
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"

@@ -9,8 +9,6 @@ split of the context; it keeps the running maximum m and sum l of the softmax (M
 with s = q . k * scale * log2(e). Splits are combined by their log-sum, as in Flash-Decoding (Dao et al., 2023).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -218,8 +216,7 @@ def decode_gqa(
     page, kv_heads = keys.shape[1:3]
     block = max(16, min(shape.block, page))
     splits = split_count(rows * kv_heads, -(-tables.shape[1] * page // block), q.device, shape.waves)
-    out = torch.empty(rows, heads, width, dtype=q.dtype, device=q.device)
-    partial, log_sums = _split_space(rows, heads, splits, width, q.device)
+    out, partial, log_sums = _space(q, splits)
     _gqa_kernel[(rows, kv_heads, splits)](
         q, keys, values, tables, slots, positions, out, partial, log_sums, scale * LOG2_E,
         q.stride(0), q.stride(1), tables.stride(0), keys.stride(1), keys.stride(2), heads, out.stride(0),
@@ -242,8 +239,7 @@ def decode_mla(
     per_program = max(16, min(shape.heads, power_of_two(heads)))
     head_blocks = -(-heads // per_program)
     splits = split_count(rows * head_blocks, -(-tables.shape[1] * page // block), absorbed.device, shape.waves)
-    out = torch.empty(rows, heads, rank, dtype=absorbed.dtype, device=absorbed.device)
-    partial, log_sums = _split_space(rows, heads, splits, rank, absorbed.device)
+    out, partial, log_sums = _space(absorbed, splits)
     _mla_kernel[(rows, head_blocks, splits)](
         absorbed, q_rope, latents, tables, slots, positions, out, partial, log_sums, scale * LOG2_E,
         absorbed.stride(0), absorbed.stride(1), q_rope.stride(0), q_rope.stride(1), tables.stride(0),
@@ -255,13 +251,13 @@ def decode_mla(
     return _combined(out, partial, log_sums, splits)
 
 
-def _split_space(rows: int, heads: int, splits: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """FP32 room for the splits' results and log-sums; one element where there is a single split."""
+def _space(q: Tensor, splits: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Room for the output, and FP32 room for the splits' results and log-sums: next to none for a single split."""
+    rows, heads, width = q.shape
     shape = (rows, heads, splits) if splits > 1 else (1, 1, 1)
-    return (
-        torch.empty(*shape, width, dtype=torch.float32, device=device),
-        torch.empty(shape, dtype=torch.float32, device=device),
-    )
+    out = torch.empty(rows, heads, width, dtype=q.dtype, device=q.device)
+    log_sums = torch.empty(shape, dtype=torch.float32, device=q.device)
+    return out, log_sums.new_empty(*shape, width), log_sums
 
 
 def _combined(out: Tensor, partial: Tensor, log_sums: Tensor, splits: int) -> Tensor:

@@ -1,8 +1,6 @@
 # mypy: disable-error-code=no-untyped-def
 """Norms, rotations, activation, FP8 quantisation and the store to the cache, each a single pass over its data."""
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl
@@ -11,9 +9,7 @@ from torch import Tensor
 from executor.engine.kernels import power_of_two
 from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
-
-FP8 = torch.float8_e4m3fn
-FP8_MAX = 448.0
+from executor.engine.linear import FP8
 
 
 @triton.jit

@@ -7,8 +7,6 @@ device, to a number that depends on shapes alone, so the whole can be captured i
 expert the order of pairs is whatever the atomic counter gives; each pair's result does not depend on it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -275,8 +273,7 @@ def run_experts(x: Tensor, ids: Tensor, weights: Tensor, experts: Experts, shape
     return combine(outer, ids, weights, count)
 
 
-def fp8_product(x: Tensor, weight: Weight, shape: ProductShape | None = None) -> Tensor:
+def fp8_product(x: Tensor, weight: Weight) -> Tensor:
     """x [T, K] times one FP8 matrix, whatever its scaling: [T, N]."""
     data, scale = quantised(x, weight)
-    cut = shape or default_shape(x.shape[0])
-    return product(data, scale, weight, None, cut, x.shape[0], x.dtype)
+    return product(data, scale, weight, None, default_shape(x.shape[0]), x.shape[0], x.dtype)

@@ -1,8 +1,6 @@
 # mypy: disable-error-code=no-untyped-def
 """The choice of experts in one kernel: scores, groups, top-k and weights of one token a program."""
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl

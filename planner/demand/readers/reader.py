@@ -5,29 +5,26 @@ from os.path import exists, isdir
 from pathlib import Path
 
 from executor.errors import FileError, UnknownNameError
-from planner.demand.readers import azure, hourly, servegen
-from planner.demand.readers.azure import read_azure
-from planner.demand.readers.hourly import read_azure_hourly, read_deepseek
-from planner.demand.readers.lengths import lengths_of_cdf, read_cdf
+from executor.user_files import json_value
+from planner.demand.readers import servegen, tables
 from planner.demand.readers.mooncake import read_mooncake
 from planner.demand.readers.servegen import read_servegen
 from planner.demand.readers.textfile import MAX_BYTES, Budget, read_lines
 from planner.demand.readers.trace import Trace
-from planner.scenario.json_input import json_value
 
 HEADERS = {
-    azure.HEADER: "azure",
-    hourly.AZURE_HEADER: "azure-hourly",
-    hourly.DEEPSEEK_HEADER: "deepseek",
+    tables.AZURE_HEADER: "azure",
+    tables.AZURE_HOURLY_HEADER: "azure-hourly",
+    tables.DEEPSEEK_HEADER: "deepseek",
     servegen.RATES_HEADER: "servegen",
 }
 """First line of a CSV file -> its format."""
 
 READERS: dict[str, Callable[[Path, str | None, int], Trace]] = {
     "mooncake": read_mooncake,
-    "azure": read_azure,
-    "azure-hourly": read_azure_hourly,
-    "deepseek": read_deepseek,
+    "azure": tables.read_azure,
+    "azure-hourly": tables.read_azure_hourly,
+    "deepseek": tables.read_deepseek,
 }
 FORMATS = (*READERS, "servegen")
 
@@ -54,11 +51,6 @@ def read_trace(
     if kind not in READERS:
         raise UnknownNameError("trace format", kind, FORMATS)
     return READERS[kind](path, name, max_bytes)
-
-
-def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_BYTES) -> Trace:
-    """A trace of lengths alone from two files of [[tokens, cumulative], ..]."""
-    return lengths_of_cdf(name, read_cdf(inputs, max_bytes), read_cdf(outputs, max_bytes))
 
 
 def format_of(path: Path, max_bytes: int = MAX_BYTES) -> str:

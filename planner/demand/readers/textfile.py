@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from executor.errors import FileError, LimitError
-from planner.scenario.json_input import json_value, opened
+from executor.user_files import json_value, opened
 
 MAX_BYTES = 1 << 30
 """Unpacked bytes that a trace may hold; the setting WAFERLAG_MAX_TRACE_BYTES of the front door."""

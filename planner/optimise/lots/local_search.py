@@ -1,7 +1,5 @@
 """Whole lots near a fractional plan: a local search on the sampled futures."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Fractional orders rounded to whole lots within limits and budget."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from executor.portable import linear

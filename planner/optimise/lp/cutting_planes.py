@@ -13,8 +13,6 @@ optimum and the best point known (in-out stabilisation), without which a cutting
 master's value is a lower bound, the best point's true value an upper bound; both are reported.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Conditional value at risk of a cost over the sampled futures."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from executor.portable import linear

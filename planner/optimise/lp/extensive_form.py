@@ -4,8 +4,6 @@ Rows and columns grow with futures x pools x months, so it is for a few hundred 
 what is solved, and `Formulation.solve` solves it for any number.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import highspy

@@ -6,8 +6,6 @@ base-stock) are not. A rule that watches the futures unfold gives orders [N, P, 
 happened by then. Every outcome is that on the futures that judge: those under the third root in a plan.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 

@@ -5,8 +5,6 @@ orders. *Monthly re-planning* (rolling_horizon.py) looks at gates, need and pipe
 nothing but its rule: what to order this month is certain, what later is a distribution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal

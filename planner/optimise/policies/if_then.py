@@ -20,8 +20,6 @@ out. The rules of one source share its caps as if all of them ordered. The polic
 plan, from the static plan, and recommended only where it beats that on futures neither has seen.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

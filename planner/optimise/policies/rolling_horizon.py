@@ -6,8 +6,6 @@ future, the cheapest that brings the probability to its aim), and compared on th
 is judged on the confirming ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256

@@ -11,8 +11,6 @@ The split g between pools may differ from future to future and from month to mon
 and the budget is left aside; so a month found out of reach here is out of reach beyond doubt.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

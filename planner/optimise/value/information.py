@@ -11,8 +11,6 @@ All are of the programme in parts of GPUs, without probability or CVaR, so that 
 be negative beyond the gap of the solve.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 

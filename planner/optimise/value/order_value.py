@@ -3,8 +3,6 @@
 Everything is read off the futures that judge the plan, with common random numbers as the plan itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 

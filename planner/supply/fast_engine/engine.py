@@ -12,8 +12,6 @@ and an order ends at the earliest of a revocation that its goods meet, a refusal
 end of its validity. Times are whole minutes, so both engines agree in every number.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ columns after the last change are padded beyond the horizon. Where several gates
 their columns holds the state of the instant; the earlier ones last no time and never count.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

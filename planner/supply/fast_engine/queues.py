@@ -1,7 +1,5 @@
 """A line of servers as a recursion: first come, first served, over many replications at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -14,8 +14,6 @@ Days count as real numbers while a path is drawn; a change is rounded once, to t
 within one minute leave only the last; so a gate changes at most once a minute, and always to another state.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -21,8 +21,6 @@ days and the China cases of fiscal year 2022; they weigh two changes per state. 
 record's act dates; what was public on the as-of date decides what is counted.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A licence's cap or a vendor's output is divided by a rule. Rules are those of th
 Lariviere, Management Science 45, 1999; Sprumont, Econometrica 59, 1991); quantities are whole GPUs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """From a scenario to what is simulated: the supply spec, and one candidate lot for every order that is allowed."""
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from collections.abc import Sequence

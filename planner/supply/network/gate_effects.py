@@ -13,8 +13,6 @@ Promised means for every authority what July 2025 meant: announced, nobody can o
 Chinese side or the vendor lets goods pass: no duration, rate of approval or cap is on record for them.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any

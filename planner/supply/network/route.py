@@ -1,7 +1,5 @@
 """A route: the stages between an order and a GPU that serves, and the points where goods meet the gates."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The shipped routes, put together from the reference stages, and the terms that gates put on goods by default."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from planner.reference import stages as reference

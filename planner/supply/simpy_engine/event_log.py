@@ -1,7 +1,5 @@
 """The event trace as a table that other tools read: one row for each visit of a lot to a stage or a point."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any

@@ -1,7 +1,5 @@
 """A route as a lot of the SimPy engine meets it: halt by halt, with all that can happen there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from planner.supply.network.gate import Point

@@ -1,7 +1,5 @@
 """Parts of the SimPy engine: the order of an instant, lines of servers, clocks that stop, borders of gates."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass

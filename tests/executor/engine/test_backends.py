@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("triton")
 
-from executor.engine import backends, flash, tuning
+from executor.engine import backends, tuning
 from executor.engine.batch import Chunks
 from executor.engine.kv import KvCache
-from executor.engine.operators import TorchOperators
+from executor.engine.operators import TorchOperators, prompt_rows
 from executor.engine.operators_triton import TritonOperators
 from executor.engine.slices import WHOLE
 from executor.engine.timing import time_calls
@@ -44,7 +44,7 @@ def test_the_first_right_candidate_is_chosen_and_the_others_faults_are_kept():
 def test_the_plain_prompt_attention_passes_its_own_check():
     generator = torch.Generator().manual_seed(0)
     for shape in ((8, 2, 64, 64), (4, 4, 48, 32)):
-        assert backends._prompt_error(flash.plain, shape, CPU, generator) < backends.TOLERANCE
+        assert backends._prompt_error(prompt_rows, shape, CPU, generator) < backends.TOLERANCE
 
 
 def test_the_check_of_prompt_attention_notices_a_wrong_alignment():
@@ -53,16 +53,16 @@ def test_the_check_of_prompt_attention_notices_a_wrong_alignment():
     def misaligned(q, keys, values, chunks, scale):
         shifted = Chunks(chunks.starts, chunks.context_starts, None, chunks.counts, chunks.counts)
         own = torch.cat([torch.arange(0, 70), torch.arange(70, 103)])
-        return flash.plain(q, keys[own], values[own], shifted, scale)
+        return prompt_rows(q, keys[own], values[own], shifted, scale)
 
     generator = torch.Generator().manual_seed(0)
     assert backends._prompt_error(misaligned, (4, 2, 64, 64), CPU, generator) > backends.TOLERANCE
 
 
 def test_repeating_heads_equals_sharing_them(monkeypatch):
-    monkeypatch.setattr(flash, "ragged", flash.plain)
+    monkeypatch.setattr(backends, "ragged", prompt_rows)
     generator = torch.Generator().manual_seed(0)
-    assert backends._prompt_error(flash.ragged_repeated, (8, 2, 64, 64), CPU, generator) < backends.TOLERANCE
+    assert backends._prompt_error(backends.ragged_repeated, (8, 2, 64, 64), CPU, generator) < backends.TOLERANCE
 
 
 @pytest.mark.parametrize("scaling", ["tensor", "row", "block"])

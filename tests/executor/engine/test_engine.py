@@ -46,7 +46,7 @@ def draws(logits, one, count=20_000):
         settings_rows(one).expand(count, -1),
         torch.full((count,), 7),
         positions,
-        one.truncated,
+        one.top_k > 0 or one.top_p < 1,
     )
     return torch.bincount(tokens, minlength=logits.shape[0]) / count
 

@@ -13,10 +13,11 @@ import torch
 
 from executor.engine import text
 from executor.engine.chat_template import render
+from executor.engine.sampling import Sampling
 from executor.engine.text import TextSettings, stream_text
-from executor.engine.tokenizer import Tokenizer
+from executor.engine.tokenizer import TextStream, Tokenizer
 from executor.errors import BadInputError, UnknownNameError
-from tests.executor.test_json_input import mutant
+from tests.executor.test_user_files import mutant
 
 COMMAND = (
     "import typer; from waferlag.commands.generate import generate;"
@@ -72,8 +73,10 @@ def reference(directory, prompt, count, template=False):
     return tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
 
 
-def written(directory, prompt, **changes):
-    return "".join(stream_text(directory, prompt, TextSettings(**{"max_tokens": 40, **changes})))
+def written(directory, prompt, max_tokens=40, **changes):
+    chosen = {name: changes.pop(name) for name in ("temperature", "seed", "top_p") if name in changes}
+    settings = TextSettings(Sampling(max_tokens=max_tokens, **chosen), **changes)
+    return "".join(stream_text(directory, prompt, settings))
 
 
 def test_the_greedy_text_is_that_of_transformers(directory):
@@ -107,11 +110,11 @@ def test_a_seed_makes_a_sampled_text_repeatable(directory):
 def test_pieces_are_whole_characters_and_add_up_to_the_text(directory):
     tokenizer = Tokenizer(directory)
     tokens = tokenizer.encode("naïve – 漢字 🙂.")
-    stream = tokenizer.stream()
+    stream = TextStream(tokenizer)
     pieces = [stream.add(token) for token in tokens]
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
     assert "".join(pieces) + stream.end() == "naïve – 漢字 🙂."
-    half = tokenizer.stream()
+    half = TextStream(tokenizer)
     assert half.add(tokenizer.encode("漢")[0]) == ""
     assert half.end() == "\N{REPLACEMENT CHARACTER}"
 
@@ -120,7 +123,7 @@ def test_a_stop_text_ends_the_text_before_it_even_across_tokens(directory):
     whole = written(directory, "Hello")
     stop = whole[7:10]
     assert written(directory, "Hello", stops=(stop, "never")) == whole[: whole.index(stop)]
-    stream = Tokenizer(directory).stream(["abc"])
+    stream = TextStream(Tokenizer(directory), ["abc"])
     tokens = [Tokenizer(directory).encode(letter)[0] for letter in "xababd"]
     assert [stream.add(token) for token in tokens] == ["x", "", "", "ab", "", "abd"]
 
@@ -131,7 +134,7 @@ def test_a_long_text_costs_the_same_per_token_at_its_end(directory):
     sizes = []
     decode = tokenizer.decode
     tokenizer.decode = lambda tokens: sizes.append(len(tokens)) or decode(tokens)
-    stream = tokenizer.stream()
+    stream = TextStream(tokenizer)
     text = "naïve 漢字 " * 50
     assert "".join(map(stream.add, tokenizer.encode(text))) + stream.end() == text
     assert max(sizes) < 12

@@ -6,13 +6,13 @@ import torch
 pytest.importorskip("triton")
 
 from executor.engine import layers, moe, routing
-from executor.engine.attention import decode_rows
 from executor.engine.batch import Batch, Tables
 from executor.engine.kernels import attention, elementwise, experts, router
 from executor.engine.kv import LayerCache
 from executor.engine.layers import RopeTable
 from executor.engine.linear import FP8, Weight, dequantise, quantise, quantise_tokens
 from executor.engine.moe import Experts
+from executor.engine.operators import decode_rows
 from executor.model.spec import MoeSpec
 from executor.scheduler.scheduler import Limits
 

@@ -16,7 +16,7 @@ from executor.measure.addresses import AllowedHosts, check_endpoint, hosts_of, p
 from executor.measure.endpoint import Client, Endpoint, _ProblemError, _Reading
 from executor.measure.loadgen import Prompt, closed_loop, open_loop
 from executor.serving_metrics import Bounds
-from tests.executor.test_json_input import mutant
+from tests.executor.test_user_files import mutant
 
 ASKED = Prompt("one two three", 3, 8)
 

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from executor.errors import BadInputError
+from executor.errors import BadInputError, FileError
 from executor.measure.imports import imported_profile, read_results
 from executor.model.cost import Layout
 from executor.profile import profile_from_json
@@ -194,7 +194,7 @@ def test_files_that_name_different_models_need_one_to_be_given(tmp_path):
         ('{"mean_ttft_ms": ', "neither JSON"),
         ("[" * 100_000, "neither JSON"),
         ({"hello": 1}, "is no result of vllm bench serve"),
-        ({**VLLM, "mean_ttft_ms": math.nan}, "'NaN' is no number of JSON"),
+        ({**VLLM, "mean_ttft_ms": math.nan}, "NaN is no number"),
         ({**VLLM, "mean_ttft_ms": -3}, "mean_ttft_ms must be a finite number of 0 or more"),
         ({**VLLM, "mean_ttft_ms": "fast"}, "mean_ttft_ms must be a number"),
         ({**VLLM, "mean_ttft_ms": True}, "mean_ttft_ms must be a number"),
@@ -218,11 +218,11 @@ def test_a_hostile_file_is_one_message_with_the_place(tmp_path, content, message
 def test_what_is_no_text_or_no_file_is_told(tmp_path):
     path = tmp_path / "binary.json"
     path.write_bytes(b"\xff\xfe\x00{")
-    with pytest.raises(BadInputError, match="not UTF-8"):
+    with pytest.raises(FileError, match="not UTF-8"):
         profile(path)
-    with pytest.raises(BadInputError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         profile(tmp_path / "missing.json")
-    with pytest.raises(BadInputError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         profile(tmp_path)
 
 

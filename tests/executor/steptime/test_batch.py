@@ -66,12 +66,12 @@ def test_a_run_of_steps_is_those_taken_one_by_one_front_end_included():
     setup, theta = timed("mixed, dense")
     for front_end in (0.0, 0.0003):
         time = replace(batch_time(setup, theta), front_end=front_end)
-        run = time.run(64, 1000)
-        for step in range(min(run.most, 300)):
-            taken = run.first + run.growth * step
+        first, growth, most = time.run(64, 1000)
+        for step in range(min(most, 300)):
+            taken = first + growth * step
             assert taken == pytest.approx(time.decode(64, 1000 + 64 * step), rel=1e-12)
-        if run.most < 10**6:
-            assert time.decode(64, 1000 + 64 * (run.most + 1)) > run.first
+        if most < 10**6:
+            assert time.decode(64, 1000 + 64 * (most + 1)) > first
 
 
 def test_the_cache_is_the_closed_loop_forms_slots_or_the_start_up_logs_tokens():

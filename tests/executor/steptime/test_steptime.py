@@ -10,11 +10,10 @@ from executor.errors import BadInputError, UnknownNameError
 from executor.model.cost import Layout
 from executor.model.roofline import Accelerator
 from executor.model.spec import model_spec
-from executor.steptime.design import v_opt
-from executor.steptime.fit import Calibration, Measured, Mode, fit, jacobian, predict, uncalibrated
+from executor.steptime.fit import Calibration, Mode, fit, jacobian, predict, uncalibrated, v_opt
 from executor.steptime.model import StepTimes, step_times
 from executor.steptime.parameters import PARAMETERS, engine, known_engines, prior_for
-from executor.steptime.workload import Drafting, Load, Setup, with_load, work_of
+from executor.steptime.workload import Drafting, Load, Setup, work_of
 
 H100 = Accelerator(
     "H100-SXM", memory_gb=80, bandwidth_tb_s=3.35, bf16_tflops=989, fp8_tflops=1979, interconnect_gb_s=900
@@ -212,7 +211,7 @@ def test_a_fit_finds_the_parameters_that_made_the_rows():
     made = step_times(rows, true)
     seen = [0, 2, 4, 7, 9, 11]
     few = work([grid[place] for place in seen])
-    found = fit(few, Measured(made.ttft[seen], made.tpot[seen], few.osl), before)
+    found = fit(few, made.ttft[seen], made.tpot[seen], before)
     assert found.rows == 6
     again = step_times(rows, found.theta)
     np.testing.assert_allclose(again.tpot, made.tpot, rtol=0.03)
@@ -234,7 +233,7 @@ def test_the_minimum_found_is_the_one_that_scipy_finds():
         return np.concatenate([loss.ravel(), (theta - before.theta) / prior_for("sglang").sd])
 
     expected = least_squares(residuals, before.theta, method="trf", xtol=1e-12, ftol=1e-12, max_nfev=500)
-    found = fit(rows, Measured(made.ttft, made.tpot, rows.osl), before)
+    found = fit(rows, made.ttft, made.tpot, before)
     ours = 0.5 * float(np.sum(residuals(found.theta) ** 2))
     assert ours <= expected.cost * (1 + 1e-3)
 
@@ -245,7 +244,7 @@ def test_one_absurd_row_does_not_carry_the_fit():
     made = step_times(rows, before.theta)
     tpot = made.tpot.copy()
     tpot[0] *= 3
-    found = fit(rows, Measured(made.ttft, tpot, rows.osl), before)
+    found = fit(rows, made.ttft, tpot, before)
     again = step_times(rows, found.theta)
     np.testing.assert_allclose(again.tpot[1:], made.tpot[1:], rtol=0.12)
 
@@ -254,7 +253,7 @@ def test_measured_rows_narrow_the_interval():
     rows = work([(i, 256, c) for i in (1024, 4096) for c in (8, 64)])
     before = uncalibrated(prior_for("sglang"))
     made = step_times(rows, before.theta)
-    after = fit(rows, Measured(made.ttft, made.tpot, rows.osl), before)
+    after = fit(rows, made.ttft, made.tpot, before)
     _, wide = predict(rows, before)
     _, narrow = predict(rows, after)
     assert np.all(narrow.spread < wide.spread)
@@ -262,7 +261,7 @@ def test_measured_rows_narrow_the_interval():
 
 def test_no_row_leaves_the_belief_as_it_was():
     before = uncalibrated(prior_for("vllm"), engine("vllm").readings)
-    assert fit(work([]), Measured(*np.empty((3, 0))), before) is before
+    assert fit(work([]), *np.empty((2, 0)), before) is before
 
 
 def test_rows_run_in_lock_step_are_recognised():
@@ -270,7 +269,7 @@ def test_rows_run_in_lock_step_are_recognised():
     before = uncalibrated(prior_for("sglang"), engine("sglang").readings)
     rows = work([(2048, 256, c) for c in (16, 64, 128)])
     made = step_times(rows, lock_step.on(prior_for("sglang")).log_median)
-    found = fit(rows, Measured(made.ttft, made.tpot, rows.osl), before)
+    found = fit(rows, made.ttft, made.tpot, before)
     assert np.exp(found.theta[PARAMETERS.index("phi")]) == pytest.approx(1.0, rel=0.15)
 
 
@@ -311,7 +310,7 @@ def test_v_opt_lowers_the_mean_variance_more_than_the_first_rows_do():
 
     def mean_variance(places):
         few = work([grid[place] for place in places])
-        found = fit(few, Measured(made.ttft[places], made.tpot[places], few.osl), before)
+        found = fit(few, made.ttft[places], made.tpot[places], before)
         return float(np.mean(predict(rows, found)[1].spread[1:] ** 2))
 
     assert mean_variance(v_opt(rows, before, 3)) < mean_variance([0, 1, 2])
@@ -347,12 +346,3 @@ def test_an_enormous_concurrency_gives_finite_numbers():
     times = step_times(work([(1024, 128, 1e9)]), prior_for("sglang").log_median)
     for field in fields(StepTimes):
         assert np.all(np.isfinite(getattr(times, field.name))), field.name
-
-
-def test_with_load_changes_nothing_but_the_concurrency():
-    rows = work([(1024, 128, 8)])
-    changed = with_load(rows, np.array([16.0]))
-    assert changed.concurrency[0] == 16
-    for field in fields(rows):
-        if field.name != "concurrency":
-            assert getattr(changed, field.name) is getattr(rows, field.name)

@@ -20,7 +20,7 @@ def test_the_first_month_is_what_the_scenario_says(pool_of):
     assert load.mean_rps.shape == (50, 1, 6)
     assert (load.mean_rps[:, 0, 0] == 6.0).all()
     assert load.months[:2] == (START, dt.date(2025, 8, 1))
-    assert load.pools == ("chat",)
+    assert [each.pool for each in load.traffic] == ["chat"]
 
 
 def test_the_busy_hour_is_the_mean_times_the_factor_of_the_rhythm(pool_of):

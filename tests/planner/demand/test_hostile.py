@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor.errors import UserMistakeError
-from planner.demand.readers.reader import FORMATS, read_cdf_pair, read_trace
+from planner.demand.readers.lengths import read_cdf_pair
+from planner.demand.readers.reader import FORMATS, read_trace
 from planner.demand.summary import Origin, summarise, summary_of
 
 ORIGIN = Origin(title="t", source="s", date="2025", licence="l", attribution="a", evidence="reported")

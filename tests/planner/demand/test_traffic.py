@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from executor.errors import FileError, LimitError, UnknownNameError
-from planner.demand.summary import NotInTraceError, shipped_summary
+from executor.errors import FileError, LimitError, MissingFigureError, UnknownNameError
+from planner.demand.summary import shipped_summary
 from planner.demand.traffic import trace_summary, traffic
 from planner.scenario.errors import ScenarioError
 
@@ -50,7 +50,7 @@ def test_a_trace_of_an_hour_takes_the_recorded_default_and_says_so(pool_of):
 
 
 def test_a_trace_without_lengths_asks_for_them(pool_of):
-    with pytest.raises(NotInTraceError, match=r"has no lengths: give load\.input_tokens"):
+    with pytest.raises(MissingFigureError, match=r"has no lengths: give load\.input_tokens"):
         traffic(pool_of(trace="deepseek-online"))
     found = traffic(pool_of(trace="deepseek-online", input_tokens=3000, output_tokens=800))
     assert (found.input.p10, found.input.p99, found.output.mean) == (3000, 3000, 800)

@@ -236,6 +236,12 @@ def test_a_model_of_the_users_own_lies_in_the_scenarios_folder(tmp_path, monkeyp
     assert load(again).scenario == scenario
 
 
+@pytest.mark.parametrize("model", ["x" * 300, "x" * 300 + ".json", "a/" * 200 + "b.json"])
+def test_a_model_that_no_file_can_be_called_is_told(tmp_path, model):
+    (told,) = problems(changed(tmp_path, pools=[{"name": "chat", "model": model}]))
+    assert "unknown model" in told
+
+
 @pytest.mark.parametrize("model", ["../config.json", "..", "/etc", "link.json", "linked"])
 def test_a_model_elsewhere_is_refused_and_nothing_is_told_of_it(tmp_path, model):
     folder = tmp_path / "study"

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from executor.errors import FileError
-from planner.demand.readers.azure import read_azure
-from planner.demand.readers.hourly import read_azure_hourly
+from planner.demand.readers.tables import read_azure, read_azure_hourly
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 HOURLY = "hour_start_utc,requests,peak_requests_per_minute\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from executor.errors import FileError
-from planner.demand.readers.hourly import read_deepseek
+from planner.demand.readers.tables import read_deepseek
 from planner.demand.summary import shipped_summary
 from tools.trace_catalogue import DEEPSEEK_DAY
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from executor.errors import FileError
-from planner.demand.readers.lengths import LEVELS, fixed_lengths, lengths_of_cdf, read_cdf
+from planner.demand.readers.lengths import LEVELS, fixed_lengths, read_cdf, read_cdf_pair
 from planner.demand.summary import joint_lengths
 
 
@@ -53,8 +53,8 @@ def test_what_is_no_distribution_is_refused(written, text, message):
 
 
 def test_margins_alone_make_independent_lengths(written):
-    values = read_cdf(written("[[1001, 1.0]]"))
-    joint = joint_lengths(lengths_of_cdf("margins", values, values).lengths)
+    path = written("[[1001, 1.0]]")
+    joint = joint_lengths(read_cdf_pair(path, path, "margins").lengths)
     by_input = {}
     for cell in joint.cells:
         by_input.setdefault(round(cell.input), []).append(cell.output)

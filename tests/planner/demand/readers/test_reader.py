@@ -3,7 +3,8 @@
 import pytest
 
 from executor.errors import FileError, LimitError, UnknownNameError
-from planner.demand.readers.reader import format_of, read_cdf_pair, read_trace
+from planner.demand.readers.lengths import read_cdf_pair
+from planner.demand.readers.reader import format_of, read_trace
 
 MOONCAKE = '{"timestamp": 0, "input_length": 8, "output_length": 2, "hash_ids": [1]}'
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,8,2\n"

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from executor.errors import BadInputError, UserMistakeError
-from executor.json_input import MOST_DEPTH, MOST_DIGITS, file_bytes, inside, parsed, read_json
+from executor.errors import BadInputError, FileError, UserMistakeError
 from executor.measure.imports import read_results
 from executor.model.spec import model_spec
 from executor.profile import profile_from_json
+from executor.user_files import MAX_DEPTH, MAX_DIGITS, inside, json_value, parsed, read_bytes, read_json, read_text
 from tests.executor.measure.test_imports import AIPERF, GUIDELLM, VLLM
 from tests.executor.model.test_spec import DEEPSEEK, QWEN
 from tests.executor.test_profile import profile
@@ -20,13 +20,12 @@ from tests.executor.test_profile import profile
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[NaN]", "'NaN' is no number"),
-        ('{"a": -Infinity}', "'-Infinity' is no number"),
-        ("1e999", "'1e999' is no number"),
-        ("9" * (MOST_DIGITS + 1), "41 digits"),
-        ("[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1), "nested too deep"),
-        ("[" * 10**6, "nested too deep"),
-        (b"\xff\xfe{", "not UTF-8"),
+        ("[NaN]", "NaN is no number"),
+        ('{"a": -Infinity}', "-Infinity is no number"),
+        ("9" * (MAX_DIGITS + 1), "a number of more than 100 digits"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested too deeply"),
+        ("[" * 10**6, "nested too deeply"),
+        (b"\xff\xfe{", "can't decode byte 0xff"),
         ("{", "not JSON"),
         ("", "not JSON"),
     ],
@@ -39,26 +38,36 @@ def test_json_beyond_a_bound_is_refused_with_its_place(text, message):
 
 
 def test_json_within_the_bounds_is_what_python_reads():
-    deep = "[" * MOST_DEPTH + "]" * MOST_DEPTH
-    for text in (deep, "9" * MOST_DIGITS, '{"a": [1.5, -2, null, true, "NaN"]}'):
+    deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    for text in (deep, "9" * MAX_DIGITS, f'["{"9" * 200}", 1.5]', '{"a": [1.5, -2, null, true, "NaN"]}'):
         assert parsed(text, "x") == json.loads(text)
     assert parsed(b"\xef\xbb\xbf[1]", "x") == [1]
 
 
-def test_only_regular_files_are_read_and_no_more_bytes_than_allowed(tmp_path):
-    pipe, large = tmp_path / "pipe", tmp_path / "large"
+def test_a_key_given_twice_is_refused_in_what_is_written_for_us_alone():
+    assert parsed('{"a": 1, "a": 2}', "x") == {"a": 2}
+    with pytest.raises(ValueError, match="key 'a' given twice"):
+        json_value('{"a": 1, "a": 2}')
+
+
+def test_only_ordinary_files_are_read_and_no_more_bytes_than_allowed(tmp_path):
+    pipe, large, latin = tmp_path / "pipe", tmp_path / "large", tmp_path / "latin"
     os.mkfifo(pipe)
     large.write_bytes(b"x" * 1001)
-    for path, why in ((pipe, "no regular file"), ("/dev/zero", "no regular file"), (large, "larger than 0.001 MB")):
-        with pytest.raises(OSError, match=why):
-            file_bytes(path, 1000)
-    assert len(file_bytes(large, 1001)) == 1001
-    with pytest.raises(OSError, match="null byte"):
-        file_bytes("a\0b")
+    latin.write_bytes(b"caf\xe9")
+    for path, why in (
+        *((pipe, "a pipe, a device"), ("/dev/zero", "a pipe, a device"), (tmp_path, "a folder")),
+        *(("a\0b", "null byte"), (tmp_path / "none", "No such file")),
+        *((large, r"1,000 bytes \(shorten it\)"), (latin, r"not UTF-8 \(byte 3\)")),
+    ):
+        with pytest.raises(FileError, match=why):
+            read_text(path, 1000, smaller="shorten it")
+    assert len(read_bytes(large, 1001)) == 1001
 
 
-def test_a_missing_file_is_told_with_its_folder(tmp_path):
-    with pytest.raises(BadInputError, match=r"has no config\.json"):
+def test_json_of_a_file_is_refused_with_its_path(tmp_path):
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(BadInputError, match=r"config\.json: not JSON"):
         read_json(tmp_path / "config.json")
 
 
@@ -74,26 +83,16 @@ def test_links_stay_in_the_folder_or_in_the_model_s_part_of_the_cache(tmp_path):
     assert inside(snapshot, "cached").read_text() == "{}"
     assert inside(elsewhere, "file") == elsewhere / "file"
     for folder, name in ((snapshot, "astray"), (elsewhere, "cached"), (elsewhere, "../x"), (elsewhere, "/etc/passwd")):
-        with pytest.raises(BadInputError, match="lies outside"):
+        with pytest.raises(FileError, match="lies outside the folder"):
             inside(folder, name)
-    with pytest.raises(BadInputError, match="no name of a file"):
+    with pytest.raises(FileError, match="is no file name"):
         inside(elsewhere, "a\0b")
 
 
-def test_a_scenario_s_model_lies_in_the_scenario_s_folder(tmp_path):
-    mine, other = tmp_path / "mine", tmp_path / "other"
-    for folder in (mine, other):
-        folder.mkdir()
-        (folder / "model.json").write_text(json.dumps(QWEN))
-    assert model_spec("model.json", mine).layers == 2
-    assert model_spec("Qwen3-32B", mine) == model_spec("Qwen3-32B", None) == model_spec("Qwen3-32B")
-    for name in ("../other/model.json", str(other / "model.json"), "../missing.json"):
-        with pytest.raises(BadInputError, match="lies outside the scenario's folder"):
-            model_spec(name, mine)
-    (mine / "link.json").symlink_to(other / "model.json")
-    for name, folder in (("link.json", mine), ("model.json", None), ("x" * 300, "anywhere"), ("a\0b", "anywhere")):
-        with pytest.raises(UserMistakeError):
-            model_spec(name, folder)
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "none", "none.json"])
+def test_what_no_file_is_called_is_no_model(name):
+    with pytest.raises(UserMistakeError):
+        model_spec(name)
 
 
 # -- mutants -----------------------------------------------------------------------------------------------
