@@ -50,7 +50,7 @@ def _text(found: "Audit") -> str:
             month.month,
             share(month.promised),
             share(month.seen),
-            f"{100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})",
+            f"{_points(gap.value)} ({_points(gap.low)} to {_points(gap.high)})",
             "" if month.required else "not required",
         ]
         for month in found.months
@@ -59,6 +59,11 @@ def _text(found: "Audit") -> str:
     months = table(["month", "stated", "seen", "difference, points", ""], rows, whole=[0, 1, 2, 3])
     verdict, *notes = _notes(found)
     return "\n".join([*wrapped(verdict), "", months, *(line for note in notes for line in wrapped(note))])
+
+
+def _points(share: float) -> str:
+    rounded = round(100 * share, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 _VERDICTS = {
