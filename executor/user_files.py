@@ -42,11 +42,13 @@ def opened(path: Path) -> BinaryIO:
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES, smaller: str | None = None) -> bytes:
     """The whole of a file; FileError as :func:`opened`, or where it is too large: ``smaller`` says how to mend that."""
-    with opened(path) as file:
-        raw = file.read(max_bytes + 1)
+    raw = bytearray()
+    with opened(path) as file:  # piece by piece: a single read takes memory for the largest file, however small this is
+        while len(raw) <= max_bytes and (piece := file.read(1 << 20)):
+            raw += piece
     if len(raw) > max_bytes:
         raise FileError(path, f"is larger than {max_bytes:,} bytes", mend=smaller)
-    return raw
+    return bytes(raw)
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES, smaller: str | None = None) -> str:

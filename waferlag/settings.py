@@ -176,7 +176,7 @@ def settings() -> Settings:
 def read_settings(**given: Any) -> Settings:
     """The settings as they stand now; ``given`` ones override environment and file."""
     _refuse_unknown_variables()
-    if os.environ.get("WAFERLAG_CONFIG") and not config_file().is_file():
+    if os.environ.get("WAFERLAG_CONFIG") and not os.path.isfile(config_file()):
         raise FileError(config_file(), "no such file", mend="mend WAFERLAG_CONFIG, or unset it")
     try:
         return Settings(**given)
@@ -188,7 +188,7 @@ def read_settings(**given: Any) -> Settings:
         names = [name for name in Settings.model_fields if f'"{name}"' in str(error)]
         variable = ", ".join(f"{PREFIX}{name.upper()}" for name in names) or f"a variable {PREFIX}*"
         raise SettingsError(f"{variable} is not valid JSON (its value is not shown)") from None
-    except (OSError, ValueError) as error:  # TOML that is none
+    except (OSError, ValueError, RecursionError) as error:  # TOML that is none, or nested too deep
         raise FileError(config_file(), f"is not valid TOML: {getattr(error, 'strerror', None) or error}") from None
 
 

@@ -44,7 +44,7 @@ def again(which: str) -> None:
     forbidden(folder)
     path, random = lay_out(KINDS[name], int(seed), int(number), name, folder)
     print(path)
-    limited()
+    limited(KINDS[name].limit_bytes)
     print(repr(read_quietly(KINDS[name], path, random))[:2000])
 
 

@@ -25,6 +25,8 @@ class Kind:
 
     make: Callable[[Random], Files]
     read: Callable[[Path, Random], object]
+    limit_bytes: int = 200 * 10**6
+    """Address space that reading may take beside what the process has already."""
 
 
 def spoilt(document: Any, random: Random) -> bytes:
@@ -565,7 +567,7 @@ KINDS: Mapping[str, Kind] = {
     "import": Kind(_import, _read_import),
     "profile": Kind(lambda random: {"profile.json": spoilt(_profile(), random)}, _read_profile),
     "config": Kind(lambda random: {"config.json": spoilt(random.choice((QWEN, DEEPSEEK)), random)}, _read_config),
-    "weights": Kind(_weights_folder, _read_weights),
+    "weights": Kind(_weights_folder, _read_weights, limit_bytes=600 * 10**6),  # most of it is torch's own start
     "plan": Kind(_plan_file, _read_plan),
     "settings": Kind(_settings, _read_settings),
 }

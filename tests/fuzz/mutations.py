@@ -45,7 +45,7 @@ TEXTS = [
     ),
     *("../secret.json", "../secret.csv", "/etc/passwd", "/dev/zero", "link.json", "pipe", ".", "..", "~", "a/" * 200),
 ]
-NUMBERS = [0, 1, -1, 2, 7, 0.5, -0.0, 1e-308, 1e308, -1e308, 10**6, 10**9, 2**31, 2**63, 10**30, 10**400]
+NUMBERS = [0, 1, -1, 2, 7, 0.5, -0.0, 1e-308, 1e308, -1e308, 10**6, 10**9, 2**31, 2**63, 10**30, 10**99, 10**400]
 NUMBERS += [float("nan"), float("inf"), float("-inf"), 1e-9, 0.999999, 100_001, 3.0000001]
 OTHERS = [None, True, False, [], {}, [[]], {"": None}, [None] * 40, {"name": "x"}, {"match": 5}, {"name": ["x"]}]
 BYTES = [

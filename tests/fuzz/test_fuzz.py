@@ -63,7 +63,7 @@ def spin(path, random):
 
 
 def devour(path, random):
-    return bytearray(2 * trial.LIMIT_BYTES)
+    return bytearray(4 * 10**8)
 
 
 def die(path, random):

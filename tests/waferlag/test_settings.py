@@ -45,6 +45,7 @@ def test_an_argument_goes_before_the_environment_and_the_environment_before_the_
         ("WAFERLAG_LEASE_SECOND", "5", "did you mean WAFERLAG_LEASE_SECONDS"),
         ("WAFERLAG_SMTP__PORT", "0", "smtp.port"),
         ("WAFERLAG_CONFIG", "/no/such/file.toml", "no such file"),
+        ("WAFERLAG_CONFIG", "x" * 300, "no such file"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_with_place_and_mend(monkeypatch, variable, value, says):
@@ -59,9 +60,10 @@ def test_a_misspelt_setting_in_the_file_is_refused(monkeypatch):
     config_file().write_text("leese_seconds = 20\n")
     with pytest.raises(ScenarioError, match="did you mean lease_seconds"):
         read_settings()
-    config_file().write_text("lease_seconds = [")
-    with pytest.raises(FileError, match="not valid TOML"):
-        read_settings()
+    for text in ("lease_seconds = [", "lease_seconds = " + "[" * 3000):
+        config_file().write_text(text)
+        with pytest.raises(FileError, match="not valid TOML"):
+            read_settings()
 
 
 def test_a_variable_of_somebody_else_is_left_alone(monkeypatch):
