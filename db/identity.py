@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def run_identity(scenario: "Scenario", version: str) -> str:
     """A run is a pure function of scenario, seed and version; equal identities have equal results.
 
-    ``version``: of Waferlag. The number of processes is left out: it changes how long a run takes, not what
-    comes out.
+    ``version``: of Waferlag. The number of processes is left out: it changes how long a run takes, not what comes out.
     """
     from planner.scenario.load import scenario_hash
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -188,23 +189,12 @@ def audit(
     serving = capacities(scenario, memory)
     root = root_of(scenario.seed, "audit")
     progress(0.1, "fresh futures")
-    volume = _volume(record)
-    fresh = draw_prospects(scenario, serving, root, futures, "fast", processes, volume=volume).futures
+    draw = partial(draw_prospects, scenario, serving, engine="fast", processes=processes, volume=_volume(record))
+    fresh = draw(root, futures).futures
     progress(0.6, "what the plan learnt")
-    way = record.answer.way
-    learnt = (
-        draw_prospects(
-            scenario,
-            serving,
-            root_of(scenario.seed, "optimise"),
-            scenario.run.training_futures,
-            "fast",
-            processes,
-            volume=volume,
-        ).futures
-        if way != "fixed-calendar"
-        else fresh
-    )
+    train = root_of(scenario.seed, "optimise")
+    calendar = record.answer.way == "fixed-calendar"
+    learnt = fresh if calendar else draw(train, scenario.run.training_futures).futures
     progress(0.8, "carrying the plan out")
     outcome = evaluate(fresh, Orders(_orders(record, learnt, fresh), Axes.of(scenario).reserved(record.reservations)))
     progress(1.0, "done")

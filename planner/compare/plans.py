@@ -158,9 +158,6 @@ def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | Non
     )
 
 
-# --- the answer ------------------------------------------------------------------------------------
-
-
 def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:
     old, new = before.answer, after.answer
     odds = (old.probability.value, new.probability.value)
@@ -200,9 +197,6 @@ def _ordered(lines: "Iterable[Placed]") -> Counter[tuple[str, str, str]]:
     for line in lines:
         totals[line.month, line.source, line.pool] += line.gpus
     return totals
-
-
-# --- what went in ----------------------------------------------------------------------------------
 
 
 def input_moves(before: "PlanRecord", after: "PlanRecord") -> list[InputMove]:

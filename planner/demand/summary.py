@@ -247,9 +247,8 @@ def summary_of(written: object, place: str) -> TraceSummary:
 def joint_lengths(lengths: Lengths) -> JointLengths:
     """Margins and the joint law of a mixture of length histograms; every cell has the same weight.
 
-    The mass is cut into INPUT_STEPS equal steps of input length, and each of them into OUTPUT_STEPS equal
-    steps of output length; a length with more mass than a step is shared among steps. So the cells keep both
-    means.
+    The mass is cut into INPUT_STEPS equal steps of input length, and each of them into OUTPUT_STEPS equal steps of
+    output length; a length with more mass than a step is shared among steps. So the cells keep both means.
     """
     cells: list[Cell] = []
     weight = lengths.weight / lengths.weight.sum()

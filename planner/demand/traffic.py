@@ -97,10 +97,9 @@ def trace_summary(
 ) -> TraceSummary:
     """The summary that a scenario's ``load.trace`` means.
 
-    A name of a shipped trace; a file in ``folder`` or below, a summary (.json) or any trace that can be read;
-    {rhythm, lengths, prefix}: the parts of other traces; {input_tokens, output_tokens}: every request alike;
-    {input_cdf, output_cdf}: two files of lengths; or a whole summary written out. A file may unpack to
-    ``max_bytes``.
+    A name of a shipped trace; a file in ``folder`` or below, a summary (.json) or any trace that can be read; {rhythm,
+    lengths, prefix}: the parts of other traces; {input_tokens, output_tokens}: every request alike; {input_cdf,
+    output_cdf}: two files of lengths; or a whole summary written out. A file may unpack to ``max_bytes``.
     """
     if isinstance(trace, Mapping):
         return _written(trace, folder, max_bytes)

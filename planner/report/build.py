@@ -126,9 +126,6 @@ def _study(scenario: Scenario, choice: Choice, worth: Worth | None, fresh: Prosp
     }
 
 
-# --- months ----------------------------------------------------------------------------------------------------
-
-
 def _months(
     scenario: Scenario, serving: Sequence[Capacity], fresh: Prospects, chosen: Calibration, spend: Array
 ) -> list[Month]:
@@ -180,9 +177,6 @@ def _gate_shares(fresh: Prospects, t: int) -> dict[str, dict[str, float]]:
     return shares
 
 
-# --- money -----------------------------------------------------------------------------------------------------
-
-
 def _kpis(scenario: Scenario, fresh: Prospects, chosen: Calibration) -> Kpis:
     outcome = chosen.outcome
     total = outcome.cost.total
@@ -204,9 +198,6 @@ def _cost_per_million_tokens(scenario: Scenario, fresh: Prospects, outcome: Outc
     served = fresh.load.mean_rps * (1.0 - outcome.shortfall) * output[:, None] * seconds
     tokens = float(served.sum(axis=(1, 2)).mean())
     return float(outcome.cost.total.mean()) / tokens * 1e6 if tokens > 0 else None
-
-
-# --- benchmark policies ----------------------------------------------------------------------------------------
 
 
 def _shortfall_share(fresh: Prospects, outcome: Outcome) -> Array:
@@ -258,9 +249,6 @@ def _verdict(scenario: Scenario, outcome: Outcome, mine: Outcome, cost: Interval
     return "cheaper" if cost.high < 0 else "ties"
 
 
-# --- answer ----------------------------------------------------------------------------------------------------
-
-
 def _answer(
     scenario: Scenario,
     fresh: Prospects,
@@ -299,9 +287,6 @@ def _runs_out(scenario: Scenario, fresh: Prospects) -> Dates:
     first = np.where(np.any(short, axis=1), short.argmax(axis=1), -1)
     starts = np.array([minutes(scenario.start, day) for day in month_starts(scenario.start, short.shape[1])])
     return arrival(scenario.start, np.where(first >= 0, starts[np.maximum(first, 0)], -1))
-
-
-# --- why -------------------------------------------------------------------------------------------------------
 
 
 def _why(

@@ -23,9 +23,6 @@ def arrival(start: dt.date, minute: NDArray[np.int64]) -> Dates:
     return Dates(p10=p10, p50=p50, p90=p90)
 
 
-# --- orders ----------------------------------------------------------------------------------------------------
-
-
 def _orders(scenario: Scenario, fresh: Prospects, chosen: Calibration, reasons: Sequence[OrderReason]) -> list[Order]:
     starts = month_starts(scenario.start, scenario.horizon_months)
     sources = {source.name: s for s, source in enumerate(scenario.purchases)}

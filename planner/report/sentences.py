@@ -86,9 +86,6 @@ def in_plain(text: str) -> str:
     return text.replace("\u00a0", " ")
 
 
-# --- names of what the record holds as ids ----------------------------------------------------------------------
-
-
 def policy(name: PolicyId, say: Wording) -> str:
     """The name of a way to act."""
     return say(POLICIES[name][0])
@@ -97,9 +94,6 @@ def policy(name: PolicyId, say: Wording) -> str:
 def policy_rule(name: PolicyId, say: Wording) -> str:
     """Its rule in a few words."""
     return say(POLICIES[name][1])
-
-
-# --- the answer -------------------------------------------------------------------------------------------------
 
 
 def answer(record: PlanRecord, say: Wording) -> str:
@@ -212,9 +206,6 @@ def plan_again(record: PlanRecord, say: Wording) -> str | None:
     return None if day is None else say("Plan again on {day}: the promise rests on it.", day=say.day(day))
 
 
-# --- what an alert says ----------------------------------------------------------------------------------------
-
-
 def goal_missed(record: PlanRecord, say: Wording) -> str:
     """By how much the weakest month misses the goal."""
     found = record.answer
@@ -232,9 +223,6 @@ def order_due(day: dt.date, today: dt.date, say: Wording) -> str:
     if days < 0:
         return say("the next order was due by {day}, {n} days ago", day=say.day(day), n=-days)
     return say("the next order is due by {day}, in {n} days", day=say.day(day), n=days)
-
-
-# --- what waiting costs -----------------------------------------------------------------------------------------
 
 
 def waiting(record: PlanRecord, say: Wording) -> str:
@@ -259,9 +247,6 @@ def waiting(record: PlanRecord, say: Wording) -> str:
             month=say.month(found.waiting_hurts),
         )
     return words + say(".")
-
-
-# --- what it rests on -------------------------------------------------------------------------------------------
 
 
 def rests_on(record: PlanRecord, say: Wording) -> list[str]:
@@ -303,9 +288,6 @@ def _decides_most(odds: Sequence[GateOdds], say: Wording) -> str:
     if most.arrives_if_open.value - most.arrives.value < 0.01:
         return say("No single gate decides: opening any one alone hardly changes the odds, since the others stay shut.")
     return say("The gate that decides most is {gate}.", gate=most.gate)
-
-
-# --- why --------------------------------------------------------------------------------------------------------
 
 
 def why(order: Order, record: PlanRecord, say: Wording) -> str:
@@ -443,9 +425,6 @@ def in_ten(share: float, say: Wording) -> str:
     if 0.095 <= share <= 0.905:
         return say("{n} in 10", n=round(10 * share))
     return say("{n} in 100", n=round(100 * share))
-
-
-# --- rental -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

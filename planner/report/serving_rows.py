@@ -5,8 +5,6 @@ from typing import Any
 from planner.record.models import Interval, Serving
 from planner.sizing import Capacity
 
-# --- serving, supply, gates ------------------------------------------------------------------------------------
-
 
 def _profile(capacity: Capacity) -> dict[str, Any]:
     """What the sizing stands on, short enough to read."""

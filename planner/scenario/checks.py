@@ -186,9 +186,6 @@ def _dates(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(f"sources.{at}.latest_order", f"lies before the start, {scenario.start}", str(last))
 
 
-# --- one name at a time ----------------------------------------------------------------------------
-
-
 def _gpu(place: str, name: str) -> Iterator[Problem]:
     """The GPU must be known, and be called by its full name so that joins by name hold."""
     unknown = list(_looked_up(place, accelerator, name))

@@ -155,9 +155,6 @@ def scenario_hash(scenario: Scenario) -> str:
     return canonical_hash(scenario.model_dump(mode="json"))
 
 
-# --- reading ---------------------------------------------------------------------------------------
-
-
 def _unreadable(path: Path, error: Exception) -> FileError:
     """One line for whatever the parser stumbled over."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -167,9 +164,6 @@ def _unreadable(path: Path, error: Exception) -> FileError:
         said = f"{said.split(' for the tag')[-1].strip()} is a tag that a scenario may not use"
     kind = "JSON" if path.suffix == ".json" else "YAML"
     return FileError(path, f"is not valid {kind}: {said[:200]}", row=row)
-
-
-# --- overrides -------------------------------------------------------------------------------------
 
 
 def _split_overrides(document: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -223,9 +217,6 @@ def _matches(entry: Any, match: Mapping[str, Any]) -> bool:
     return isinstance(entry, Mapping) and all(entry.get(key) == value for key, value in match.items())
 
 
-# --- models of the user's own ----------------------------------------------------------------------
-
-
 def _with_models(scenario: Scenario, folder: Path, source: str) -> Scenario:
     """The scenario with the models that lie in its folder by their full path; those that are shipped need none."""
     pools, problems = [], []
@@ -247,9 +238,6 @@ def _config_file(model: str, folder: Path) -> Path | None:
     if os.path.isdir(path):
         path = inside(folder, f"{model}/config.json", "model")
     return path.resolve() if path.suffix == ".json" and os.path.isfile(path) else None
-
-
-# --- telling what is wrong -------------------------------------------------------------------------
 
 
 def _problem(error: Any) -> Problem:

@@ -1,11 +1,10 @@
 """How long each stage and each review takes, drawn before anything moves.
 
-Domain "lot": entity (source, order month, lot), stage 0 the total, then the stages and the sides in the
-route's order. Domain "quarter": entity (supplier, year, quarter), the factor that lots of one supplier
-share. Domain "review": entity (source, order month, gate), stage = number of the application, draw 0 its
-time, draw 1 its end: one licence for one source and month, whatever it is split into. Domain "yield": entity
-(source, stage), what the process yields. Domain "piece": entity (source, order month, lot), stage its place in
-the route, whether a part of a piece counts as one.
+Domain "lot": entity (source, order month, lot), stage 0 the total, then the stages and the sides in the route's order.
+Domain "quarter": entity (supplier, year, quarter), the factor that lots of one supplier share. Domain "review": entity
+(source, order month, gate), stage = number of the application, draw 0 its time, draw 1 its end: one licence for one
+source and month, whatever it is split into. Domain "yield": entity (source, stage), what the process yields. Domain
+"piece": entity (source, order month, lot), stage its place in the route, whether a part of a piece counts as one.
 """
 
 from collections.abc import Sequence

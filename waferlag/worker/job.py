@@ -1,10 +1,9 @@
 """One run in a process of its own: ``python -m waferlag.worker.job FOLDER``, started by a worker.
 
-The folder holds ``job.json``; the process leaves ``result.json`` there, whole or not at all. With its worker
-it speaks in lines of JSON: on stdout ``{"step": ..., "share": ...}`` and ``{"identity": ...}``, on stdin the
-answer ``compute`` or ``known``. When stdin ends, the worker is dead, and the process group ends itself: what it might
-still compute belongs to another attempt. Exit code 2 is the user's mistake, 75 a full disk, any other ours; stderr has
-the message.
+The folder holds ``job.json``; the process leaves ``result.json`` there, whole or not at all. With its worker it speaks
+in lines of JSON: on stdout ``{"step": ..., "share": ...}`` and ``{"identity": ...}``, on stdin the answer ``compute``
+or ``known``. When stdin ends, the worker is dead, and the process group ends itself: what it might still compute
+belongs to another attempt. Exit code 2 is the user's mistake, 75 a full disk, any other ours; stderr has the message.
 """
 
 import contextlib

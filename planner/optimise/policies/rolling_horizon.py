@@ -39,6 +39,8 @@ _CLOSE, _FINALISTS = 1.03, 4
 """Rules that cost at most this much more than the best in the screening are compared whole, so many at most: whole lots
 and fresh futures move costs by a few per cent."""
 
+Beyond = tuple[OutOfReach, ...]
+
 
 @dataclass(frozen=True)
 class Replanned:
@@ -91,14 +93,14 @@ def validated(samples: Samples, rule: Rule) -> tuple[float, float]:
 def confirmed(samples: Samples, rule: Rule) -> Replanned:
     """The rule with its rental, judged on the confirming futures; aimed higher where these miss the goal."""
     beliefs, beyond = Beliefs(enough(samples.train)), _beyond(samples)
-    best = made = _confirmed(samples, beliefs, rule, samples.aim, 0, beyond)
+    best = made = _confirmed(samples, beliefs, rule, samples.aim, beyond)
     while made.raised < RAISES and made.lacks > 0 and _lacking(made.validated, samples.goal) == 0 and made.aim < 1.0:
-        made = _confirmed(samples, beliefs, rule, samples.raised(made), made.raised + 1, beyond, made)
+        made = _confirmed(samples, beliefs, rule, samples.raised(made), beyond, made)
         best = min(best, made, key=lambda each: each.lacks)
     return Replanned(best, beliefs, rule)
 
 
-def _beyond(samples: Samples) -> tuple[OutOfReach, ...]:
+def _beyond(samples: Samples) -> Beyond:
     return out_of_reach(Formulation(samples.first(_SCREENED, _SCREENED, 1).validate), samples.aim)
 
 
@@ -124,27 +126,16 @@ def _roughly(few: Futures, orders: Whole, samples: Samples) -> float:
 
 
 def _confirmed(
-    samples: Samples,
-    beliefs: Beliefs,
-    rule: Rule,
-    aim: float,
-    raised: int,
-    beyond: tuple[OutOfReach, ...],
-    before: Confirmation | None = None,
+    samples: Samples, beliefs: Beliefs, rule: Rule, aim: float, beyond: Beyond, before: Confirmation | None = None
 ) -> Confirmation:
     found = _with_rental(samples, beliefs, rule, aim, beyond, before)
     carried = Orders(carried_out(samples.confirm, beliefs, rule), found.plan.reserved)
     made = replace(found, solution=replace(found.solution, plan=carried))
-    return judged(Formulation(samples.confirm), made, samples.goal, raised)
+    return judged(Formulation(samples.confirm), made, samples.goal, 0 if before is None else before.raised + 1)
 
 
 def _with_rental(
-    samples: Samples,
-    beliefs: Beliefs,
-    rule: Rule,
-    aim: float,
-    beyond: tuple[OutOfReach, ...],
-    before: Confirmation | None = None,
+    samples: Samples, beliefs: Beliefs, rule: Rule, aim: float, beyond: Beyond, before: Confirmation | None = None
 ) -> Calibration:
     """The rental that goes with the rule's orders, by the optimiser that sees them as capacity in service.
 

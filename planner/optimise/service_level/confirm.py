@@ -1,9 +1,8 @@
 r"""The confirmed service level of a plan: its probabilities on futures that no part of it was chosen by.
 
-The kept shares of calibrate.py are found on the validating futures, and of many plans the one is kept that does best
-on them:
-so they flatter it, or, on an unlucky draw, have made it dearer than it had to be. What is shown is therefore read off
-futures under a third root. The plan aims above the goal by one standard error of the validated probability,
+The kept shares of calibrate.py are found on the validating futures, and of many plans the one is kept that does best on
+them: so they flatter it, or, on an unlucky draw, have made it dearer than it had to be. What is shown is therefore read
+off futures under a third root. The plan aims above the goal by one standard error of the validated probability,
 
     aim = goal + √( goal (1 - goal) / N )
 

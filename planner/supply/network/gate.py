@@ -53,8 +53,7 @@ class Passage(IntEnum):
 class Fate(IntEnum):
     """What becomes of goods when a gate enters a state.
 
-    CONTINUE: nothing. HOLD: work or travel stands still while the state lasts, and then goes on where it
-    stopped.
+    CONTINUE: nothing. HOLD: work or travel stands still while the state lasts, and then goes on where it stopped.
     REVOKE: the order ends at once.
     """
 
