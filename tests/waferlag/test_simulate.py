@@ -96,7 +96,7 @@ def test_orders_beyond_what_the_source_offers_are_carried_with_a_note(command, t
     [
         ([], "--orders is required unless a plan's JSON is simulated"),
         (["--orders", "nothing.csv"], "nothing.csv: cannot be read: No such file"),
-        (["--orders", "."], "cannot be read: Is a directory"),
+        (["--orders", "."], "cannot be read: it is a folder"),
         (["--orders", "x" * 300], "cannot be read: File name too long"),
         (["--engine", "quick"], "'--engine'"),
         (["--replications", "0"], "--replications: input should be greater than or equal to 2 (got 0)"),

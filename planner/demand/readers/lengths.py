@@ -39,8 +39,8 @@ def read_cdf(path: Path, max_bytes: int = MAX_BYTES) -> Floats:
 
 def read_cdf_pair(inputs: Path, outputs: Path, name: str, max_bytes: int = MAX_BYTES) -> Trace:
     """A trace of lengths alone from two files of [[tokens, cumulative], ..], independent of each other."""
-    put_in, put_out = (_even(read_cdf(path, max_bytes)) for path in (inputs, outputs))
-    return Trace(name, lengths=Lengths(np.ones(1), put_in, put_out, "independent: only margins given"))
+    sent, answered = (_even(read_cdf(path, max_bytes)) for path in (inputs, outputs))
+    return Trace(name, lengths=Lengths(np.ones(1), sent, answered, "independent: only margins given"))
 
 
 def fixed_lengths(name: str, input_tokens: float, output_tokens: float) -> Trace:
