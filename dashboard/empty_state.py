@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.session import QUICKSTART, database, finished_runs, say
 from dashboard.signin import may_plan, must_plan
-from dashboard.text import main_button, plain
+from dashboard.text import main_button, plain, without_answers
 from db import queries
 from db.queue import RunQueue
 from planner.record.provenance import versions
@@ -61,13 +61,15 @@ def watch() -> None:
         if run.state in ("queued", "running"):
             run_progress(run)
         elif run.state == "failed":
-            told = words("The run of {scenario} failed: {why}", scenario=run.scenario, why=run.error or "")
+            told = words(
+                "The run of {scenario} failed: {why}", scenario=run.scenario, why=without_answers(run.error or "")
+            )
             st.error(plain(told))
 
 
 def run_failed(run: queries.RunSummary, words: Wording) -> str:
     """That a run failed, and why."""
-    about = {"run": run.id, "scenario": run.scenario, "why": run.error or ""}
+    about = {"run": run.id, "scenario": run.scenario, "why": without_answers(run.error or "")}
     return words("Run {run} of {scenario} failed: {why}", **about)
 
 

@@ -63,7 +63,9 @@ def _content(file: str) -> dict[str, Any]:
         if not folder:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         return {
-            section.name: {key.name: key.read_text(encoding="utf-8").strip() for key in section.iterdir()}
+            section.name: {
+                key.name: key.read_text(encoding="utf-8").strip() for key in section.iterdir() if key.is_file()
+            }
             for section in path.iterdir()
         }
     except OSError as error:

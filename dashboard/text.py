@@ -29,7 +29,9 @@ def safe(text: object) -> str:
 
 def without_answers(text: str) -> str:
     """What went wrong without what a server sent: runs of earlier versions may hold that, and it may be secret."""
-    return re.sub(r"(HTTP \d{3}|the server reports|an event is [\w ]+|an event has no choices): .*", r"\1", text)
+    return re.sub(
+        r"(HTTP \d{3}|the server reports|an event is [\w ]+|an event has no choices): .*", r"\1", text, flags=re.DOTALL
+    )
 
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:

@@ -154,7 +154,7 @@ def _ready_file(url: URL) -> URL:
         if file.parent.is_dir():
             raise file_error(file, error) from error
         raise DatabaseUrlError(f"the database's folder {file.parent} cannot be made ({error.strerror})") from error
-    return url if os.access(file.parent, os.W_OK) else _unchanging(url, file)
+    return _unchanging(url, file) if os.statvfs(file.parent).f_flag & os.ST_RDONLY else url
 
 
 def _unchanging(url: URL, file: Path) -> URL:

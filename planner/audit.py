@@ -102,24 +102,27 @@ class Audit:
         """Whether demand was met as stated, by the joint test; else in which direction it was not."""
         if self.joint.chance >= _CHANCE:
             return "as-stated"
-        return "more-often" if sum(month.difference.value for month in self.required) > 0 else "less-often"
+        short = any(month.difference.high < 0 for month in self.required)
+        return "less-often" if short or sum(month.difference.value for month in self.required) < 0 else "more-often"
 
     @property
     def over_service(self) -> float:
-        """By how much the weakest month as seen exceeds the goal, 0..1; 0 where it does not."""
-        return max(0.0, min(month.seen.value for month in self.required) - self.record.answer.goal)
+        """By how much the weakest month as seen exceeds the goal, as a share; below nothing where it misses it."""
+        return min(month.seen.value for month in self.required) - self.record.answer.goal
 
     @property
     def cost_of_over_service(self) -> float | None:
         """About what meeting demand more often than the goal asks costs, money.
 
-        By the slope of the plan's own frontier of cost against probability; None where the record holds none.
+        By the slope at the goal of the plan's own frontier of cost against probability; None where the record has none.
         """
         points = sorted((point.probability.value, point.mean_cost.value) for point in self.record.frontier)
+        above = [at for at, (odds, _) in enumerate(points) if at and odds > self.record.answer.goal]
         if len(points) < 2:
             return None
-        (low, cheap), (high, dear) = points[0], points[-1]
-        return self.over_service * max(0.0, dear - cheap) / (high - low) if high > low else None
+        at = above[0] if above else len(points) - 1
+        (low, cheap), (high, dear) = points[at - 1], points[at]
+        return max(0.0, self.over_service) * max(0.0, dear - cheap) / (high - low) if high > low else None
 
     def as_json(self) -> dict[str, Any]:
         """Everything that is needed to read the result and to get it again."""
@@ -217,6 +220,8 @@ def _volume(record: PlanRecord) -> Whole | None:
     """[S, M] GPUs of the plan whose lots wait in the same lines; None: own orders lengthen nothing."""
     if not record.scenario.own_orders_wait:
         return None
+    if volume := (record.physics.get("congestion") or {}).get("volume"):
+        return np.array(volume, dtype=np.int64)
     lines = record.calendar.lines if record.calendar is not None else record.orders
     return Axes.of(record.scenario).orders(lines).sum(axis=0)
 

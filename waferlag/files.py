@@ -1,5 +1,6 @@
 """Files written whole or not at all."""
 
+import contextlib
 import csv
 import io
 import json
@@ -65,7 +66,7 @@ def write_whole(path: Path, content: str | bytes | Callable[[BinaryIO], object])
 
     try:
         if _is_stream(path):
-            with path.open("wb") as stream:
+            with contextlib.suppress(BrokenPipeError), path.open("wb") as stream:  # who has read enough is no failure
                 fill(stream)
         else:
             _replace(_target(path), fill)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings import SettingsError as UnreadableVariableError
@@ -85,7 +85,18 @@ def _split(given: object) -> object:
     return [word.strip() for word in given.split(",") if word.strip()] if isinstance(given, str) else given
 
 
-Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+def _judged(listed: tuple[str, ...]) -> tuple[str, ...]:
+    """The hosts, refused here where one is no name, address or network: later nobody would be there to be told."""
+    from executor.measure.addresses import hosts_of
+
+    try:
+        hosts_of(listed)
+    except UserMistakeError as error:
+        raise ValueError(str(error)) from None
+    return listed
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_judged)]
 
 
 class Settings(BaseSettings):

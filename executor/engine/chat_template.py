@@ -40,6 +40,8 @@ def render(template: str, **values: Any) -> str:
             return str(text)
         why = {"refused": "refuses", "failed": "cannot be filled in"}[kind]
         raise BadInputError(f"the chat template {why}: {text[:_SHOWN]}")
+    if done.returncode > 0 and "MemoryError" not in done.stderr:
+        raise BadInputError(f"the chat template cannot be filled in: {done.stderr.strip()[-_SHOWN:]}")
     late = done.returncode in (-signal.SIGALRM, -signal.SIGXCPU)
     taken = f"{MOST_SECONDS} s" if late else f"{MOST_MEMORY >> 20} MiB"
     raise BadInputError(f"the chat template took more than {taken} and was stopped; mend it, or leave it out (--raw)")

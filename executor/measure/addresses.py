@@ -43,8 +43,10 @@ def place_of(url: str) -> Place:
     >>> place_of("https://gpu1:8443/v1")
     Place(secure=True, host='gpu1', port=8443, authority='gpu1:8443', path='/v1')
     """
-    if "@" in url.partition("://")[2].partition("/")[0]:  # the first check, as the others show the address
+    if "@" in url:  # the first checks, as the others show the address
         raise BadInputError("an endpoint's address must hold no password: give the key by its variable")
+    if "?" in url or "#" in url:
+        raise BadInputError("an endpoint's address has no query, which would not be sent: give the key by its variable")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise _bad(url, "an address has neither blanks nor characters beyond ASCII; write them as xn--.. and %..")
     found = _URL.fullmatch(url)
@@ -87,6 +89,8 @@ def reach_of(address: Address) -> Reach:
         return "loopback"
     if address.is_link_local:
         return "link-local"
+    if getattr(address, "is_site_local", False):
+        return "private"
     if address.is_multicast or address.is_unspecified or address.is_reserved:
         return "reserved"
     return "public" if address.is_global else "private"
@@ -162,7 +166,7 @@ async def permitted(place: Place, hosts: AllowedHosts) -> list[str]:
     judged = [(text, address) for text in texts if (address := _as_address(text.partition("%")[0])) is not None]
     allowed = [text for text, address in judged if hosts.permits(place.host, address)]
     if not allowed:
-        where = ", ".join(f"{text}, {reach_of(address)}" for text, address in judged[:1])
+        where = ", ".join(reach_of(address) for _, address in judged[:1])  # not which: that is the inner network's own
         raise BadInputError(
             f"measurements may not go to {place.host} ({where}): WAFERLAG_ENDPOINT_HOSTS does not list it"
         )

@@ -81,6 +81,8 @@ def company(
     # Where own orders wait, these futures are those of this plan's volume, and another plan has no place on them.
     better = static if scenario.own_orders_wait else with_benchmarks(samples, static, fixed)
     policy = next((policy for _, policy in by_gates), None)
+    if scenario.own_orders_wait and policy is not None and not policy.conditional:
+        policy = None
     if policy is not None and better is not static:
         policy = compared(samples.confirm, policy.rules, policy.calibration, better.confirmed)
     return choose(samples, better, policy, replanned), benchmarks

@@ -151,11 +151,18 @@ def compare(before: "PlanRecord", after: "PlanRecord", causes: list[Cause] | Non
     """What changed from one plan to the next; ``causes`` as far as they were computed."""
     return Changes(
         currency=before.scenario.currency,
-        moves=[move for move in _moves(before, after) if move.before != move.after],
+        moves=[
+            move for move in _moves(before, after) if _shown(move.before, move.unit) != _shown(move.after, move.unit)
+        ],
         orders=_order_moves(before, after),
         inputs=input_moves(before, after),
         causes=causes or [],
     )
+
+
+def _shown(value: float | str | None, unit: str) -> float | str | None:
+    """The figure to the digit that is shown: what moves less has not moved."""
+    return round(value, 3 if unit == "share" else 0) if isinstance(value, float) else value
 
 
 def _moves(before: "PlanRecord", after: "PlanRecord") -> Iterator[Move]:

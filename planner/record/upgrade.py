@@ -48,9 +48,16 @@ _COST = re.compile(r", [-+][\d,]+ (.*), [-+]\d+ GPUs$")
 
 
 def upgraded_changes(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A comparison of two runs in this version's words; one of this version as it is."""
+    """A comparison of two runs in this version's words; one of this version as it is. ValueError: it is neither."""
     if document.get("schema_version") != 1:
         return dict(document)
+    try:
+        return _with_ids(document)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"is no comparison of version 1: {error!r}") from None
+
+
+def _with_ids(document: Mapping[str, Any]) -> dict[str, Any]:
     moves, causes = document["moves"], document["causes"]
     money = [line["unit"] for line in moves if line["unit"] not in ("share", "date", "GPUs")]
     money += filter(None, (_in(_COST, cause) for cause in causes))

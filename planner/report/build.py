@@ -363,7 +363,12 @@ def _physics(scenario: Scenario, fresh: Prospects, choice: Choice, settled: Sett
         "replanning": _beliefs(choice),
         "congestion": None
         if settled is None
-        else {"settled": settled.settled, "moves": list(settled.moves), "cost_alone": settled.cost_alone},
+        else {
+            "settled": settled.settled,
+            "moves": list(settled.moves),
+            "cost_alone": settled.cost_alone,
+            "volume": settled.confirmation.confirmed.plan.orders.sum(axis=0).astype(int).tolist(),
+        },
         "gates": [gate.name for gate in supply_spec(scenario).gates],
     }
 

@@ -36,7 +36,7 @@ def sentence(found: Changes, say: Wording) -> str:
     parts = [move(each, say) for each in found.moves[:3]] or [order_move(each, say) for each in found.orders[:2]]
     told = say("; ").join(parts)
     told = told[:1].upper() + told[1:]
-    known = [each for each in found.causes if each.probability is not None or each.mean_cost is not None]
+    known = [each for each in found.causes if round(each.probability or 0.0, 3) or round(each.mean_cost or 0.0)]
     biggest = sorted(known, key=lambda each: -abs(each.probability or 0.0))[:2]
     if not biggest:
         return say("{told}.", told=told)
@@ -101,8 +101,13 @@ def cause(found: Cause, currency: str, say: Wording) -> str:
     return say(
         "{group}: {points} points, {cost} {currency}, {gpus} GPUs",
         group=group,
-        points=f"{100 * found.probability:+.1f}",
-        cost=f"{found.mean_cost:+,.0f}",
+        points=_signed(100 * found.probability, 1),
+        cost=_signed(found.mean_cost),
         currency=currency,
-        gpus=f"{found.gpus_ordered:+d}",
+        gpus=_signed(found.gpus_ordered),
     )
+
+
+def _signed(value: float, digits: int = 0) -> str:
+    """With its sign; nothing is 0, not +0 or -0."""
+    return f"{value:+,.{digits}f}" if round(value, digits) else "0"

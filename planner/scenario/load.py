@@ -61,12 +61,15 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Loaded:
     path = locate(source)
     document = read(path)
     before: tuple[str, ...] = ()
+    confined: Path | None = path.parent
     if "schema_version" in document:  # Waferlag wrote it; a scenario file has no such field
         document, before = stored_scenario(document, path)
+        if path.suffix == ".json":  # its models were looked for when it was planned, and stand with their full paths
+            confined = None
     document, own = _split_overrides(document, str(source))
     for name in overrides:
         document = merge(document, _override(name, own))
-    scenario = validate(document, str(source), path.parent)
+    scenario = validate(document, str(source), confined)
     return Loaded(scenario, before + tuple(overrides), path.parent)
 
 

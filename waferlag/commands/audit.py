@@ -80,12 +80,20 @@ def _notes(found: "Audit") -> list[str]:
     currency = found.record.scenario.currency
     joint = found.joint
     cost = found.cost_of_over_service
-    over = f"The weakest month as seen exceeds the goal by {100 * found.over_service:.1f} points"
-    return [
+    over = _points(abs(found.over_service)).lstrip("+")
+    if found.over_service < 0:
+        goal = f"The weakest month as seen misses the goal by {over} points."
+    else:
+        costs = "" if cost is None or not cost else f", which costs about {ENGLISH.money(cost, currency)}"
+        goal = f"The weakest month as seen exceeds the goal by {over} points{costs}."
+    verdict = (
         f"{_VERDICTS[found.verdict]} Of plans that state the truth {joint.chance:.0%} differ more from "
-        f"{found.futures:,} fresh futures, over all required months together.",
+        f"{found.futures:,} fresh futures, over all required months together."
+    )
+    return [
+        verdict if joint.degrees else "So few futures cannot tell stated from seen: give more with --replications.",
         "Differences are 90 % intervals of both samples. Months share each future's growth and differ together: judge "
         "by the sentence at the top, not by how many months differ.",
         f"Mean cost {ranged(found.record.kpis.mean_cost)} {currency} stated, {ranged(found.cost)} seen.",
-        over + ("." if cost is None else f", which costs about {ENGLISH.money(cost, currency)}."),
+        goal,
     ]

@@ -178,7 +178,7 @@ def measure(
         engine_version=engine_version or own_version(server.endpoint),
         layout=Layout(tp, pp, attention_dp),
         kv_precision=kv_precision,
-        provenance=Provenance(**provenance_of(server.endpoint, device, sys.argv[1:])),
+        provenance=Provenance(**provenance_of(server.endpoint, device, _own_words())),
         bounds=bounds,
     )
     _hand_over(profile, json_file, store, db)
@@ -224,10 +224,17 @@ def _parts(model: str, precision: str, batches: tuple[int, ...], context: int, j
         "schema_version": SCHEMA_VERSION,
         "model": model,
         "precision": precision,
-        "provenance": provenance_of(None, None, sys.argv[1:]),
+        "provenance": provenance_of(None, None, _own_words()),
         "parts": [asdict(part) for part in found],
     }
     report_json(json_file, document)
+
+
+def _own_words() -> list[str]:
+    """The command as it was given, without the database: its address may hold a password."""
+    words = sys.argv[1:]
+    after = {at + 1 for at, word in enumerate(words) if word == "--db"}
+    return [word for at, word in enumerate(words) if at not in after and word.partition("=")[0] != "--db"]
 
 
 def _parts_table(found: "Sequence[Part]") -> str:

@@ -74,7 +74,7 @@ def send(outbox: Outbox, notice: Notice, settings: Settings) -> None:
     """Deliver one notice, or leave it in the outbox with the reason for its next attempt."""
     try:
         {"file": _to_file, "webhook": _to_webhook, "email": _by_email}[notice.sink["kind"]](notice, settings)
-    except (OSError, HTTPException, smtplib.SMTPException, SinkError, ValueError) as error:
+    except (OSError, HTTPException, smtplib.SMTPException, UserMistakeError, ValueError) as error:
         reason = _without_secrets(f"{type(error).__name__}: {error}", notice, settings.smtp)
         log.warning("%s was not told (attempt %d): %s", shown_sink(notice.sink), notice.attempt, reason)
         outbox.not_sent(notice, reason)
@@ -102,7 +102,9 @@ def _without_secrets(text: str, notice: Notice, smtp: Smtp) -> str:
 def _to_file(notice: Notice, settings: Settings) -> None:
     """One line of JSON at the end, in one write, so that lines of several workers do not mix."""
     line = json.dumps({"id": notice.id, **notice.body}, ensure_ascii=False) + "\n"
-    with open(notice.sink["path"], "ab", buffering=0) as file:
+    # A pipe that nobody reads would stop the worker's messages for ever.
+    handle = os.open(notice.sink["path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    with open(handle, "ab", buffering=0) as file:
         file.write(line.encode())
         os.fsync(file)
 
@@ -147,7 +149,7 @@ class _Http(urllib.request.HTTPHandler):
     def do_open(self, http_class: Any, req: urllib.request.Request, **how: Any) -> Any:
         def opened(*words: Any, **more: Any) -> Any:
             connection = http_class(*words, **more)
-            if not req.has_proxy():
+            if not (req.has_proxy() or getattr(req, "_tunnel_host", None)):  # https goes through a tunnel
                 connection._create_connection = partial(_connected, self.hosts)
             return connection
 

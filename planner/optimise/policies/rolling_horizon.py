@@ -29,8 +29,8 @@ _FIRST_MONTHS = (0, 1)
 """Patience tried: believing in quantiles the rule may order a month too early."""
 
 _SHORTER_LEADS = 2
-"""Bounds on the lead time that are tried: each leaves one more of the slowest sources aside. A cheap source may bind
-the rule to goods that come long after the need has changed."""
+"""Bounds on the lead time that are tried, the next longest medians: a cheap source may bind the rule to goods that come
+long after the need has changed. At a high caution a bound leaves further sources aside."""
 
 _SCREENED = 600
 """Rules are screened on so many training futures."""

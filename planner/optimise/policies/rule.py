@@ -5,7 +5,7 @@ what is on order and the state of every source's gates; in month 0 only what is 
 that it keeps throughout, that
 
     need of month t      =  need[m] × the q-quantile of need[t] / need[m]
-    fleet of month t     =  fleet[m] + the expected change from m to t (retirements that are announced)
+    fleet of month t     =  fleet[m] × expected fleet[t] / expected fleet[m]
     an order of month m  serves after the q-quantile of the lead time, among futures with the gates in this state
     an open order of k   serves in the q-quantile of its arrival month, among futures in which it has not arrived by m
 
@@ -211,8 +211,9 @@ class _Pipeline:
         if m == 0:
             expected = beliefs.need[:, :1] * self.held.growth[:, 0] - beliefs.owned
             return np.tile(expected, (futures.count, 1, 1))
-        change = beliefs.owned[:, m:] - beliefs.owned[:, m : m + 1]
-        fleet = np.maximum(futures.owned[:, :, m, None] + change, 0.0)
+        now = beliefs.owned[:, m : m + 1]
+        stays = np.divide(beliefs.owned[:, m:], now, out=np.zeros_like(beliefs.owned[:, m:]), where=now > 0)
+        fleet = futures.owned[:, :, m, None] * stays
         needed: Array = futures.need[:, :, m, None] * self.held.growth[:, m, m:]
         brought = np.cumsum(self._due(orders, m), axis=2)[:, :, :-1]
         return needed - fleet - self.arrived[:, :, None] - brought
@@ -240,9 +241,9 @@ class _Caps:
         self.futures = futures
         self.group = {s: g for g, members in enumerate(futures.allotments) for s in members}
         first = [futures.purchases[members[0]] for members in futures.allotments]
-        self.total = np.tile([source.total_cap for source in first], (futures.count, 1))
+        self.total = np.tile(np.array([source.total_cap for source in first], float), (futures.count, 1))
         self.monthly = np.array([source.monthly_cap for source in first])
-        self.joint = np.tile([cap for _, cap in futures.joint_caps], (futures.count, 1))
+        self.joint = np.tile(np.array([cap for _, cap in futures.joint_caps], float), (futures.count, 1))
         self.joint_of = {
             s: [j for j, (members, _) in enumerate(futures.joint_caps) if s in members] for s in self.group
         }

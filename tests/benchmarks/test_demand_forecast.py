@@ -6,7 +6,7 @@ import math
 import pytest
 
 from planner.scenario.pools import Growth
-from tools.demand_backtest import Trial, backtest, coverage, growth_before
+from benchmarks.demand_forecast import Trial, backtest, coverage, growth_before
 
 JUNE = dt.date(2025, 6, 30)
 
