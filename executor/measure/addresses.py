@@ -19,7 +19,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Reach = Literal["public", "private", "loopback", "link-local", "reserved"]
 
-_URL = re.compile(r"(https?)://([^/?#@]+)(/[^?#]*)?(?:[?#].*)?", re.IGNORECASE)
+_URL = re.compile(r"(https?)://([^/?#@]+)(/.*)?", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from planner.scenario.pools import Growth
 from benchmarks.demand_forecast import Trial, backtest, coverage, growth_before
+from planner.scenario.pools import Growth
 
 JUNE = dt.date(2025, 6, 30)
 

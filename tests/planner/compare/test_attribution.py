@@ -64,7 +64,7 @@ def test_several_groups_are_measured_alone_and_the_rest_is_said_to_be_together(p
     assert found["together"].probability == pytest.approx(0.002)
     total = after.answer.probability.value - before.answer.probability.value
     assert sum(cause.probability for cause in found.values()) == pytest.approx(total)
-    assert cause(found["gates"], "CNY", ENGLISH) == "gates: +10.7 points, +0 CNY, +0 GPUs"
+    assert cause(found["gates"], "CNY", ENGLISH) == "gates: +10.7 points, 0 CNY, 0 GPUs"
 
 
 def test_a_change_of_version_is_measured_by_planning_the_old_scenario_anew(plan, make_scenario):

@@ -132,5 +132,5 @@ def test_the_biggest_cause_is_named_in_the_sentence(make_record):
         Cause(group="demand", probability=-0.06, mean_cost=0.0, gpus_ordered=0),
     ]
     changes = compare(make_record(probability=0.91), make_record(probability=0.84), causes)
-    told = "Why: demand: -6.0 points, +0 CNY, +0 GPUs; gates: -1.0 points, +0 CNY, +0 GPUs."
+    told = "Why: demand: -6.0 points, 0 CNY, 0 GPUs; gates: -1.0 points, 0 CNY, 0 GPUs."
     assert sentence(changes, ENGLISH).endswith(told)
