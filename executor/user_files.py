@@ -5,10 +5,11 @@ bytes    counted while reading, so that neither a growing file nor a wrong size 
 place    where a folder is given, nothing outside it is read, whatever links say (``inside``)
 depth    MAX_DEPTH levels: each further one costs every later walk through the value a frame of the stack
 digits   MAX_DIGITS of a whole number: one with more is no figure, and Python would refuse to print thousands of them
-numbers  no NaN and no Infinity, which Python's reader takes; 1e999 is infinite, and for its field to refuse
+numbers  finite: no NaN, no Infinity and no 1e999, which Python's reader takes
 """
 
 import json
+import math
 import os
 import re
 import stat
@@ -140,13 +141,18 @@ def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number")
 
 
-_LONG_NUMBER = re.compile(rf"[0-9]{{{MAX_DIGITS + 1}}}")
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _no_number(text[:60])
+
+
+_LONG_NUMBER = re.compile(rf"[0-9]{{{MAX_DIGITS + 1}}}|[eE]\+?[0-9]{{3}}")
 """Where a text has none, numbers need no look of their own: a trace has a hundred million."""
 _DECODERS = {
     (keys_once, long): json.JSONDecoder(
         object_pairs_hook=_without_twins if keys_once else None,
         parse_constant=_no_number,
         parse_int=_whole if long else None,
+        parse_float=_finite if long else None,
     )
     for keys_once in (False, True)
     for long in (False, True)

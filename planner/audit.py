@@ -50,8 +50,8 @@ class AuditedMonth:
         """
         stated, seen = self.promised, self.seen
         gap = seen.value - stated.value
-        below = np.hypot(seen.value - seen.low, stated.high - stated.value)
-        above = np.hypot(seen.high - seen.value, stated.value - stated.low)
+        below = np.sqrt(np.square([seen.value - seen.low, stated.high - stated.value]).sum())
+        above = np.sqrt(np.square([seen.high - seen.value, stated.value - stated.low]).sum())
         return Interval(value=gap, low=gap - float(below), high=gap + float(above), level=seen.level)
 
     @property
@@ -164,13 +164,13 @@ def joint_test(stated: Array, met: Flags, judged_on: int) -> Joint:
     told: list[int] = []
     for month in range(len(seen)):
         tried = [*told, month]
-        own_share = linear.cholesky(correlation[np.ix_(tried, tried)])[-1, -1] ** 2
+        own_share = np.square(linear.cholesky(correlation[np.ix_(tried, tried)])[-1, -1])
         if own_share * pooled[month] * (1.0 - pooled[month]) * min(N, judged_on) >= _EXPECTED:
             told = tried
     if not told:
         return Joint(0.0, 0, 1.0)
     z = ((seen - stated)[told] / spread[told])[:, None]
-    statistic = float((linear.forward(linear.cholesky(correlation[np.ix_(told, told)]), z) ** 2).sum())
+    statistic = float(np.square(linear.forward(linear.cholesky(correlation[np.ix_(told, told)]), z)).sum())
     chance = float(gamma_tails(len(told) / 2, np.array([statistic / 2]))[1][0]) if statistic > 0 else 1.0
     return Joint(statistic, len(told), chance)
 

@@ -19,6 +19,8 @@ MOST_CHARACTERS = 10**7
 _START_S = 60
 """For the process to start, on a machine that is busy with other things, and to fill in the template."""
 _SHOWN = 200
+_NO_MEMORY = 75
+"""Exit code of the process where Python itself ran out of memory."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -40,9 +42,9 @@ def render(template: str, **values: Any) -> str:
             return str(text)
         why = {"refused": "refuses", "failed": "cannot be filled in"}[kind]
         raise BadInputError(f"the chat template {why}: {text[:_SHOWN]}")
-    if done.returncode > 0 and "MemoryError" not in done.stderr:
+    if done.returncode > 0 and done.returncode != _NO_MEMORY:
         raise BadInputError(f"the chat template cannot be filled in: {done.stderr.strip()[-_SHOWN:]}")
-    late = done.returncode in (-signal.SIGALRM, -signal.SIGXCPU)
+    late = done.returncode in (-signal.SIGALRM, -signal.SIGXCPU, -signal.SIGKILL)
     taken = f"{MOST_SECONDS} s" if late else f"{MOST_MEMORY >> 20} MiB"
     raise BadInputError(f"the chat template took more than {taken} and was stopped; mend it, or leave it out (--raw)")
 
@@ -66,14 +68,14 @@ def _fill_in() -> tuple[str, str]:
     world.globals["raise_exception"] = raise_exception
     world.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 1))  # SIGXCPU, then SIGKILL
     signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)  # its default action ends the process, whatever runs
     try:
         text = world.from_string(asked["template"]).render(**asked["values"])
     except Refused as problem:
         return "refused", str(problem)[:_SHOWN]
     except MemoryError:
-        sys.exit(1)
+        sys.exit(_NO_MEMORY)
     except Exception as problem:  # a template can fail in any way an expression can
         return "failed", str(problem)[:_SHOWN] or type(problem).__name__
     if len(text) > MOST_CHARACTERS:

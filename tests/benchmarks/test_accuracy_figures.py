@@ -44,12 +44,13 @@ def test_promise():
     )
     record = SimpleNamespace(
         scenario=SimpleNamespace(name="ours", run=SimpleNamespace(replications=1000)),
-        answer=SimpleNamespace(way="fixed calendar"),
+        answer=SimpleNamespace(way="fixed-calendar"),
         kpis=SimpleNamespace(mean_cost=value(3.0)),
     )
-    audit = SimpleNamespace(record=record, months=[month], weakest=month, cost=value(2.0))
+    judged = {"verdict": "less-often", "joint": SimpleNamespace(chance=0.01)}
+    audit = SimpleNamespace(record=record, months=[month], required=[month], weakest=month, cost=value(2.0), **judged)
     told = same_form("promises", {"futures": 500, "plans": [promise.figures(audit)]}, "plans")
-    assert "| 2026-03 | 92.00 % | 90.00 % (89.00 %-91.00 %) | no | 0 of 1 | 2.00 | 1.500 |" in told
+    assert "| 2026-03 | 92.00 % | 90.00 % (89.00 %-91.00 %) | less often | 1 % | 0 of 1 | 2.00 | 1.500 |" in told
 
 
 def test_replay_engine():

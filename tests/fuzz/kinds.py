@@ -255,7 +255,7 @@ def _read_cases(path: Path, random: Random) -> object:
     from waferlag.commands.estimate import predicted_cells
 
     table = read_table(path)
-    answered = [predicted_cells(line, cells, {}) for line, cells in table.rows[:4]]
+    answered = [predicted_cells(line, cells, {}) for line, cells in table[:4]]
     for row in answered:
         assert SECRET not in str(row)
     return read_measured(path)

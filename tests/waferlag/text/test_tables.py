@@ -67,7 +67,8 @@ def test_a_cell_is_one_line():
 
 def test_a_reader_that_left_does_not_stop_the_work():
     script = (
-        "import sys, time; from waferlag.text.tables import say\n"
+        "import sys; from waferlag.main import _open_streams; from waferlag.text.tables import say\n"
+        "_open_streams()\n"
         "sys.stdin.readline()\n"
         "for n in range(3): say('line')\n"
         "print('done', file=sys.stderr)\n"
