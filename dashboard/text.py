@@ -36,12 +36,11 @@ def without_answers(text: str) -> str:
 
 def csv_text(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as CSV with full digits; a text that a spreadsheet would run as a formula is quoted."""
-    if not rows:
-        return ""
     file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
+    if rows:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0..1) and the step now under way."""
@@ -15,11 +15,9 @@ def shown_progress(quiet: bool = False) -> Iterator[Progress]:
     """A progress callback that shows itself in the way that fits stderr."""
     if quiet:
         yield lambda _share, _step: None
-    elif sys.stderr.isatty():
-        with _bar() as callback:
-            yield callback
-    else:
-        yield _json_lines()
+        return
+    with _bar() if sys.stderr.isatty() else nullcontext(_json_lines()) as callback:
+        yield callback
 
 
 def _json_lines() -> Progress:

@@ -232,8 +232,7 @@ def _refuse_unknown_variables() -> None:
     """A misspelt variable would otherwise be passed over in silence; what resembles none is not ours."""
     known = [name.upper() for name in Settings.model_fields]
     for variable in os.environ:
-        name = variable.removeprefix(PREFIX)
-        if name == variable or name.split("__")[0] in known or name.startswith(OUTSIDE):
-            continue
-        if (nearest := did_you_mean(name.split("__")[0], known)) is not None:
+        field = variable.removeprefix(PREFIX).partition("__")[0]
+        unknown = variable.startswith(PREFIX) and field not in known and not field.startswith(OUTSIDE)
+        if unknown and (nearest := did_you_mean(field, known)) is not None:
             raise SettingsError(f"{shown(variable)} is no setting (did you mean {PREFIX}{nearest}?)")

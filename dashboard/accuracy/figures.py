@@ -45,9 +45,8 @@ def stored(value: Any) -> Any:
         return {str(name): stored(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [stored(each) for each in value]
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    return value
+    finite = isinstance(value, float) and math.isfinite(value)
+    return float(f"{value:.{_DIGITS}g}") if finite else None if isinstance(value, float) else value
 
 
 def laid_out(value: Any, margin: str = "") -> str:

@@ -1,5 +1,7 @@
 """What kind of source a GPU comes from: that decides its colour everywhere."""
 
+from contextlib import suppress
+
 from dashboard.charts.theme import Look
 from executor.errors import UserMistakeError
 from executor.reference.accelerators import accelerator
@@ -17,8 +19,7 @@ def source_colours(record: PlanRecord, look: Look) -> dict[str, str]:
 def _colour(source: Purchase | Rental, look: Look) -> str:
     if isinstance(source, Rental):
         return look.reserved
-    try:
+    domestic = False
+    with suppress(UserMistakeError):  # a record of another version may name a GPU that is no longer listed
         domestic = source.entry == "domestic" or accelerator(source.sku).vendor not in FOREIGN_MAKERS
-    except UserMistakeError:  # a record of another version may name a GPU that is no longer listed
-        domestic = False
     return look.domestic if domestic else look.in_service

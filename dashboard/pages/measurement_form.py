@@ -89,8 +89,7 @@ def _what_serves(setups: Sequence[Serving]) -> tuple[str, int | None]:
 
 def _load() -> tuple[dict[str, Any], str]:
     """Lengths and number of the requests, and the numbers of clients as written."""
-    words = say()
-    columns = st.columns(4)
+    words, columns = say(), st.columns(4)
     isl = columns[0].number_input(words("Input tokens"), 1, 200_000, 1024, key="measure-isl")
     osl = columns[1].number_input(words("Output tokens"), 2, 100_000, 256, key="measure-osl")
     requests = columns[2].number_input(words("Requests of each"), 1, 100_000, 64, key="measure-requests")

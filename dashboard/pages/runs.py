@@ -43,8 +43,7 @@ def _start() -> None:
         scenario = st.selectbox(words("Shipped scenario"), list(shipped()))
         overrides = st.multiselect(words("Overrides"), list(common_overrides()))
         if st.form_submit_button(words("Start"), type=main_button(), disabled=not may_plan()) and scenario:
-            run_id = enqueue(scenario, tuple(overrides))
-            st.success(plain(words("Queued as run {run}.", run=run_id)))
+            st.success(plain(words("Queued as run {run}.", run=enqueue(scenario, tuple(overrides)))))
 
 
 @st.fragment(run_every="2s")

@@ -27,7 +27,7 @@ def with_texts(found: Changes, say: Wording = ENGLISH) -> Changes:
     )
 
 
-def sentence(found: Changes, say: Wording) -> str:
+def sentence(found: Changes, say: Wording = ENGLISH) -> str:
     """What moved and mostly why."""
     if not found.moves and not found.orders:
         if not found.inputs:

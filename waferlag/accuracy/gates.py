@@ -103,11 +103,9 @@ def _spans(spans: Sequence[Span]) -> dict[str, Any]:
     """``held`` is the share inside the 80 % band."""
     if not spans:
         return {"spans": 0, "crps_days": None, "held": None}
-    return {
-        "spans": len(spans),
-        "crps_days": float(np.mean([span.crps for span in spans])),
-        "held": float(np.mean([span.covered for span in spans])),
-    }
+    crps = float(np.mean([span.crps for span in spans]))
+    held = float(np.mean([span.covered for span in spans]))
+    return {"spans": len(spans), "crps_days": crps, "held": held}
 
 
 def _events(events: Sequence[YesNo]) -> dict[str, Any] | None:

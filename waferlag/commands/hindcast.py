@@ -56,14 +56,16 @@ def hindcast(
     report_json(json_file, _document(replay))
 
 
+_FIRST = dt.date(2022, 11, 8)
+
+
 def _within_record(days: tuple[dt.date, ...]) -> tuple[dt.date, ...]:
     """The days, if each lies where there was something to forecast and something happened afterwards."""
     from planner.hindcast import END
 
-    first = dt.date(2022, 11, 8)
     for day in days:
-        if not first <= day < END:
-            raise UserMistakeError(f"--as-of: the record can be replayed from {first} to before {END} (got {day})")
+        if not _FIRST <= day < END:
+            raise UserMistakeError(f"--as-of: the record can be replayed from {_FIRST} to before {END} (got {day})")
     return days
 
 

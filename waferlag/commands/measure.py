@@ -68,8 +68,7 @@ class Server:
         """What sends the requests; ``model`` and ``precision`` are the built-in engine's."""
         if self.endpoint is None:
             return built_in_bench(model, precision, self.warmup, seed)
-        how = (self.served_as, self.api, self.key_variable, self.timeout, self.ignore_eos)
-        asked = endpoint_of(self.endpoint, *how)
+        asked = endpoint_of(self.endpoint, self.served_as, self.api, self.key_variable, self.timeout, self.ignore_eos)
         if self.prompts not in ("words", "ids"):
             raise UnknownNameError("kind of prompts", self.prompts, ("words", "ids"))
         return endpoint_bench(asked, None if self.prompts == "words" else self.vocab, self.warmup, seed)

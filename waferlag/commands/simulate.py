@@ -67,8 +67,7 @@ def _write_out(trial: "Trial", json_file: Path | None, events: Path | None) -> N
     if events is not None:
         from planner.supply.simpy_engine.event_log import events_table
 
-        pools = [pool.name for pool in trial.scenario.pools]
-        write_whole(events, events_table(trial.spec, trial.deliveries, pools))
+        write_whole(events, events_table(trial.spec, trial.deliveries, [pool.name for pool in trial.scenario.pools]))
         say(f"Events: {events}")
 
 

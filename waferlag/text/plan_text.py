@@ -138,12 +138,11 @@ def _months(record: PlanRecord) -> str:
 
 def _month_row(month: Month, goal: float) -> list[str]:
     met = month.probability
-    bar = "#" * round(BAR * met.value)
-    short = " " if not month.required or met.value >= goal else "!"
-    needed = _sum([pool.need_gpus for pool in month.pools])
-    serving = _sum([pool.in_service_gpus for pool in month.pools])
-    rented = sum(pool.reserved_gpus + pool.spot_gpus.p50 for pool in month.pools)
-    return [month.month, f"{share(met)}{short}", f"[{bar:<{BAR}}]", spread(needed), spread(serving), count(rented)]
+    odds = share(met) + (" " if not month.required or met.value >= goal else "!")
+    needed = spread(_sum([pool.need_gpus for pool in month.pools]))
+    serving = spread(_sum([pool.in_service_gpus for pool in month.pools]))
+    rented = count(sum(pool.reserved_gpus + pool.spot_gpus.p50 for pool in month.pools))
+    return [month.month, odds, f"[{'#' * round(BAR * met.value):<{BAR}}]", needed, serving, rented]
 
 
 def _rivals(record: PlanRecord) -> str:

@@ -55,10 +55,9 @@ def about_changes(run_id: str, schedule: str | None, changes: "Changes") -> Mess
     if not changes.moves and not changes.orders:
         return None
     from planner.report.change_sentences import sentence
-    from planner.report.language import ENGLISH
 
     body = changes.model_dump(mode="json")
-    return _message("changed", f"{schedule}: {sentence(changes, ENGLISH)}", run_id, schedule, {"changes": body})
+    return _message("changed", f"{schedule}: {sentence(changes)}", run_id, schedule, {"changes": body})
 
 
 def _message(topic: str, subject: str, run_id: str, schedule: str | None, figures: dict[str, Any]) -> Message:
