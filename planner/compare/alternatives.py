@@ -6,7 +6,7 @@ worth and what other goals cost are asked of the way that won.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from executor.reference.accelerators import accelerator
 from planner.futures.arrays import Futures, Orders
@@ -23,6 +23,7 @@ from planner.optimise.policies.benchmarks import (
 from planner.optimise.policies.choice import Choice, choose, fewer
 from planner.optimise.policies.if_then import IfThen, compared, if_then
 from planner.optimise.policies.rolling_horizon import confirmed, finalists, validated
+from planner.optimise.policies.rule import Rule
 from planner.optimise.service_level.calibrate import Calibration, Effort
 from planner.optimise.service_level.confirm import Confirmation, Samples, with_benchmarks
 from planner.optimise.value.information import (
@@ -41,6 +42,8 @@ from planner.sampling.seeds import Use, root_of
 from planner.scenario.models import Scenario
 from planner.sizing import Capacity
 from planner.supply.network.from_scenario import FOREIGN
+
+T = TypeVar("T")
 
 GOALS = (0.8, 0.95)
 """Other goals whose cost is shown beside that of the scenario's own."""
@@ -63,6 +66,25 @@ class Worth:
     """Confirming futures on which other worlds and goals were judged."""
 
 
+@dataclass(frozen=True, eq=False)
+class Job(Generic[T]):
+    """One study: a function and what it is asked; both travel to where the work is done."""
+
+    work: Callable[..., T]
+    asked: tuple[Any, ...]
+
+
+class Done:
+    """What jobs brought, done side by side: as many at a time as there is room for, the first ones first."""
+
+    def __init__(self, where: Spread, jobs: Sequence[Job[Any]]) -> None:
+        found = where.map(_do, [(job.work, *job.asked) for job in jobs])
+        self._found: dict[Job[Any], Any] = dict(zip(jobs, found, strict=True))
+
+    def __getitem__(self, job: Job[T]) -> T:
+        return cast("T", self._found[job])
+
+
 def _do(work: Callable[..., Any], *asked: Any) -> Any:
     return work(*asked)
 
@@ -71,12 +93,14 @@ def company(
     scenario: Scenario, samples: Samples, static: Confirmation, where: Spread
 ) -> tuple[Choice, list[Benchmark]]:
     """The choice among the ways to plan, and the benchmark policies, all with common random numbers."""
-    waiting = [(_by_gates, samples, static)] if any(source.gates for source in scenario.purchases) else []
-    rules, *found = where.map(_do, [(finalists, samples), *waiting, *_benchmarks(scenario, samples, static)])
-    scores = where.map(_do, [(validated, samples, rule) for rule in rules])
-    replanned = confirmed(samples, rules[scores.index(min(scores))])
-    by_gates, benchmarks = found[: len(waiting)], found[len(waiting) :]
-    benchmarks = [*(cleared for cleared, _ in by_gates), *benchmarks]
+    gated = any(source.gates for source in scenario.purchases)
+    screening, waiting = Job(finalists, (samples,)), [Job(_by_gates, (samples, static))] if gated else []
+    trying = _benchmarks(scenario, samples, static)
+    done = Done(where, [screening, *waiting, *trying])
+    rules = done[screening]
+    replanned = confirmed(samples, _best(rules, samples, where))
+    by_gates = [done[job] for job in waiting]
+    benchmarks = [*(cleared for cleared, _ in by_gates), *(done[job] for job in trying)]
     fixed = [benchmark.plan for benchmark in benchmarks if benchmark.plan.orders.ndim == 3]
     # Where own orders wait, these futures are those of this plan's volume, and another plan has no place on them.
     better = static if scenario.own_orders_wait else with_benchmarks(samples, static, fixed)
@@ -88,21 +112,24 @@ def company(
     return choose(samples, better, policy, replanned), benchmarks
 
 
-def _benchmarks(scenario: Scenario, samples: Samples, static: Confirmation) -> list[tuple[Any, ...]]:
+def _best(rules: Sequence[Rule], samples: Samples, where: Spread) -> Rule:
+    """The rule that does best on the validating futures with its rental; with one there is nothing to compare."""
+    if len(rules) == 1:
+        return rules[0]
+    jobs = {rule: Job(validated, (samples, rule)) for rule in rules}
+    scores = Done(where, list(jobs.values()))
+    return min(rules, key=lambda rule: scores[jobs[rule]])
+
+
+def _benchmarks(scenario: Scenario, samples: Samples, static: Confirmation) -> list[Job[Benchmark]]:
     """Jobs for the benchmarks that differ from the plan here; the slow ones first, so that the last one is short."""
     home = [source.name for source in scenario.purchases if accelerator(source.sku).vendor not in FOREIGN]
     both = (samples.train, samples.confirm)
-    benchmarks: list[tuple[Any, ...]] = []
-    if 0 < len(home) < len(scenario.purchases):
-        benchmarks.append((_only, "domestic-only", home, samples))
+    benchmarks = [Job(_only, ("domestic-only", home, samples))] if 0 < len(home) < len(scenario.purchases) else []
     if scenario.rentals and static.confirmed.plan.orders.any():
-        benchmarks.append((_only, "rent-only", (), samples))
-    return [
-        *benchmarks,
-        (everything_now, *both, samples.goal),
-        (nine_month_mrp, *both),
-        (base_stock, *both, samples.goal),
-    ]
+        benchmarks.append(Job(_only, ("rent-only", (), samples)))
+    with_goal = (*both, samples.goal)
+    return [*benchmarks, Job(everything_now, with_goal), Job(nine_month_mrp, both), Job(base_stock, with_goal)]
 
 
 def _only(name: PolicyId, purchases: Sequence[str], samples: Samples) -> Benchmark:
@@ -137,21 +164,16 @@ def later_or_elsewhere(
     few = fewer(samples)
     gates = [gate.name for gate in scenario.gates]
     names = [*gates, *([None] if len(gates) > 1 else [])]
-    goals = [goal for goal in GOALS if abs(goal - samples.goal) > 1e-9]
-    jobs: list[tuple[Any, ...]] = [(_waiting, samples, choice.studied, study)]
-    jobs += [(_world, name, scenario, serving, few, study) for name in names]
-    jobs += [(_goal, replace(few, goal=goal), study) for goal in goals]
-    jobs += [*([(study, few)] if names else []), (value_of_information, few.train)]
-    found = iter(where.map(_do, jobs))
-    waiting = next(found)
-    worlds = [(name, next(found)) for name in names]
-    points = [next(found) for _ in goals]
-    closed = next(found) if names else choice.studied  # without a gate nothing is compared with it
+    waiting = Job(_waiting, (samples, choice.studied, study))
+    worlds = {name: Job(_world, (name, scenario, serving, few, study)) for name in names}
+    goals = [Job(_goal, (replace(few, goal=goal), study)) for goal in GOALS if abs(goal - samples.goal) > 1e-9]
+    closed, information = Job(study, (few,)), Job(value_of_information, (few.train,))
+    done = Done(where, [waiting, *worlds.values(), *goals, *([closed] if worlds else []), information])
     own = point_of(few.confirm, _judged_on(few, choice.studied))
-    return waiting, Worth(
-        information=next(found),
-        open_gates=tuple(worth_of(name, world, closed) for name, world in worlds),
-        frontier=efficient([*points, own]),
+    return done[waiting], Worth(
+        information=done[information],
+        open_gates=tuple(worth_of(name, done[job], done[closed]) for name, job in worlds.items()),
+        frontier=efficient([*(done[job] for job in goals), own]),
         futures=few.confirm.count,
     )
 

@@ -35,9 +35,9 @@ long after the need has changed. At a high caution a bound leaves further source
 _SCREENED = 600
 """Rules are screened on so many training futures."""
 
-_CLOSE, _FINALISTS = 1.03, 4
-"""Rules that cost at most this much more than the best in the screening are compared whole, so many at most: whole lots
-and fresh futures move costs by a few per cent."""
+_CLOSE, _FINALISTS = 0.03, 4
+"""Rules that cost at most this share more than the best in the screening are compared whole, so many at most: whole
+lots and fresh futures move costs by a few per cent."""
 
 Beyond = tuple[OutOfReach, ...]
 
@@ -80,7 +80,8 @@ def finalists(samples: Samples, rules: Sequence[Rule] | None = None) -> list[Rul
         if alike not in costs:  # what changes nothing is not tried twice
             costs[alike] = (_roughly(few, orders, samples), rule)
     ranked = sorted(costs.values(), key=lambda each: each[0])
-    close = [rule for cost, rule in ranked if cost <= _CLOSE * ranked[0][0]]
+    most = ranked[0][0] + _CLOSE * abs(ranked[0][0])
+    close = [rule for cost, rule in ranked if cost <= most]
     return close[: _FINALISTS if samples.effort.polished else 1]
 
 
